@@ -1,0 +1,110 @@
+-- The schema pgpipe and its tables. Run once, frozen once released; functions live in sql/.
+
+create schema if not exists pgpipe;
+comment on schema pgpipe is 'What pgpipe keeps about its targets: loads, declared searches and embeddings, and the queue.';
+
+create schema pgpipe_staging;
+comment on schema pgpipe_staging is 'Tables being filled by a load. Whatever is found here without a running load may be dropped.';
+
+-- Loading -------------------------------------------------------------------------------------------------------------
+
+create table pgpipe.load (
+    load_id     bigint generated always as identity primary key,
+    entity      text not null,
+    date        date not null,
+    mode        text not null check (mode in ('append', 'upsert', 'snapshot')),
+    started_at  timestamptz not null default now(),
+    finished_at timestamptz,
+    read        bigint not null default 0,  -- rows that the files held
+    inserted    bigint not null default 0,
+    updated     bigint not null default 0,
+    deleted     bigint not null default 0,
+    unchanged   bigint not null default 0,
+    error       text,
+    check (error is null or finished_at is not null)  -- a failed load has ended
+);
+comment on table pgpipe.load is 'One row per load: one run of one entity over one date.';
+create index load_entity on pgpipe.load (entity, started_at desc);
+
+create table pgpipe.load_file (
+    entity    text not null,
+    file      text not null,  -- the file's full address
+    etag      text not null,  -- identity of its bytes, as the source states it
+    date      date not null,
+    bytes     bigint not null check (bytes >= 0),
+    read      bigint not null check (read >= 0),
+    load_id   bigint not null references pgpipe.load,
+    loaded_at timestamptz not null default now(),
+    primary key (entity, file, etag)
+);
+comment on table pgpipe.load_file is
+    'The ledger: the files whose rows are in the target, written in the transaction that put them there.';
+
+-- Search --------------------------------------------------------------------------------------------------------------
+
+create table pgpipe.search (
+    target    regclass primary key,
+    column_name name not null default 'search',
+    weights   jsonb not null check (jsonb_typeof(weights) = 'object'),  -- {"title": "A", "description": "B"}
+    language  regconfig not null,
+    documents bigint not null default 0 check (documents >= 0),  -- at the last refresh of the lexeme table
+    mean_length double precision not null default 0 check (mean_length >= 0),  -- words per document, stop words left out
+    refreshed_at timestamptz
+);
+comment on table pgpipe.search is 'One row per target with a search column, and the figures that ranking needs.';
+
+create table pgpipe.lexeme (
+    target    oid not null,
+    lexeme    text not null,
+    documents real not null check (documents > 0),  -- how many documents hold it; an estimate where a sample was read
+    primary key (target, lexeme)
+);
+comment on table pgpipe.lexeme is 'Document frequency of each lexeme of a target; ranking uses it, and works without it.';
+
+-- Embeddings and the queue --------------------------------------------------------------------------------------------
+
+create table pgpipe.embedding (
+    embedding_id int generated always as identity primary key,
+    target       regclass not null,
+    name         text not null check (name ~ '^[a-z][a-z0-9_]*$'),
+    store        regclass not null unique,
+    key_columns  name[] not null check (cardinality(key_columns) > 0),
+    columns      name[] not null check (cardinality(columns) > 0),
+    template     text not null,  -- lines with {column} in them; a line whose columns are all empty is left out
+    model        text not null,
+    dims         int not null check (dims between 1 and 16000),
+    active       boolean not null default true,  -- the one that search uses
+    max_attempts int not null default 5 check (max_attempts > 0),
+    created_at   timestamptz not null default now(),
+    unique (target, name)
+);
+comment on table pgpipe.embedding is 'One declared way of turning the rows of a target into vectors.';
+create unique index embedding_active on pgpipe.embedding (target) where active;
+
+create table pgpipe.job (
+    embedding_id int not null references pgpipe.embedding on delete cascade,
+    key          jsonb not null check (jsonb_typeof(key) = 'object'),  -- {"id": 7}
+    gen          bigint not null default 1,  -- one higher with every change of the row: a worker that saw less may not finish it
+    attempts     int not null default 0,
+    enqueued_at  timestamptz not null default now(),
+    visible_at   timestamptz not null default now(),  -- when it may be claimed: now, after a back-off, or when a lease runs out
+    lease_token  uuid,
+    leased_by    text,
+    last_error   text,
+    dead_at      timestamptz,
+    primary key (embedding_id, key),
+    check ((lease_token is null) = (leased_by is null)),
+    check ((dead_at is not null) = (visible_at = 'infinity')),  -- dead: nobody claims it until it is retried
+    check (dead_at is null or (lease_token is null and last_error is not null))
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+comment on table pgpipe.job is 'The queue: this key of this embedding needs a fresh vector. One row per (embedding, key).';
+create index job_ready on pgpipe.job (embedding_id, visible_at);
+
+-- What is applied -----------------------------------------------------------------------------------------------------
+
+create table pgpipe.sql_file (
+    name       text primary key,
+    checksum   text not null,
+    applied_at timestamptz not null default now()
+);
+comment on table pgpipe.sql_file is 'The files of sql/ as last applied; one whose checksum differs is applied again.';

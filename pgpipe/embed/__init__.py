@@ -1,0 +1,1 @@
+"""Embedding: the model, and the worker that keeps the store fresh."""

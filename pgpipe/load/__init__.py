@@ -1,0 +1,1 @@
+"""Loading: Parquet to COPY to staging to target, exactly once."""

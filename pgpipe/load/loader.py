@@ -1,0 +1,278 @@
+"""One load of one entity: plan, stage, merge, record. Rows and their ledger entries commit together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from pgpipe import errors
+from pgpipe.config import EntitySettings, Mode
+from pgpipe.db import Connection, Database, translated
+from pgpipe.load import copy, preflight
+from pgpipe.load.preflight import Column, Evolution, Part
+from pgpipe.source import File, Source
+from pgpipe.source.layout import Drop
+
+LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
+AWAIT_LOCK = "select pg_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
+COLUMNS = """
+    select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
+      from pg_catalog.pg_attribute a
+     where a.attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and a.attnum > 0 and not a.attisdropped
+       and a.attgenerated = '' and a.attidentity = ''
+     order by a.attnum
+"""
+PRIMARY_KEY = "select pgpipe.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
+KEEP_LEDGER = "select pgpipe.keep_ledger(format('%%I.%%I', %s::text, %s::text)::regclass, %s)"
+LEDGER = "select file, etag, bytes from pgpipe.load_file where entity = %s"
+MOVE_LEDGER = "select pgpipe.record_files(%s, %s)"
+BEGIN_LOAD = """
+    with interrupted as (  -- whoever left these held the lock that we hold
+        update pgpipe.load set finished_at = now(), error = 'interrupted' where entity = %(entity)s and finished_at is null
+    )
+    insert into pgpipe.load (entity, date, mode) values (%(entity)s, %(date)s, %(mode)s) returning load_id
+"""
+END_LOAD = """
+    update pgpipe.load set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s
+     where load_id = %s
+"""
+FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s where load_id = %s"
+CREATE_ASIDE = "select pgpipe.create_aside(%s, %s, %s, %s)"
+INDEX_ASIDE = "select pgpipe.index_aside(%s, %s)"
+PUBLISH = "select pgpipe.publish(%s, %s)"
+MERGE = """
+    select inserted, updated, deleted, unchanged
+      from pgpipe.merge(format('%%I.%%I', %s::text, %s::text)::regclass, format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
+"""
+EVOLVE = "select pgpipe.evolve(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
+CHECK_KEY = "select pgpipe.check_key(format('pgpipe_staging.%%I', %s::text)::regclass, %s)"
+DROP_ASIDE = "select pgpipe.drop_aside(%s)"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a load will do, decided from footers, the target and the ledger alone."""
+
+    drop: Drop
+    mode: Mode
+    key: tuple[str, ...]
+    action: Literal["nothing", "recognise", "create", "append", "merge"]
+    columns: tuple[Column, ...] = ()
+    parts: tuple[Part, ...] = ()
+    evolution: Evolution = Evolution()
+    skipped: tuple[File, ...] = ()  # already in the target
+
+    @property
+    def rows(self) -> int:
+        """Rows that will be read."""
+        return sum(sum(part.rows) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a load did, in rows."""
+
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+
+
+Prepare = Callable[[Connection, Plan], None]  # declares search and embedding on a table that is being made
+
+
+class Loader:
+    """Loads entities of one source into one database."""
+
+    def __init__(self, database: Database, source: Source, jobs: int) -> None:
+        self._database = database
+        self._source = source
+        self._jobs = jobs
+
+    def plan(self, conn: Connection, drop: Drop, settings: EntitySettings) -> Plan:
+        """Decide what to do; touches nothing.
+
+        Raises:
+            DataError: the files, or the files and the target, do not agree; the message says what and where.
+        """
+        entity = drop.entity
+        preflight.check_name(entity, "entity", self._source.url)
+        if not drop.files:
+            raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file")
+        with translated():
+            target = dict(conn.execute(COLUMNS, (self._database.schema, entity)).fetchall())
+            primary_key = _one(conn, PRIMARY_KEY, (self._database.schema, entity)) or []
+            ledger = {(f, e): b for f, e, b in conn.execute(LEDGER, (entity,))} if target else {}
+        known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= set(target) else ())
+        mode: Mode = settings.mode or ("upsert" if known_key else "append")
+        new = tuple(f for f in drop.files if (f.uri, f.etag) not in ledger)
+        skipped = tuple(f for f in drop.files if f not in new)
+        plan = Plan(drop, mode, known_key, "nothing", skipped=skipped)
+        if not new and (mode != "snapshot" or len(ledger) == len(drop.files)):
+            return plan
+        if mode == "snapshot" and _identities(ledger) == sorted((f.etag, f.bytes) for f in drop.files):
+            return Plan(drop, mode, known_key, "recognise", skipped=drop.files)
+        if mode == "snapshot":
+            new, skipped = drop.files, ()  # a snapshot is whole: what is missing in it will be deleted
+        parts = preflight.read_footers(self._source, new)
+        columns = preflight.join_schemas(parts)
+        _check_key(entity, mode, known_key, columns, parts)
+        if not target:
+            return Plan(drop, mode, known_key, "create", tuple(columns), tuple(parts), skipped=skipped)
+        evolution = preflight.compare(columns, target, entity)
+        there = target | {c.name: c.sql for c in (*evolution.add, *evolution.widen)}
+        columns = [Column(c.name, there[c.name]) for c in columns]
+        action: Literal["append", "merge"] = "append" if mode == "append" else "merge"
+        return Plan(drop, mode, known_key, action, tuple(columns), tuple(parts), evolution, skipped)
+
+    def load(
+        self,
+        drop: Drop,
+        settings: EntitySettings,
+        prepare: Prepare,
+        progress: Callable[[Plan], copy.Progress],
+    ) -> tuple[Plan, Counts]:
+        """Bring the drop into its target; whole or, where it fails, not at all (`append`: file by file).
+
+        Args:
+            drop: the files.
+            settings: key and mode.
+            prepare: called with a new, still empty table before rows are copied into it.
+            progress: called with the plan; returns what is called with the rows sent.
+
+        Raises:
+            PgpipeError: any of the tree; the target is as before.
+        """
+        entity = drop.entity
+        with self._database.connect(autocommit=True) as conn:
+            with translated():
+                if not _one(conn, LOCK, (entity,)):
+                    conn.execute(AWAIT_LOCK, (entity,))
+                if conn.execute(COLUMNS, (self._database.schema, entity)).fetchone():
+                    conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
+            plan = self.plan(conn, drop, settings)
+            if plan.action == "nothing":
+                return plan, Counts()
+            with translated():
+                load_id: int = _one(conn, BEGIN_LOAD, {"entity": entity, "date": drop.date, "mode": plan.mode})
+            try:
+                return plan, self._run(conn, plan, load_id, prepare, progress(plan))
+            except errors.PgpipeError as exc:
+                with translated():
+                    conn.execute(FAIL_LOAD, (str(exc), load_id))
+                raise
+
+    def _run(self, conn: Connection, plan: Plan, load_id: int, prepare: Prepare, progress: copy.Progress) -> Counts:
+        if plan.action == "recognise":
+            with translated(), conn.transaction():
+                counts = Counts()
+                _record(conn, load_id, plan, counts)
+            return counts
+        if plan.action == "create":
+            return self._create(conn, plan, load_id, prepare, progress)
+        if plan.evolution.add or plan.evolution.widen:
+            with translated():
+                names = (self._database.schema, plan.drop.entity)
+                conn.execute(EVOLVE, (*names, _json(plan.evolution.add), _json(plan.evolution.widen)))
+        if plan.action == "append":
+            return self._append(conn, plan, load_id, progress)
+        return self._merge(conn, plan, load_id, progress)
+
+    def _create(self, conn: Connection, plan: Plan, load_id: int, prepare: Prepare, progress: copy.Progress) -> Counts:
+        """Build the target aside on all connections, index it, publish it with its ledger entries by a change of schema."""
+        entity = plan.drop.entity
+        with translated(), conn.transaction():
+            conn.execute(CREATE_ASIDE, (entity, _json(plan.columns), list(plan.key), False))
+            prepare(conn, plan)
+        read = self._copy(plan, progress)
+        with translated():
+            conn.execute(INDEX_ASIDE, (entity, list(plan.key)))
+            with conn.transaction():
+                conn.execute(PUBLISH, (entity, self._database.schema))
+                conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
+                counts = Counts(read=read, inserted=read)
+                _record(conn, load_id, plan, counts)
+        return counts
+
+    def _merge(self, conn: Connection, plan: Plan, load_id: int, progress: copy.Progress) -> Counts:
+        """Stage all files, then touch only the rows that differ, in one transaction with the ledger."""
+        entity, key = plan.drop.entity, list(plan.key)
+        with translated():
+            conn.execute(CREATE_ASIDE, (entity, _json(plan.columns), key, True))
+        read = self._copy(plan, progress)
+        with translated(), conn.transaction():
+            conn.execute(CHECK_KEY, (entity, key))
+            names = [c.name for c in plan.columns]
+            merged = conn.execute(MERGE, (self._database.schema, entity, entity, names, key, plan.mode)).fetchone()
+            assert merged is not None
+            counts = Counts(read, *merged)
+            _record(conn, load_id, plan, counts)
+            conn.execute(DROP_ASIDE, (entity,))
+        return counts
+
+    def _append(self, conn: Connection, plan: Plan, load_id: int, progress: copy.Progress) -> Counts:
+        """Copy straight into the target, each file a transaction of its own with its ledger entry."""
+        read = 0
+        table = sql.Identifier(self._database.schema, plan.drop.entity)
+        for part in plan.parts:
+            with translated(), conn.transaction():
+                rows = copy.copy_units(
+                    conn, self._source, iter(copy.units([part])), table, list(plan.columns), progress
+                )
+                conn.execute(MOVE_LEDGER, (load_id, Jsonb([_entry(part.file, rows)])))
+                read += rows
+                conn.execute(END_LOAD, (read, read, 0, 0, 0, load_id))
+        return Counts(read=read, inserted=read)
+
+    def _copy(self, plan: Plan, progress: copy.Progress) -> int:
+        table = sql.Identifier("pgpipe_staging", plan.drop.entity)
+        return copy.copy_parallel(
+            self._database, self._source, list(plan.parts), table, list(plan.columns), self._jobs, progress
+        )
+
+
+def _record(conn: Connection, load_id: int, plan: Plan, counts: Counts) -> None:
+    rows = {part.file.uri: sum(part.rows) for part in plan.parts}
+    entries = [
+        _entry(file, rows.get(file.uri, 0)) for file in plan.drop.files if file.uri in rows or plan.mode == "snapshot"
+    ]
+    conn.execute(MOVE_LEDGER, (load_id, Jsonb(entries)))
+    done = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged)
+    conn.execute(END_LOAD, (*done, load_id))
+
+
+def _entry(file: File, rows: int) -> dict[str, str | int]:
+    return {"file": file.uri, "etag": file.etag, "bytes": file.bytes, "read": rows}
+
+
+def _json(columns: tuple[Column, ...]) -> Jsonb:
+    return Jsonb([{"name": c.name, "type": c.sql} for c in columns])
+
+
+def _identities(ledger: dict[tuple[str, str], int]) -> list[tuple[str, int]]:
+    return sorted((etag, size) for (_, etag), size in ledger.items())
+
+
+def _one(conn: Connection, query: str, values: tuple[object, ...] | dict[str, object]) -> Any:  # noqa: ANN401 - the query says what comes back
+    row = conn.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+def _check_key(entity: str, mode: Mode, key: tuple[str, ...], columns: list[Column], parts: list[Part]) -> None:
+    names = [c.name for c in columns]
+    missing = [k for k in key if k not in names]
+    if missing:
+        raise errors.DataError(
+            f"{entity}: the key column {missing[0]!r} is not in the files; they have {', '.join(names)}"
+        )
+    if mode != "append" and not key:
+        raise errors.UsageError(
+            f"{entity}: mode {mode} needs a key: --key COLUMN, or entity.{entity}.key in the configuration"
+        )
+    if "pgpipe_row" in names and not key:
+        raise errors.DataError(
+            f"{parts[0].file.uri}: the column name 'pgpipe_row' is taken; give the entity a key, or rename it"
+        )

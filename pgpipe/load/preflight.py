@@ -1,0 +1,168 @@
+"""Pre-flight: read only footers, join the files' schemas, compare them with the target, refuse by name."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pgpipe.errors import DataError, SourceError
+from pgpipe.load import types
+from pgpipe.source import File, Source
+
+NAME_BYTES = 63  # NAMEDATALEN - 1
+OPENERS = 8  # a footer is one or two small requests
+MAGIC = b"PAR1"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the target will have it."""
+
+    name: str
+    sql: str
+    untyped: bool = False  # the files hold only nulls: any type will do
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file with what its footer says."""
+
+    file: File
+    schema: pa.Schema
+    rows: tuple[int, ...]  # of each row group
+    bytes: tuple[int, ...]  # of each row group, uncompressed
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """What the target's table must become before rows are staged."""
+
+    add: tuple[Column, ...] = ()
+    widen: tuple[Column, ...] = ()
+
+
+def read_footers(source: Source, files: tuple[File, ...]) -> list[Part]:
+    """Read the footers of all files.
+
+    Raises:
+        DataError: a file is not Parquet, or is cut short; the message names it.
+        SourceError: a file cannot be read.
+    """
+    with ThreadPoolExecutor(OPENERS, thread_name_prefix="footer") as pool:
+        return list(pool.map(lambda file: read_footer(source, file), files))
+
+
+def read_footer(source: Source, file: File) -> Part:
+    """Read the footer of one file."""
+    with source.open(file) as stream, named(file):
+        head = stream.read(len(MAGIC))
+        if head != MAGIC:
+            raise DataError(f"{file.uri} is not a Parquet file")
+        stream.seek(max(file.bytes - len(MAGIC), 0))
+        if file.bytes < 3 * len(MAGIC) or stream.read() != MAGIC:
+            raise DataError(f"{file.uri} is a Parquet file that was cut short; upload it again")
+        stream.seek(0)
+        parquet = pq.ParquetFile(stream)
+        groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+        return Part(
+            file,
+            parquet.schema_arrow,
+            tuple(g.num_rows for g in groups),
+            tuple(g.total_byte_size for g in groups),
+        )
+
+
+class named:  # noqa: N801 - a context manager, used like a function
+    """Turn pyarrow's errors into ours, with the file's name."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, pa.ArrowException | OSError) and not isinstance(exc, SourceError):
+            raise DataError(f"{self._file.uri} cannot be read: {str(exc).splitlines()[0]}") from exc
+
+
+def join_schemas(parts: list[Part]) -> list[Column]:
+    """The columns of all files together, in order of first sight; a file that lacks one gives NULL.
+
+    Raises:
+        DataError: a name or a type cannot be kept, or two files disagree; the message names column and file.
+    """
+    joined: dict[str, tuple[Column, File]] = {}
+    for part in parts:
+        for column in _columns(part):
+            known = joined.get(column.name)
+            if known is None or known[0].untyped:
+                joined[column.name] = column, part.file
+            elif not column.untyped:
+                wide = types.widened(column.sql, known[0].sql)
+                if wide is None:
+                    raise DataError(
+                        f"column {column.name!r} is {column.sql} in {part.file.uri} but {known[0].sql} in {known[1].uri}"
+                    )
+                joined[column.name] = Column(column.name, wide), known[1]
+    if not joined:
+        raise DataError(f"{parts[0].file.uri} has no columns")
+    return [column for column, _ in joined.values()]
+
+
+def _columns(part: Part) -> Iterator[Column]:
+    seen = set()
+    for field in part.schema:
+        check_name(field.name, "column", part.file.uri)
+        if field.name in seen:
+            raise DataError(f"{part.file.uri} has two columns named {field.name!r}")
+        seen.add(field.name)
+        sql = types.sql_type(field.type)
+        if sql is None:
+            raise DataError(f"{part.file.uri}: column {field.name!r} is {field.type}, which no PostgreSQL type holds")
+        yield Column(field.name, sql, pa.types.is_null(types.storage(field.type)))
+
+
+def check_name(name: str, what: str, where: str) -> None:
+    """Refuse a name that PostgreSQL would not keep as it is.
+
+    Raises:
+        DataError: it is empty, holds a NUL, or is longer than 63 bytes (PostgreSQL would cut it, and two could meet).
+    """
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if not name or "\0" in name:
+        raise DataError(f"{where}: a {what} is named {name!r}, which PostgreSQL does not allow")
+    if size > NAME_BYTES:
+        raise DataError(
+            f"{where}: the {what} name {name!r} has {size} bytes; PostgreSQL keeps {NAME_BYTES} and would confuse it with"
+            " others; rename it at the source"
+        )
+
+
+def compare(columns: list[Column], target: dict[str, str], entity: str) -> Evolution:
+    """What must change in the target so that the columns fit.
+
+    Args:
+        columns: those of the files.
+        target: the target's columns, name to SQL type.
+        entity: for the message.
+
+    Raises:
+        DataError: values of a column would be lost; the message names every such column.
+    """
+    add, widen, refused = [], [], []
+    for column in columns:
+        there = target.get(column.name)
+        if there is None:
+            add.append(column)
+        elif not column.untyped and not types.fits(column.sql, there):
+            wide = types.widened(column.sql, there)
+            if wide is None:
+                refused.append(f"{column.name!r} is {column.sql} in the files but {there} in the target")
+            else:
+                widen.append(Column(column.name, wide))
+    if refused:
+        raise DataError(f"{entity}: {'; '.join(refused)}")
+    return Evolution(tuple(add), tuple(widen))

@@ -1,0 +1,114 @@
+"""Migrate: yoyo's migrations once, then the files of sql/ whose checksum changed."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psycopg import sql
+from yoyo import read_migrations
+from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+from yoyo.connections import DatabaseURI
+
+from pgpipe.db import Connection, Database, translated
+
+LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
+REQUIRES = "-- requires: "  # the first line of a file that needs an extension
+PACKAGE = Path(__file__).parent
+ROOT = PACKAGE if (PACKAGE / "sql").is_dir() else PACKAGE.parent  # in a wheel the two folders lie in the package
+
+
+@dataclass
+class Migrated:
+    """What `migrate` did, by name; `missing` are extensions that some files wait for."""
+
+    migrations: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
+
+
+class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo ships no types
+    """Yoyo on our connection, with its tables in our schema and a lock that a crash releases."""
+
+    schema = "pgpipe"
+
+    def connect(self, dburi: DatabaseURI) -> Connection:
+        database: Database = dburi.args["database"]
+        return database.connect(autocommit=True)
+
+    @contextmanager
+    def lock(self, timeout: float = 10) -> Iterator[None]:  # noqa: ARG002 - our caller holds the lock
+        yield
+
+
+def migrate(database: Database, folder: Path | None = None) -> Migrated:
+    """Bring the database to this version. A second call finds nothing to do.
+
+    Args:
+        database: where.
+        folder: migrations of the user's own, applied after pgpipe's.
+
+    Raises:
+        Unreachable: no server answers.
+        DatabaseError: a statement was refused; what was applied before it stays.
+    """
+    done = Migrated()
+    with database.connect(autocommit=True) as conn, translated():
+        conn.execute(LOCK)
+        conn.execute("set client_min_messages = warning")
+        conn.execute("create schema if not exists pgpipe")
+        _create_vector(conn)
+        done.migrations = _apply_migrations(database, [ROOT / "migrations"])
+        _apply_files(conn, done)
+        if folder is not None:
+            done.migrations += _apply_migrations(database, [folder])
+    return done
+
+
+def _create_vector(conn: Connection) -> None:
+    """Install pgvector where the server has it and this user may; `doctor` and the vector commands say when it is missing."""
+    allowed = conn.execute(
+        "select exists (select from pg_available_extensions where name = 'vector' and installed_version is null)"
+        " and (select rolsuper from pg_roles where rolname = current_user)"
+        " or exists (select from pg_available_extension_versions where name = 'vector' and trusted and not installed)"
+    ).fetchone()
+    if allowed and allowed[0]:
+        conn.execute("create extension if not exists vector")
+
+
+def _apply_migrations(database: Database, folders: list[Path]) -> list[str]:
+    uri = DatabaseURI("postgresql+psycopg", None, None, None, None, None, {"database": database})
+    with _Backend(uri, "_yoyo_migration") as backend:
+        backend.init_database()
+        pending = backend.to_apply(read_migrations(*map(str, folders)))
+        backend.apply_migrations(pending)
+        return [migration.id for migration in pending]
+
+
+def _apply_files(conn: Connection, done: Migrated) -> None:
+    installed = {
+        name: schema
+        for name, schema in conn.execute(
+            "select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"
+        )
+    }
+    applied = dict(conn.execute("select name, checksum from pgpipe.sql_file").fetchall())
+    for file in sorted((ROOT / "sql").glob("*.sql")):
+        text = file.read_text(encoding="utf-8")
+        needs = text.partition("\n")[0].removeprefix(REQUIRES) if text.startswith(REQUIRES) else None
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        if needs is not None and needs not in installed:
+            done.missing.add(needs)
+        elif applied.get(file.name) != checksum:
+            path = sql.SQL(", ").join(map(sql.Identifier, ["pgpipe", *([installed[needs]] if needs else [])]))
+            with conn.transaction():
+                # Types of the extension are found when a function is made; at run time each names what it uses.
+                conn.execute(sql.SQL("set local search_path = {}").format(path))
+                conn.execute(text.encode())
+                conn.execute(
+                    "insert into pgpipe.sql_file (name, checksum) values (%s, %s) on conflict (name) do update"
+                    " set checksum = excluded.checksum, applied_at = excluded.applied_at",
+                    (file.name, checksum),
+                )
+            done.files.append(file.name)

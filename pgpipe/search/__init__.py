@@ -1,0 +1,1 @@
+"""Search: declaring the search column, and asking."""

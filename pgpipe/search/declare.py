@@ -1,0 +1,53 @@
+"""Declaring the search column of a target, and keeping the lexeme table that ranking reads."""
+
+import json
+from dataclasses import dataclass
+
+from pgpipe.choose import Choice
+from pgpipe.config import EntitySettings, SearchDeclaration
+from pgpipe.db import Connection
+
+ENABLE = "select pgpipe.enable_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s, %s)"
+DECLARED = "select true from pgpipe.search where target = to_regclass(format('%%I.%%I', %s::text, %s::text))"
+REFRESH = """
+    select pgpipe.refresh_search(s.target) from pgpipe.search s
+     where s.target = to_regclass(format('%%I.%%I', %s::text, %s::text)) and pgpipe.search_is_stale(s.target)
+"""
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What to search of an entity, and how that was decided."""
+
+    declaration: SearchDeclaration | None
+    choices: tuple[Choice, ...] = ()
+
+
+def plan_search(settings: EntitySettings, choices: list[Choice]) -> SearchPlan:
+    """What is configured, else what the data suggests; no declaration where search is off or nothing is prose."""
+    if settings.search is False:
+        return SearchPlan(None)
+    if settings.search is not None:
+        return SearchPlan(settings.search)
+    weights = {c.column: c.weight for c in choices if c.weight}
+    return SearchPlan(SearchDeclaration(columns=weights) if weights else None, tuple(choices))
+
+
+def is_declared(conn: Connection, schema: str, entity: str) -> bool:
+    """Whether the target has a search column."""
+    return conn.execute(DECLARED, (schema, entity)).fetchone() is not None
+
+
+def enable(conn: Connection, schema: str, entity: str, declaration: SearchDeclaration, *, index: bool = True) -> None:
+    """Declare the search column; a second call with the same declaration changes nothing.
+
+    Raises:
+        DatabaseError: another one is declared, or a column is not there.
+    """
+    columns = json.dumps(declaration.columns)
+    conn.execute(ENABLE, (schema, entity, columns, declaration.language, declaration.column_name, index))
+
+
+def refresh(conn: Connection, schema: str, entity: str) -> None:
+    """Count lexemes anew where the table has grown or shrunk by a tenth since the last count."""
+    conn.execute(REFRESH, (schema, entity))

@@ -1,0 +1,125 @@
+"""The layout of a lake: date folders, entity folders, Parquet files. Finding them, and the rule which date counts."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from pgpipe.errors import SourceError
+from pgpipe.source import File, Source
+
+NAMED = r"(?:[A-Za-z_]+=)?"  # hive folders: date=2026-11-22
+WHOLE = re.compile(NAMED + r"(\d{4})-?(\d{2})-?(\d{2})$")
+PART = re.compile(NAMED + r"(\d{1,4})$")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The files of one entity of one date, in order of their paths."""
+
+    entity: str
+    date: date
+    files: tuple[File, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.bytes for file in self.files)
+
+
+def date_of(*names: str) -> date | None:
+    """The date that one folder name (`2026-11-22`, `20261122`, `dt=2026-11-22`) or three (`2026`, `11`, `22`) stand for."""
+    if len(names) == 1:
+        match = WHOLE.match(names[0])
+        parts = match.groups() if match else ()
+    else:
+        matches = [PART.match(name) for name in names]
+        parts = tuple(m.group(1) for m in matches if m)
+    try:
+        year, month, day = map(int, parts)
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def find_dates(source: Source) -> dict[date, str]:
+    """All date folders of a source and their paths.
+
+    Raises:
+        SourceError: there is none, or two stand for the same date.
+    """
+    found: dict[date, str] = {}
+    for day, path in _date_folders(source):
+        if day in found:
+            raise SourceError(f"{source.url}: both {found[day]!r} and {path!r} stand for {day}; keep one")
+        found[day] = path
+    if not found:
+        raise SourceError(f"{source.url} has no date folder; expected one such as 2026-11-22/ENTITY/part-0.parquet")
+    return found
+
+
+def _date_folders(source: Source) -> Iterable[tuple[date, str]]:
+    for top in source.folders(""):
+        day = date_of(top)
+        if day:
+            yield day, top
+        elif PART.match(top) and len(PART.match(top).group(1)) == 4:  # type: ignore[union-attr] # matched just before
+            for month in source.folders(top):
+                for last in source.folders(f"{top}/{month}"):
+                    day = date_of(top, month, last)
+                    if day:
+                        yield day, f"{top}/{month}/{last}"
+
+
+def find_drops(source: Source, day: date, folder: str) -> list[Drop]:
+    """The entities of a date folder with their Parquet files; an entity without one has an empty drop."""
+    drops = []
+    for entity in source.folders(folder):
+        if entity.startswith(("_", ".")):
+            continue
+        files = tuple(f for f in source.files(f"{folder}/{entity}") if is_data(f.path))
+        drops.append(Drop(entity, day, files))
+    return drops
+
+
+def is_data(path: str) -> bool:
+    """Whether a file belongs to the data: Parquet, and no part of it hidden or temporary."""
+    name = path.rpartition("/")[2]
+    return name.endswith((".parquet", ".parq", ".pq")) and not name.startswith(("_", "."))
+
+
+def is_complete(source: Source, folder: str, gate: str, now: datetime | None = None) -> bool:
+    """Whether a date may be loaded: `any`, a `_SUCCESS` in its folder or all its entities', or `age:10m` since the last write."""
+    if gate == "any":
+        return True
+    files = list(source.files(folder))
+    if gate == "_SUCCESS":
+        marks = {f.path.rpartition("/")[0] for f in files if f.path.rpartition("/")[2] == "_SUCCESS"}
+        entities = {f"{folder}/{name}" for name in source.folders(folder) if not name.startswith(("_", "."))}
+        return folder in marks or (bool(entities) and entities <= marks)
+    age = timedelta(**{UNITS[gate[-1]]: int(gate.removeprefix("age:")[:-1])})
+    return bool(files) and max(f.modified for f in files) <= (now or datetime.now(UTC)) - age
+
+
+def choose_date(source: Source, wanted: str, gate: str) -> tuple[date, str]:
+    """The date to load and its folder.
+
+    Args:
+        source: where to look.
+        wanted: `latest`, or a date as YYYY-MM-DD.
+        gate: when a date counts as complete, as `source.complete`; a date asked for by name is loaded as it is.
+
+    Raises:
+        SourceError: there is no such date, or none that is complete.
+    """
+    dates = find_dates(source)
+    if wanted != "latest":
+        day = date.fromisoformat(wanted)
+        if day not in dates:
+            raise SourceError(f"{source.url} has no folder for {day}; the latest is {max(dates)}")
+        return day, dates[day]
+    for day in sorted(dates, reverse=True):
+        if is_complete(source, dates[day], gate):
+            return day, dates[day]
+    raise SourceError(f"{source.url} has no complete date: source.complete is {gate!r}, and the latest is {max(dates)}")

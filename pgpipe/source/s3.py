@@ -1,0 +1,158 @@
+"""s3:// sources: AWS, or any server of its protocol."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pyarrow as pa
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as NoConnection
+
+from pgpipe.config import SourceSettings
+from pgpipe.errors import SourceError, UsageError
+from pgpipe.source import File
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+TRIES = 5  # of a body that breaks off; the request itself is retried by botocore
+REASONS = {
+    "NoSuchBucket": "there is no such bucket",
+    "404": "there is no such bucket or key",
+    "NoSuchKey": "the object is gone",
+    "AccessDenied": "access is denied: the key needs s3:ListBucket and s3:GetObject",
+    "403": "access is denied: the key needs s3:ListBucket and s3:GetObject",
+    "InvalidAccessKeyId": "the access key is unknown",
+    "SignatureDoesNotMatch": "the secret key is wrong",
+    "ExpiredToken": "the credentials have expired",
+    "PermanentRedirect": "the bucket is in another region: set source.region",
+    "PreconditionFailed": "it was overwritten while it was read; load again",
+    "412": "it was overwritten while it was read; load again",
+}
+
+
+class S3Source:
+    """A prefix of a bucket."""
+
+    def __init__(self, settings: SourceSettings) -> None:
+        url = (settings.url or "").rstrip("/")
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise UsageError(f"the source {settings.url!r} names no bucket; write s3://bucket/prefix")
+        self.url = url
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        with _translated(url):
+            session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
+            self._client: S3Client = session.client(
+                "s3",
+                endpoint_url=settings.endpoint_url,
+                config=Config(
+                    retries={"mode": "standard", "max_attempts": TRIES},
+                    s3={"addressing_style": settings.addressing_style},
+                    connect_timeout=10,
+                    read_timeout=60,
+                    max_pool_connections=64,
+                ),
+            )
+
+    def folders(self, under: str) -> list[str]:
+        """Names of the folders directly below."""
+        at = self._key(under)
+        pages = self._pages(Prefix=at, Delimiter="/")
+        found = (common["Prefix"] for page in pages for common in page.get("CommonPrefixes", []))
+        return sorted(prefix[len(at) : -1] for prefix in found)
+
+    def files(self, under: str) -> Iterator[File]:
+        """All objects below; keys that end with "/" stand for folders and are left out."""
+        for page in self._pages(Prefix=self._key(under)):
+            for item in page.get("Contents", []):
+                path = item["Key"][len(self._prefix) :]
+                if not path.endswith("/"):
+                    etag = item["ETag"].strip('"')
+                    yield File(path, f"{self.url}/{path}", etag, item["Size"], item["LastModified"])
+
+    @contextmanager
+    def open(self, file: File) -> Iterator[pa.NativeFile]:
+        """Open the object; every read asks for the version that was listed."""
+        with pa.PythonFile(_Object(self._client, self._bucket, self._prefix + file.path, file), mode="r") as stream:
+            yield stream
+
+    def _key(self, under: str) -> str:
+        return self._prefix + (f"{under}/" if under else "")
+
+    def _pages(self, **query: str) -> Iterator[Any]:
+        with _translated(self.url):
+            yield from self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **query)
+
+
+class _Object(io.RawIOBase):
+    """Random reads of one version of an object by ranged GETs."""
+
+    def __init__(self, client: "S3Client", bucket: str, key: str, file: File) -> None:
+        self._client, self._bucket, self._key, self._file = client, bucket, key, file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.bytes}[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._file.bytes if size < 0 else min(self._at + size, self._file.bytes)
+        got = bytearray()
+        tries = 0
+        with _translated(self._file.uri):
+            while self._at < end:
+                before = len(got)
+                try:
+                    self._read_range(end, got)
+                except (OSError, HTTPClientError) as exc:  # the body broke off: go on from there
+                    tries = tries + 1 if len(got) == before else 1
+                    if tries >= TRIES:
+                        raise SourceError(f"{self._file.uri}: the server broke off {TRIES} times: {exc}") from exc
+        return bytes(got)
+
+    def _read_range(self, end: int, into: bytearray) -> None:
+        """Append what comes of the range to `into`, moving on with every block."""
+        answer = self._client.get_object(
+            Bucket=self._bucket,
+            Key=self._key,
+            Range=f"bytes={self._at}-{end - 1}",
+            IfMatch=f'"{self._file.etag}"',
+        )
+        # Not every server honours If-Match.
+        if answer["ETag"].strip('"') != self._file.etag:
+            raise SourceError(f"{self._file.uri}: {REASONS['PreconditionFailed']}")
+        for block in answer["Body"].iter_chunks(1 << 20):
+            into += block
+            self._at += len(block)
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as exc:
+        error = exc.response.get("Error", {})
+        code = error.get("Code", "")
+        raise SourceError(f"{what}: {REASONS.get(code) or error.get('Message') or code}") from exc
+    except NoCredentialsError as exc:
+        raise SourceError(
+            f"{what}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.profile"
+        ) from exc
+    except (NoConnection, HTTPClientError) as exc:
+        raise SourceError(f"{what}: the server does not answer: {str(exc).splitlines()[0]}") from exc
+    except BotoCoreError as exc:
+        raise SourceError(f"{what}: {str(exc).splitlines()[0]}") from exc

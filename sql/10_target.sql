@@ -1,0 +1,125 @@
+-- Targets: which columns identify a row, and how a row's key travels as jsonb.
+
+create or replace function pgpipe.derived_name(base text, suffix text)
+    returns name  immutable strict  set search_path = ''  language sql
+as $$
+    -- A cut name alone could meet another table's; eight digits of a hash keep the two apart. A character takes up to 4 bytes.
+    select case when octet_length(base || suffix) <= 63 then base || suffix
+                else left(base, (54 - octet_length(suffix)) / 4) || '_' || left(md5(base), 8) || suffix end::name
+$$;
+comment on function pgpipe.derived_name(text, text) is
+    'The name base || suffix, shortened to the 63 bytes of a name by a hash of the base where it is longer.';
+
+create or replace function pgpipe.key_columns(target regclass)
+    returns name[]  stable strict  set search_path = ''  language sql
+as $$
+    select array_agg(a.attname order by k.ordinality)
+      from pg_catalog.pg_index i
+      cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, ordinality)
+      join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+     where i.indrelid = key_columns.target and i.indisprimary and k.ordinality <= i.indnkeyatts  -- not the INCLUDE columns
+$$;
+comment on function pgpipe.key_columns(regclass) is 'The columns of the primary key, in its order; null where there is none.';
+
+create or replace function pgpipe.require_columns(target regclass, columns name[])
+    returns void  stable strict  set search_path = ''  language plpgsql
+as $$
+declare
+    missing name;
+begin
+    select c into missing from unnest(columns) c
+     where not exists (select from pg_catalog.pg_attribute a
+                        where a.attrelid = require_columns.target and a.attname = c and a.attnum > 0 and not a.attisdropped)
+     limit 1;
+    if found then
+        raise exception '% has no column %', target, quote_ident(missing) using errcode = 'PP002',
+            hint = (select 'It has ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum) || '.'
+                      from pg_catalog.pg_attribute a
+                     where a.attrelid = require_columns.target and a.attnum > 0 and not a.attisdropped);
+    end if;
+end
+$$;
+comment on function pgpipe.require_columns(regclass, name[]) is 'Raises PP002, naming the first column that the target lacks.';
+
+create or replace function pgpipe.key_json(columns name[], alias text)
+    returns text  immutable strict  set search_path = ''  language sql
+as $$
+    select 'pg_catalog.jsonb_build_object(' || string_agg(format('%L, %s.%I', c, alias, c), ', ' order by n) || ')'
+      from unnest(columns) with ordinality k (c, n)
+$$;
+comment on function pgpipe.key_json(name[], text) is 'SQL text: the key of the row `alias` as jsonb.';
+
+create or replace function pgpipe.key_match(target regclass, columns name[], alias text, key text)
+    returns text  stable strict  set search_path = ''  language sql
+as $$
+    select string_agg(format('%s.%I = (%s ->> %L)::%s', alias, c, key, c,
+                             pg_catalog.format_type(a.atttypid, a.atttypmod)), ' and ' order by n)
+      from unnest(columns) with ordinality k (c, n)
+      join pg_catalog.pg_attribute a on a.attrelid = key_match.target and a.attname = c
+$$;
+comment on function pgpipe.key_match(regclass, name[], text, text) is
+    'SQL text: the row `alias` has the key held by the jsonb expression `key`.';
+
+create or replace function pgpipe.column_list(columns name[], alias text default null)
+    returns text  immutable  set search_path = ''  language sql
+as $$
+    select string_agg(coalesce(alias || '.', '') || quote_ident(c), ', ' order by n)
+      from unnest(columns) with ordinality k (c, n)
+$$;
+comment on function pgpipe.column_list(name[], text) is 'SQL text: the columns, quoted, each after `alias.` where one is given.';
+
+create or replace function pgpipe.vector_schema()
+    returns name  stable  set search_path = ''  language sql
+as $$
+    select n.nspname from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+     where e.extname = 'vector'
+$$;
+comment on function pgpipe.vector_schema() is 'The schema that holds pgvector''s types and operators; null where it is not installed.';
+
+create or replace function pgpipe.filter_condition(target regclass, alias text, filter jsonb)
+    returns text  stable  set search_path = ''  language plpgsql
+as $$
+declare
+    name text;
+    wanted jsonb;
+    type text;
+    operator text;
+    bound jsonb;
+    parts text[] := '{}';
+begin
+    if filter is null then
+        return 'true';
+    elsif jsonb_typeof(filter) <> 'object' then
+        raise exception 'a filter is a JSON object, not %', jsonb_typeof(filter) using errcode = 'PP003',
+            hint = 'Write {"column": value}, {"column": [one, of]} or {"column": {"gte": 1, "lt": 9}}.';
+    end if;
+    perform pgpipe.require_columns(target, array(select jsonb_object_keys(filter))::name[]);
+    for name, wanted in select * from jsonb_each(filter) loop
+        select pg_catalog.format_type(a.atttypid, a.atttypmod) into type
+          from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = name;
+        case jsonb_typeof(wanted)
+        when 'null' then
+            parts := parts || format('%s.%I is null', alias, name);
+        when 'array' then
+            parts := parts || format('%s.%I = any (array(select (e.v)::%s from unnest(%L::text[]) e (v)))', alias, name, type,
+                                     array(select jsonb_array_elements_text(wanted)));
+        when 'object' then
+            for operator, bound in select * from jsonb_each(wanted) loop
+                if operator not in ('lt', 'lte', 'gt', 'gte', 'ne') then
+                    raise exception 'filter on %: no comparison called %', quote_ident(name), quote_literal(operator)
+                        using errcode = 'PP003', hint = 'There are lt, lte, gt, gte and ne.';
+                end if;
+                parts := parts || format('%s.%I %s %L::%s', alias, name,
+                    case operator when 'lt' then '<' when 'lte' then '<=' when 'gt' then '>' when 'gte' then '>='
+                                  else 'is distinct from' end, bound #>> '{}', type);
+            end loop;
+        else
+            parts := parts || format('%s.%I = %L::%s', alias, name, wanted #>> '{}', type);
+        end case;
+    end loop;
+    return coalesce(nullif(array_to_string(parts, ' and '), ''), 'true');
+end
+$$;
+comment on function pgpipe.filter_condition(regclass, text, jsonb) is
+    'SQL text of a filter over the row `alias`: {"column": value | null | [values] | {"lt"|"lte"|"gt"|"gte"|"ne": value}}. '
+    'Names and values are quoted. Raises PP002 for an unknown column, PP003 for a filter of another shape.';

@@ -1,0 +1,203 @@
+-- Loading: tables made from a Parquet schema, staging, the changed-rows-only merge, publication and the ledger.
+
+create or replace function pgpipe.create_aside(name name, columns jsonb, key name[], unlogged boolean)
+    returns regclass  volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    untyped text;
+begin
+    select c ->> 'type' into untyped from jsonb_array_elements(columns) c where to_regtype(c ->> 'type') is null limit 1;
+    if found then
+        raise exception 'there is no type %', untyped using errcode = 'PP003';
+    end if;
+    perform pgpipe.drop_aside(name);
+    execute format('create %s table pgpipe_staging.%I (%s)', case when unlogged then 'unlogged' else '' end, name,
+        (select string_agg(format('%I %s', c ->> 'name', c ->> 'type'), ', ' order by n)
+           from jsonb_array_elements(columns) with ordinality a (c, n)));
+    if not unlogged and key = '{}' then
+        execute format('alter table pgpipe_staging.%I add column pgpipe_row bigint generated always as identity', name);
+    end if;
+    return format('pgpipe_staging.%I', name)::regclass;
+end
+$$;
+comment on function pgpipe.create_aside(name, jsonb, name[], boolean) is
+    'Makes a table in pgpipe_staging from [{"name", "type"}], replacing what an earlier load left there: unlogged for rows that will be '
+    'merged, logged for a target to be published. Without a key the latter gets a generated pgpipe_row.';
+
+create or replace function pgpipe.drop_aside(name name)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    left_over regclass := to_regclass(format('pgpipe_staging.%I', name));
+begin
+    if left_over is not null then
+        delete from pgpipe.search s where s.target = left_over;
+        execute format('drop table %s', left_over);
+    end if;
+end
+$$;
+comment on function pgpipe.drop_aside(name) is 'Drops a staging table, if there is one, with what was declared on it.';
+
+create or replace function pgpipe.check_key(stage regclass, key name[])
+    returns void  stable strict  set search_path = ''  language plpgsql
+as $$
+declare
+    bad bigint;
+    example text;
+begin
+    execute format('select count(*) from %s s where num_nulls(%s) > 0', stage, pgpipe.column_list(key, 's')) into bad;
+    if bad > 0 then
+        raise exception 'the key (%) is NULL in % of the rows', pgpipe.column_list(key), bad using errcode = 'PP010',
+            hint = 'A key identifies every row: choose columns without NULLs.';
+    end if;
+    execute format($sql$
+        with twice as (select %1$s, count(*) as n from %2$s s group by %1$s having count(*) > 1)
+        select count(*), min(concat_ws(', ', %1$s)) from twice $sql$, pgpipe.column_list(key), stage) into bad, example;
+    if bad > 0 then
+        raise exception 'the key (%) is not unique: % of its values occur more than once, such as %',
+            pgpipe.column_list(key), bad, quote_literal(left(example, 60)) using errcode = 'PP010',
+            hint = 'Name more columns in `key`, or load without one in mode append.';
+    end if;
+end
+$$;
+comment on function pgpipe.check_key(regclass, name[]) is 'Raises PP010 where the key is NULL or occurs twice, with how often and an example.';
+
+create or replace function pgpipe.index_aside(name name, key name[])
+    returns void  volatile strict  set search_path = '' set maintenance_work_mem = '256MB'  language plpgsql
+as $$
+declare
+    made regclass := format('pgpipe_staging.%I', name)::regclass;
+    declared pgpipe.search;
+begin
+    begin
+        execute format('alter table %s add primary key (%s)', made,
+                       case key when '{}' then 'pgpipe_row' else pgpipe.column_list(key) end);
+    exception when unique_violation or not_null_violation then
+        perform pgpipe.check_key(made, key);  -- only a key that failed is counted
+        raise;
+    end;
+    select * into declared from pgpipe.search s where s.target = made;
+    if found then
+        perform pgpipe.enable_search(made, declared.weights::text, declared.language, declared.column_name);
+    end if;
+    execute format('analyze %s', made);
+end
+$$;
+comment on function pgpipe.index_aside(name, name[]) is
+    'Builds the primary key and the search index of a filled table. Raises PP010 for a key that is NULL or occurs twice.';
+
+create or replace function pgpipe.evolve(target regclass, added jsonb, widened jsonb)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    change record;
+begin
+    for change in select * from jsonb_to_recordset(added) c (name text, type text) loop
+        execute format('alter table %s add column %I %s', target, change.name, change.type);
+    end loop;
+    for change in select * from jsonb_to_recordset(widened) c (name text, type text) loop
+        execute format('alter table %s alter column %I type %s', target, change.name, change.type);
+    end loop;
+end
+$$;
+comment on function pgpipe.evolve(regclass, jsonb, jsonb) is
+    'Adds columns and widens types, [{"name", "type"}] each. A widened column rewrites the table.';
+
+create or replace function pgpipe.comparable(target regclass, columns name[], alias text)
+    returns text  stable strict  set search_path = ''  language sql
+as $$
+    -- json has no equality; its text has.
+    select string_agg(format('%s.%I%s', alias, c, case when a.atttypid = 'json'::regtype then '::text' else '' end), ', ' order by n)
+      from unnest(columns) with ordinality k (c, n)
+      join pg_catalog.pg_attribute a on a.attrelid = comparable.target and a.attname = c
+$$;
+comment on function pgpipe.comparable(regclass, name[], text) is 'SQL text: the columns in a form that `is distinct from` accepts.';
+
+create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[], mode text,
+    out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint)
+    volatile  set search_path = '' set work_mem = '128MB'  language plpgsql
+as $$
+declare
+    others name[] := array(select c from unnest(columns) with ordinality k (c, n) where c <> all (key) order by n);
+    same_key text := format('(%s) = (%s)', pgpipe.column_list(key, 't'), pgpipe.column_list(key, 's'));
+    staged bigint;
+begin
+    -- Three plain statements, so that a row that did not change is never written: INSERT … ON CONFLICT would compute the search
+    -- column of every staged row before it finds the conflict.
+    execute format('analyze %s (%s)', stage, pgpipe.column_list(key));
+    execute format('select count(*) from %s', stage) into staged;
+    deleted := 0;
+    updated := 0;
+    if mode = 'snapshot' then
+        execute format('delete from %s t where not exists (select from %s s where %s)', target, stage, same_key);
+        get diagnostics deleted = row_count;
+    end if;
+    if others <> '{}' then
+        execute format('update %s t set (%s) = row (%s) from %s s where %s and (%s) is distinct from (%s)',
+            target, pgpipe.column_list(others), pgpipe.column_list(others, 's'), stage, same_key,
+            pgpipe.comparable(target, others, 't'), pgpipe.comparable(target, others, 's'));
+        get diagnostics updated = row_count;
+    end if;
+    execute format('insert into %1$s as x (%2$s) select %3$s from %4$s s where not exists (select from %1$s t where %5$s)',
+        target, pgpipe.column_list(columns), pgpipe.column_list(columns, 's'), stage, same_key);
+    get diagnostics inserted = row_count;
+    unchanged := staged - inserted - updated;
+end
+$$;
+comment on function pgpipe.merge(regclass, regclass, name[], name[], text) is
+    'Brings the staged rows into the target by key, writing only rows that differ; mode `snapshot` also deletes rows that are not staged.';
+
+create or replace function pgpipe.publish(name name, schema name)
+    returns regclass  volatile strict  set search_path = ''  language plpgsql
+as $$
+begin
+    execute format('alter table pgpipe_staging.%I set schema %I', name, schema);
+    return format('%I.%I', schema, name)::regclass;
+end
+$$;
+comment on function pgpipe.publish(name, name) is 'Moves a table built aside to where its readers look for it.';
+
+-- The ledger ----------------------------------------------------------------------------------------------------------
+
+create or replace function pgpipe.forget_files()
+    returns trigger  security definer  set search_path = ''  language plpgsql
+as $$
+begin
+    delete from pgpipe.load_file f where f.entity = tg_argv[0];
+    return null;
+end
+$$;
+comment on function pgpipe.forget_files() is 'Trigger: a truncated target holds no file.';
+
+create or replace function pgpipe.keep_ledger(target regclass, entity text)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+begin
+    -- The trigger goes with the table and comes back with a restore: where it is missing, this is not the table that was loaded.
+    if not exists (select from pg_catalog.pg_trigger g where g.tgrelid = target and g.tgname = 'pgpipe_ledger') then
+        delete from pgpipe.load_file f where f.entity = keep_ledger.entity;
+        execute format('create trigger pgpipe_ledger after truncate on %s for each statement execute function pgpipe.forget_files(%L)',
+                       target, entity);
+    end if;
+end
+$$;
+comment on function pgpipe.keep_ledger(regclass, text) is
+    'Ties the ledger of an entity to this table: entries of another table of that name, dropped since, are forgotten.';
+
+create or replace function pgpipe.record_files(load_id bigint, files jsonb)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    of_load pgpipe.load;
+begin
+    select * into strict of_load from pgpipe.load l where l.load_id = record_files.load_id;
+    if of_load.mode = 'snapshot' then
+        delete from pgpipe.load_file f where f.entity = of_load.entity;
+    end if;
+    insert into pgpipe.load_file (entity, file, etag, date, bytes, read, load_id)
+    select of_load.entity, f.file, f.etag, of_load.date, f.bytes, f.read, of_load.load_id
+      from jsonb_to_recordset(files) f (file text, etag text, bytes bigint, read bigint);
+end
+$$;
+comment on function pgpipe.record_files(bigint, jsonb) is
+    'Enters the files of a load, [{"file", "etag", "bytes", "read"}]. A snapshot replaces all earlier entries: what it holds is what there is.';
