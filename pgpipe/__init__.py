@@ -1,8 +1,22 @@
 """Parquet drops in S3 to PostgreSQL: loaded once, searchable by keyword and by meaning, kept fresh by triggers."""
 
-from pgpipe.api import search
-from pgpipe.pipeline import Pipeline
-from pgpipe.search.query import Hit
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pgpipe.api import search
+    from pgpipe.pipeline import Pipeline
+    from pgpipe.search.query import Hit
 
 __all__ = ["Hit", "Pipeline", "search"]
 __version__ = "0.1.0"
+
+_HOMES = {"Hit": "pgpipe.search.query", "Pipeline": "pgpipe.pipeline", "search": "pgpipe.api"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whichever of the public names is asked for
+    """Import a public name on first use, so that `pgpipe --help` waits for none of what they need."""
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -127,8 +127,9 @@ class ParquetImporter:
 
         with _LateBar(context.bar, drop.entity) as bar:
             plan, counts = loader.load(drop, settings, prepare, bar.start)
-        report = StageReport(drop.entity, self.name, "ok", *asdict(counts).values())
-        return replace(report, state=_state(plan), note=_note(plan))
+        rows = asdict(counts)
+        filled = rows.pop("filled")
+        return StageReport(drop.entity, self.name, _state(plan), **rows, note=_note(plan, filled))
 
 
 class SearchIndexer:
@@ -178,10 +179,10 @@ class EmbeddingsGenerator:
     def _declare(self, drop: Drop, settings: EntitySettings, context: Context) -> bool:
         schema = context.database.schema
         with context.database.connect(autocommit=True) as conn, translated():
-            known = embedding.is_declared(conn, schema, drop.entity)
-            if known and not settings.embed:
+            known = embedding.find(conn, schema, drop.entity)
+            if known and (settings.embed is None or known.serves(settings.embed, context.settings.embedding.model)):
                 return True
-            choices = [] if settings.embed or settings.embed is False else context.choices(drop)
+            choices = context.choices(drop) if settings.embed is None else []
             declared = embedding.plan_embedding(settings, choices)
             if declared is None:
                 return False
@@ -301,13 +302,14 @@ def _state(plan: Plan) -> Literal["ok", "nothing to do"]:
     return "nothing to do" if plan.action in {"nothing", "recognise"} else "ok"
 
 
-def _note(plan: Plan) -> str:
+def _note(plan: Plan, filled: int) -> str:
     files = len(plan.skipped)
     if plan.action == "recognise":
         return f"the same bytes as the snapshot before: {files} file{'s' * (files != 1)} recognised"
     if plan.action == "nothing":
         return f"{files} file{'s' * (files != 1)} in the ledger"
     notes = [f"new column {c.name}" for c in plan.evolution.add]
+    notes += [f"{filled:,} rows written to fill it"] if filled else []
     notes += [f"{c.name} widened to {c.sql}" for c in plan.evolution.widen]
     if not plan.key:
         notes.append("no key: rows are appended")

@@ -101,7 +101,35 @@ begin
 end
 $$;
 comment on function pgpipe.evolve(regclass, jsonb, jsonb) is
-    'Adds columns and widens types, [{"name", "type"}] each. A widened column rewrites the table.';
+    'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each. A widened column rewrites the table.';
+
+create or replace function pgpipe.add_columns(target regclass, stage regclass, added jsonb, key name[], mode text)
+    returns bigint  volatile strict  set search_path = '' set work_mem = '128MB'  language plpgsql
+as $$
+declare
+    change record;
+    names name[] := array(select c ->> 'name' from jsonb_array_elements(added) with ordinality a (c, n) order by n);
+    common text;
+    filled bigint;
+begin
+    for change in select * from jsonb_to_recordset(added) c (name text, type text) loop
+        -- A default that is there when the column is added is kept in the catalogue and costs no row a rewrite. In a snapshot every
+        -- row that stays is staged, so its most common value is right for most rows and is corrected in the others.
+        if mode = 'snapshot' then
+            execute format('select min(%1$I::text) from %2$s group by %1$I order by count(*) desc limit 1', change.name, stage) into common;
+        end if;
+        execute format('alter table %s add column %I %s default %L', target, change.name, change.type, common);
+        execute format('alter table %s alter column %I drop default', target, change.name);
+    end loop;
+    execute format('update %s t set (%s) = row (%s) from %s s where (%s) = (%s) and (%s) is distinct from (%s)',
+        target, pgpipe.column_list(names), pgpipe.column_list(names, 's'), stage, pgpipe.column_list(key, 't'),
+        pgpipe.column_list(key, 's'), pgpipe.comparable(target, names, 't'), pgpipe.comparable(target, names, 's'));
+    get diagnostics filled = row_count;
+    return filled;
+end
+$$;
+comment on function pgpipe.add_columns(regclass, regclass, jsonb, name[], text) is
+    'Adds columns to a target and gives them their staged values. Returns how many rows had to be written for it.';
 
 create or replace function pgpipe.comparable(target regclass, columns name[], alias text)
     returns text  stable strict  set search_path = ''  language sql

@@ -1,5 +1,9 @@
 """Declaring the embedding of a target."""
 
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
 from pgpipe.choose import Choice
 from pgpipe.config import EmbedDeclaration, EntitySettings
 from pgpipe.db import Connection
@@ -7,7 +11,24 @@ from pgpipe.db import Connection
 ENABLE = """
     select pgpipe.enable_embedding(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s, %s, template => %s)
 """
-DECLARED = "select true from pgpipe.embedding where target = to_regclass(format('%%I.%%I', %s::text, %s::text))"
+FIND = """
+    select columns, template, model from pgpipe.embedding
+     where target = to_regclass(format('%%I.%%I', %s::text, %s::text)) order by active desc limit 1
+"""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The embedding that a target has."""
+
+    columns: list[str]
+    template: str
+    model: str
+
+    def serves(self, wanted: EmbedDeclaration, model: str) -> bool:
+        """Whether it is what is wanted."""
+        template = wanted.template or "\n".join(f"{{{c}}}" for c in wanted.columns)
+        return (self.columns, self.template, self.model) == (wanted.columns, template, model)
 
 
 def plan_embedding(settings: EntitySettings, choices: list[Choice]) -> EmbedDeclaration | None:
@@ -20,9 +41,10 @@ def plan_embedding(settings: EntitySettings, choices: list[Choice]) -> EmbedDecl
     return EmbedDeclaration(columns=columns) if columns else None
 
 
-def is_declared(conn: Connection, schema: str, entity: str) -> bool:
-    """Whether the target has an embedding."""
-    return conn.execute(DECLARED, (schema, entity)).fetchone() is not None
+def find(conn: Connection, schema: str, entity: str) -> Declared | None:
+    """The embedding of a target; the active one where it has several."""
+    with conn.cursor(row_factory=class_row(Declared)) as cursor:
+        return cursor.execute(FIND, (schema, entity)).fetchone()
 
 
 def enable(conn: Connection, schema: str, entity: str, declaration: EmbedDeclaration, model: str, dims: int) -> None:

@@ -47,6 +47,10 @@ MERGE = """
       from pgpipe.merge(format('%%I.%%I', %s::text, %s::text)::regclass, format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
 """
 EVOLVE = "select pgpipe.evolve(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
+ADD_COLUMNS = """
+    select pgpipe.add_columns(format('%%I.%%I', %s::text, %s::text)::regclass, format('pgpipe_staging.%%I', %s::text)::regclass,
+                              %s, %s, %s)
+"""
 CHECK_KEY = "select pgpipe.check_key(format('pgpipe_staging.%%I', %s::text)::regclass, %s)"
 DROP_ASIDE = "select pgpipe.drop_aside(%s)"
 
@@ -79,6 +83,7 @@ class Counts:
     updated: int = 0
     deleted: int = 0
     unchanged: int = 0
+    filled: int = 0  # rows written only because a column is new
 
 
 Prepare = Callable[[Connection, Plan], None]  # declares search and embedding on a table that is being made
@@ -173,10 +178,11 @@ class Loader:
             return counts
         if plan.action == "create":
             return self._create(conn, plan, load_id, prepare, progress)
-        if plan.evolution.add or plan.evolution.widen:
+        # A merge adds columns itself, where it can fill them; here they are NULL.
+        add = plan.evolution.add if plan.action == "append" else ()
+        if add or plan.evolution.widen:
             with translated():
-                names = (self._database.schema, plan.drop.entity)
-                conn.execute(EVOLVE, (*names, _json(plan.evolution.add), _json(plan.evolution.widen)))
+                conn.execute(EVOLVE, (self._database.schema, plan.drop.entity, _json(add), _json(plan.evolution.widen)))
         if plan.action == "append":
             return self._append(conn, plan, load_id, progress)
         return self._merge(conn, plan, load_id, progress)
@@ -205,10 +211,14 @@ class Loader:
         read = self._copy(plan, progress)
         with translated(), conn.transaction():
             conn.execute(CHECK_KEY, (entity, key))
+            tables = (self._database.schema, entity, entity)
+            filled = 0
+            if plan.evolution.add:
+                filled = _one(conn, ADD_COLUMNS, (*tables, _json(plan.evolution.add), key, plan.mode))
             names = [c.name for c in plan.columns]
-            merged = conn.execute(MERGE, (self._database.schema, entity, entity, names, key, plan.mode)).fetchone()
+            merged = conn.execute(MERGE, (*tables, names, key, plan.mode)).fetchone()
             assert merged is not None
-            counts = Counts(read, *merged)
+            counts = Counts(read, *merged, filled=filled)
             _record(conn, load_id, plan, counts)
             conn.execute(DROP_ASIDE, (entity,))
         return counts
