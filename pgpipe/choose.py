@@ -23,12 +23,12 @@ class Choice:
 
 
 def choose(sample: pa.Table) -> list[Choice]:
-    """Judge every string column of a sample by its words: prose is searched, short prose as titles (A), long as bodies (B)."""
-    choices = []
-    for field in sample.schema:
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            choices.append(_judge(field.name, [v for v in sample.column(field.name).to_pylist() if v]))
-    return choices
+    """Judge the string columns of a sample by their words: prose is searched, short as a title (A), long as a body (B)."""
+    return [
+        _judge(field.name, [value for value in sample.column(field.name).to_pylist() if value])
+        for field in sample.schema
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    ]
 
 
 def _judge(name: str, values: list[str]) -> Choice:

@@ -157,7 +157,7 @@ def _read_file(file: Path) -> Layer:
 def _from_variables(variables: "os._Environ[str] | dict[str, str]") -> Layer:
     layer: Layer = {}
     for name, value in variables.items():
-        path = ALIASES.get(name)
+        path: tuple[str, ...] | None = ALIASES.get(name)
         if path is None and name.startswith(PREFIX) and name != "PGPIPE_CONFIG":
             path = tuple(name.removeprefix(PREFIX).lower().split("__"))
         if path:

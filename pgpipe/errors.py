@@ -13,7 +13,7 @@ class UsageError(PgpipeError):
     exit_code = 2
 
 
-class Unreachable(PgpipeError):  # noqa: N818 - reads as a state, like the others of the tree
+class Unreachable(PgpipeError):
     """The source or the database does not answer, or does not let us in."""
 
     exit_code = 3

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import pyarrow as pa
 import structlog
@@ -180,12 +180,14 @@ class EmbeddingsGenerator:
         schema = context.database.schema
         with context.database.connect(autocommit=True) as conn, translated():
             known = embedding.find(conn, schema, drop.entity)
-            if known and (settings.embed is None or known.serves(settings.embed, context.settings.embedding.model)):
+            if known and settings.embed is None:
                 return True
             choices = context.choices(drop) if settings.embed is None else []
             declared = embedding.plan_embedding(settings, choices)
             if declared is None:
                 return False
+            if known and known.serves(declared, context.settings.embedding.model):
+                return True
             dims = dimensions(context.settings.embedding)
             embedding.enable(conn, schema, drop.entity, declared, context.settings.embedding.model, dims)
             return True
@@ -281,7 +283,7 @@ class _LateBar:
         self._bar, self._label = bar, label
         self._open: AbstractContextManager[Advance] | None = None
 
-    def __enter__(self) -> "_LateBar":
+    def __enter__(self) -> Self:
         return self
 
     def start(self, plan: Plan) -> Advance:

@@ -14,6 +14,7 @@ from yoyo.connections import DatabaseURI
 from pgpipe.db import Connection, Database, translated
 
 LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
+EXTENSIONS = "select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"
 REQUIRES = "-- requires: "  # the first line of a file that needs an extension
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE if (PACKAGE / "sql").is_dir() else PACKAGE.parent  # in a wheel the two folders lie in the package
@@ -67,7 +68,7 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
 
 
 def _create_vector(conn: Connection) -> None:
-    """Install pgvector where the server has it and this user may; `doctor` and the vector commands say when it is missing."""
+    """Install pgvector where the server has it and this user may; vector commands say when it is missing."""
     allowed = conn.execute(
         "select exists (select from pg_available_extensions where name = 'vector' and installed_version is null)"
         " and (select rolsuper from pg_roles where rolname = current_user)"
@@ -87,13 +88,8 @@ def _apply_migrations(database: Database, folders: list[Path]) -> list[str]:
 
 
 def _apply_files(conn: Connection, done: Migrated) -> None:
-    installed = {
-        name: schema
-        for name, schema in conn.execute(
-            "select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"
-        )
-    }
-    applied = dict(conn.execute("select name, checksum from pgpipe.sql_file").fetchall())
+    installed: dict[str, str] = dict(conn.execute(EXTENSIONS).fetchall())
+    applied: dict[str, str] = dict(conn.execute("select name, checksum from pgpipe.sql_file").fetchall())
     for file in sorted((ROOT / "sql").glob("*.sql")):
         text = file.read_text(encoding="utf-8")
         needs = text.partition("\n")[0].removeprefix(REQUIRES) if text.startswith(REQUIRES) else None

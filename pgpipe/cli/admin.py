@@ -10,8 +10,14 @@ from pgpipe import schema
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.db import translated
 
-LOADS = "select entity, date, mode, state, started_at, read, inserted, updated, deleted, unchanged, error from pgpipe.load_status"
-EMBEDDINGS = "select entity, name, model, dims, waiting, leased, dead, oldest_age from pgpipe.embedding_status order by entity, name"
+LOADS = """
+    select entity, date, mode, state, started_at, read, inserted, updated, deleted, unchanged, error
+      from pgpipe.load_status
+"""
+EMBEDDINGS = """
+    select entity, name, model, dims, waiting, leased, dead, oldest_age
+      from pgpipe.embedding_status order by entity, name
+"""
 JOBS = """
     select c.relname as entity, e.name as embedding, j.key, j.attempts, j.dead_at, j.last_error
       from pgpipe.job j join pgpipe.embedding e using (embedding_id) join pg_catalog.pg_class c on c.oid = e.target
@@ -40,8 +46,8 @@ def migrate(app: App, folder: Path) -> None:
         click.echo("The schema is up to date.")
     if "vector" in done.missing:
         click.echo(
-            "pgvector is not installed in this database: keyword search works, vectors wait for `create extension vector`"
-            " and another `pgpipe migrate`.",
+            "pgvector is not installed in this database: keyword search works, vectors wait for"
+            " `create extension vector` and another `pgpipe migrate`.",
             err=True,
         )
 

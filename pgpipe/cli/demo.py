@@ -44,8 +44,8 @@ embed = {{ columns = ["name", "summary", "doc"] }}
 def demo(app: App, folder: Path) -> None:
     """Show everything on the docstrings of Python's standard library; needs neither a database nor S3.
 
-    Builds a lake, serves it over the S3 protocol on loopback, starts the embedded PostgreSQL, and then runs the commands that a user
-    would type.
+    Builds a lake, serves it over the S3 protocol on loopback, starts the embedded PostgreSQL, and then runs the
+    commands that a user would type.
     """
     try:
         from pgpipe.demo import lake, store
@@ -71,7 +71,8 @@ def demo(app: App, folder: Path) -> None:
         for mode, entity, question in QUESTIONS:
             _show(app, pgpipe, environment, "search", question, "--entity", entity, "--mode", mode, "-k", "3")
     app.out.print(
-        f"\nDone in {monotonic() - began:.0f} s. Ask more: pgpipe --config {config} search 'parse dates' --entity function"
+        f"\nDone in {monotonic() - began:.0f} s. Ask more:"
+        f" pgpipe --config {config} search 'parse dates' --entity function"
     )
 
 

@@ -19,7 +19,8 @@ from pgpipe.embed.worker import Totals, Worker
 def embedder(app: App, /, **options: Any) -> None:  # noqa: ANN401 - all of them are settings
     """Compute the vectors of rows that lack them, until SIGTERM.
 
-    Run any number, on any number of machines. Kill one at any moment: its rows come back after the lease, nothing is lost or doubled.
+    Run any number, on any number of machines. Kill one at any moment: its rows come back after the lease, nothing is
+    lost or doubled.
     """
     drain = options.pop("drain")
     app.set("embedding", **options)

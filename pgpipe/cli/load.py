@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pgpipe.cli.app import App, cli, json_option
+from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
 from pgpipe.load.loader import Plan as LoadPlan
@@ -21,7 +22,7 @@ from pgpipe.pipeline import (
 )
 from pgpipe.search.declare import plan_search
 from pgpipe.source import open_source
-from pgpipe.source.layout import choose_date, find_drops
+from pgpipe.source.layout import Drop, choose_date, find_drops
 
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "embedded")
 ACTIONS = {
@@ -175,8 +176,9 @@ def plan(
             }
             try:
                 entry |= _described(loader.plan(conn, drop, context.entity(drop.entity)))
-                if not skip_search and drop.files:
-                    entry["search"] = _search(context, drop.entity, drop)
+                if drop.files:
+                    entry["search"] = "skipped" if skip_search else _search(context, drop)
+                    entry["embed"] = "skipped" if skip_embeddings else _embed(context, drop)
             except PgpipeError as exc:
                 entry["refused"] = str(exc)
             plans.append(entry)
@@ -208,10 +210,15 @@ def _described(made: LoadPlan) -> dict[str, Any]:
     return described
 
 
-def _search(context: Context, entity: str, drop: Any) -> str:  # noqa: ANN401 - a Drop
-    planned = plan_search(context.entity(entity), context.choices(drop))
+def _search(context: Context, drop: Drop) -> str:
+    planned = plan_search(context.entity(drop.entity), context.choices(drop))
     if planned.choices:
         return "; ".join(f"{c.column} {c.weight or 'left out'} ({c.reason})" for c in planned.choices)
     if planned.declaration:
         return ", ".join(f"{name} {weight}" for name, weight in planned.declaration.columns.items()) + " (configured)"
     return "none"
+
+
+def _embed(context: Context, drop: Drop) -> str:
+    planned = plan_embedding(context.entity(drop.entity), context.choices(drop))
+    return f"{', '.join(planned.columns)} by {context.settings.embedding.model}" if planned else "none"

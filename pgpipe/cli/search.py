@@ -11,7 +11,7 @@ from rich.markup import escape
 from pgpipe import errors
 from pgpipe.api import search as ask
 from pgpipe.cli.app import App, cli, json_option
-from pgpipe.search.query import Hit
+from pgpipe.search.query import Hit, SearchMode
 
 
 @cli.command()
@@ -26,7 +26,9 @@ from pgpipe.search.query import Hit
 @click.option("--filter", "where", metavar="JSON", help='Such as {"brand": "x", "price": {"lt": 20}}.')
 @json_option
 @click.pass_obj
-def search(app: App, query: str, entity: str | None, mode: Any, k: int, where: str | None, as_json: bool) -> None:
+def search(
+    app: App, query: str, entity: str | None, mode: SearchMode | None, k: int, where: str | None, as_json: bool
+) -> None:
     """Ask a question: words, or a full sentence.
 
     Words are alternatives and the best match wins; "a phrase" must occur, -word must not.

@@ -87,16 +87,8 @@ def _write(folder: Path, rows: list[Row], files: int) -> None:
         pq.write_table(table, folder / f"part-{n:05}.parquet")
 
 
-SCHEMA = pa.schema(
-    [
-        ("name", pa.string()),
-        ("module", pa.string()),
-        ("signature", pa.string()),
-        ("summary", pa.string()),
-        ("doc", pa.string()),
-        ("lines", pa.int32()),
-    ]
-)
+TEXTS = ("name", "module", "signature", "summary", "doc")
+SCHEMA = pa.schema([pa.field(name, pa.string()) for name in TEXTS]).append(pa.field("lines", pa.int32()))
 
 
 def documented() -> Iterator[tuple[str, Row]]:

@@ -32,7 +32,7 @@ class Declared:
 
 
 def plan_embedding(settings: EntitySettings, choices: list[Choice]) -> EmbedDeclaration | None:
-    """What is configured, else the columns that are worth searching; None where embedding is off or nothing is prose."""
+    """What is configured, else the columns worth searching; None where embedding is off or nothing is prose."""
     if settings.embed is False:
         return None
     if settings.embed is not None:

@@ -73,7 +73,7 @@ class Worker:
         """
         with self._connect() as conn:
             wanted = [e for e in queue.embeddings(conn) if entities is None or e.entity in entities]
-            while not self.stop.is_set() and any([self._batch(conn, e) for e in wanted]):
+            while not self.stop.is_set() and sum(self._batch(conn, e) for e in wanted):
                 pass
             for embedding in wanted:
                 index.build(conn, embedding)
@@ -109,7 +109,7 @@ class Worker:
     def _serve(self, conn: Connection) -> None:
         while not self.stop.is_set():
             known = queue.embeddings(conn)
-            if not any([self._batch(conn, e) for e in known]):
+            if not sum(self._batch(conn, e) for e in known):
                 for embedding in known:
                     index.build(conn, embedding)
                 self.stop.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
@@ -121,8 +121,8 @@ class Worker:
         except Exception as exc:
             conn.close()
             raise errors.VectorsMissing(
-                "vectors need the extension pgvector, which this database lacks: install it (Debian: postgresql-NN-pgvector),"
-                " run `create extension vector`, then `pgpipe migrate`"
+                "vectors need the extension pgvector, which this database lacks: install it"
+                " (Debian: postgresql-NN-pgvector), run `create extension vector`, then `pgpipe migrate`"
             ) from exc
         return conn
 
@@ -197,7 +197,8 @@ class Worker:
             model = self._load(self._settings.model_copy(update={"model": embedding.model}))
             if model.dims != embedding.dims:
                 raise errors.ModelError(
-                    f"the model {embedding.model!r} makes {model.dims} dimensions, but the store of {embedding.entity} has {embedding.dims}"
+                    f"the model {embedding.model!r} makes {model.dims} dimensions,"
+                    f" but the store of {embedding.entity} has {embedding.dims}"
                 )
             self._models[embedding.model] = model
         return self._models[embedding.model]
@@ -211,7 +212,7 @@ def encode_bisecting(model: Model, texts: list[str]) -> tuple[Vectors, dict[int,
     """
     try:
         return model.encode(texts), {}
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001 - a model may raise anything; the text that made it is found below
         if len(texts) == 1:
             short_of_memory = isinstance(exc, MemoryError) or type(exc).__name__ == "OutOfMemoryError"
             failure = Failure(f"{type(exc).__name__}: {exc}"[:500], charge=not short_of_memory)

@@ -12,6 +12,8 @@ import pyarrow.types as at
 from pgpipe.errors import DataError
 from pgpipe.load import types
 
+Array = Any  # pyarrow's stubs do not know what a type check tells of an array
+
 JSONB_VERSION = b"\x01"
 
 
@@ -25,7 +27,7 @@ def converter(sql: str, arrow: pa.DataType) -> pa.DataType:
     return pa.binary()  # jsonb: ready-made field bytes
 
 
-def convert(array: pa.Array, sql: str, name: str) -> pa.Array:
+def convert(array: Array, sql: str, name: str) -> Array:
     """Give the values in the form that a column of this SQL type travels in.
 
     A fraction of a microsecond is cut off towards the past.
@@ -45,7 +47,7 @@ def convert(array: pa.Array, sql: str, name: str) -> pa.Array:
         raise DataError(f"column {name!r}: {str(exc).splitlines()[0]}") from exc
 
 
-def _plain(array: pa.Array) -> pa.Array:
+def _plain(array: Array) -> Array:
     """Without extension type, dictionary and view."""
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
@@ -58,7 +60,7 @@ def _plain(array: pa.Array) -> pa.Array:
     return array
 
 
-def _microseconds(array: pa.Array) -> pa.Array:
+def _microseconds(array: Array) -> Array:
     """Nanoseconds to microseconds by floor: towards the past also before 1970."""
     kind = array.type
     if not at.is_temporal(kind) or getattr(kind, "unit", "us") != "ns":
@@ -71,7 +73,7 @@ def _microseconds(array: pa.Array) -> pa.Array:
     return micro.cast(pa.time64("us") if at.is_time(kind) else pa.duration("us"))
 
 
-def _cast(array: pa.Array, wire: pa.DataType) -> pa.Array:
+def _cast(array: Array, wire: pa.DataType) -> Array:
     if at.is_date64(array.type):
         array = array.cast(pa.date32(), safe=False)  # milliseconds within the day carry nothing
     if at.is_fixed_size_list(array.type) or at.is_large_list(array.type):
@@ -91,7 +93,7 @@ def _decimal(sql: str, arrow: pa.DataType) -> pa.DataType:
     return pa.decimal128(types.DECIMAL128_DIGITS, scale)
 
 
-def _jsonb(array: pa.Array, *, text: bool) -> pa.Array:
+def _jsonb(array: Array, *, text: bool) -> Array:
     """The binary form of jsonb: a version byte, then the JSON text."""
     encode = str.encode if text else _json
     return pa.array(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import pgpq
 import psycopg
@@ -147,13 +148,13 @@ def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
 
 def to_wire(batch: pa.RecordBatch, columns: list[Column], unit: Unit) -> pa.RecordBatch:
     """The batch with the target's columns in the form they travel in; a column that the file lacks is NULL."""
-    arrays = []
+    arrays: list[Any] = []
     try:
         for column in columns:
             if column.name in batch.schema.names:
                 arrays.append(convert(batch.column(column.name), column.sql, column.name))
             else:
-                arrays.append(pa.nulls(batch.num_rows, converter(column.sql, pa.null())))
+                arrays.append(pa.array([None] * batch.num_rows, converter(column.sql, pa.null())))
     except errors.DataError as exc:
         raise _located(exc, unit) from exc
     return pa.RecordBatch.from_arrays(arrays, [c.name for c in columns])

@@ -30,12 +30,14 @@ LEDGER = "select file, etag, bytes from pgpipe.load_file where entity = %s"
 MOVE_LEDGER = "select pgpipe.record_files(%s, %s)"
 BEGIN_LOAD = """
     with interrupted as (  -- whoever left these held the lock that we hold
-        update pgpipe.load set finished_at = now(), error = 'interrupted' where entity = %(entity)s and finished_at is null
+        update pgpipe.load set finished_at = now(), error = 'interrupted'
+         where entity = %(entity)s and finished_at is null
     )
     insert into pgpipe.load (entity, date, mode) values (%(entity)s, %(date)s, %(mode)s) returning load_id
 """
 END_LOAD = """
-    update pgpipe.load set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s
+    update pgpipe.load
+       set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s
      where load_id = %s
 """
 FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s where load_id = %s"
@@ -44,15 +46,19 @@ INDEX_ASIDE = "select pgpipe.index_aside(%s, %s)"
 PUBLISH = "select pgpipe.publish(%s, %s)"
 MERGE = """
     select inserted, updated, deleted, unchanged
-      from pgpipe.merge(format('%%I.%%I', %s::text, %s::text)::regclass, format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
+      from pgpipe.merge(format('%%I.%%I', %s::text, %s::text)::regclass,
+                        format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
 """
 EVOLVE = "select pgpipe.evolve(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
 ADD_COLUMNS = """
-    select pgpipe.add_columns(format('%%I.%%I', %s::text, %s::text)::regclass, format('pgpipe_staging.%%I', %s::text)::regclass,
-                              %s, %s, %s)
+    select pgpipe.add_columns(format('%%I.%%I', %s::text, %s::text)::regclass,
+                              format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
 """
 CHECK_KEY = "select pgpipe.check_key(format('pgpipe_staging.%%I', %s::text)::regclass, %s)"
 DROP_ASIDE = "select pgpipe.drop_aside(%s)"
+
+
+NO_CHANGE = Evolution()
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Plan:
     action: Literal["nothing", "recognise", "create", "append", "merge"]
     columns: tuple[Column, ...] = ()
     parts: tuple[Part, ...] = ()
-    evolution: Evolution = Evolution()
+    evolution: Evolution = NO_CHANGE
     skipped: tuple[File, ...] = ()  # already in the target
 
     @property
@@ -108,7 +114,7 @@ class Loader:
         if not drop.files:
             raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file")
         with translated():
-            target = dict(conn.execute(COLUMNS, (self._database.schema, entity)).fetchall())
+            target: dict[str, str] = dict(conn.execute(COLUMNS, (self._database.schema, entity)).fetchall())
             primary_key = _one(conn, PRIMARY_KEY, (self._database.schema, entity)) or []
             ledger = {(f, e): b for f, e, b in conn.execute(LEDGER, (entity,))} if target else {}
         known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= set(target) else ())
@@ -188,7 +194,7 @@ class Loader:
         return self._merge(conn, plan, load_id, progress)
 
     def _create(self, conn: Connection, plan: Plan, load_id: int, prepare: Prepare, progress: copy.Progress) -> Counts:
-        """Build the target aside on all connections, index it, publish it with its ledger entries by a change of schema."""
+        """Build the target aside on all connections, index it, then publish it with its ledger entries by a rename."""
         entity = plan.drop.entity
         with translated(), conn.transaction():
             conn.execute(CREATE_ASIDE, (entity, _json(plan.columns), list(plan.key), False))
@@ -218,7 +224,8 @@ class Loader:
             names = [c.name for c in plan.columns]
             merged = conn.execute(MERGE, (*tables, names, key, plan.mode)).fetchone()
             assert merged is not None
-            counts = Counts(read, *merged, filled=filled)
+            inserted, updated, deleted, unchanged = merged
+            counts = Counts(read, inserted, updated, deleted, unchanged, filled)
             _record(conn, load_id, plan, counts)
             conn.execute(DROP_ASIDE, (entity,))
         return counts

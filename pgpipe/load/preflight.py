@@ -104,7 +104,8 @@ def join_schemas(parts: list[Part]) -> list[Column]:
                 wide = types.widened(column.sql, known[0].sql)
                 if wide is None:
                     raise DataError(
-                        f"column {column.name!r} is {column.sql} in {part.file.uri} but {known[0].sql} in {known[1].uri}"
+                        f"column {column.name!r} is {column.sql} in {part.file.uri}"
+                        f" but {known[0].sql} in {known[1].uri}"
                     )
                 joined[column.name] = Column(column.name, wide), known[1]
     if not joined:
@@ -136,8 +137,8 @@ def check_name(name: str, what: str, where: str) -> None:
         raise DataError(f"{where}: a {what} is named {name!r}, which PostgreSQL does not allow")
     if size > NAME_BYTES:
         raise DataError(
-            f"{where}: the {what} name {name!r} has {size} bytes; PostgreSQL keeps {NAME_BYTES} and would confuse it with"
-            " others; rename it at the source"
+            f"{where}: the {what} name {name!r} has {size} bytes; PostgreSQL keeps {NAME_BYTES} and would confuse it"
+            " with others; rename it at the source"
         )
 
 

@@ -83,7 +83,7 @@ def wire_type(sql: str) -> pa.DataType | None:
     if sql.endswith("[]"):
         element = wire_type(sql[:-2])
         return pa.list_(element) if element is not None else None
-    fixed = {
+    fixed: dict[str, pa.DataType] = {
         "boolean": pa.bool_(),
         "smallint": pa.int16(),
         "integer": pa.int32(),

@@ -1,10 +1,9 @@
 """Asking: keyword, vector and hybrid search of one entity."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import psycopg
 from pgvector import Vector
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
@@ -16,7 +15,7 @@ SearchMode = Literal["text", "vector", "hybrid"]
 Filter = dict[str, Any]
 
 TARGETS = """
-    select c.relname, n.nspname,
+    select c.relname as entity, n.nspname as schema,
            exists (select from pgpipe.search s where s.target = c.oid) as searched,
            (select e.model from pgpipe.embedding e where e.target = c.oid and e.active) as model
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -25,11 +24,13 @@ TARGETS = """
      order by c.relname
 """
 TEXT = """
-    select key, score, row_number() over (order by score desc, key)::int as text_rank, null::int as vector_rank, passage, "row"
+    select key, score, row_number() over (order by score desc, key)::int as text_rank, null::int as vector_rank,
+           passage, "row"
       from pgpipe.text_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s, %s)
 """
 VECTOR = """
-    select key, score, null::int as text_rank, row_number() over (order by score desc, key)::int as vector_rank, passage, "row"
+    select key, score, null::int as text_rank, row_number() over (order by score desc, key)::int as vector_rank,
+           passage, "row"
       from pgpipe.vector_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s::text::vector, %s, %s)
 """
 HYBRID = """
@@ -66,7 +67,7 @@ def find_target(conn: Connection, entity: str | None) -> Target:
     Raises:
         UsageError: there is no such entity, or the choice is open; the message names those that exist.
     """
-    with translated(), conn.cursor(row_factory=_target) as cursor:
+    with translated(), conn.cursor(row_factory=class_row(Target)) as cursor:
         targets = {t.entity: t for t in cursor.execute(TARGETS).fetchall()}
     if not targets:
         raise errors.UsageError("nothing is searchable yet; load something first: `pgpipe load --source …`")
@@ -78,10 +79,6 @@ def find_target(conn: Connection, entity: str | None) -> Target:
     if entity not in targets:
         raise errors.UsageError(f"there is no entity {entity!r} to search; there are {names}")
     return targets[entity]
-
-
-def _target(cursor: "psycopg.Cursor[Any]") -> Callable[[Sequence[Any]], Target]:
-    return lambda values: Target(*values)
 
 
 def text(conn: Connection, target: Target, query: str, k: int, where: Filter | None) -> list[Hit]:

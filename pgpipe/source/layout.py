@@ -11,6 +11,7 @@ from pgpipe.source import File, Source
 NAMED = r"(?:[A-Za-z_]+=)?"  # hive folders: date=2026-11-22
 WHOLE = re.compile(NAMED + r"(\d{4})-?(\d{2})-?(\d{2})$")
 PART = re.compile(NAMED + r"(\d{1,4})$")
+YEAR = re.compile(NAMED + r"\d{4}$")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
@@ -29,7 +30,7 @@ class Drop:
 
 
 def date_of(*names: str) -> date | None:
-    """The date that one folder name (`2026-11-22`, `20261122`, `dt=2026-11-22`) or three (`2026`, `11`, `22`) stand for."""
+    """The date that one folder name (`2026-11-22`, `20261122`, `dt=2026-11-22`) or three (`2026`, `11`, `22`) mean."""
     if len(names) == 1:
         match = WHOLE.match(names[0])
         parts = match.groups() if match else ()
@@ -64,7 +65,7 @@ def _date_folders(source: Source) -> Iterable[tuple[date, str]]:
         day = date_of(top)
         if day:
             yield day, top
-        elif PART.match(top) and len(PART.match(top).group(1)) == 4:  # type: ignore[union-attr] # matched just before
+        elif YEAR.match(top):
             for month in source.folders(top):
                 for last in source.folders(f"{top}/{month}"):
                     day = date_of(top, month, last)
@@ -90,7 +91,11 @@ def is_data(path: str) -> bool:
 
 
 def is_complete(source: Source, folder: str, gate: str, now: datetime | None = None) -> bool:
-    """Whether a date may be loaded: `any`, a `_SUCCESS` in its folder or all its entities', or `age:10m` since the last write."""
+    """Whether a date may be loaded.
+
+    `any`: always. `_SUCCESS`: a file of that name lies in its folder, or in all its entities'. `age:10m`: nothing was
+    written to it for so long.
+    """
     if gate == "any":
         return True
     files = list(source.files(folder))

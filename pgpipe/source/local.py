@@ -44,7 +44,7 @@ class LocalSource:
     @contextmanager
     def open(self, file: File) -> Iterator[pa.NativeFile]:
         """Open the file; it must not change until it is closed."""
-        with _readable(self._root / file.path) as path, pa.OSFile(os.fspath(path)) as stream:
+        with _readable(self._root / file.path) as path, pa.OSFile(os.fspath(path), mode="r") as stream:
             yield stream
             stat = path.stat()
         if (stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC)) != (file.bytes, file.modified):

@@ -84,7 +84,7 @@ class S3Source:
     def _key(self, under: str) -> str:
         return self._prefix + (f"{under}/" if under else "")
 
-    def _pages(self, **query: str) -> Iterator[Any]:
+    def _pages(self, **query: Any) -> Iterator[Any]:  # noqa: ANN401 - options and pages are of many types
         with _translated(self.url):
             yield from self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **query)
 

