@@ -23,7 +23,7 @@ class Choice:
 
 
 def choose(sample: pa.Table) -> list[Choice]:
-    """Judge the string columns of a sample by their words: prose is searched, short as a title (A), long as a body (B)."""
+    """Judge the string columns of a sample: prose is searched, short as a title (A), long as a body (B)."""
     return [
         _judge(field.name, [value for value in sample.column(field.name).to_pylist() if value])
         for field in sample.schema

@@ -1,0 +1,53 @@
+# Everything a developer or a newcomer types. `make help` lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install migrate demo test lint types check system-packages dist constraints clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed  ## a virtual environment with pgpipe and all it needs, pinned by constraints.txt
+
+migrate: install  ## bring the database to this version
+	$(BIN)/pgpipe migrate
+
+demo: install  ## from nothing to a hybrid search answer, on the docstrings of Python
+	$(BIN)/pgpipe demo
+
+test: install  ## all tests, on real PostgreSQL and a real S3 server
+	$(BIN)/pytest -n auto
+
+lint: install  ## style, and the layers' directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: install  ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test  ## what CI runs
+
+system-packages:  ## Debian packages that some tests use; without them those tests are skipped
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 util-linux
+
+dist: install  ## wheel and sdist
+	$(BIN)/python -m build --outdir dist .
+
+constraints: install  ## pin what is installed now
+	@{ echo '# What is installed, to the version: a fresh environment next month is the same. Made by `make constraints`.'; \
+	   $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.txt
+
+clean:  ## remove what was made here, the demo's database included
+	rm -rf $(VENV) .demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
