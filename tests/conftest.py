@@ -43,6 +43,10 @@ class Server:
         info = psycopg.conninfo.conninfo_to_dict(self.url)
         return psycopg.conninfo.make_conninfo(**(info | {"dbname": name}))
 
+    def create(self, name: str) -> None:
+        """Make an empty database."""
+        self.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+
     def execute(self, statement: sql.Composable) -> None:
         """Run a statement outside of any transaction."""
         with psycopg.connect(self.url, autocommit=True) as conn:
