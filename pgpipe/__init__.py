@@ -1,5 +1,6 @@
 """Parquet drops in S3 to PostgreSQL: loaded once, searchable by keyword and by meaning, kept fresh by triggers."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,8 +16,11 @@ _HOMES = {"Hit": "pgpipe.search.query", "Pipeline": "pgpipe.pipeline", "search":
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whichever of the public names is asked for
     """Import a public name on first use, so that `pgpipe --help` waits for none of what they need."""
-    from importlib import import_module
-
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+# `pgpipe.search` is the function. Its first import binds the package of that name here; taken away, it does not come back.
+import_module("pgpipe.search")
+globals().pop("search", None)

@@ -10,7 +10,8 @@ from pgpipe.config import Weight
 SAMPLE_ROWS = 1000
 PROSE_WORDS = 2.5  # words a value on average; ids, codes, urls and versions have one
 TITLE_WORDS = 15
-WORD = re.compile(r"[^\W\d_]{2,}")  # at least two letters
+# At least two letters between blanks, with the punctuation of a sentence: `f(data,` and `libfoo2` are code.
+WORD = re.compile(r"""(?<!\S)[("'“‘*]*[^\W\d_]{2,}(?:['’-][^\W\d_]+)*[)"'”’*.,;:!?]*(?!\S)""")  # noqa: RUF001
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -147,15 +147,19 @@ def load_settings(file: Path | None = None, options: Layer | None = None) -> Set
 def _read_file(file: Path) -> Layer:
     try:
         text = file.read_text(encoding="utf-8")
-        return cast("Layer", json.loads(text) if file.suffix == ".json" else tomllib.loads(text))
+        layer = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError:
         raise UsageError(f"there is no configuration file {file}") from None
     except (OSError, ValueError) as exc:
         raise UsageError(f"{file} cannot be read: {exc}") from None
+    if not isinstance(layer, dict):
+        raise UsageError(f"{file} is a table of settings, not a {type(layer).__name__}")
+    return layer
 
 
 def _from_variables(variables: "os._Environ[str] | dict[str, str]") -> Layer:
     layer: Layer = {}
+    variables = {name: value for name, value in variables.items() if value}  # empty: as if it were not set
     for name, value in variables.items():
         path: tuple[str, ...] | None = ALIASES.get(name)
         if path is None and name.startswith(PREFIX) and name != "PGPIPE_CONFIG":
@@ -172,7 +176,10 @@ def _from_variables(variables: "os._Environ[str] | dict[str, str]") -> Layer:
 
 def _put(layer: Layer, path: tuple[str, ...], value: Any) -> None:  # noqa: ANN401 - a setting is of any type
     for part in path[:-1]:
-        layer = layer.setdefault(part, {})
+        below: Any = layer.setdefault(part, {})
+        if not isinstance(below, dict):
+            return  # the text in the table's place is refused when the layers are checked
+        layer = below
     layer[path[-1]] = value
 
 
@@ -196,7 +203,7 @@ def _check_names(layer: Layer, origin: str) -> None:
         if name not in Settings.model_fields:
             raise UsageError(f"{origin}: there is no setting {name!r}{_nearest(name, Settings.model_fields)}")
         if not isinstance(value, dict):
-            raise UsageError(f"{origin}: {name} is a table of settings, not {value!r}")
+            raise UsageError(f"{origin}: {name} is a table of settings, not a single value")  # which may be a secret
 
 
 def _nearest(name: str, known: Any) -> str:  # noqa: ANN401 - any iterable of names
@@ -213,7 +220,8 @@ def _explain(exc: ValidationError, layers: list[tuple[str, Layer]]) -> str:
         "literal[False]",
     }  # pydantic's names of a union's members
     path = [str(p) for p in error["loc"] if p not in tags]
-    origin = next((o for o, layer in reversed(layers) if _has(layer, path)), "settings")
+    # What is missing stands in no layer: the one that holds the most of its path is at fault.
+    origin = max(reversed(layers), key=lambda origin: _depth(origin[1], path))[0]
     setting = ".".join(path)
     if error["type"] == "extra_forbidden":
         return f"{origin}: there is no setting {setting!r}{_nearest(path[-1], _names_at(path[:-1]))}"
@@ -221,12 +229,13 @@ def _explain(exc: ValidationError, layers: list[tuple[str, Layer]]) -> str:
     return f"{origin}: {setting}: {message[:1].lower()}{message[1:]}"
 
 
-def _has(layer: Any, path: list[str]) -> bool:  # noqa: ANN401 - a layer or a value in it
-    for part in path:
+def _depth(layer: Any, path: list[str]) -> int:  # noqa: ANN401 - a layer or a value in it
+    """How many parts of the path the layer has."""
+    for depth, part in enumerate(path):
         if not isinstance(layer, dict) or part not in layer:
-            return False
+            return depth
         layer = layer[part]
-    return True
+    return len(path)
 
 
 def _names_at(path: list[str]) -> list[str]:

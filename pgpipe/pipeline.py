@@ -1,11 +1,11 @@
 """The run: components over entities, with a report. One entity's failure leaves the others done."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from time import monotonic
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 import structlog
@@ -20,6 +20,7 @@ from pgpipe.embed.worker import Worker
 from pgpipe.load.copy import Unit, read_batches
 from pgpipe.load.loader import Loader, Plan
 from pgpipe.load.preflight import read_footer
+from pgpipe.report import Report, StageReport
 from pgpipe.search import declare as search
 from pgpipe.source import Source, open_source
 from pgpipe.source.layout import Drop, choose_date, find_drops
@@ -27,52 +28,6 @@ from pgpipe.source.layout import Drop, choose_date, find_drops
 log = structlog.get_logger()
 Advance = Callable[[int], None]
 Bar = Callable[[str, int], AbstractContextManager[Advance]]  # label, total -> what takes the rows done
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """What one component did for one entity, in rows."""
-
-    entity: str
-    stage: str
-    state: Literal["ok", "nothing to do", "skipped", "failed"] = "ok"
-    read: int | None = None
-    inserted: int | None = None
-    updated: int | None = None
-    deleted: int | None = None
-    unchanged: int | None = None
-    embedded: int | None = None
-    seconds: float = 0.0
-    note: str = ""
-    exit_code: int = 0
-
-
-@dataclass
-class Report:
-    """The whole run."""
-
-    date: date
-    stages: list[StageReport] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 1 where some entity failed; 3 where nothing worked because source or database were gone."""
-        failed = [s for s in self.stages if s.state == "failed"]
-        if (
-            failed
-            and all(s.exit_code == errors.Unreachable.exit_code for s in failed)
-            and len(failed) == len(self.stages)
-        ):
-            return errors.Unreachable.exit_code
-        return 1 if failed else 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values for --json."""
-        return {
-            "date": self.date.isoformat(),
-            "stages": [asdict(s) for s in self.stages],
-            "exit_code": self.exit_code,
-        }
 
 
 @dataclass
@@ -125,8 +80,12 @@ class ParquetImporter:
             if self._search and (declared := _search_plan(drop, settings, context)):
                 search.enable(conn, "pgpipe_staging", drop.entity, declared, index=False)
 
-        with _LateBar(context.bar, drop.entity) as bar:
-            plan, counts = loader.load(drop, settings, prepare, bar.start)
+        with ExitStack() as stack:  # the bar opens once the plan says how many rows there are
+
+            def start(plan: Plan) -> Advance:
+                return stack.enter_context(context.bar(f"{drop.entity}: load", plan.rows))
+
+            plan, counts = loader.load(drop, settings, prepare, start)
         rows = asdict(counts)
         filled = rows.pop("filled")
         return StageReport(drop.entity, self.name, _state(plan), **rows, note=_note(plan, filled))
@@ -241,23 +200,12 @@ class Pipeline:
             UsageError: an entity that the date does not have.
             SourceError, Unreachable, SchemaMissing: nothing can be done at all.
         """
-        context = self._context
-        day, folder = choose_date(context.source, wanted_date, context.settings.source.complete)
-        drops = find_drops(context.source, day, folder)
-        names = [d.entity for d in drops]
-        unknown = [e for e in entities if e not in names]
-        if unknown:
-            raise errors.UsageError(
-                f"{context.source.url} has no entity {unknown[0]!r} on {day}; there are {', '.join(names)}"
-            )
-        if not drops:
-            raise errors.SourceError(f"{context.source.url}: the folder of {day} has no entity folder in it")
-        with context.database.connect() as conn, translated():
-            conn.execute("select from pgpipe.sql_file limit 1")
+        day, drops = select_drops(self._context, wanted_date, entities)
+        with self._context.database.connect() as conn:
+            require_schema(conn, self._context.database.schema)
         report = Report(day)
         for drop in drops:
-            if not entities or drop.entity in entities:
-                self._run_entity(drop, report)
+            self._run_entity(drop, report)
         return report
 
     def _run_entity(self, drop: Drop, report: Report) -> None:
@@ -276,23 +224,36 @@ class Pipeline:
                 return
 
 
-class _LateBar:
-    """A progress bar whose total is known once the plan is."""
+def select_drops(context: Context, wanted_date: str, entities: Sequence[str]) -> tuple[date, list[Drop]]:
+    """The date that counts and its entities, or those named.
 
-    def __init__(self, bar: Bar, label: str) -> None:
-        self._bar, self._label = bar, label
-        self._open: AbstractContextManager[Advance] | None = None
+    Raises:
+        UsageError: an entity that the date does not have.
+        SourceError: there is no such date, or nothing in it.
+    """
+    source = context.source
+    day, folder = choose_date(source, wanted_date, context.settings.source.complete)
+    drops = {drop.entity: drop for drop in find_drops(source, day, folder)}
+    if not drops:
+        raise errors.SourceError(f"{source.url}: the folder of {day} has no entity folder in it")
+    for name in entities:
+        if name not in drops:
+            raise errors.UsageError(f"{source.url} has no entity {name!r} on {day}; there are {', '.join(drops)}")
+    return day, [drop for name, drop in drops.items() if not entities or name in entities]
 
-    def __enter__(self) -> Self:
-        return self
 
-    def start(self, plan: Plan) -> Advance:
-        self._open = self._bar(f"{self._label}: load", plan.rows)
-        return self._open.__enter__()
+def require_schema(conn: Connection, targets: str) -> None:
+    """Look once for all entities, before any is tried.
 
-    def __exit__(self, *exc: object) -> None:
-        if self._open is not None:
-            self._open.__exit__(None, None, None)
+    Raises:
+        SchemaMissing: `pgpipe migrate` has not run.
+        UsageError: the schema of the targets is not there.
+    """
+    with translated():
+        conn.execute("select from pgpipe.sql_file limit 1")
+        there = conn.execute("select from pg_catalog.pg_namespace where nspname = %s", (targets,)).fetchone()
+    if there is None:
+        raise errors.UsageError(f"database.schema: the database has no schema {targets!r}; create it, or name another")
 
 
 def _search_plan(drop: Drop, settings: EntitySettings, context: Context) -> SearchDeclaration | None:

@@ -1,8 +1,9 @@
 """Migrate: yoyo's migrations once, then the files of sql/ whose checksum changed."""
 
 import hashlib
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
 from pgpipe.db import Connection, Database, translated
+from pgpipe.errors import UsageError
 
 LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
 EXTENSIONS = "select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"
@@ -32,7 +34,7 @@ class Migrated:
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo ships no types
     """Yoyo on our connection, with its tables in our schema and a lock that a crash releases."""
 
-    schema = "pgpipe"
+    schema: str | None = "pgpipe"
 
     def connect(self, dburi: DatabaseURI) -> Connection:
         database: Database = dburi.args["database"]
@@ -41,6 +43,15 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo ships no 
     @contextmanager
     def lock(self, timeout: float = 10) -> Iterator[None]:  # noqa: ARG002 - our caller holds the lock
         yield
+
+    def copy(self) -> "_Steps":
+        return _Steps(self.uri, self.migration_table)
+
+
+class _Steps(_Backend):
+    """The connection that the migrations themselves run on, with the search_path that its user has."""
+
+    schema = None
 
 
 def migrate(database: Database, folder: Path | None = None) -> Migrated:
@@ -51,6 +62,7 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
         folder: migrations of the user's own, applied after pgpipe's.
 
     Raises:
+        UsageError: a migration of the user's has the name of one of pgpipe's.
         Unreachable: no server answers.
         DatabaseError: a statement was refused; what was applied before it stays.
     """
@@ -60,11 +72,20 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
         conn.execute("set client_min_messages = warning")
         conn.execute("create schema if not exists pgpipe")
         _create_vector(conn)
-        done.migrations = _apply_migrations(database, [ROOT / "migrations"])
+        done.migrations = _apply_migrations(database, ROOT / "migrations")
         _apply_files(conn, done)
         if folder is not None:
-            done.migrations += _apply_migrations(database, [folder])
+            _refuse_our_names(folder)
+            done.migrations += _apply_migrations(database, folder)
     return done
+
+
+def _refuse_our_names(folder: Path) -> None:
+    """Yoyo knows a migration by its name alone: one that is called like ours would count as applied."""
+    ours = {file.stem for file in (ROOT / "migrations").iterdir()}
+    for file in folder.iterdir():
+        if file.stem in ours and file.suffix in {".sql", ".py"}:
+            raise UsageError(f"{file}: pgpipe has a migration of that name; call it something else")
 
 
 def _create_vector(conn: Connection) -> None:
@@ -78,12 +99,13 @@ def _create_vector(conn: Connection) -> None:
         conn.execute("create extension if not exists vector")
 
 
-def _apply_migrations(database: Database, folders: list[Path]) -> list[str]:
+def _apply_migrations(database: Database, folder: Path) -> list[str]:
     uri = DatabaseURI("postgresql+psycopg", None, None, None, None, None, {"database": database})
     with _Backend(uri, "_yoyo_migration") as backend:
         backend.init_database()
-        pending = backend.to_apply(read_migrations(*map(str, folders)))
-        backend.apply_migrations(pending)
+        pending = backend.to_apply(read_migrations(str(folder)))
+        with redirect_stdout(io.StringIO()):  # yoyo prints what a `select pgpipe.enable_search(…)` returns
+            backend.apply_migrations(pending)
         return [migration.id for migration in pending]
 
 

@@ -1,4 +1,6 @@
 -- Targets: which columns identify a row, and how a row's key travels as jsonb.
+-- A function that turns values into a key, or into what a model reads, pins every setting that their text depends on: the trigger in
+-- a user's session and the worker in its own must name the same row by the same key, and read the same text.
 
 create or replace function pgpipe.derived_name(base text, suffix text)
     returns name  immutable strict  set search_path = ''  language sql
@@ -95,7 +97,7 @@ begin
     end if;
     perform pgpipe.require_columns(target, array(select jsonb_object_keys(filter))::name[]);
     for name, wanted in select * from jsonb_each(filter) loop
-        select pg_catalog.format_type(a.atttypid, a.atttypmod) into type
+        select pg_catalog.format_type(a.atttypid, -1) into type  -- without a length: a cast to varchar(3) would cut the value
           from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = name;
         case jsonb_typeof(wanted)
         when 'null' then

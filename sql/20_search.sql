@@ -6,21 +6,21 @@ as $$
 declare
     weights jsonb;
 begin
-    if columns ~ '=>' then  -- {title=>A, description=>B}
-        select jsonb_object_agg(btrim(split_part(pair, '=>', 1), ' "'), btrim(split_part(pair, '=>', 2), ' "'))
-          into weights
-          from unnest(string_to_array(btrim(columns, '{} '), ',')) pair;
-    else
+    begin
         weights := columns::jsonb;
+    exception when invalid_text_representation then  -- {title=>A, description=>B}
+        select jsonb_object_agg(btrim(split_part(pair, '=>', 1), E' \n\t"'), btrim(substr(pair, strpos(pair, '=>') + 2), E' \n\t"'))
+          into weights
+          from unnest(string_to_array(btrim(columns, E'{} \n\t'), ',')) pair;
+    end;
+    if jsonb_typeof(weights) is distinct from 'object' or weights = '{}' then
+        weights := '{"": ""}';  -- refused below
     end if;
-    if jsonb_typeof(weights) <> 'object' or weights = '{}'
-       or exists (select from jsonb_each_text(weights) w where w.value not in ('A', 'B', 'C', 'D')) then
+    if exists (select from jsonb_each_text(weights) w where w.key = '' or coalesce(w.value, '') not in ('A', 'B', 'C', 'D')) then
         raise exception 'search columns need a weight of A, B, C or D each, not %', columns using errcode = 'PP003',
             hint = 'Write {title=>A, description=>B}, or the same as JSON.';
     end if;
     return weights;
-exception when invalid_text_representation then
-    raise exception 'search columns are neither {column=>weight} nor JSON: %', columns using errcode = 'PP003';
 end
 $$;
 comment on function pgpipe.parse_weights(text) is
@@ -47,7 +47,10 @@ declare
     known pgpipe.search;
 begin
     perform pgpipe.require_columns(target, array(select jsonb_object_keys(weights))::name[]);
-    delete from pgpipe.search s where not exists (select from pg_catalog.pg_class c where c.oid = s.target);
+    with gone as (
+        delete from pgpipe.search s where not exists (select from pg_catalog.pg_class c where c.oid = s.target) returning s.target
+    )
+    delete from pgpipe.lexeme l using gone g where l.target = g.target;
     select * into known from pgpipe.search s where s.target = enable_search.target;
     if found and (known.weights, known.language, known.column_name) is distinct from (weights, language, column_name) then
         raise exception '% is already searched by % in %', target, known.weights, known.language using errcode = 'PP004',
@@ -96,7 +99,7 @@ as $$
 declare
     declared pgpipe.search;
     total bigint;
-    share double precision := 1;
+    read bigint;  -- of which so many are counted
     sample text := '';
 begin
     select * into declared from pgpipe.search s where s.target = refresh_search.target for update;
@@ -105,19 +108,21 @@ begin
             hint = format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target);
     end if;
     execute format('select count(*) from %s', target) into total;
+    read := total;
     if total > at_most then
-        share := at_most::double precision / total;
-        sample := format('tablesample system (%s) repeatable (1)', 100 * share);  -- the same pages again: stable figures
+        sample := format('tablesample system (%s) repeatable (1)', 100.0 * at_most / total);  -- the same pages again: stable figures
+        execute format('select count(*) from %s %s', target, sample) into read;  -- whole pages: more or fewer than asked for
     end if;
     delete from pgpipe.lexeme l where l.target = refresh_search.target;
-    insert into pgpipe.lexeme (target, lexeme, documents)
-    select refresh_search.target, s.word, s.ndoc / share
-      from ts_stat(format('select %I from %s %s', declared.column_name, refresh_search.target, sample)) s;
+    with stat as materialized (
+        select w.* from ts_stat(format('select %I from %s %s', declared.column_name, refresh_search.target, sample)) w
+    ), kept as (
+        insert into pgpipe.lexeme (target, lexeme, documents)
+        select refresh_search.target, s.word, s.ndoc * total::double precision / greatest(read, 1) from stat s
+    )
     update pgpipe.search s
        set documents = total, refreshed_at = clock_timestamp(),
-           mean_length = coalesce((
-               select sum(w.nentry) from ts_stat(format('select %I from %s %s', declared.column_name, refresh_search.target, sample)) w)
-               / nullif(total * share, 0), 0)
+           mean_length = coalesce((select sum(w.nentry) from stat w)::double precision / nullif(read, 0), 0)
      where s.target = refresh_search.target;
     return total;
 end

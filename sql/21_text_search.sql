@@ -60,23 +60,33 @@ comment on function pgpipe.bm25f(tsvector, text[], double precision[], double pr
 
 create or replace function pgpipe.rank_text(target regclass, query text, k int, filter jsonb default null)
     returns table (key jsonb, score double precision)
-    stable  set search_path = '' set timezone = 'UTC' set bytea_output = 'hex'  language plpgsql
+    stable  set search_path = ''
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
 as $$
 declare
     rough_limit constant int := 500;      -- documents that get the exact score
-    match_budget constant real := 20000;  -- documents that get the rough one
+    match_budget constant int := 20000;   -- documents that get the rough one
     most_words constant int := 32;
     declared pgpipe.search;
     asked record;
     words text[];
     idf double precision[];
-    probe tsquery;
+    queries tsquery[]; -- one a word
+    probe tsquery;     -- what finds the candidates
+    any_word tsquery;
+    strict_too text;   -- SQL text: the conditions that every answer meets
+    too_few boolean := false;
     key_columns name[] := pgpipe.key_columns(target);
 begin
     select * into declared from pgpipe.search s where s.target = rank_text.target;
     if not found then
         raise exception '% has no search column', target using errcode = 'PP005',
             hint = format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target);
+    end if;
+    if key_columns is null then
+        raise exception '% has no primary key, so its rows could not be told apart', target using errcode = 'PP007',
+            hint = format('Add one: alter table %s add primary key (…)', target);
     end if;
     select * into asked from pgpipe.parse_query(declared.language, query);
     -- Rarest first: those words decide the ranking, and their matches are the cheapest to find.
@@ -91,28 +101,38 @@ begin
                row_number() over (order by k.documents, k.word) as n
           from known k
     )
-    select array_agg(w.word), array_agg(w.idf),
-           string_agg(pgpipe.word_query(w.word)::text, ' | ') filter (where w.n = 1 or w.matches <= match_budget)
-      into words, idf, probe
+    select array_agg(w.word), array_agg(w.idf), array_agg(pgpipe.word_query(w.word)),
+           string_agg(pgpipe.word_query(w.word)::text, ' | ') filter (where w.n = 1 or w.matches <= match_budget),
+           string_agg(pgpipe.word_query(w.word)::text, ' | ')
+      into words, idf, queries, probe, any_word
       from weighed w;
     if words is null then
         return;  -- nothing but stop words, or nothing at all
     end if;
+    strict_too := format('($4 is null or t.%I @@ $4) and %s', declared.column_name, pgpipe.filter_condition(target, 't', filter));
+    if probe <> any_word then
+        execute format('select count(*) < $1 from (select from %s t where t.%I @@ $3 and %s limit $1) s',
+                       target, declared.column_name, strict_too) into too_few using k, null, probe, asked.required;
+    end if;
     return query execute format($sql$
-        with candidate as materialized (
-            select %1$s as key, t.%2$I as document,
-                   (select sum(w.idf * ts_rank(t.%2$I, pgpipe.word_query(w.word))) from unnest($1, $2) w (word, idf)) as rough
-              from %3$s t
-             where t.%2$I @@ $3 and ($4 is null or t.%2$I @@ $4) and %4$s
-             order by rough desc limit $5
+        with matching as (
+            select %1$s as key, t.%2$I as document from %3$s t where t.%2$I @@ $3 and %4$s
+            union all  -- too few hold a rare word: some of those that hold a common one
+            (select %1$s, t.%2$I from %3$s t where $8 and t.%2$I @@ $9 and not t.%2$I @@ $3 and %4$s limit $10)
+        ), candidate as materialized (
+            select m.key, m.document,
+                   (select sum(w.idf * ts_rank(m.document, w.query)) from unnest($11, $2) w (query, idf)) as rough
+              from matching m order by rough desc limit $5
         )
         select c.key, pgpipe.bm25f(c.document, $1, $2, $6) as score from candidate c order by score desc, c.key limit $7
-        $sql$, pgpipe.key_json(key_columns, 't'), declared.column_name, target, pgpipe.filter_condition(target, 't', filter))
-        using words, idf, probe, asked.required, greatest(rough_limit, k), declared.mean_length, k;
+        $sql$, pgpipe.key_json(key_columns, 't'), declared.column_name, target, strict_too)
+        using words, idf, probe, asked.required, greatest(rough_limit, k), declared.mean_length, k, too_few, any_word, match_budget,
+              queries;
 end
 $$;
 comment on function pgpipe.rank_text(regclass, text, int, jsonb) is
-    'Keys and BM25F scores of the k best rows for a question. Raises PP005 without a search column, PP002 and PP003 as filter_condition.';
+    'Keys and BM25F scores of the k best rows for a question. Raises PP005 without a search column, PP007 without a primary key, '
+    'PP002 and PP003 as filter_condition.';
 
 create or replace function pgpipe.headline(target regclass, query text, "row" jsonb)
     returns text  stable  set search_path = ''  language sql
@@ -126,7 +146,8 @@ as $$
                'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')
       from pgpipe.search s where s.target = headline.target
 $$;
-comment on function pgpipe.headline(regclass, text, jsonb) is 'The part of a row that answers the question, its words between <b> and </b>.';
+comment on function pgpipe.headline(regclass, text, jsonb) is
+    'The part of a row that answers the question, its words between <b> and </b>.';
 
 create or replace function pgpipe.text_search(target regclass, query text, k int default 10, filter jsonb default null)
     returns table (key jsonb, score double precision, passage text, "row" jsonb)
@@ -136,10 +157,11 @@ begin
     return query execute format($sql$
         select r.key, r.score, pgpipe.headline($1, $2, d.document), d.document
           from pgpipe.rank_text($1, $2, $3, $4) r
-          join lateral (select to_jsonb(t) - $5 as document from %s t where %s) d on true
+          left join lateral (select to_jsonb(t) - $5 as document from %s t where %s) d on true
          order by r.score desc, r.key
-        $sql$, target, pgpipe.key_match(target, pgpipe.key_columns(target), 't', 'r.key'))
-        using target, query, k, filter, coalesce((select s.column_name from pgpipe.search s where s.target = text_search.target), '')::text;
+        $sql$, target, coalesce(pgpipe.key_match(target, pgpipe.key_columns(target), 't', 'r.key'), 'false'))
+        using target, query, k, filter,
+              coalesce((select s.column_name from pgpipe.search s where s.target = text_search.target), '')::text;
 end
 $$;
 comment on function pgpipe.text_search(regclass, text, int, jsonb) is

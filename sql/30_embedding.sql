@@ -8,6 +8,7 @@ declare
     piece text[];
     parts text[];
     used name[];
+    all_used name[] := '{}';
     lines text[] := '{}';
 begin
     foreach line in array string_to_array(template, E'\n') loop
@@ -24,20 +25,29 @@ begin
                     using errcode = 'PP003';
             end if;
         end loop;
-        if used <> '{}' then
-            lines := lines || format('case when concat(%s) <> '''' then concat(%s) end',
-                                     pgpipe.column_list(used, 't'), array_to_string(parts, ', '));
-        end if;
+        all_used := all_used || used;
+        lines := lines || case when used = '{}' then quote_literal(line)
+                               else format('case when concat(%s) <> '''' then concat(%s) end',
+                                           pgpipe.column_list(used, 't'), array_to_string(parts, ', ')) end;
     end loop;
-    if lines = '{}' then
+    if all_used = '{}' then
         raise exception 'the template names no column' using errcode = 'PP003', hint = 'Write {column} where its text belongs.';
     end if;
-    return format('nullif(btrim(concat_ws(E''\n'', %s)), '''')', array_to_string(lines, ', '));
+    return format('case when btrim(concat(%s), E'' \t\n\r'') <> '''' then btrim(concat_ws(E''\n'', %s), E'' \t\n\r'') end',
+                  pgpipe.column_list(all_used, 't'), array_to_string(lines, ', '));
 end
 $$;
 comment on function pgpipe.input_expression(name[], text) is
-    'SQL text: what the model reads of row `t`. A template line whose columns are all empty is left out; null where nothing is left. '
-    'Raises PP003 for a template that names another column, or none.';
+    'SQL text: what the model reads of row `t`. A template line whose columns are all empty is left out; null where every column is '
+    'empty. Raises PP003 for a template that names another column, or none.';
+
+create or replace function pgpipe.input_texts(columns name[], alias text)
+    returns text  immutable strict  set search_path = ''  language sql
+as $$
+    -- As the model reads them: 1.0 is not 1.00, a collation that ignores case does not count, and json needs no equality.
+    select string_agg(format('%s.%I::text collate "C"', alias, c), ', ' order by n) from unnest(columns) with ordinality k (c, n)
+$$;
+comment on function pgpipe.input_texts(name[], text) is 'SQL text: the input columns of the row `alias` in a form that tells every change.';
 
 create or replace function pgpipe.content_hash(content text)
     returns bytea  immutable strict parallel safe  language sql
@@ -55,6 +65,7 @@ declare
     table_name name := (select c.relname from pg_catalog.pg_class c where c.oid = target);
     store name := pgpipe.derived_name(table_name, case name when 'default' then '_embedding' else '_embedding_' || name end);
     vectors name := pgpipe.vector_schema();
+    orphan regclass;
     known pgpipe.embedding;
 begin
     if vectors is null then
@@ -63,12 +74,20 @@ begin
     elsif key_columns is null then
         raise exception '% has no primary key, so its vectors could not be told apart', target using errcode = 'PP007',
             hint = format('Add one: alter table %s add primary key (…)', target);
+    elsif name !~ '^[a-z][a-z0-9_]{0,39}$' then
+        raise exception 'an embedding cannot be called %', quote_literal(name) using errcode = 'PP003',
+            hint = 'Up to 40 lower-case letters, digits and _, a letter first: the name becomes part of a table''s name.';
     end if;
     perform pgpipe.require_columns(target, columns);
     template := coalesce(template, (select string_agg('{' || c || '}', E'\n' order by n)
                                       from unnest(columns) with ordinality k (c, n)));
     perform pgpipe.input_expression(columns, template);  -- refuses a template it cannot use
-    delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target);
+    for orphan in delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
+                  returning e.store loop  -- DROP TABLE … CASCADE took the target and left its store
+        if exists (select from pg_catalog.pg_class c where c.oid = orphan) then
+            execute format('drop table %s', orphan);
+        end if;
+    end loop;
     select * into known from pgpipe.embedding e where e.target = enable_embedding.target and e.name = enable_embedding.name;
     if found and (known.columns, known.template, known.model, known.dims) is distinct from (columns, template, model, dims) then
         raise exception '% has an embedding % already: % of % with % dimensions', target, quote_ident(name), known.columns,
@@ -115,18 +134,26 @@ as $$
 declare
     gone pgpipe.embedding;
 begin
+    -- The table first, as its writers do: a writer that holds one job and waits for another would be in a deadlock with the delete.
+    execute format('lock table %s in access exclusive mode', target);
     delete from pgpipe.embedding e where e.target = disable_embedding.target and e.name = disable_embedding.name returning * into gone;
     if found then
-        execute format('drop table %s', gone.store);
+        execute format('drop table if exists %s', gone.store);
+    end if;
+    if not exists (select from pgpipe.embedding e where e.target = disable_embedding.target) then
+        perform pgpipe.unwatch(target);
     end if;
 end
 $$;
-comment on function pgpipe.disable_embedding(regclass, text) is 'Drops an embedding with its store and its jobs. Twice is a no-op.';
+comment on function pgpipe.disable_embedding(regclass, text) is
+    'Drops an embedding with its store and its jobs, and with the last one the triggers of the target. Twice is a no-op.';
 
 -- The triggers --------------------------------------------------------------------------------------------------------
 
 create or replace function pgpipe.enqueue_changes()
-    returns trigger  security definer  set search_path = '' set timezone = 'UTC' set bytea_output = 'hex'  language plpgsql
+    returns trigger  security definer  set search_path = ''
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
 as $$
 declare
     e pgpipe.embedding;
@@ -156,7 +183,7 @@ begin
                        visible_at = case when j.lease_token is null then excluded.visible_at else j.visible_at end
                 $sql$, pgpipe.key_json(e.key_columns, 'n'), pgpipe.column_list(e.key_columns, 'n'),
                 pgpipe.column_list(e.key_columns, 'o'), e.key_columns[1],
-                pgpipe.column_list(e.columns, 'n'), pgpipe.column_list(e.columns, 'o')) using e.embedding_id;
+                pgpipe.input_texts(e.columns, 'n'), pgpipe.input_texts(e.columns, 'o')) using e.embedding_id;
         elsif tg_op = 'DELETE' then
             execute format('delete from pgpipe.job j using old_rows o where j.embedding_id = $1 and j.key = %s',
                            pgpipe.key_json(e.key_columns, 'o')) using e.embedding_id;
@@ -188,8 +215,24 @@ end
 $$;
 comment on function pgpipe.watch(regclass) is 'Puts the statement triggers on a target, one per event. Twice is a no-op.';
 
+create or replace function pgpipe.unwatch(target regclass)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    watcher name;
+begin
+    for watcher in select g.tgname from pg_catalog.pg_trigger g
+                    where g.tgrelid = target and not g.tgisinternal and g.tgfoid = 'pgpipe.enqueue_changes'::regproc loop
+        execute format('drop trigger %I on %s', watcher, target);
+    end loop;
+end
+$$;
+comment on function pgpipe.unwatch(regclass) is 'Takes the statement triggers off a target again. Twice is a no-op.';
+
 create or replace function pgpipe.enqueue_all(embedding_id int)
-    returns bigint  volatile strict  set search_path = '' set timezone = 'UTC' set bytea_output = 'hex'  language plpgsql
+    returns bigint  volatile strict  set search_path = ''
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
 as $$
 declare
     e pgpipe.embedding;

@@ -4,7 +4,9 @@
 create or replace function pgpipe.claim_jobs(embedding_id int, max_jobs int, worker text, token uuid,
                                              lease interval default '5 minutes')
     returns table (key jsonb, gen bigint, attempts int, content text, content_hash bytea, fresh boolean)
-    volatile  set search_path = '' set timezone = 'UTC' set bytea_output = 'hex'  language plpgsql
+    volatile  set search_path = ''
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
 as $$
 declare
     e pgpipe.embedding;
@@ -34,13 +36,14 @@ comment on function pgpipe.claim_jobs(int, int, text, uuid, interval) is
     'is gone or empty, `fresh` says that the stored vectors are of this very text and model. Commit before the model runs.';
 
 create or replace function pgpipe.settle_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], hashes bytea[],
-    out done int[], out stale int)
-    volatile  set search_path = ''  language plpgsql
+    out done int[], out gone int[], out stale int)
+    volatile  set search_path = ''
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
 as $$
 declare
     e pgpipe.embedding;
     living int[];   -- rows that still hold the text the worker saw; locked against deletion until the end
-    gone int[];     -- rows that do not exist
     held int[];     -- jobs that are still this worker's
     current int[];  -- of those, the ones that nobody enqueued again
 begin
@@ -72,44 +75,58 @@ begin
       from unnest(held) n
      where n <> all (done) and j.embedding_id = settle_jobs.embedding_id and j.key = keys[n];
     stale := cardinality(keys) - cardinality(held);
+    gone := array(select n from unnest(done) n where n = any (gone));
     done := array(select n from unnest(done) n where n = any (living) order by n);
 end
 $$;
 comment on function pgpipe.settle_jobs(int, uuid, jsonb[], bigint[], bytea[]) is
     'Deletes the jobs that `token` still holds, whose gen is what it saw and whose row is unchanged or gone; gives the changed ones back. '
-    '`done` numbers (from 1) those whose row lives and is locked: their vectors may be written in this transaction. `stale` counts the '
-    'jobs that were no longer this worker''s, or are locked by a writer: nothing of them may be written.';
+    '`done` numbers (from 1) those whose row lives and is locked: their vectors may be written in this transaction. `gone` numbers '
+    'those whose row is not there. `stale` counts the jobs that were no longer this worker''s, or are locked by a writer: nothing of '
+    'them may be written.';
 
-create or replace function pgpipe.fail_jobs(embedding_id int, token uuid, keys jsonb[], error text, charge boolean,
+create or replace function pgpipe.fail_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], error text, charge boolean,
                                             retry_after interval default null)
     returns int  volatile  set search_path = ''  language sql
 as $$
     -- Doubling from five seconds to an hour, spread by a fifth so that failures do not come back together.
     with mine as materialized (
-        select j.key, j.attempts + fail_jobs.charge::int as attempts, e.max_attempts
-          from pgpipe.job j join pgpipe.embedding e using (embedding_id)
-         where j.embedding_id = fail_jobs.embedding_id and j.key = any (fail_jobs.keys) and j.lease_token = fail_jobs.token
+        select j.key, j.gen = w.gen as same, j.attempts + fail_jobs.charge::int as attempts, e.max_attempts
+          from unnest(fail_jobs.keys, fail_jobs.gens) w (key, gen)
+          join pgpipe.job j on j.embedding_id = fail_jobs.embedding_id and j.key = w.key
+          join pgpipe.embedding e on e.embedding_id = j.embedding_id
+         where j.lease_token = fail_jobs.token
            for update of j skip locked
+    ), judged as (
+        select m.*, m.same and m.attempts >= m.max_attempts as dead from mine m
     ), failed as (
         update pgpipe.job j
-           set lease_token = null, leased_by = null, last_error = fail_jobs.error, attempts = m.attempts,
-               dead_at = case when m.attempts >= m.max_attempts then now() end,
-               visible_at = case when m.attempts >= m.max_attempts then 'infinity' else now() + coalesce(fail_jobs.retry_after,
-                   least(interval '5 seconds' * 2 ^ m.attempts, interval '1 hour') * (0.9 + 0.2 * random())) end
-          from mine m where j.embedding_id = fail_jobs.embedding_id and j.key = m.key
+           set lease_token = null, leased_by = null,
+               last_error = case when m.same then fail_jobs.error else j.last_error end,
+               attempts = case when m.same then m.attempts else j.attempts end,
+               dead_at = case when m.dead then now() end,
+               visible_at = case when m.dead then 'infinity' when not m.same then now()
+                                 else now() + coalesce(fail_jobs.retry_after, least(interval '5 seconds' * 2 ^ least(m.attempts, 10),
+                                                       interval '1 hour') * (0.9 + 0.2 * random())) end
+          from judged m where j.embedding_id = fail_jobs.embedding_id and j.key = m.key
         returning 1
     )
     select count(*)::int from failed
 $$;
-comment on function pgpipe.fail_jobs(int, uuid, jsonb[], text, boolean, interval) is
+comment on function pgpipe.fail_jobs(int, uuid, jsonb[], bigint[], text, boolean, interval) is
     'Gives the jobs back with the error. `charge` counts an attempt against them; after max_attempts a job is dead: kept, listed, retried '
-    'by command. Returns how many were still this worker''s.';
+    'by command. A job whose row changed meanwhile is given back as it is: that text has not failed. Returns how many were still this '
+    'worker''s.';
 
 create or replace function pgpipe.release_jobs(token uuid)
     returns int  volatile strict  set search_path = ''  language sql
 as $$
     with mine as materialized (
-        select j.embedding_id, j.key from pgpipe.job j where j.lease_token = release_jobs.token for update skip locked
+        select j.embedding_id, j.key
+          from pgpipe.embedding e  -- per embedding: so the index finds them among millions that wait
+          join pgpipe.job j on j.embedding_id = e.embedding_id and j.visible_at > now()
+         where j.lease_token = release_jobs.token
+           for update of j skip locked
     ), released as (
         update pgpipe.job j set lease_token = null, leased_by = null, visible_at = now()
           from mine m where j.embedding_id = m.embedding_id and j.key = m.key
@@ -136,9 +153,14 @@ comment on function pgpipe.extend_lease(uuid, interval) is 'Holds on for another
 create or replace function pgpipe.retry_jobs(embedding_id int default null)
     returns int  volatile  set search_path = ''  language sql
 as $$
-    with retried as (
-        update pgpipe.job j set dead_at = null, visible_at = now(), attempts = 0
+    -- One that a writer has locked is being revived by that writer.
+    with dead as materialized (
+        select j.embedding_id, j.key from pgpipe.job j
          where j.dead_at is not null and j.embedding_id = coalesce(retry_jobs.embedding_id, j.embedding_id)
+           for update skip locked
+    ), retried as (
+        update pgpipe.job j set dead_at = null, visible_at = now(), attempts = 0
+          from dead d where j.embedding_id = d.embedding_id and j.key = d.key
         returning 1
     )
     select count(*)::int from retried

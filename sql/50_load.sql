@@ -60,7 +60,8 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe.check_key(regclass, name[]) is 'Raises PP010 where the key is NULL or occurs twice, with how often and an example.';
+comment on function pgpipe.check_key(regclass, name[]) is
+    'Raises PP010 where the key is NULL or occurs twice, with how often and an example.';
 
 create or replace function pgpipe.index_aside(name name, key name[])
     returns void  volatile strict  set search_path = '' set maintenance_work_mem = '256MB'  language plpgsql
@@ -91,21 +92,30 @@ create or replace function pgpipe.evolve(target regclass, added jsonb, widened j
 as $$
 declare
     change record;
+    widened_table regclass;
 begin
     for change in select * from jsonb_to_recordset(added) c (name text, type text) loop
         execute format('alter table %s add column %I %s', target, change.name, change.type);
     end loop;
     for change in select * from jsonb_to_recordset(widened) c (name text, type text) loop
-        execute format('alter table %s alter column %I type %s', target, change.name, change.type);
+        -- A store repeats the key: with the old type it could not take the new values.
+        for widened_table in
+            select target union all select e.store from pgpipe.embedding e
+             where e.target = evolve.target and change.name = any (e.key_columns)
+        loop
+            execute format('alter table %s alter column %I type %s', widened_table, change.name, change.type);
+        end loop;
     end loop;
 end
 $$;
 comment on function pgpipe.evolve(regclass, jsonb, jsonb) is
-    'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each. A widened column rewrites the table.';
+    'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each, also of a key''s copy in the stores. A widened column '
+    'rewrites the table.';
 
 create or replace function pgpipe.add_columns(target regclass, stage regclass, added jsonb, key name[], mode text)
-    returns bigint  volatile strict  set search_path = '' set work_mem = '128MB'  language plpgsql
+    returns bigint  volatile strict  set work_mem = '128MB'  language plpgsql
 as $$
+-- The caller's search_path: the target's own triggers run within this function, and find their tables by it.
 declare
     change record;
     names name[] := array(select c ->> 'name' from jsonb_array_elements(added) with ordinality a (c, n) order by n);
@@ -143,8 +153,9 @@ comment on function pgpipe.comparable(regclass, name[], text) is 'SQL text: the 
 
 create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[], mode text,
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint)
-    volatile  set search_path = '' set work_mem = '128MB'  language plpgsql
+    volatile  set work_mem = '128MB'  language plpgsql
 as $$
+-- The caller's search_path, as in add_columns.
 declare
     others name[] := array(select c from unnest(columns) with ordinality k (c, n) where c <> all (key) order by n);
     same_key text := format('(%s) = (%s)', pgpipe.column_list(key, 't'), pgpipe.column_list(key, 's'));
@@ -178,12 +189,30 @@ comment on function pgpipe.merge(regclass, regclass, name[], name[], text) is
 create or replace function pgpipe.publish(name name, schema name)
     returns regclass  volatile strict  set search_path = ''  language plpgsql
 as $$
+declare
+    made regclass := format('pgpipe_staging.%I', name)::regclass;
+    part name;
 begin
-    execute format('alter table pgpipe_staging.%I set schema %I', name, schema);
-    return format('%I.%I', schema, name)::regclass;
+    -- The names of its indexes and of its sequence may be taken there: by a table that was renamed since, or by one whose long name
+    -- begins alike.
+    for part in
+        select c.relname from pg_catalog.pg_class c join pg_catalog.pg_class there on there.relname = c.relname
+         where there.relnamespace = to_regnamespace(quote_ident(schema))
+           and c.oid in (select i.indexrelid from pg_catalog.pg_index i where i.indrelid = made
+                         union all select d.objid from pg_catalog.pg_depend d
+                                    where d.refobjid = made and d.deptype = 'i' and d.classid = 'pg_catalog.pg_class'::regclass)
+    loop
+        execute format('alter table pgpipe_staging.%I rename to %I', part, pgpipe.derived_name(part, '_' || made::oid));
+    end loop;
+    -- A rename gives its array type a free name, a move does not.
+    execute format('alter table %s rename to %I', made, 'pgpipe_' || made::oid);
+    execute format('alter table %s set schema %I', made, schema);
+    execute format('alter table %s rename to %I', made, name);
+    return made;
 end
 $$;
-comment on function pgpipe.publish(name, name) is 'Moves a table built aside to where its readers look for it.';
+comment on function pgpipe.publish(name, name) is
+    'Moves a table built aside to where its readers look for it. Raises 42P07 where another table came there first.';
 
 -- The ledger ----------------------------------------------------------------------------------------------------------
 
@@ -219,13 +248,16 @@ declare
     of_load pgpipe.load;
 begin
     select * into strict of_load from pgpipe.load l where l.load_id = record_files.load_id;
-    if of_load.mode = 'snapshot' then
-        delete from pgpipe.load_file f where f.entity = of_load.entity;
-    end if;
+    -- A later version of a file took the place of its rows; were the earlier one put back, it would have to be loaded again. What was
+    -- appended is there still.
+    delete from pgpipe.load_file f
+     where f.entity = of_load.entity and of_load.mode <> 'append'
+       and (of_load.mode = 'snapshot' or f.file in (select n.file from jsonb_to_recordset(files) n (file text)));
     insert into pgpipe.load_file (entity, file, etag, date, bytes, read, load_id)
     select of_load.entity, f.file, f.etag, of_load.date, f.bytes, f.read, of_load.load_id
       from jsonb_to_recordset(files) f (file text, etag text, bytes bigint, read bigint);
 end
 $$;
 comment on function pgpipe.record_files(bigint, jsonb) is
-    'Enters the files of a load, [{"file", "etag", "bytes", "read"}]. A snapshot replaces all earlier entries: what it holds is what there is.';
+    'Enters the files of a load, [{"file", "etag", "bytes", "read"}]. A snapshot replaces all earlier entries, what it holds is what there '
+    'is; an upsert those of the same files.';

@@ -1,6 +1,9 @@
 -- requires: vector
 -- Vectors: writing what a worker computed, vector search and hybrid search. Applied once pgvector is installed.
 
+-- Loads pgvector's library: before that only a superuser may put its settings (hnsw.…) on a function.
+do $$ begin perform '[1]'::vector; end $$;
+
 create or replace function pgpipe.finish_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], hashes bytea[], fresh boolean[],
     chunk_of int[], chunks int[], char_starts int[], char_ends int[], vectors vector[], out finished int, out stale int)
     volatile  set search_path = ''  language plpgsql
@@ -8,14 +11,20 @@ as $$
 declare
     e pgpipe.embedding;
     done int[];
+    gone int[];
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = finish_jobs.embedding_id;
-    select s.done, s.stale into done, stale from pgpipe.settle_jobs(embedding_id, token, keys, gens, hashes) s;
+    select s.done, s.gone, s.stale into done, gone, stale from pgpipe.settle_jobs(embedding_id, token, keys, gens, hashes) s;
+    if gone <> '{}' then  -- what a delete left behind whose foreign key was switched off
+        execute format('delete from %s s using unnest($1) w (key) where %s', e.store,
+                       pgpipe.key_match(e.target, e.key_columns, 's', 'w.key')) using array(select keys[n] from unnest(gone) n);
+    end if;
     done := array(select n from unnest(done) n where not fresh[n]);
     execute format('delete from %s s using unnest($1, $2) w (key, chunks) where %s and s.chunk >= w.chunks',
                    e.store, pgpipe.key_match(e.target, e.key_columns, 's', 'w.key'))
         using array(select keys[n] from unnest(done) n),
-              array(select (select count(*) from unnest(chunk_of) c where c = n) from unnest(done) n);
+              array(select coalesce(c.chunks, 0) from unnest(done) with ordinality d (n, place)
+                      left join (select c, count(*) as chunks from unnest(chunk_of) c group by c) c on c.c = d.n order by d.place);
     execute format($sql$
         insert into %1$s as s (%2$s, chunk, char_start, char_end, content_hash, model, vector)
         select %3$s, c.chunk, c.char_start, c.char_end, $2[c.of], $3, c.vector
@@ -40,7 +49,8 @@ comment on function pgpipe.finish_jobs(int, uuid, jsonb[], bigint[], bytea[], bo
 create or replace function pgpipe.rank_vector(target regclass, query vector, k int, filter jsonb default null)
     returns table (key jsonb, score double precision, char_start int, char_end int, content_hash bytea)
     stable
-    set search_path = '' set timezone = 'UTC' set bytea_output = 'hex'
+    set search_path = ''
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 100  -- a filtered scan goes on until it has enough
     language plpgsql
 as $$
@@ -82,21 +92,32 @@ begin
         chunks := chunks * 4;
     end loop;
     return query select b.key, 1 - b.distance, b.char_start, b.char_end, b.content_hash
-                   from unnest(keys, distances, starts, ends, hashes) b (key, distance, char_start, char_end, content_hash) limit k;
+                   from unnest(keys, distances, starts, ends, hashes) b (key, distance, char_start, char_end, content_hash)
+                  where b.distance < 'Infinity' limit k;  -- a vector of zeros has no direction: its distance is NaN
 end
 $$;
 comment on function pgpipe.rank_vector(regclass, vector, int, jsonb) is
     'Keys of the k rows nearest to a vector, with the cosine similarity and the character range of the best chunk of each. '
     'Raises PP008 without an embedding, PP002 and PP003 as filter_condition.';
 
-create or replace function pgpipe.passage(content text, content_hash bytea, char_start int, char_end int)
-    returns text  immutable  set search_path = ''  language sql
+create or replace function pgpipe.passage(embedding_id int, key jsonb, content_hash bytea, char_start int, char_end int)
+    returns text  stable  set search_path = ''
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
 as $$
+declare
+    e pgpipe.embedding;
+    content text;
+begin
+    select * into e from pgpipe.embedding x where x.embedding_id = passage.embedding_id;
+    execute format('select %s from %s t where %s', pgpipe.input_expression(e.columns, e.template), e.target,
+                   pgpipe.key_match(e.target, e.key_columns, 't', '$1')) into content using key;
     -- A row that changed since it was embedded: its ranges are of the text it had, so its beginning is shown.
-    select case when pgpipe.content_hash(content) = content_hash then substr(content, char_start + 1, char_end - char_start)
-                else left(content, 400) end
+    return case when pgpipe.content_hash(content) = content_hash then substr(content, char_start + 1, char_end - char_start)
+                else left(content, 400) end;
+end
 $$;
-comment on function pgpipe.passage(text, bytea, int, int) is 'The part of a text that a chunk''s vector stands for.';
+comment on function pgpipe.passage(int, jsonb, bytea, int, int) is 'The part of a row''s text that a chunk''s vector stands for.';
 
 create or replace function pgpipe.vector_search(target regclass, query vector, k int default 10, filter jsonb default null)
     returns table (key jsonb, score double precision, passage text, "row" jsonb)
@@ -107,13 +128,13 @@ declare
 begin
     select * into e from pgpipe.embedding x where x.target = vector_search.target and x.active;
     return query execute format($sql$
-        select r.key, r.score, pgpipe.passage(d.content, r.content_hash, r.char_start, r.char_end), d.document
+        select r.key, r.score, pgpipe.passage($6, r.key, r.content_hash, r.char_start, r.char_end), d.document
           from pgpipe.rank_vector($1, $2, $3, $4) r
-          left join lateral (select to_jsonb(t) - $5 as document, %s as content from %s t where %s) d on true
+          left join lateral (select to_jsonb(t) - $5 as document from %s t where %s) d on true
          order by r.score desc, r.key
-        $sql$, coalesce(pgpipe.input_expression(e.columns, e.template), 'null::text'), target,
-        coalesce(pgpipe.key_match(target, e.key_columns, 't', 'r.key'), 'false'))
-        using target, query, k, filter, coalesce((select s.column_name from pgpipe.search s where s.target = vector_search.target), '')::text;
+        $sql$, target, coalesce(pgpipe.key_match(target, e.key_columns, 't', 'r.key'), 'false'))
+        using target, query, k, filter,
+              coalesce((select s.column_name from pgpipe.search s where s.target = vector_search.target), '')::text, e.embedding_id;
 end
 $$;
 comment on function pgpipe.vector_search(regclass, vector, int, jsonb) is
@@ -145,14 +166,13 @@ begin
         )
         select f.key, f.score, f.text_rank, f.vector_rank,
                case when f.text_rank is not null then pgpipe.headline($1, $2, d.document)
-                    else pgpipe.passage(d.content, f.content_hash, f.char_start, f.char_end) end, d.document
+                    else pgpipe.passage($11, f.key, f.content_hash, f.char_start, f.char_end) end, d.document
           from fused f
-          left join lateral (select to_jsonb(t) - $10 as document, %s as content from %s t where %s) d on true
+          left join lateral (select to_jsonb(t) - $10 as document from %s t where %s) d on true
          order by f.score desc, f.key
-        $sql$, coalesce(pgpipe.input_expression(e.columns, e.template), 'null::text'), target,
-        coalesce(pgpipe.key_match(target, e.key_columns, 't', 'f.key'), 'false'))
+        $sql$, target, coalesce(pgpipe.key_match(target, e.key_columns, 't', 'f.key'), 'false'))
         using target, query, query_vector, k, candidates, filter, text_weight, vector_weight, rrf_k,
-              coalesce((select s.column_name from pgpipe.search s where s.target = hybrid_search.target), '')::text;
+              coalesce((select s.column_name from pgpipe.search s where s.target = hybrid_search.target), '')::text, e.embedding_id;
 end
 $$;
 comment on function pgpipe.hybrid_search(regclass, text, vector, int, jsonb, double precision, double precision, int, int) is
@@ -169,6 +189,9 @@ declare
     schema name;
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = vector_index.embedding_id;
+    if e.dims > 4000 then
+        return;  -- more than HNSW takes, even of halfvec
+    end if;
     select pgpipe.derived_name(c.relname, '_hnsw'), n.nspname into name, schema
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store;
     if exists (select from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
@@ -188,5 +211,5 @@ begin
 end
 $$;
 comment on function pgpipe.vector_index(int, int) is
-    'The statements that build the vector index of an embedding and remove a half-built one; null where it has one, or has fewer rows '
-    'than min_rows, which an exact scan reads in a few milliseconds.';
+    'The statements that build the vector index of an embedding and remove a half-built one; null where it has one, where its '
+    'dimensions are more than HNSW takes, or where it has fewer rows than min_rows, which an exact scan reads in a few milliseconds.';

@@ -57,7 +57,7 @@ class Server:
         """A migrated database, made once; tests get clones of it."""
         name = "pgpipe_template"
         with psycopg.connect(self.url, autocommit=True) as conn:
-            if not conn.execute("select from pg_database where datname = %s", (name,)).fetchone():
+            if not conn.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
                 conn.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
                 migrate(Database(DatabaseSettings(url=self.at(name))))
         return name

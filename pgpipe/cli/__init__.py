@@ -13,8 +13,11 @@ def main() -> None:
     """Run a command; an error is one line on stderr and the exit code of its class."""
     try:
         code = cli.main(standalone_mode=False)
-    except click.ClickException as exc:
+    except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
+        code = exc.exit_code
+    except click.ClickException as exc:
+        click.echo(f"pgpipe: {_one_line(exc)}", err=True)
         code = exc.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("pgpipe: interrupted; what was committed stays, the next run carries on", err=True)
@@ -23,3 +26,9 @@ def main() -> None:
         click.echo(f"pgpipe: {exc}", err=True)
         code = exc.exit_code
     sys.exit(code)
+
+
+def _one_line(exc: click.ClickException) -> str:
+    message = " ".join(exc.format_message().split())
+    context = exc.ctx if isinstance(exc, click.UsageError) else None
+    return f"{message.rstrip('.')}; see `{context.command_path} --help`" if context else message

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 from psycopg.rows import dict_row
+from rich.markup import escape
 
 from pgpipe import schema
 from pgpipe.cli.app import App, cli, json_option
@@ -112,5 +113,5 @@ def drop_jobs(app: App) -> None:
 def _print_table(app: App, rows: list[dict[str, Any]]) -> None:
     table = app.table(*rows[0])
     for row in rows:
-        table.add_row(*("" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in row.values()))
+        table.add_row(*("" if v is None else f"{v:,}" if isinstance(v, int) else escape(str(v)) for v in row.values()))
     app.out.print(table)

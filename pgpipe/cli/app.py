@@ -18,6 +18,7 @@ from rich.table import Table
 
 from pgpipe.config import Layer, Settings, load_settings
 from pgpipe.db import Database
+from pgpipe.errors import UsageError
 from pgpipe.pipeline import Advance
 
 
@@ -28,8 +29,11 @@ class App:
     file: Path | None = None
     options: Layer = field(default_factory=dict)
     quiet: bool = False
-    out: Console = field(default_factory=lambda: Console(highlight=False, width=None if sys.stdout.isatty() else 160))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    # Names and texts are the user's: nothing in them is an emoji's code.
+    out: Console = field(
+        default_factory=lambda: Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
+    )
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, emoji=False))
 
     @cached_property
     def settings(self) -> Settings:
@@ -115,7 +119,10 @@ def cli(
 
 
 def _configure_log(level: int, file: Path | None) -> None:
-    stream = file.open("a", encoding="utf-8") if file else sys.stderr
+    try:
+        stream = file.open("a", encoding="utf-8") if file else sys.stderr
+    except OSError as exc:
+        raise UsageError(f"--log-file {file} cannot be written: {exc.strerror}") from exc
     human = stream.isatty()
     structlog.configure(
         processors=[

@@ -1,5 +1,6 @@
 """pgpipe demo."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ import click
 from pgpipe.cli.app import App, cli
 
 BUCKET, PREFIX = "drops", "python-docs"
-LIMIT = 2500  # rows of an entity: about a minute of embedding on two cores
+LIMIT = 2500  # rows of an entity
+EMBED = {"module": ["name", "summary", "doc"]}  # long texts, in several chunks; of the others the summary is enough
 QUESTIONS = (
     ("text", "function", "compress file gzip"),
     ("vector", "function", "make a string safe to use in a shell command"),
@@ -33,7 +35,7 @@ ENTITY = """\
 key = ["name"]
 mode = "snapshot"
 search = {{ columns = {{ name = "A", summary = "A", doc = "B" }}, language = "english" }}
-embed = {{ columns = ["name", "summary", "doc"] }}
+embed = {{ columns = {embed} }}
 
 """
 
@@ -61,7 +63,9 @@ def demo(app: App, folder: Path) -> None:
             f"A lake of {count} files under s3://{BUCKET}/{PREFIX}, dates {lake.OLDER} and {lake.NEWER}, "
             f"{sum(c.rows for c in changes.values()):,} rows in the newer."
         )
-        entities = "".join(ENTITY.format(name=name) for name in lake.ENTITIES)
+        entities = "".join(
+            ENTITY.format(name=name, embed=json.dumps(EMBED.get(name, ["name", "summary"]))) for name in lake.ENTITIES
+        )
         config = folder / "pgpipe.toml"
         config.write_text(CONFIG.format(endpoint=endpoint, data=data, entities=entities), encoding="utf-8")
         environment = os.environ | store.ENVIRONMENT

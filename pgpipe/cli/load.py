@@ -5,8 +5,10 @@ from datetime import date
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from pgpipe.cli.app import App, cli, json_option
+from pgpipe.db import Connection
 from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
@@ -17,12 +19,14 @@ from pgpipe.pipeline import (
     EmbeddingsGenerator,
     ParquetImporter,
     Pipeline,
-    Report,
     SearchIndexer,
+    require_schema,
+    select_drops,
 )
+from pgpipe.report import Report
 from pgpipe.search.declare import plan_search
 from pgpipe.source import open_source
-from pgpipe.source.layout import Drop, choose_date, find_drops
+from pgpipe.source.layout import Drop
 
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "embedded")
 ACTIONS = {
@@ -70,7 +74,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _override(mode: str | None, key: str | None) -> dict[str, Any]:
     """Mode and key as the options give them, for every entity."""
-    given = {"mode": mode, "key": key.split(",") if key else None}
+    given = {"mode": mode, "key": [name.strip() for name in key.split(",")] if key else None}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -126,6 +130,8 @@ def _run(
         app.print_json(report.as_json())
     else:
         print_report(app, report)
+    for line in report.failures:
+        click.echo(f"pgpipe: {line}", err=True)
     context.exit(report.exit_code)
 
 
@@ -137,15 +143,16 @@ def print_report(app: App, report: Report) -> None:
     for s in report.stages:
         numbers = [f"{n:,}" if (n := getattr(s, name)) is not None else "" for name in ROWS]
         colour = {"ok": "green", "failed": "red"}.get(s.state, "dim")
-        table.add_row(s.entity, s.stage, *numbers, f"{s.seconds:.1f}", f"[{colour}]{s.state}[/]", s.note)
+        state = f"[{colour}]{s.state}[/]"
+        table.add_row(escape(s.entity), s.stage, *numbers, f"{s.seconds:.1f}", state, escape(s.note))
     app.out.print(table)
 
 
 @cli.command()
 @source_options
-@click.pass_obj
+@click.pass_context
 def plan(
-    app: App,
+    context: click.Context,
     url: str | None,
     day: str,
     entities: Sequence[str],
@@ -157,40 +164,43 @@ def plan(
     as_json: bool,
 ) -> None:
     """Print what `load` would do and why. Reads footers only and touches nothing."""
+    app: App = context.obj
     app.set("source", url=url)
     app.set("load", jobs=jobs)
     source = open_source(app.settings.source)
-    context = Context(app.settings, app.database, source, app.bar, _override(mode, key))
-    loader = Loader(app.database, source, app.settings.load.jobs)
-    chosen, folder = choose_date(source, day, app.settings.source.complete)
-    plans: list[dict[str, Any]] = []
-    with app.database.connect() as conn:
-        for drop in find_drops(source, chosen, folder):
-            if entities and drop.entity not in entities:
-                continue
-            entry: dict[str, Any] = {
-                "entity": drop.entity,
-                "date": chosen,
-                "files": len(drop.files),
-                "bytes": drop.bytes,
-            }
-            try:
-                entry |= _described(loader.plan(conn, drop, context.entity(drop.entity)))
-                if drop.files:
-                    entry["search"] = "skipped" if skip_search else _search(context, drop)
-                    entry["embed"] = "skipped" if skip_embeddings else _embed(context, drop)
-            except PgpipeError as exc:
-                entry["refused"] = str(exc)
-            plans.append(entry)
+    run = Context(app.settings, app.database, source, app.bar, _override(mode, key))
+    _, drops = select_drops(run, day, entities)
+    with app.database.connect(autocommit=True) as conn:  # a refused entity must not stop the others
+        require_schema(conn, app.database.schema)
+        plans = [_plan_entity(run, conn, drop, skip_search, skip_embeddings) for drop in drops]
     if as_json:
         app.print_json(plans)
-        return
-    for entry in plans:
-        app.out.print(
-            f"[bold]{entry['entity']}[/] of {entry['date']}: {entry['files']} files, {entry['bytes']:,} bytes"
-        )
-        for name, value in list(entry.items())[4:]:
-            app.out.print(f"  {name}: {value}", markup=False)
+    else:
+        for entry in plans:
+            _print_plan(app, dict(entry))
+    context.exit(int(any("refused" in entry for entry in plans)))
+
+
+def _plan_entity(
+    run: Context, conn: Connection, drop: Drop, skip_search: bool, skip_embeddings: bool
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {"entity": drop.entity, "date": drop.date, "files": len(drop.files), "bytes": drop.bytes}
+    loader = Loader(run.database, run.source, run.settings.load.jobs)
+    try:
+        entry |= _described(loader.plan(conn, drop, run.entity(drop.entity)))
+        entry["search"] = "skipped" if skip_search else _search(run, drop)
+        entry["embed"] = "skipped" if skip_embeddings else _embed(run, drop)
+    except PgpipeError as exc:
+        entry["refused"] = str(exc)
+        click.echo(f"pgpipe: {drop.entity}: {exc}", err=True)
+    return entry
+
+
+def _print_plan(app: App, entry: dict[str, Any]) -> None:
+    name, day, files, size = (entry.pop(part) for part in ("entity", "date", "files", "bytes"))
+    app.out.print(f"[bold]{escape(name)}[/] of {day}: {files} files, {size:,} bytes")
+    for label, value in entry.items():
+        app.out.print(f"  {label}: {value}", markup=False)
 
 
 def _described(made: LoadPlan) -> dict[str, Any]:

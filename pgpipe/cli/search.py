@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.markup import escape
+from rich.text import Text
 
 from pgpipe import errors
 from pgpipe.api import search as ask
@@ -33,7 +36,8 @@ def search(
 
     Words are alternatives and the best match wins; "a phrase" must occur, -word must not.
     """
-    hits = ask(query, entity, mode, k, _filter(where), settings=app.settings, database=app.database)
+    with _blamed_on_filter(where):
+        hits = ask(query, entity, mode, k, _filter(where), settings=app.settings, database=app.database)
     if as_json:
         app.print_json([asdict(hit) for hit in hits])
         return
@@ -55,14 +59,27 @@ def _filter(where: str | None) -> dict[str, Any] | None:
     return parsed
 
 
+@contextmanager
+def _blamed_on_filter(where: str | None) -> Iterator[None]:
+    """A column that is not there, or a value that is none of its column, can only come from the filter."""
+    try:
+        yield
+    except errors.PgpipeError as exc:
+        state = getattr(exc.__cause__, "sqlstate", None) or ""
+        if where is not None and (state in {"PP002", "PP003"} or state.startswith("22")):
+            raise errors.UsageError(f"--filter: {exc}") from exc
+        raise
+
+
 def _print(app: App, place: int, hit: Hit) -> None:
     key = ", ".join(str(v) for v in hit.key.values())
     ranks = [f"{name} {rank}" for name, rank in (("text", hit.text_rank), ("vector", hit.vector_rank)) if rank]
     app.out.print(f"[bold]{place:>2}. {escape(key)}[/]  [dim]{hit.score:.3f} ({', '.join(ranks)})[/]")
-    passage = " ".join((hit.passage or "").split())
-    marked = re.sub(
-        r"&lt;(/?)b&gt;",
-        r"[\1bold yellow]",
-        escape(passage.replace("<b>", "&lt;b&gt;").replace("</b>", "&lt;/b&gt;")),
-    )
-    app.out.print(f"    {marked}")
+    passage = Text("    ")
+    bold = False
+    for piece in re.split("(</?b>)", " ".join((hit.passage or "").split())):  # a text may hold such marks of its own
+        if piece in {"<b>", "</b>"}:
+            bold = piece == "<b>"
+        else:
+            passage.append(piece, "bold yellow" if bold else "")
+    app.out.print(passage)

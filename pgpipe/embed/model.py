@@ -50,7 +50,7 @@ def locate(settings: EmbeddingSettings) -> Location:
 
     try:
         folder = snapshot_download(name, cache_dir=settings.cache_dir, local_files_only=True)
-        if (Path(folder) / "modules.json").exists():
+        if _is_whole(Path(folder)):
             return Location(folder, local=True)
     except (LocalEntryNotFoundError, ValueError):
         pass  # not in the cache, or no name of the hub's: the next place
@@ -59,6 +59,12 @@ def locate(settings: EmbeddingSettings) -> Location:
     if spec and spec.submodule_search_locations:
         return Location(str(Path(spec.submodule_search_locations[0]) / "model"), local=True)
     return Location(settings.model, local=False)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder of the cache has weights: a download that broke off may have left only small files."""
+    weights = ("*.safetensors", "*.bin", "onnx/*.onnx", "openvino/*.bin")
+    return (folder / "modules.json").exists() and any(any(folder.rglob(pattern)) for pattern in weights)
 
 
 def dimensions(settings: EmbeddingSettings) -> int:

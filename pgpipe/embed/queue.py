@@ -3,11 +3,9 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pgvector import Vector
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from pgpipe.db import Connection, translated
 from pgpipe.embed.model import Vectors
@@ -16,12 +14,13 @@ EMBEDDINGS = """
     select e.embedding_id, c.relname as entity, e.name, e.model, e.dims from pgpipe.embedding e
       join pg_catalog.pg_class c on c.oid = e.target order by e.embedding_id
 """
-CLAIM = "select key, gen, attempts, content, content_hash, fresh from pgpipe.claim_jobs(%s, %s, %s, %s)"
+CLAIM = "select key::text, gen, attempts, content, content_hash, fresh from pgpipe.claim_jobs(%s, %s, %s, %s)"
 FINISH = """
     select finished, stale from pgpipe.finish_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s::bytea[], %s::boolean[],
         %s::int[], %s::int[], %s::int[], %s::int[], %b)
 """
-FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s, %s)"
+FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s)"
+EXTEND = "select pgpipe.extend_lease(%s)"
 RELEASE = "select pgpipe.release_jobs(%s)"
 WAITING = "select count(*) from pgpipe.job where embedding_id = %s and visible_at <= now()"
 
@@ -41,7 +40,7 @@ class Embedding:
 class Job:
     """A leased job and what to embed for it."""
 
-    key: dict[str, Any]
+    key: str  # JSON, as text: a float would lose digits of a numeric key
     gen: int
     attempts: int
     content: str | None  # None: the row is gone, or has no text
@@ -95,7 +94,7 @@ def finish(
     values = (
         embedding.embedding_id,
         token,
-        [Jsonb(j.key) for j in jobs],
+        [j.key for j in jobs],
         [j.gen for j in jobs],
         [j.content_hash for j in jobs],
         [j.fresh for j in jobs],
@@ -116,7 +115,14 @@ def fail(
 ) -> None:
     """Give jobs back with an error; `charge` counts an attempt against them."""
     with translated():
-        conn.execute(FAIL, (embedding.embedding_id, token, [Jsonb(j.key) for j in jobs], error, charge))
+        keys, gens = [j.key for j in jobs], [j.gen for j in jobs]
+        conn.execute(FAIL, (embedding.embedding_id, token, keys, gens, error, charge))
+
+
+def extend(conn: Connection, token: uuid.UUID) -> None:
+    """Hold on to the token's jobs for another lease from now."""
+    with translated():
+        conn.execute(EXTEND, (token,))
 
 
 def release(conn: Connection, token: uuid.UUID) -> None:

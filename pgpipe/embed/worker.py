@@ -4,13 +4,16 @@ import os
 import random
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import structlog
-from pgvector.psycopg import register_vector
+from pgvector.psycopg.vector import register_vector_info
+from psycopg import sql
+from psycopg.types import TypeInfo
 
 from pgpipe import errors
 from pgpipe.config import EmbeddingSettings
@@ -21,6 +24,8 @@ from pgpipe.embed.queue import Chunk, Embedding, Job
 
 POLL = 2.0  # seconds between looks at an empty queue, give or take half
 RETRY = 30.0  # at most, between tries to reach the database
+SLICE = 256  # texts that the model gets at once; between two slices the lease is extended and a stop is heeded
+EXTEND = 60.0  # seconds of work after which the lease is extended
 log = structlog.get_logger()
 
 Progress = Callable[[str, int], None]  # entity, jobs finished since the last call
@@ -32,6 +37,10 @@ class Failure:
 
     reason: str
     charge: bool
+
+
+class _Stopped(Exception):
+    """The worker was told to stop between two slices of a batch."""
 
 
 @dataclass
@@ -117,13 +126,10 @@ class Worker:
     def _connect(self) -> Connection:
         conn = self._database.connect(autocommit=True)
         try:
-            register_vector(conn)
-        except Exception as exc:
+            register_vector_info(conn, _vector_type(conn))
+        except BaseException:
             conn.close()
-            raise errors.VectorsMissing(
-                "vectors need the extension pgvector, which this database lacks: install it"
-                " (Debian: postgresql-NN-pgvector), run `create extension vector`, then `pgpipe migrate`"
-            ) from exc
+            raise
         return conn
 
     def _batch(self, conn: Connection, embedding: Embedding) -> bool:
@@ -136,6 +142,9 @@ class Worker:
             return False
         try:
             self._work(conn, embedding, token, jobs)
+        except _Stopped:
+            queue.release(conn, token)
+            return False
         except BaseException:
             with translated():
                 if not conn.closed:
@@ -147,15 +156,17 @@ class Worker:
         todo = [n for n, job in enumerate(jobs) if job.content is not None and not job.fresh]
         chunks: list[Chunk] = []
         texts: list[str] = []
-        if todo:
-            model = self._model(embedding)
-            for n in todo:
-                content = jobs[n].content or ""
-                for number, (start, end) in enumerate(model.split(content)):
-                    chunks.append(Chunk(n, number, start, end))
-                    texts.append(content[start:end])
-        vectors, broken = self._encode(embedding, texts)
-        bad = {chunks[c].job: failure for c, failure in broken.items()}
+        bad: dict[int, Failure] = {}
+        for n in todo:
+            content = jobs[n].content or ""
+            pieces, failure = split(self._model(embedding), content)
+            if failure:
+                bad[n] = failure
+            for number, (start, end) in enumerate(pieces):
+                chunks.append(Chunk(n, number, start, end))
+                texts.append(content[start:end])
+        vectors, broken = self._encode(conn, embedding, token, texts)
+        bad |= {chunks[c].job: failure for c, failure in broken.items()}
         for n, failure in bad.items():
             queue.fail(conn, embedding, token, [jobs[n]], failure.reason, charge=failure.charge)
             log.warning("job failed", entity=embedding.entity, key=jobs[n].key, error=failure.reason)
@@ -186,11 +197,25 @@ class Worker:
         totals.failed += len(bad)
         self.progress(embedding.entity, len(jobs))
 
-    def _encode(self, embedding: Embedding, texts: list[str]) -> tuple[Vectors, dict[int, Failure]]:
+    def _encode(
+        self, conn: Connection, embedding: Embedding, token: uuid.UUID, texts: list[str]
+    ) -> tuple[Vectors, dict[int, Failure]]:
         """Vectors of the texts, and the reason for each text that has none."""
-        if not texts:
-            return np.empty((0, embedding.dims), np.float32), {}
-        return encode_bisecting(self._model(embedding), texts)
+        parts = [np.empty((0, embedding.dims), np.float32)]
+        broken: dict[int, Failure] = {}
+        since = time.monotonic()
+        for start in range(0, len(texts), SLICE):
+            if start and self.stop.is_set():
+                raise _Stopped
+            if time.monotonic() - since > EXTEND:
+                queue.extend(conn, token)
+                since = time.monotonic()
+            vectors, bad = encode_bisecting(self._model(embedding), texts[start : start + SLICE])
+            parts.append(vectors)
+            broken |= {start + n: failure for n, failure in bad.items()}
+        if texts and len(broken) == len(texts):
+            probe(self._model(embedding), broken[0])
+        return np.concatenate(parts), broken
 
     def _model(self, embedding: Embedding) -> Model:
         if embedding.model not in self._models:
@@ -204,20 +229,62 @@ class Worker:
         return self._models[embedding.model]
 
 
+def _vector_type(conn: Connection) -> TypeInfo | None:
+    """The type, looked up by its full name: the extension may lie in a schema that is not on the search_path."""
+    with translated():
+        row = conn.execute("select pgpipe.vector_schema()").fetchone()
+        if row is None or row[0] is None:
+            raise errors.VectorsMissing(
+                "vectors need the extension pgvector, which this database lacks: install it"
+                " (Debian: postgresql-NN-pgvector), run `create extension vector`, then `pgpipe migrate`"
+            )
+        return TypeInfo.fetch(conn, sql.Identifier(row[0], "vector"))
+
+
 def encode_bisecting(model: Model, texts: list[str]) -> tuple[Vectors, dict[int, Failure]]:
     """Encode; where the model fails, halve until the texts that it cannot take stand alone.
 
     Returns:
-        Vectors, shape (len(texts), model.dims), and why each text that failed did (its vector is zero).
+        Vectors, shape (len(texts), model.dims), and why each text that failed did (its vector means nothing).
     """
     try:
-        return model.encode(texts), {}
+        vectors = np.asarray(model.encode(texts), np.float32)
     except Exception as exc:  # noqa: BLE001 - a model may raise anything; the text that made it is found below
         if len(texts) == 1:
-            short_of_memory = isinstance(exc, MemoryError) or type(exc).__name__ == "OutOfMemoryError"
-            failure = Failure(f"{type(exc).__name__}: {exc}"[:500], charge=not short_of_memory)
-            return np.zeros((1, model.dims), np.float32), {0: failure}
+            return np.zeros((1, model.dims), np.float32), {0: _failure(exc)}
         half = len(texts) // 2
         left, bad_left = encode_bisecting(model, texts[:half])
         right, bad_right = encode_bisecting(model, texts[half:])
         return np.concatenate([left, right]), bad_left | {half + n: failure for n, failure in bad_right.items()}
+    if vectors.shape != (len(texts), model.dims):
+        raise errors.ModelError(
+            f"the model {model.name!r} made vectors of shape {vectors.shape} for {len(texts)} texts,"
+            f" not of {model.dims} dimensions"
+        )
+    failure = Failure("the model made a vector that is not finite", charge=True)
+    broken = {n: failure for n, vector in enumerate(vectors) if not np.isfinite(vector).all()}
+    return vectors, broken
+
+
+def _failure(exc: Exception) -> Failure:
+    short_of_memory = isinstance(exc, MemoryError) or type(exc).__name__ == "OutOfMemoryError"
+    return Failure(f"{type(exc).__name__}: {exc}"[:500], charge=not short_of_memory)
+
+
+def split(model: Model, text: str) -> tuple[list[tuple[int, int]], Failure | None]:
+    """The ranges of a text's pieces, or why the model cannot split it."""
+    try:
+        return model.split(text), None
+    except Exception as exc:  # noqa: BLE001 - as in encode_bisecting
+        return [], _failure(exc)
+
+
+def probe(model: Model, failure: Failure) -> None:
+    """Tell bad texts from a bad machine, where every text of a batch failed: try one that any model takes.
+
+    Raises:
+        ModelError: that fails too; no text is to blame.
+    """
+    _, broken = encode_bisecting(model, ["a word"])
+    if broken:
+        raise errors.ModelError(f"the model {model.name!r} fails on any text: {failure.reason}")

@@ -1,30 +1,28 @@
-"""Arrow arrays of any type to arrays whose binary COPY form pgpq writes: the field bytes of the column type."""
+"""Arrow arrays of any type to arrays whose binary COPY form pgpq writes as the column type wants it."""
 
-import json
-import math
-import re
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as at
 
 from pgpipe.errors import DataError
-from pgpipe.load import types
+from pgpipe.load import made, types
 
 Array = Any  # pyarrow's stubs do not know what a type check tells of an array
-
-JSONB_VERSION = b"\x01"
 
 
 def converter(sql: str, arrow: pa.DataType) -> pa.DataType:
     """The Arrow type in which a column of this SQL type travels: what `convert` returns."""
+    if sql in types.MADE:
+        return pa.binary()
     wire = types.wire_type(sql)
     if wire is not None:
         return wire
-    if types.base(sql) == "numeric":
-        return _decimal(sql, types.storage(arrow))
-    return pa.binary()  # jsonb: ready-made field bytes
+    arrow = types.storage(arrow)
+    if sql.endswith("[]"):
+        return pa.list_(_decimal(types.storage(getattr(arrow, "value_type", arrow))))
+    return _decimal(arrow)
 
 
 def convert(array: Array, sql: str, name: str) -> Array:
@@ -37,13 +35,15 @@ def convert(array: Array, sql: str, name: str) -> Array:
     """
     wire = converter(sql, array.type)
     try:
+        if sql in types.MADE:
+            return _made(array, sql)
         plain = _plain(array)
-        if sql == "jsonb":
-            return _jsonb(plain, text=at.is_string(plain.type) or at.is_large_string(plain.type))
         if plain.type == wire:
             return plain
+        if at.is_null(plain.type):
+            return pa.array([None] * len(plain), wire)
         return _cast(_microseconds(plain), wire)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as exc:
+    except (pa.ArrowException, ValueError, OverflowError, KeyError) as exc:
         raise DataError(f"column {name!r}: {str(exc).splitlines()[0]}") from exc
 
 
@@ -76,52 +76,55 @@ def _microseconds(array: Array) -> Array:
 def _cast(array: Array, wire: pa.DataType) -> Array:
     if at.is_date64(array.type):
         array = array.cast(pa.date32(), safe=False)  # milliseconds within the day carry nothing
-    if at.is_fixed_size_list(array.type) or at.is_large_list(array.type):
-        array = array.cast(pa.list_(array.type.value_type))
-    if at.is_list(array.type) and isinstance(wire, pa.ListType):
-        values = _cast(_microseconds(_plain(array.values)), wire.value_type)
-        return pa.ListArray.from_arrays(array.offsets, values, mask=array.is_null() if array.null_count else None)
+    if _is_list(array.type) and isinstance(wire, pa.ListType):
+        return _with_values(array, lambda values: _cast(_microseconds(_plain(values)), wire.value_type))
     if at.is_decimal(wire) and at.is_integer(array.type):
         array = array.cast(pa.decimal128(20 if at.is_uint64(array.type) else 19, 0))
     return array.cast(wire)
 
 
-def _decimal(sql: str, arrow: pa.DataType) -> pa.DataType:
-    """A decimal of 38 digits with the column's scale, or with the file's where the column leaves it open."""
-    match = re.search(r"\(\d+,(\d+)\)", sql)
-    scale = int(match[1]) if match else max(getattr(arrow, "scale", 0), 0)
-    return pa.decimal128(types.DECIMAL128_DIGITS, scale)
+def _is_list(kind: pa.DataType) -> bool:
+    return at.is_list(kind) or at.is_large_list(kind) or at.is_fixed_size_list(kind)
 
 
-def _jsonb(array: Array, *, text: bool) -> Array:
-    """The binary form of jsonb: a version byte, then the JSON text."""
-    encode = str.encode if text else _json
-    return pa.array(
-        [None if v is None else JSONB_VERSION + encode(v) for v in array.to_pylist(maps_as_pydicts="strict")],
-        pa.binary(),
+def _with_values(array: Array, change: Callable[[Array], Array]) -> Array:
+    """A list array of the same shape with its elements changed."""
+    if not at.is_list(array.type):
+        array = array.cast(pa.list_(array.type.value_type))
+    offsets = pa.array(array.offsets.to_numpy())  # those of a slice begin inside their buffer, which a mask forbids
+    return pa.ListArray.from_arrays(offsets, change(array.values), mask=array.is_null() if array.null_count else None)
+
+
+def _decimal(arrow: pa.DataType) -> pa.DataType:
+    """A decimal with the file's scale, in as many digits as there are; the column gives the value its own scale."""
+    return pa.decimal128(types.DECIMAL128_DIGITS, max(getattr(arrow, "scale", 0), 0))
+
+
+def _made(array: Array, sql: str) -> Array:
+    """Ready-made field bytes of a type that pgpq has no form of."""
+    if sql == "jsonb":
+        return made.jsonb(_nested(array))
+    if sql == "uuid[]":
+        return made.arrays(made.UUID, _plain(array).cast(pa.list_(pa.binary())).to_pylist())
+    moments = _cast(_plain(array), pa.list_(pa.timestamp("us", "UTC"))).cast(pa.list_(pa.int64()))
+    return made.arrays(
+        made.TIMESTAMPTZ, [None if v is None else list(map(made.timestamp, v)) for v in moments.to_pylist()]
     )
 
 
-def _json(value: Any) -> bytes:  # noqa: ANN401 - whatever a column holds
-    return json.dumps(_jsonable(value), ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _jsonable(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
-    """Only what JSON has: not-a-number becomes null, bytes hexadecimal, all else its text."""
-    match value:
-        case dict():
-            return {str(k): _jsonable(v) for k, v in value.items()}
-        case list():
-            return [_jsonable(v) for v in value]
-        case float():
-            return value if math.isfinite(value) else None
-        case None | bool() | int() | str():
-            return value
-        case bytes():
-            return value.hex()
-        case datetime() | date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case _:
-            return str(value)
+def _nested(array: Array) -> Array:
+    """With all that Python has no value for made plain, at every depth: nanoseconds, time zones."""
+    if isinstance(array.type, pa.UuidType):
+        return array
+    array = _microseconds(_plain(array))
+    kind = array.type
+    nulls = array.is_null() if array.null_count else None
+    if at.is_struct(kind):
+        fields = [_nested(array.field(n)) for n in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(fields, [f.name for f in kind], mask=nulls) if fields else array
+    if _is_list(kind):
+        return _with_values(array, _nested)
+    if at.is_map(kind):
+        offsets = pa.array(array.offsets.to_numpy())
+        return pa.MapArray.from_arrays(offsets, _nested(array.keys), _nested(array.items), mask=nulls)
+    return array.cast(pa.timestamp("us", "UTC")) if at.is_timestamp(kind) and kind.tz else array

@@ -1,5 +1,6 @@
 """Parquet row groups to binary COPY: read, convert, encode and send, over several connections at once."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ BATCH_BYTES = 4 << 20  # of Arrow data held by one connection; its encoded copy 
 BATCH_ROWS = 65536
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags, length of the extension
 TRAILER = b"\xff\xff"
+REASON = re.compile(r'reason: "(.*?)"')  # in what the encoder raises
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
 Progress = Callable[[int], None]  # takes the number of rows sent since the last call
@@ -128,13 +130,30 @@ def copy_units(
                         schema = wire.schema
                         encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
                         encoder.write_header()
-                    stream.write(encoder.write_batch(wire))
+                    stream.write(_encoded(encoder, wire, unit))
                     sent += batch.num_rows
                     progress(batch.num_rows)
             stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
     except psycopg.Error as exc:
         raise _located(translate(exc), unit) from exc
     return sent
+
+
+def _encoded(encoder: pgpq.ArrowToPostgresBinaryEncoder, wire: pa.RecordBatch, unit: Unit) -> bytes:
+    try:
+        return encoder.write_batch(wire)
+    except ValueError as exc:  # a date that PostgreSQL's calendar does not reach; the encoder does not say where
+        for name in wire.schema.names:
+            column = wire.select([name])
+            alone = pgpq.ArrowToPostgresBinaryEncoder(column.schema)
+            alone.write_header()
+            try:
+                alone.write_batch(column)
+            except ValueError as cause:
+                reason = REASON.search(str(cause))
+                message = f"column {name!r}: {reason[1] if reason else cause}"
+                raise _located(errors.DataError(message), unit) from exc
+        raise
 
 
 def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:

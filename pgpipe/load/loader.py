@@ -18,10 +18,9 @@ from pgpipe.source.layout import Drop
 LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
 AWAIT_LOCK = "select pg_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
 COLUMNS = """
-    select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
+    select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '' or a.attidentity = 'a'
       from pg_catalog.pg_attribute a
      where a.attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and a.attnum > 0 and not a.attisdropped
-       and a.attgenerated = '' and a.attidentity = ''
      order by a.attnum
 """
 PRIMARY_KEY = "select pgpipe.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
@@ -114,9 +113,10 @@ class Loader:
         if not drop.files:
             raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file")
         with translated():
-            target: dict[str, str] = dict(conn.execute(COLUMNS, (self._database.schema, entity)).fetchall())
+            found = conn.execute(COLUMNS, (self._database.schema, entity)).fetchall()
             primary_key = _one(conn, PRIMARY_KEY, (self._database.schema, entity)) or []
-            ledger = {(f, e): b for f, e, b in conn.execute(LEDGER, (entity,))} if target else {}
+            ledger = {(f, e): b for f, e, b in conn.execute(LEDGER, (entity,))} if found else {}
+        target = {name: kind for name, kind, generated in found if not generated}
         known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= set(target) else ())
         mode: Mode = settings.mode or ("upsert" if known_key else "append")
         new = tuple(f for f in drop.files if (f.uri, f.etag) not in ledger)
@@ -131,9 +131,9 @@ class Loader:
         parts = preflight.read_footers(self._source, new)
         columns = preflight.join_schemas(parts)
         _check_key(entity, mode, known_key, columns, parts)
-        if not target:
+        if not found:
             return Plan(drop, mode, known_key, "create", tuple(columns), tuple(parts), skipped=skipped)
-        evolution = preflight.compare(columns, target, entity)
+        evolution = preflight.compare(columns, target, {name for name, _, generated in found if generated}, entity)
         there = target | {c.name: c.sql for c in (*evolution.add, *evolution.widen)}
         columns = [Column(c.name, there[c.name]) for c in columns]
         action: Literal["append", "merge"] = "append" if mode == "append" else "merge"

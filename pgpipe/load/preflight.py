@@ -12,6 +12,7 @@ from pgpipe.load import types
 from pgpipe.source import File, Source
 
 NAME_BYTES = 63  # NAMEDATALEN - 1
+SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table has them
 OPENERS = 8  # a footer is one or two small requests
 MAGIC = b"PAR1"
 
@@ -130,11 +131,16 @@ def check_name(name: str, what: str, where: str) -> None:
     """Refuse a name that PostgreSQL would not keep as it is.
 
     Raises:
-        DataError: it is empty, holds a NUL, or is longer than 63 bytes (PostgreSQL would cut it, and two could meet).
+        DataError: it is empty, holds a NUL, is taken by a system column, or is longer than 63 bytes (PostgreSQL would
+            cut it, and two could meet).
     """
     size = len(name.encode("utf-8", "surrogatepass"))
     if not name or "\0" in name:
         raise DataError(f"{where}: a {what} is named {name!r}, which PostgreSQL does not allow")
+    if what == "column" and name in SYSTEM_COLUMNS:
+        raise DataError(
+            f"{where}: a column is named {name!r}, which PostgreSQL keeps for itself; rename it at the source"
+        )
     if size > NAME_BYTES:
         raise DataError(
             f"{where}: the {what} name {name!r} has {size} bytes; PostgreSQL keeps {NAME_BYTES} and would confuse it"
@@ -142,18 +148,25 @@ def check_name(name: str, what: str, where: str) -> None:
         )
 
 
-def compare(columns: list[Column], target: dict[str, str], entity: str) -> Evolution:
+def compare(columns: list[Column], target: dict[str, str], generated: set[str], entity: str) -> Evolution:
     """What must change in the target so that the columns fit.
 
     Args:
         columns: those of the files.
-        target: the target's columns, name to SQL type.
+        target: the target's columns that a load may write, name to SQL type.
+        generated: the others, such as the search column.
         entity: for the message.
 
     Raises:
-        DataError: values of a column would be lost; the message names every such column.
+        DataError: values of a column would be lost, or the target makes it itself; the message names every such column.
     """
-    add, widen, refused = [], [], []
+    add, widen = [], []
+    refused = [
+        f"{c.name!r} is a column that the target fills itself; rename it at the source, or if it is the search"
+        f" column, give that another name by entity.{entity}.search.column_name"
+        for c in columns
+        if c.name in generated
+    ]
     for column in columns:
         there = target.get(column.name)
         if there is None:

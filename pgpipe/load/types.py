@@ -8,6 +8,7 @@ import pyarrow.types as at
 INTEGERS = ("smallint", "integer", "bigint")
 FLOATS = ("real", "double precision")
 TEXTS = {"text", "character varying", "character", "citext", "xml", "json", "jsonb", "name"}
+MADE = {"jsonb", "uuid[]", "timestamp with time zone[]"}  # pgpq has no form of these: their field bytes are made here
 NUMERIC = re.compile(r"numeric(?:\((\d+),(-?\d+)\))?$")
 DECIMAL128_DIGITS = 38
 SCALARS: list[tuple[str, str]] = [  # predicates of pyarrow.types by name, first match wins
@@ -66,9 +67,9 @@ def sql_type(arrow: pa.DataType) -> str | None:
         # A negative scale counts zeros before the point: numeric(p - s, 0).
         return f"numeric({arrow.precision - min(arrow.scale, 0)},{max(arrow.scale, 0)})"
     if at.is_list(arrow) or at.is_large_list(arrow) or at.is_fixed_size_list(arrow):
-        element = storage(arrow.value_type)
-        nested = at.is_nested(element) or at.is_null(element)
-        return "jsonb" if nested else _array_of(sql_type(element))
+        element = sql_type(arrow.value_type)
+        nested = element == "jsonb" or at.is_nested(arrow.value_type) or at.is_null(storage(arrow.value_type))
+        return "jsonb" if nested else _array_of(element)
     if at.is_struct(arrow) or at.is_map(arrow):
         return "jsonb"
     return None
@@ -79,7 +80,9 @@ def _array_of(element: str | None) -> str | None:
 
 
 def wire_type(sql: str) -> pa.DataType | None:
-    """The Arrow type whose binary COPY form is that of the column type; None where values are made one by one."""
+    """The Arrow type whose binary COPY form is that of the column type; None where the values decide, or are made."""
+    if sql in MADE:
+        return None
     if sql.endswith("[]"):
         element = wire_type(sql[:-2])
         return pa.list_(element) if element is not None else None
@@ -100,7 +103,7 @@ def wire_type(sql: str) -> pa.DataType | None:
     }
     if sql in fixed:
         return fixed[sql]
-    return pa.string() if base(sql) in TEXTS - {"jsonb"} else None
+    return pa.string() if base(sql) in TEXTS else None
 
 
 def base(sql: str) -> str:
@@ -109,28 +112,39 @@ def base(sql: str) -> str:
 
 
 def fits(sql: str, target: str) -> bool:
-    """Whether every value of a column type goes into the target's column without loss."""
-    if sql == target or (sql == "text" and base(target) in TEXTS):
-        return True
-    if sql in INTEGERS and target in INTEGERS:
-        return INTEGERS.index(sql) <= INTEGERS.index(target)
-    if sql in FLOATS and target in FLOATS:
-        return FLOATS.index(sql) <= FLOATS.index(target)
-    digits, room = _digits(sql), _digits(target)
-    return digits is not None and room is not None and digits[0] <= room[0] and digits[1] <= room[1]
+    """Whether every value of a column type goes into the target's column without loss.
+
+    Text goes into every type that is written as text; a value that such a type refuses is an error of the load.
+    """
+    return _holds(target, sql) or (sql == "text" and base(target) in TEXTS)
 
 
 def widened(sql: str, target: str) -> str | None:
     """The type that the target's column must become to hold both; None where none does without loss."""
-    if fits(sql, target):
+    if _holds(target, sql):
         return target
-    if fits(target, sql):
+    if _holds(sql, target):
         return sql
+    if sql.endswith("[]") and target.endswith("[]"):
+        return _array_of(widened(sql[:-2], target[:-2]))
     digits, room = _digits(sql), _digits(target)
     if digits and room:
         scale = max(digits[1], room[1])
         return f"numeric({int(max(digits[0], room[0]) + scale)},{int(scale)})"
     return None
+
+
+def _holds(wide: str, narrow: str) -> bool:
+    """Whether the type, or the array, is the same or a wider number."""
+    if wide == narrow:
+        return True
+    if wide.endswith("[]") and narrow.endswith("[]"):
+        return _holds(wide[:-2], narrow[:-2])
+    for order in (INTEGERS, FLOATS):
+        if wide in order and narrow in order:
+            return order.index(narrow) <= order.index(wide)
+    digits, room = _digits(narrow), _digits(wide)
+    return digits is not None and room is not None and digits[0] <= room[0] and digits[1] <= room[1]
 
 
 def _digits(sql: str) -> tuple[float, float] | None:

@@ -79,15 +79,18 @@ def find_drops(source: Source, day: date, folder: str) -> list[Drop]:
     for entity in source.folders(folder):
         if entity.startswith(("_", ".")):
             continue
-        files = tuple(f for f in source.files(f"{folder}/{entity}") if is_data(f.path))
+        under = f"{folder}/{entity}"
+        files = tuple(f for f in source.files(under) if is_data(f.path.removeprefix(under)))
         drops.append(Drop(entity, day, files))
     return drops
 
 
 def is_data(path: str) -> bool:
-    """Whether a file belongs to the data: Parquet, and no part of it hidden or temporary."""
-    name = path.rpartition("/")[2]
-    return name.endswith((".parquet", ".parq", ".pq")) and not name.startswith(("_", "."))
+    """Whether a file of an entity belongs to the data: Parquet, and no part of its path hidden or temporary."""
+    *folders, name = path.split("/")
+    # A hive folder may be named for a column with an underscore; what a job is still writing lies in _temporary.
+    hidden = any(f.startswith(".") or (f.startswith("_") and "=" not in f) for f in folders)
+    return not hidden and not name.startswith(("_", ".")) and name.lower().endswith((".parquet", ".parq", ".pq"))
 
 
 def is_complete(source: Source, folder: str, gate: str, now: datetime | None = None) -> bool:

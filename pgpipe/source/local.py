@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from pgpipe.errors import SourceError
+from pgpipe.errors import SourceError, UsageError
 from pgpipe.source import File
 
 
@@ -19,7 +19,10 @@ class LocalSource:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._root = Path(unquote(urlsplit(url.replace("#", "%23").replace("?", "%3F")).path))
+        parts = urlsplit(url.replace("#", "%23").replace("?", "%3F"))
+        if parts.netloc not in {"", "localhost"}:
+            raise UsageError(f"{url!r} is no path of this machine; write file:///path, or s3://bucket/prefix")
+        self._root = Path(unquote(parts.path))
         if not self._root.is_dir():
             raise SourceError(f"there is no folder {self._root}")
 

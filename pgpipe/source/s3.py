@@ -1,6 +1,8 @@
 """s3:// sources: AWS, or any server of its protocol."""
 
 import io
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pyarrow as pa
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NoConnection
 
 from pgpipe.config import SourceSettings
@@ -18,7 +20,8 @@ from pgpipe.source import File
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-TRIES = 5  # of a body that breaks off; the request itself is retried by botocore
+TRIES = 5  # of a body that breaks off without a byte; the request itself is retried by botocore as often
+PAUSE = 0.2  # seconds before the second try; doubled before each further one
 REASONS = {
     "NoSuchBucket": "there is no such bucket",
     "404": "there is no such bucket or key",
@@ -38,20 +41,19 @@ class S3Source:
     """A prefix of a bucket."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        url = (settings.url or "").rstrip("/")
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        bucket, _, prefix = (settings.url or "").removeprefix("s3://").rstrip("/").partition("/")
         if not bucket:
             raise UsageError(f"the source {settings.url!r} names no bucket; write s3://bucket/prefix")
-        self.url = url
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        with _translated(url):
+        with _translated(self.url), _valid_endpoint(settings.endpoint_url):
             session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
             self._client: S3Client = session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
                 config=Config(
-                    retries={"mode": "standard", "max_attempts": TRIES},
+                    retries={"mode": "standard", "total_max_attempts": TRIES},
                     s3={"addressing_style": settings.addressing_style},
                     connect_timeout=10,
                     read_timeout=60,
@@ -115,13 +117,18 @@ class _Object(io.RawIOBase):
         tries = 0
         with _translated(self._file.uri):
             while self._at < end:
-                before = len(got)
+                before = self._at
+                why: Exception | None = None
                 try:
                     self._read_range(end, got)
-                except (OSError, HTTPClientError) as exc:  # the body broke off: go on from there
-                    tries = tries + 1 if len(got) == before else 1
+                except (OSError, HTTPClientError, IncompleteReadError) as exc:
+                    why = exc
+                if self._at < end:  # the body broke off: go on from there
+                    tries = tries + 1 if self._at == before else 1
                     if tries >= TRIES:
-                        raise SourceError(f"{self._file.uri}: the server broke off {TRIES} times: {exc}") from exc
+                        reason = str(why or "it sent nothing").splitlines()[0]
+                        raise SourceError(f"{self._file.uri}: the server broke off {TRIES} times: {reason}") from why
+                    time.sleep(PAUSE * 2 ** (tries - 1) * random.uniform(0.5, 1))  # noqa: S311 - spread, not secret
         return bytes(got)
 
     def _read_range(self, end: int, into: bytearray) -> None:
@@ -132,12 +139,22 @@ class _Object(io.RawIOBase):
             Range=f"bytes={self._at}-{end - 1}",
             IfMatch=f'"{self._file.etag}"',
         )
-        # Not every server honours If-Match.
+        # Not every server honours If-Match, or ranges.
         if answer["ETag"].strip('"') != self._file.etag:
             raise SourceError(f"{self._file.uri}: {REASONS['PreconditionFailed']}")
+        if not answer.get("ContentRange", "").startswith(f"bytes {self._at}-"):
+            raise SourceError(f"{self._file.uri}: the server does not answer with the range that it was asked for")
         for block in answer["Body"].iter_chunks(1 << 20):
             into += block
             self._at += len(block)
+
+
+@contextmanager
+def _valid_endpoint(url: str | None) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as exc:  # all that boto3 says of an address it cannot read
+        raise UsageError(f"source.endpoint_url is {url!r}; write http://host:port") from exc
 
 
 @contextmanager
@@ -155,4 +172,4 @@ def _translated(what: str) -> Iterator[None]:
     except (NoConnection, HTTPClientError) as exc:
         raise SourceError(f"{what}: the server does not answer: {str(exc).splitlines()[0]}") from exc
     except BotoCoreError as exc:
-        raise SourceError(f"{what}: {str(exc).splitlines()[0]}") from exc
+        raise SourceError(f"{what}: {' '.join(str(exc).split())}") from exc

@@ -41,7 +41,9 @@ def test_migrate_from_an_installed_wheel_in_an_empty_folder(wheel: Path, tmp_pat
     server18.create("from_wheel")
     environment = os.environ | {"PYTHONPATH": str(packages), "DATABASE_URL": server18.at("from_wheel")}
     python = [sys.executable, "-P", "-W", "ignore"]
-    where = subprocess.check_output([*python, "-c", "import pgpipe; print(pgpipe.__file__)"], env=environment, text=True)
+    where = subprocess.check_output(
+        [*python, "-c", "import pgpipe; print(pgpipe.__file__)"], env=environment, text=True
+    )
     command = [*python, "-m", "pgpipe", "migrate"]
 
     first = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=True)

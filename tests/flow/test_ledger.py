@@ -1,0 +1,160 @@
+"""The ledger: which files are in the target, what makes it forget them, and how an interrupted load is carried on."""
+
+import pytest
+
+from pgpipe.db import Database
+from tests.conftest import Cli, Lake
+from tests.flow.support import counts, fails, load, rows, table
+
+ROWS = [{"id": n, "text": f"row {n}"} for n in range(1, 4)]
+MODES = [("snapshot", ["--key", "id"]), ("upsert", ["--key", "id"]), ("append", [])]
+
+
+def execute(database: Database, *statements: str) -> None:
+    """Plain SQL of somebody else."""
+    with database.connect(autocommit=True) as conn:
+        for statement in statements:
+            conn.execute(statement.encode())
+
+
+@pytest.mark.parametrize(("mode", "key"), MODES)
+@pytest.mark.parametrize("loss", ["truncate product", "drop table product", "drop table product cascade"])
+def test_a_target_that_lost_its_rows_is_loaded_anew(
+    cli: Cli, lake: Lake, database: Database, mode: str, key: list[str], loss: str
+) -> None:
+    """After TRUNCATE or DROP the same files are new again."""
+    lake.put("2026-01-01", "product", ROWS)
+    load(cli, lake.url, "--mode", mode, *key)
+    execute(database, loss)
+
+    stage = load(cli, lake.url, "--mode", mode, *key)["product", "import"]
+
+    assert counts(stage) == (3, 0, 0, 0)
+    assert list(table(database, "product", "id").values()) == ROWS
+
+
+def test_a_table_of_the_same_name_is_not_the_loaded_one(cli: Cli, lake: Lake, database: Database) -> None:
+    """Dropped and made anew by hand: its rows came from elsewhere, so the files are loaded into it."""
+    lake.put("2026-01-01", "product", ROWS)
+    load(cli, lake.url, "--key", "id")
+    execute(
+        database,
+        "drop table product",
+        "create table product (id bigint primary key, text text, mine int default 7)",
+        "insert into product values (1, 'by hand', 1), (9, 'by hand', 9)",
+    )
+
+    stage = load(cli, lake.url, "--skip-search")["product", "import"]
+
+    assert counts(stage) == (2, 1, 0, 0)
+    assert [tuple(row.values()) for _, row in sorted(table(database, "product", "id").items())] == [
+        (1, "row 1", 1),
+        (2, "row 2", 7),
+        (3, "row 3", 7),
+        (9, "by hand", 9),
+    ]
+
+
+def test_append_commits_file_by_file(cli: Cli, lake: Lake, database: Database) -> None:
+    """A file that fails takes none of those before it along, and the next run begins with it."""
+    lake.put("2026-01-01", "log", [{"id": 0}])
+    load(cli, lake.url)
+    execute(database, "alter table log add constraint few check (id < 100)")
+    for name, first in (("a", 1), ("b", 200), ("c", 20)):
+        lake.put("2026-01-02", "log", [{"id": first}, {"id": first + 1}], f"{name}.parquet")
+
+    result = cli("load", "--source", lake.url, "--json")
+
+    line = fails(result, 1, "log: ", 'violates check constraint "few"')
+    assert "2026-01-02/log/b.parquet, row group 0: " in line
+    assert rows(database, "select id from log order by id") == [(0,), (1,), (2,)]
+    assert rows(database, "select state, read, inserted from pgpipe.load_status") == [("failed", 2, 2)]
+    execute(database, "alter table log drop constraint few")
+    stage = load(cli, lake.url)["log", "import"]
+    assert (stage["read"], counts(stage)) == (4, (4, 0, 0, 0))
+    assert rows(database, "select id from log order by id") == [(n,) for n in (0, 1, 2, 20, 21, 200, 201)]
+
+
+LEFT = """
+    insert into pgpipe.load (entity, date, mode) values ('product', '2026-01-01', 'upsert');
+    create table pgpipe_staging.product (id text, search tsvector);
+    insert into pgpipe_staging.product values ('half');
+    insert into pgpipe.search (target, weights, language) values ('pgpipe_staging.product', '{"text": "A"}', 'english');
+"""
+
+
+@pytest.mark.parametrize(("mode", "key"), MODES)
+@pytest.mark.parametrize("before", ["nothing", "an older date"])
+def test_an_interrupted_load_is_carried_on(
+    cli: Cli, lake: Lake, database: Database, mode: str, key: list[str], before: str
+) -> None:
+    """What a killed process left behind is no hindrance, and its load is recorded as interrupted."""
+    if before != "nothing":
+        lake.put("2026-01-01", "product", ROWS[:1])
+        load(cli, lake.url, "--mode", mode, *key)
+    execute(database, LEFT)
+    lake.put("2026-01-02", "product", ROWS[1:])
+
+    stage = load(cli, lake.url, "--mode", mode, *key)["product", "import"]
+
+    assert stage["state"] == "ok"
+    kept = ROWS[1:] if before == "nothing" or mode == "snapshot" else ROWS
+    assert list(table(database, "product", "id").values()) == kept
+    assert rows(database, "select error from pgpipe.load where error is not null") == [("interrupted",)]
+    assert rows(database, "select count(*) from pgpipe.load where finished_at is null") == [(0,)]
+
+
+def test_no_staging_table_is_left(cli: Cli, lake: Lake, database: Database) -> None:
+    """After a merge, nor after a first load; after a failure the next one clears it away."""
+    lake.put("2026-01-01", "product", ROWS)
+    load(cli, lake.url, "--key", "id")
+    lake.put("2026-01-02", "product", ROWS + ROWS[:1])
+    fails(cli("load", "--source", lake.url, "--skip-embeddings", "--json"), 1, "is not unique")
+    lake.put("2026-01-03", "product", ROWS[:2])
+    load(cli, lake.url)
+
+    assert rows(database, "select count(*) from pg_class where relnamespace = 'pgpipe_staging'::regnamespace") == [(0,)]
+
+
+def test_two_loads_of_an_entity_wait_for_each_other(lake: Lake, database: Database) -> None:
+    """The second finds the first one's files in the ledger: no row comes twice."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pgpipe.config import EntitySettings, SourceSettings
+    from pgpipe.load.loader import Loader
+    from pgpipe.source import open_source
+    from pgpipe.source.layout import choose_date, find_drops
+
+    lake.put("2026-01-01", "log", [{"id": n} for n in range(1000)], row_group_size=100)
+    source = open_source(SourceSettings(url=lake.url))
+    (drop,) = find_drops(source, *choose_date(source, "latest", "any"))
+
+    def once(_: int) -> int:
+        plan = Loader(database, source, 2).load(drop, EntitySettings(), lambda *_: None, lambda _: lambda _: None)
+        return plan[1].inserted
+
+    with ThreadPoolExecutor(3) as pool:
+        inserted = list(pool.map(once, range(3)))
+
+    assert sorted(inserted) == [0, 0, 1000]
+    assert rows(database, "select count(*) from log") == [(1000,)]
+
+
+@pytest.mark.parametrize("mode", ["snapshot", "upsert"])
+def test_a_file_that_is_put_back_is_loaded_again(cli: Cli, lake: Lake, database: Database, mode: str) -> None:
+    """The target holds the last version of a file, also if that is an earlier one."""
+    options = ("--key", "id", "--mode", mode)
+    for text in ("one", "two", "one"):
+        lake.put("2026-01-01", "product", [{"id": 1, "text": text}])
+        load(cli, lake.url, *options)
+        assert table(database, "product", "id") == {1: {"id": 1, "text": text}}
+    assert rows(database, "select count(*) from pgpipe.load_file") == [(1,)]
+
+
+def test_a_file_that_changes_is_appended(cli: Cli, lake: Lake, database: Database) -> None:
+    """What was appended stays, and no version of a file is appended twice."""
+    for text in ("one", "two", "one"):
+        lake.put("2026-01-01", "log", [{"text": text}])
+        load(cli, lake.url)
+
+    assert rows(database, "select text from log order by pgpipe_row") == [("one",), ("two",)]

@@ -1,0 +1,190 @@
+"""Migrate: what it applies, when again, and what it leaves alone."""
+
+import threading
+import uuid
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pgpipe import errors, schema
+from pgpipe.config import DatabaseSettings
+from pgpipe.db import Connection, Database
+from pgpipe.schema import Migrated, migrate
+from tests.conftest import Server
+from tests.sql.support import column, drain, embed, make_docs, sqlstate, value
+
+SQL_FILES = sorted(f.name for f in Path(__file__).parents[2].glob("sql/*.sql"))
+ENABLE = "select pgpipe.enable_embedding('doc', '{title}', 'fake', 3)"
+
+
+def empty(server: Server) -> Database:
+    """A new database without anything in it."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    server.create(name)
+    return Database(DatabaseSettings(url=server.at(name)))
+
+
+def without_vector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let migrate find that it may not create pgvector."""
+    monkeypatch.setattr(schema, "_create_vector", lambda _conn: None)
+
+
+def test_once_and_then_nothing(server: Server) -> None:
+    """The first call applies every migration and file, the second none."""
+    database = empty(server)
+
+    first = migrate(database)
+
+    assert (first.migrations, first.files, first.missing) == (["0001_schema"], SQL_FILES, set())
+    assert migrate(database) == Migrated()
+
+
+def test_a_changed_file_is_applied_again(any_database: Database, conn: Connection) -> None:
+    """A file whose checksum differs from what was applied is applied, it alone; what was declared still works."""
+    make_docs(conn, 3)
+    embedding = embed(conn)
+    conn.execute("update pgpipe.sql_file set checksum = 'older' where name = '40_queue.sql'")
+    conn.execute("create or replace function pgpipe.release_jobs(token uuid) returns int language sql as 'select -1'")
+
+    assert migrate(any_database) == Migrated(files=["40_queue.sql"])
+
+    assert value(conn, "select pgpipe.release_jobs(gen_random_uuid())") == 0
+    assert drain(conn, embedding) == 3
+    assert migrate(any_database) == Migrated()
+
+
+def test_every_file_may_be_applied_again(any_database: Database, conn: Connection) -> None:
+    """All of sql/ over itself, under tables that use it: nothing fails, nothing is lost."""
+    make_docs(conn, 3)
+    embedding = embed(conn)
+    conn.execute("select pgpipe.enable_search('doc', '{title=>A}')")
+    conn.execute("update pgpipe.sql_file set checksum = ''")
+
+    assert migrate(any_database).files == SQL_FILES
+
+    assert drain(conn, embedding) == 3
+    assert len(column(conn, "select key from pgpipe.hybrid_search('doc', 'title', '[1,0,0]')")) == 3
+
+
+def test_two_at_once(server: Server) -> None:
+    """Two migrates of an empty database both succeed, and between them each thing is applied once."""
+    database = empty(server)
+    done: list[Migrated] = []
+    threads = [threading.Thread(target=lambda: done.append(migrate(database))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(len(d.migrations) for d in done) == [0, 0, 1]
+    assert sorted(f for d in done for f in d.files) == SQL_FILES
+
+
+def test_a_users_own_folder_comes_after(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Migrations of one's own use pgpipe's functions, make tables where the user's lie, and run once, in silence."""
+    database = empty(server)
+    create = "create table doc (id int primary key, title text); select pgpipe.enable_search('doc', '{title=>A}')"
+    (tmp_path / "0001_doc.sql").write_text(create)
+
+    assert migrate(database, tmp_path).migrations == ["0001_schema", "0001_doc"]
+    assert migrate(database, tmp_path) == Migrated()
+    (tmp_path / "0002_row.sql").write_text("insert into doc values (1, 'jacket')")
+    assert migrate(database, tmp_path).migrations == ["0002_row"]
+    assert migrate(database) == Migrated()
+    with database.connect() as conn:
+        assert value(conn, "select count(*) from pgpipe.text_search('public.doc', 'jackets')") == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_users_migration_of_our_name(server: Server, tmp_path: Path) -> None:
+    """It would count as applied, so it is refused by name."""
+    (tmp_path / "0001_schema.sql").write_text("create table doc (id int)")
+
+    with pytest.raises(errors.UsageError, match="0001_schema"):
+        migrate(empty(server), tmp_path)
+
+
+def test_a_users_migration_that_fails(server: Server, tmp_path: Path) -> None:
+    """The server's sentence, and no trace of it; pgpipe's own schema stays."""
+    database = empty(server)
+    (tmp_path / "0001_bad.sql").write_text("create table doc (id int); select nonsense;")
+
+    with pytest.raises(errors.DatabaseError, match="nonsense"):
+        migrate(database, tmp_path)
+
+    assert migrate(database) == Migrated()
+    with database.connect() as conn:
+        assert value(conn, "select to_regclass('doc')") is None
+
+
+def test_without_pgvector(plain_database: Database) -> None:
+    """A server that has no pgvector: everything but vectors is there, and says what is missing."""
+    assert migrate(plain_database) == Migrated(missing={"vector"})
+
+    with plain_database.connect(autocommit=True) as conn:
+        functions = column(conn, "select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace")
+        assert {"text_search", "enable_search", "merge"} <= set(functions)
+        assert not {"vector_search", "hybrid_search", "finish_jobs"} & set(functions)
+        make_docs(conn, 3)
+        conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
+        conn.execute("select pgpipe.refresh_search('doc')")
+        assert column(conn, "select key ->> 'id' from pgpipe.text_search('doc', 'where is title 2?', 1)") == ["2"]
+        conn.execute("insert into doc values (9, 'new', 'row', 0)")
+        with pytest.raises(psycopg.Error) as refused:
+            conn.execute(ENABLE)
+    assert refused.value.sqlstate == "PP006"
+    assert "create extension vector" in (refused.value.diag.message_hint or "")
+
+
+def test_pgvector_that_comes_later(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vector functions wait for the extension; the first migrate after it brings them."""
+    database = empty(server)
+    without_vector(monkeypatch)
+    assert migrate(database).missing == {"vector"}
+    with database.connect(autocommit=True) as conn:
+        make_docs(conn, 2)
+        assert sqlstate(conn, ENABLE) == "PP006"
+        assert sqlstate(conn, "select pgpipe.vector_search('doc', '[1,0,0]')") == "42883"
+        conn.execute("create extension vector")
+
+        assert migrate(database) == Migrated(files=["60_vector.sql"])
+
+        assert drain(conn, embed(conn)) == 2
+        assert len(column(conn, "select key from pgpipe.vector_search('doc', '[1,0,0]')")) == 2
+
+
+def test_pgvector_in_another_schema(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extension is used where it lies."""
+    database = empty(server)
+    without_vector(monkeypatch)
+    with database.connect(autocommit=True) as conn:
+        conn.execute('create schema "Ext Schema"')
+        conn.execute('create extension vector schema "Ext Schema"')
+
+        assert migrate(database).files == SQL_FILES
+
+        make_docs(conn, 2)
+        embed(conn)
+        assert column(conn, """select key from pgpipe.vector_search('doc', '[1,0,0]'::"Ext Schema".vector)""") == []
+
+
+def test_no_superuser_is_needed(server: Server) -> None:
+    """The owner of a database may migrate it and use everything; only pgvector may have to be made by another."""
+    name = f"owner_{uuid.uuid4().hex[:12]}"
+    server.execute(sql.SQL("create role {} login").format(sql.Identifier(name)))
+    server.execute(sql.SQL("create database {0} owner {0}").format(sql.Identifier(name)))
+    database = Database(DatabaseSettings(url=psycopg.conninfo.make_conninfo(server.at(name), user=name)))
+    assert migrate(database).missing <= {"vector"}
+    with psycopg.connect(server.at(name), autocommit=True) as conn:
+        conn.execute("create extension if not exists vector")
+
+    assert migrate(database).missing == set()
+
+    with database.connect(autocommit=True) as conn:
+        make_docs(conn, 2)
+        assert drain(conn, embed(conn)) == 2
+        conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
+        conn.execute("select pgpipe.refresh_search('doc')")
+        assert len(column(conn, "select key from pgpipe.hybrid_search('doc', 'title', '[1,0,0]')")) == 2

@@ -1,0 +1,46 @@
+"""A small model for the tests of the worker: faults must come when a test wants them."""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from pgpipe.config import EmbeddingSettings
+from pgpipe.db import Database
+from pgpipe.embed.model import Vectors
+from pgpipe.embed.worker import Worker
+
+
+class Fake:
+    """A model of three dimensions whose vector is a function of the text, with faults on order."""
+
+    name = "fake"
+    dims = 3
+
+    def __init__(self, fault: Callable[[list[str]], None] = lambda _: None, room: int = 1000) -> None:
+        self.fault = fault
+        self.room = room
+        self.calls: list[list[str]] = []
+
+    def split(self, text: str) -> list[tuple[int, int]]:
+        return [(start, min(start + self.room, len(text))) for start in range(0, len(text), self.room)]
+
+    def encode(self, texts: list[str]) -> Vectors:
+        self.calls.append(texts)
+        self.fault(texts)
+        raw = [np.frombuffer(hashlib.sha256(t.encode()).digest()[:3], np.uint8) + 1.0 for t in texts]
+        return np.array([v / np.linalg.norm(v) for v in raw], np.float32)
+
+
+def refuse(word: str) -> Callable[[list[str]], None]:
+    """The model fails on any batch that holds a text with this word."""
+
+    def fault(texts: list[str]) -> None:
+        if any(word in text for text in texts):
+            raise ValueError(f"cannot read {word}")
+
+    return fault
+
+
+def make_worker(database: Database, model: Fake, batch: int = 256) -> Worker:
+    return Worker(database, EmbeddingSettings(model="fake", batch=batch), load=lambda _: model)

@@ -1,0 +1,132 @@
+"""Declaring and dropping an embedding: the store, the refusals, and what becomes of a target that goes."""
+
+from pgpipe.db import Connection
+from tests.sql.support import claim, column, drain, embed, embedded_docs, fail, jobs, make_docs, sqlstate, stored, value
+
+ENABLE = "select pgpipe.enable_embedding(%s, %s, 'fake', 3, template => %s, name => %s)"
+
+
+def test_refusals(conn: Connection) -> None:
+    """Each mistake has its SQLSTATE, and leaves nothing behind."""
+    make_docs(conn)
+    conn.execute("create table keyless (title text)")
+
+    assert sqlstate(conn, ENABLE, "doc", ["nope"], None, "default") == "PP002"
+    assert sqlstate(conn, ENABLE, "doc", ["title"], "{body}", "default") == "PP003"
+    assert sqlstate(conn, ENABLE, "doc", ["title"], "no column", "default") == "PP003"
+    assert sqlstate(conn, ENABLE, "doc", ["title"], "", "default") == "PP003"
+    for name in ("", "Big", "a b", "1st", "a" * 41, 'x"; drop table doc; --'):
+        assert sqlstate(conn, ENABLE, "doc", ["title"], None, name) == "PP003", name
+    assert sqlstate(conn, ENABLE, "keyless", ["title"], None, "default") == "PP007"
+    assert value(conn, "select count(*) from pgpipe.embedding") == 0
+    assert column(conn, "select tgname from pg_trigger where tgrelid = 'doc'::regclass") == []
+
+
+def test_another_declaration_is_refused(conn: Connection) -> None:
+    """Other columns, template, model or dimensions under the same name: PP004; after dropping it, declared."""
+    make_docs(conn, 2)
+    embed(conn)
+
+    assert sqlstate(conn, ENABLE, "doc", ["title"], None, "default") == "PP004"
+    assert sqlstate(conn, ENABLE, "doc", ["title", "body"], "{title}", "default") == "PP004"
+    other = "select pgpipe.enable_embedding('doc', '{title,body}', %s, %s)"
+    assert sqlstate(conn, other, "other", 3) == "PP004"
+    assert sqlstate(conn, other, "fake", 4) == "PP004"
+    conn.execute("select pgpipe.disable_embedding('doc')")
+    assert sqlstate(conn, other, "other", 4) == ""
+
+
+def test_disable(conn: Connection) -> None:
+    """Store, jobs and, with the last embedding, triggers go; the target is a plain table again; twice is a no-op."""
+    embedding = embedded_docs(conn)
+    conn.execute("update doc set title = 'x'")
+
+    conn.execute("select pgpipe.disable_embedding('doc')")
+    conn.execute("select pgpipe.disable_embedding('doc')")
+
+    assert value(conn, "select to_regclass('doc_embedding')") is None
+    assert jobs(conn, embedding) == {}
+    assert value(conn, "select count(*) from pg_trigger where tgrelid = 'doc'::regclass") == 0
+    conn.execute("insert into doc values (9, 'a', 'b', 0)")
+    conn.execute("truncate doc")
+
+
+def test_the_first_is_searched(conn: Connection) -> None:
+    """Of several embeddings the first is the active one."""
+    make_docs(conn)
+    embed(conn)
+    embed(conn, name="second")
+
+    assert conn.execute("select name, active from pgpipe.embedding order by 1").fetchall() == [
+        ("default", True),
+        ("second", False),
+    ]
+
+
+def test_a_target_dropped_and_made_again(conn: Connection) -> None:
+    """DROP TABLE … CASCADE leaves the store of a target that is gone: the next declaration replaces it."""
+    embedded_docs(conn)
+    conn.execute("drop table doc cascade")
+    make_docs(conn, 2)
+
+    embedding = embed(conn)
+
+    assert drain(conn, embedding) == 2
+    assert stored(conn) == [1, 2]
+    assert value(conn, "select count(*) from pgpipe.embedding") == 1
+    assert value(conn, "select array_agg(entity)::text from pgpipe.embedding_status") == "{doc}"
+
+
+def test_a_target_in_another_schema(conn: Connection) -> None:
+    """Store and triggers are made where the target lies; a table of the same name elsewhere is another target."""
+    make_docs(conn, 1)
+    conn.execute('create schema "My Shop"')
+    conn.execute('create table "My Shop".doc (id int primary key, title text)')
+    conn.execute("""insert into "My Shop".doc values (7, 'seven')""")
+    here, there = embed(conn), embed(conn, '"My Shop".doc', ["title"])
+
+    assert (drain(conn, here), drain(conn, there)) == (1, 1)
+    assert stored(conn) == [1]
+    assert value(conn, 'select id from "My Shop".doc_embedding') == 7
+    assert value(conn, """select key from pgpipe.vector_search('"My Shop".doc', '[1,0,0]')""") == {"id": 7}
+
+
+def test_a_partitioned_target(conn: Connection) -> None:
+    """Rows written through the parent are enqueued, whichever partition they are in or move to."""
+    conn.execute("create table doc (id int, title text, primary key (id)) partition by range (id)")
+    conn.execute("create table doc_low partition of doc for values from (0) to (100)")
+    conn.execute("create table doc_high partition of doc for values from (100) to (200)")
+    embedding = embed(conn, columns=["title"])
+    conn.execute("insert into doc values (1, 'a'), (101, 'b')")
+    assert drain(conn, embedding) == 2
+
+    conn.execute("update doc set title = 'c' where id = 101")
+    conn.execute("update doc set id = 102 where id = 1")
+
+    assert sorted(jobs(conn, embedding)) == ['{"id": 101}', '{"id": 102}']
+    drain(conn, embedding)
+    assert stored(conn) == [101, 102]
+
+
+def test_a_key_with_included_columns(conn: Connection) -> None:
+    """Columns that a primary key only includes are no part of it."""
+    conn.execute("create table doc (a int, b int, title text, primary key (b) include (a))")
+    conn.execute("insert into doc values (1, 2, 't')")
+
+    embedding = embed(conn, columns=["title"])
+
+    assert list(jobs(conn, embedding)) == ['{"b": 2}']
+
+
+def test_the_status_view(conn: Connection) -> None:
+    """Waiting, leased and dead jobs of each embedding, and how long the oldest waits."""
+    make_docs(conn, 6)
+    embedding = embed(conn)
+    conn.execute("update pgpipe.embedding set max_attempts = 1")
+    fail(conn, claim(conn, embedding, 1), charge=True)
+    claim(conn, embedding, 2)
+
+    status = "select entity, name, model, dims, active, waiting, leased, dead, oldest_age >= '0'"
+    assert conn.execute(f"{status} from pgpipe.embedding_status".encode()).fetchall() == [
+        ("doc", "default", "fake", 3, True, 3, 2, 1, True)
+    ]

@@ -1,0 +1,154 @@
+"""Keys and names of every kind make one job, are found again, and mean the same in every session."""
+
+import json
+
+from pgpipe.db import Connection
+from tests.sql.support import claim, drain, embed, embed_quietly, finish, jobs, stored, value
+
+TYPES = {
+    "int": "7",
+    "bigint": "9223372036854775807",
+    "smallint": "-1",
+    "text": "'it''s \"quoted\" \\ back, naïve 🙂'",
+    "text ": "''",
+    "varchar(20)": "'abc'",
+    "char(5)": "'ab'",
+    "uuid": "'c56a4180-65aa-42ec-a945-5fd21dec0538'",
+    "timestamptz": "'2026-03-29 02:30:00.123456+05:30'",
+    "timestamp": "'2026-03-29 02:30:00.123456'",
+    "date": "'2026-03-29'",
+    "time": "'02:30:00.5'",
+    "interval": "'1 year 2 mons -3 days 04:05:06.789'",
+    "numeric": "123456789012345678901234567890.1234567890",
+    "numeric(12,2)": "1.10",
+    "double precision": "0.1",
+    "double precision ": "'NaN'",
+    "real": "0.3",
+    "bytea": "'\\x00ff5c27'",
+    "boolean": "true",
+    "inet": "'10.0.0.1/24'",
+    "date ": "'infinity'",
+}
+SETTINGS = (
+    "set timezone = 'Asia/Kathmandu'",
+    "set datestyle = 'SQL, DMY'",
+    "set intervalstyle = 'iso_8601'",
+    "set bytea_output = 'escape'",
+    "set extra_float_digits = -4",
+)
+
+
+def test_one_job_whatever_the_session(conn: Connection, other: Connection) -> None:
+    """Sessions with other settings name the row alike: their changes meet in one job, and one delete removes it."""
+    for setting in SETTINGS:
+        other.execute(setting)
+    for n, (type_, literal) in enumerate(TYPES.items()):
+        table = f"doc{n}"
+        conn.execute(f"create table {table} (id {type_} primary key, title text)".encode())
+        conn.execute(f"insert into {table} values ({literal}, 'a')".encode())
+        embedding = embed(conn, table, ["title"])
+
+        other.execute(f"update {table} set title = 'b'".encode())
+        conn.execute(f"update {table} set title = 'c'".encode())
+
+        assert list(jobs(conn, embedding).values()) == [3], type_
+        assert drain(other, embedding) == 1, type_
+        assert value(conn, f"select count(*) from {table} join {table}_embedding using (id)") == 1, type_
+        other.execute(f"update {table} set title = 'd'".encode())
+        conn.execute(f"delete from {table}".encode())
+        assert jobs(conn, embedding) == {}, type_
+        assert stored(conn, f"{table}_embedding") == [], type_
+
+
+def test_composite_key(conn: Connection) -> None:
+    """All columns of a key count; a change of one of them is a change of the key."""
+    conn.execute("create table doc (shop text, at timestamptz, no int, title text, primary key (no, shop, at))")
+    conn.execute(
+        "insert into doc select 's' || n % 2, '2026-01-01'::timestamptz, n, 't' || n from generate_series(1, 4) n"
+    )
+    embedding = embed(conn, columns=["title"])
+    assert drain(conn, embedding) == 4
+
+    conn.execute("update doc set title = 'x' where no = 1")
+    conn.execute("update doc set shop = 'moved' where no = 2")
+
+    assert sorted(jobs(conn, embedding)) == [
+        '{"at": "2026-01-01T00:00:00+00:00", "no": 1, "shop": "s1"}',
+        '{"at": "2026-01-01T00:00:00+00:00", "no": 2, "shop": "moved"}',
+    ]
+    held = claim(conn, embedding)
+    assert sorted((j[3], j[5]) for j in held.jobs) == [("t2", True), ("x", False)]
+    assert finish(conn, held) == (2, 0)
+    assert value(conn, "select count(*) from doc_embedding join doc using (no, shop, at)") == 4
+
+
+def test_weird_names(conn: Connection) -> None:
+    """Any name PostgreSQL takes may be a table, a key column and an input column: through trigger, claim and finish."""
+    for name in ("Order", "a.b", 'naïve "quote"', "select", "per%cent %s", "back\\slash", "it's"):
+        quoted = '"' + name.replace('"', '""') + '"'
+        body = '"' + name.replace('"', '""') + ' 2"'
+        conn.execute(f"create table {quoted} ({quoted} text primary key, {body} text)".encode())
+        conn.execute(f"insert into {quoted} values ('k''1', 'one')".encode())
+
+        embedding = embed(conn, quoted, [name + " 2"])
+
+        assert drain(conn, embedding) == 1
+        conn.execute(f"update {quoted} set {body} = 'two'".encode())
+        held = claim(conn, embedding)
+        assert [(json.loads(j[0]), j[3]) for j in held.jobs] == [({name: "k'1"}, "two")]
+        assert finish(conn, held) == (1, 0)
+        conn.execute(f"update {quoted} set {quoted} = 'k2'".encode())
+        assert [j[5] for j in claim(conn, embedding).jobs] == [True]
+        conn.execute(f"delete from {quoted}".encode())
+        assert jobs(conn, embedding) == {}
+
+
+def test_names_of_63_bytes(conn: Connection) -> None:
+    """Tables whose names agree in all but the last byte get stores of their own."""
+    stores = set()
+    for last in "ab":
+        table = "é" * 31 + last
+        conn.execute(f'create table "{table}" (id int primary key, title text)')
+        embed_quietly(conn, f'"{table}"', ["title"])
+        embed_quietly(conn, f'"{table}"', ["title"], name="a" * 40)
+    stores = value(conn, "select count(distinct store) from pgpipe.embedding")
+    assert stores == 4
+
+
+INPUTS = {  # a value, and one that another text stands for
+    "json": ("{}", "[]"),
+    "jsonb": ("{}", "[]"),
+    "point": ("(0,0)", "(1,1)"),
+    "text[]": ("{a}", "{b}"),
+    "timestamptz": ("2026-01-01 00:00+00", "2026-01-02 00:00+00"),
+    "date": ("2026-01-02", "2026-02-01"),
+    "bytea": ("\\x00", "\\xff"),
+    "numeric": ("1.0", "1.00"),
+    "real": ("0.1", "0.2"),
+    "interval": ("1 day", "24 hours"),
+    "boolean": ("true", "false"),
+    "double precision": ("0", "-0"),
+}
+
+
+def test_input_columns_of_any_type(conn: Connection, other: Connection) -> None:
+    """Types without an equality, or whose text depends on the session, are embedded once and compared as text."""
+    for setting in SETTINGS:
+        other.execute(setting)
+    for n, (type_, (old, new)) in enumerate(INPUTS.items()):
+        table = f"doc{n}"
+        conn.execute(f"create table {table} (id int primary key, what {type_})".encode())
+        insert, change = (f"insert into {table} values (1, '{old}'), (2, null)", f"update {table} set what = ")
+        conn.execute(insert.encode())
+        embedding = embed(conn, table, ["what"])
+        assert drain(other, embedding) == 2, type_
+        assert stored(conn, f"{table}_embedding") == [1]
+
+        conn.execute(f"{change}'{old}' where id = 1".encode())
+        assert jobs(conn, embedding) == {}, type_
+        conn.execute(f"{change}'{new}' where id = 1".encode())
+        assert len(jobs(conn, embedding)) == 1, type_
+        assert drain(conn, embedding) == 1, type_
+
+        other.execute(f"update {table} set id = 3 where id = 1".encode())
+        assert [j[5] for j in claim(other, embedding).jobs] == [True], type_

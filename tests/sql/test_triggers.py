@@ -1,0 +1,281 @@
+"""Which statements ask for a fresh vector, and which do not."""
+
+import pytest
+
+from pgpipe.db import Connection
+from tests.sql.support import (
+    claim,
+    drain,
+    embed,
+    embed_quietly,
+    embedded_docs,
+    fail,
+    finish,
+    job,
+    jobs,
+    make_docs,
+    sqlstate,
+    stored,
+    value,
+)
+
+
+def test_declaring_enqueues_every_row(conn: Connection) -> None:
+    """Rows that were there before the embedding get their job with it; declaring it again adds none."""
+    make_docs(conn, 3)
+
+    embedding = embed(conn)
+
+    assert jobs(conn, embedding) == {'{"id": 1}': 1, '{"id": 2}': 1, '{"id": 3}': 1}
+    assert embed(conn) == embedding
+    assert set(jobs(conn, embedding).values()) == {1}
+
+
+def test_insert_makes_a_job(conn: Connection) -> None:
+    """A row that plain SQL inserts is enqueued, and ready."""
+    embedding = embedded_docs(conn)
+
+    conn.execute("insert into doc values (9, 'new', 'row', 0)")
+
+    assert jobs(conn, embedding) == {'{"id": 9}': 1}
+    assert job(conn, embedding, '{"id": 9}')["ready"]
+
+
+@pytest.mark.parametrize(
+    ("change", "enqueued"),
+    [
+        ("title = 'other'", True),
+        ("body = null", True),
+        ("title = 'other', size = 7", True),
+        ("size = 7", False),
+        ("title = title", False),
+        ("title = 'title 1', body = 'body 1'", False),
+    ],
+)
+def test_only_a_changed_input_column_makes_a_job(conn: Connection, change: str, enqueued: bool) -> None:
+    """A job for a change that the model would read; none for other columns, none for the value that was there."""
+    embedding = embedded_docs(conn)
+
+    conn.execute(f"update doc set {change} where id = 1")
+
+    assert jobs(conn, embedding) == ({'{"id": 1}': 1} if enqueued else {})
+
+
+def test_null_to_null_is_no_change(conn: Connection) -> None:
+    """NULL stays NULL: no job. NULL becomes a text: a job."""
+    make_docs(conn)
+    conn.execute("insert into doc values (1, null, null, 0)")
+    embedding = embed_quietly(conn)
+
+    conn.execute("update doc set title = null, size = 1")
+    assert jobs(conn, embedding) == {}
+
+    conn.execute("update doc set title = ''")
+    assert jobs(conn, embedding) == {'{"id": 1}': 1}
+
+
+def test_key_change_is_one_job_and_the_vector_follows(conn: Connection) -> None:
+    """The old key's job goes, the new key gets exactly one; the stored vector moves, and needs no model."""
+    embedding = embedded_docs(conn)
+    conn.execute("update doc set title = 'other' where id = 1")
+
+    conn.execute("update doc set id = 100, title = 'title 1' where id = 1")
+
+    assert jobs(conn, embedding) == {'{"id": 100}': 1}
+    assert stored(conn) == [2, 3, 100]
+    held = claim(conn, embedding)
+    assert [j[5] for j in held.jobs] == [True]
+    assert finish(conn, held) == (1, 0)
+    assert stored(conn) == [2, 3, 100]
+
+
+def test_rows_may_change_places(conn: Connection) -> None:
+    """Keys that move onto one another in one statement: each row still there has one job."""
+    conn.execute("create table doc (id int, title text, body text, primary key (id) deferrable initially immediate)")
+    conn.execute("alter table doc drop constraint doc_pkey, add primary key (id)")
+    conn.execute("insert into doc select n, 't' || n, 'b' || n from generate_series(1, 3) n")
+    embedding = embed_quietly(conn)
+
+    conn.execute("update doc set id = id + 10")
+
+    assert sorted(jobs(conn, embedding)) == ['{"id": 11}', '{"id": 12}', '{"id": 13}']
+
+
+def test_delete_takes_job_and_vectors(conn: Connection) -> None:
+    """A deleted row leaves no job and no vector."""
+    embedding = embedded_docs(conn)
+    conn.execute("update doc set title = 'other' where id in (1, 2)")
+
+    conn.execute("delete from doc where id in (1, 3)")
+
+    assert jobs(conn, embedding) == {'{"id": 2}': 1}
+    assert stored(conn) == [2]
+
+
+def test_delete_and_insert_again(conn: Connection) -> None:
+    """A row that comes back under its key is a new row: one job, and no vector of the old one."""
+    embedding = embedded_docs(conn)
+
+    with conn.transaction():
+        conn.execute("delete from doc where id = 1")
+        conn.execute("insert into doc values (1, 'again', 'here', 0)")
+
+    assert jobs(conn, embedding) == {'{"id": 1}': 1}
+    assert stored(conn) == [2, 3]
+
+
+def test_a_row_moved_within_one_statement(conn: Connection) -> None:
+    """DELETE … RETURNING into INSERT leaves the job of the row that came."""
+    embedding = embedded_docs(conn)
+
+    conn.execute("with gone as (delete from doc where id = 1 returning *) insert into doc select * from gone")
+
+    assert jobs(conn, embedding) == {'{"id": 1}': 1}
+
+
+def test_truncate_empties_queue_and_store(conn: Connection) -> None:
+    """TRUNCATE … CASCADE leaves neither jobs nor vectors; without CASCADE the foreign key refuses it."""
+    embedding = embedded_docs(conn)
+    conn.execute("update doc set title = 'other'")
+
+    assert sqlstate(conn, "truncate doc") == "0A000"
+    conn.execute("truncate doc cascade")
+
+    assert jobs(conn, embedding) == {}
+    assert stored(conn) == []
+
+
+def test_thousands_of_rows_in_one_statement(conn: Connection) -> None:
+    """A bulk insert, update and delete each enqueue exactly their rows."""
+    make_docs(conn)
+    embedding = embed_quietly(conn)
+
+    conn.execute("insert into doc select n, 't' || n, 'b' || n, n from generate_series(1, 5000) n")
+    assert len(jobs(conn, embedding)) == 5000
+
+    conn.execute("delete from pgpipe.job")
+    conn.execute("update doc set title = case when id %% 2 = 0 then 'even' else title end, size = 0".replace("%%", "%"))
+    assert len(jobs(conn, embedding)) == 2500
+
+    conn.execute("delete from doc where id > 1000")
+    assert len(jobs(conn, embedding)) == 500
+
+
+def test_insert_on_conflict_update(conn: Connection) -> None:
+    """An upsert enqueues the rows that came and those whose input changed, not those it wrote unchanged."""
+    embedding = embedded_docs(conn)
+
+    conn.execute("""
+        insert into doc values (1, 'other', 'body 1', 1), (2, 'title 2', 'body 2', 99), (8, 'new', 'row', 8)
+        on conflict (id) do update set title = excluded.title, body = excluded.body, size = excluded.size
+    """)
+
+    assert jobs(conn, embedding) == {'{"id": 1}': 1, '{"id": 8}': 1}
+
+
+def test_merge_statement(conn: Connection) -> None:
+    """MERGE fires each event's trigger: changed, new and deleted rows are each seen."""
+    embedding = embedded_docs(conn)
+    conn.execute("update doc set title = 'pending' where id = 3")
+
+    conn.execute("""
+        merge into doc t using (values (1, 'other'), (3, null), (8, 'new')) s (id, title) on t.id = s.id
+         when matched and s.title is null then delete
+         when matched then update set title = s.title
+         when not matched then insert (id, title) values (s.id, s.title)
+    """)
+
+    assert jobs(conn, embedding) == {'{"id": 1}': 1, '{"id": 8}': 1}
+
+
+def test_a_rolled_back_change_asks_for_nothing(conn: Connection) -> None:
+    """Row and job commit together or not at all."""
+    embedding = embedded_docs(conn)
+
+    with conn.transaction(force_rollback=True):
+        conn.execute("update doc set title = 'other'")
+        assert len(jobs(conn, embedding)) == 3
+
+    assert jobs(conn, embedding) == {}
+
+
+def test_two_embeddings_of_one_table(conn: Connection) -> None:
+    """Each is asked only for changes of its own columns; dropping one leaves the other at work."""
+    make_docs(conn, 2)
+    titles = embed_quietly(conn, columns=["title"], name="titles")
+    bodies = embed_quietly(conn, columns=["body"], name="bodies")
+
+    conn.execute("update doc set title = 'other' where id = 1")
+    conn.execute("update doc set body = 'other' where id = 2")
+    conn.execute("update doc set title = 'both', body = 'both' where id = 2")
+
+    assert jobs(conn, titles) == {'{"id": 1}': 1, '{"id": 2}': 1}
+    assert jobs(conn, bodies) == {'{"id": 2}': 2}
+
+    conn.execute("select pgpipe.disable_embedding('doc', 'titles')")
+    conn.execute("insert into doc values (3, 'c', 'c', 0)")
+    assert value(conn, "select count(*) from pgpipe.job where key = '{\"id\": 3}'") == 1
+    assert value(conn, "select to_regclass('doc_embedding_titles')") is None
+    assert drain(conn, bodies) == 2
+
+
+def test_a_second_change_moves_gen_and_leaves_the_lease(conn: Connection) -> None:
+    """Enqueued while a worker holds it: gen tells that worker; token, holder and expiry are as they were."""
+    embedding = embedded_docs(conn)
+    conn.execute("update doc set title = 'a' where id = 1")
+    held = claim(conn, embedding)
+    before = job(conn, embedding, '{"id": 1}')
+
+    conn.execute("update doc set title = 'b' where id = 1")
+
+    after = job(conn, embedding, '{"id": 1}')
+    assert after["gen"] == before["gen"] + 1
+    assert {k: after[k] for k in ("lease_token", "leased_by", "visible_at")} == {
+        k: before[k] for k in ("lease_token", "leased_by", "visible_at")
+    }
+    assert after["lease_token"] == str(held.token)
+
+
+def test_a_change_revives_a_dead_job(conn: Connection) -> None:
+    """A dead job of a row that changed is ready again, with all its attempts before it."""
+    embedding = embedded_docs(conn)
+    conn.execute("update pgpipe.embedding set max_attempts = 1")
+    conn.execute("update doc set title = 'poison' where id = 1")
+    fail(conn, claim(conn, embedding), charge=True)
+    assert job(conn, embedding, '{"id": 1}')["dead_at"] is not None
+
+    conn.execute("update doc set title = 'cured' where id = 1")
+
+    revived = job(conn, embedding, '{"id": 1}')
+    assert (revived["dead_at"], revived["attempts"], revived["ready"]) == (None, 0, True)
+
+
+def test_a_change_ends_a_back_off(conn: Connection) -> None:
+    """A job that waits after a failure is ready at once when its row changes."""
+    embedding = embedded_docs(conn)
+    conn.execute("update doc set title = 'flaky' where id = 1")
+    fail(conn, claim(conn, embedding), charge=True)
+    assert not job(conn, embedding, '{"id": 1}')["ready"]
+
+    conn.execute("update doc set title = 'fine' where id = 1")
+
+    assert job(conn, embedding, '{"id": 1}')["ready"]
+
+
+def test_a_writer_needs_no_right_but_on_the_table(conn: Connection) -> None:
+    """A role that knows nothing of pgpipe may write the target: the triggers work with their owner's rights."""
+    embedding = embedded_docs(conn)
+    conn.execute("create role writer")
+    try:
+        conn.execute("grant select, insert, update, delete on doc to writer")
+        conn.execute("set role writer")
+        conn.execute("insert into doc values (9, 'by', 'writer', 0)")
+        conn.execute("update doc set title = 'by writer' where id = 1")
+        conn.execute("update doc set id = 20 where id = 2")
+        conn.execute("delete from doc where id = 3")
+        conn.execute("reset role")
+        assert sorted(jobs(conn, embedding)) == ['{"id": 1}', '{"id": 20}', '{"id": 9}']
+    finally:
+        conn.execute("reset role")
+        conn.execute("drop owned by writer")
+        conn.execute("drop role writer")

@@ -1,0 +1,152 @@
+"""What a worker does when the model fails: which text is to blame, who is charged, and what is stored all the same."""
+
+import numpy as np
+import pytest
+
+from pgpipe import errors
+from pgpipe.db import Connection, Database
+from pgpipe.embed.model import Vectors
+from pgpipe.embed.worker import encode_bisecting
+from tests.sql.fake_model import Fake, make_worker, refuse
+from tests.sql.support import embed, job, jobs, make_docs, stored, value
+
+
+def test_a_refused_text_ends_dead_and_alone(any_database: Database, conn: Connection) -> None:
+    """The model refuses one text: all others are embedded at once; that one is charged at each try, then dead."""
+    make_docs(conn, 40)
+    conn.execute("update doc set body = 'poison' where id = 17")
+    embedding = embed(conn)
+    worker = make_worker(any_database, Fake(refuse("poison")))
+
+    for attempt in range(1, 6):
+        worker.drain()
+        state = job(conn, embedding, '{"id": 17}')
+        assert (state["attempts"], state["last_error"]) == (attempt, "ValueError: cannot read poison")
+        conn.execute("update pgpipe.job set visible_at = now() where dead_at is null")
+
+    assert state["dead_at"] is not None
+    assert stored(conn) == [n for n in range(1, 41) if n != 17]
+    assert (worker.totals.failed, worker.totals.embedded) == (5, {"doc": 39})
+
+
+def test_poison_is_found_in_few_calls() -> None:
+    """One bad text among 256 costs about two calls for each halving, not one for each text."""
+    model = Fake(refuse("poison"))
+    texts = ["poison" if n == 100 else f"text {n}" for n in range(256)]
+
+    result, broken = encode_bisecting(model, texts)
+
+    assert len(model.calls) <= 2 * 8 + 1
+    assert list(broken) == [100]
+    assert broken[100].charge
+    assert np.allclose(result[99], Fake().encode(["text 99"])[0])
+    assert result.shape == (256, 3)
+
+
+def test_short_of_memory_charges_nobody(any_database: Database, conn: Connection) -> None:
+    """A batch that is too large for the machine is halved until it fits: every row is embedded, none charged."""
+
+    def too_many(texts: list[str]) -> None:
+        if len(texts) > 4:
+            raise MemoryError
+
+    make_docs(conn, 30)
+    embedding = embed(conn)
+
+    totals = make_worker(any_database, Fake(too_many)).drain()
+
+    assert (totals.embedded, totals.failed) == ({"doc": 30}, 0)
+    assert jobs(conn, embedding) == {}
+
+
+def test_a_text_too_large_for_memory_is_not_charged(any_database: Database, conn: Connection) -> None:
+    """One text that even alone needs too much memory waits, uncharged: another machine may take it."""
+
+    def too_large(texts: list[str]) -> None:
+        if any("huge" in t for t in texts):
+            raise MemoryError
+
+    make_docs(conn, 5)
+    conn.execute("update doc set body = 'huge' where id = 2")
+    embedding = embed(conn)
+
+    make_worker(any_database, Fake(too_large)).drain()
+
+    state = job(conn, embedding, '{"id": 2}')
+    assert (state["attempts"], state["ready"], state["lease_token"]) == (0, False, None)
+    assert stored(conn) == [1, 3, 4, 5]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_vector_that_is_no_number(any_database: Database, conn: Connection, bad: float) -> None:
+    """A text whose vector is not finite is charged like one that is refused; the batch it came in is stored."""
+
+    class Broken(Fake):
+        def encode(self, texts: list[str]) -> Vectors:
+            result = super().encode(texts)
+            result[[n for n, t in enumerate(texts) if "odd" in t]] = bad
+            return result
+
+    make_docs(conn, 5)
+    conn.execute("update doc set body = 'odd' where id = 2")
+    embedding = embed(conn)
+
+    make_worker(any_database, Broken()).drain()
+
+    assert job(conn, embedding, '{"id": 2}')["attempts"] == 1
+    assert stored(conn) == [1, 3, 4, 5]
+
+
+def test_a_broken_machine_is_an_error_and_charges_nobody(any_database: Database, conn: Connection) -> None:
+    """The model fails on every text, also on a plain word: the worker says so and gives the batch back as it was."""
+    make_docs(conn, 10)
+    embedding = embed(conn)
+
+    with pytest.raises(errors.ModelError, match="fails on any text: ValueError: cannot read"):
+        make_worker(any_database, Fake(refuse(""))).drain()
+
+    query = "select count(*) from pgpipe.job where attempts = 0 and lease_token is null and visible_at <= now()"
+    assert value(conn, query) == 10
+    assert len(jobs(conn, embedding)) == 10
+
+
+def test_a_batch_of_one_bad_chunk_is_one_bad_row(any_database: Database, conn: Connection) -> None:
+    """A piece that the model refuses fails its whole row: no half-embedded text is stored."""
+    make_docs(conn, 2)
+    conn.execute("update doc set body = repeat('x', 100) || 'poison' || repeat('y', 100) where id = 1")
+    embedding = embed(conn)
+
+    make_worker(any_database, Fake(refuse("poison"), room=120)).drain()
+
+    assert stored(conn) == [2]
+    assert list(jobs(conn, embedding)) == ['{"id": 1}']
+
+
+def test_a_text_that_cannot_be_split(any_database: Database, conn: Connection) -> None:
+    """A failure of the splitter is the text's failure, not the batch's."""
+
+    class Odd(Fake):
+        def split(self, text: str) -> list[tuple[int, int]]:
+            if "odd" in text:
+                raise ValueError("no split")
+            return super().split(text)
+
+    make_docs(conn, 3)
+    conn.execute("update doc set body = 'odd' where id = 2")
+    embedding = embed(conn)
+
+    make_worker(any_database, Odd()).drain()
+
+    assert job(conn, embedding, '{"id": 2}')["last_error"] == "ValueError: no split"
+    assert stored(conn) == [1, 3]
+
+
+def test_the_wrong_model(any_database: Database, conn: Connection) -> None:
+    """A model of other dimensions than the store is refused by name, and the jobs stay as they were."""
+    make_docs(conn, 3)
+    embed(conn, dims=4)
+
+    with pytest.raises(errors.ModelError, match="'fake' makes 3 dimensions, but the store of doc has 4"):
+        make_worker(any_database, Fake()).drain()
+
+    assert value(conn, "select count(*) from pgpipe.job where lease_token is null and attempts = 0") == 3

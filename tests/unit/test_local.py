@@ -1,0 +1,78 @@
+"""Folders as a source: files are what they were when they were listed, or it is an error."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pgpipe.config import SourceSettings
+from pgpipe.errors import SourceError
+from pgpipe.source import File, Source, open_source
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """A folder with a file in it."""
+    (tmp_path / "a b%").mkdir()
+    (tmp_path / "a b%" / "file").write_bytes(b"0123456789")
+    return open_source(SourceSettings(url=f"file://{tmp_path}/a b%25/"))
+
+
+def listed(source: Source) -> File:
+    """The file as it is now."""
+    (file,) = source.files("")
+    return file
+
+
+def test_a_file_is_listed_and_read(source: Source) -> None:
+    """With its size and an ETag that is of its bytes, wherever they lie."""
+    file = listed(source)
+
+    assert (file.path, file.uri, file.bytes) == ("file", f"{source.url}/file", 10)
+    with source.open(file) as stream:
+        stream.seek(3)
+        assert stream.read(2) == b"34"
+    again = listed(source)
+    assert again == file
+
+
+def test_the_etag_is_of_the_bytes(source: Source, tmp_path: Path) -> None:
+    """A copy has the same, a change another, whatever the time and the name."""
+    (tmp_path / "a b%" / "copy").write_bytes(b"0123456789")
+    (tmp_path / "a b%" / "other").write_bytes(b"0123456780")
+
+    copy, file, other = source.files("")
+
+    assert copy.etag == file.etag != other.etag
+
+
+@pytest.mark.parametrize("size", [10, 11])
+def test_a_file_that_is_overwritten_is_named(source: Source, tmp_path: Path, size: int) -> None:
+    """While it is read, or since it was listed."""
+    file = listed(source)
+    message = f"{file.uri} was overwritten while it was read; load again"
+
+    def read(then: Callable[[], object]) -> None:
+        with source.open(file) as stream:
+            stream.read(5)
+            then()
+
+    with pytest.raises(SourceError, match=message):
+        read(then=lambda: (tmp_path / "a b%" / "file").write_bytes(bytes(size)))
+    with pytest.raises(SourceError, match=message):
+        read(then=lambda: None)
+
+
+def test_a_file_that_is_gone_is_named(source: Source, tmp_path: Path) -> None:
+    """With the system's reason."""
+    file = listed(source)
+    (tmp_path / "a b%" / "file").unlink()
+
+    with pytest.raises(SourceError, match=r"a b%/file cannot be read: .*No such file"), source.open(file):
+        pass
+
+
+def test_a_folder_that_is_not_there_is_named(source: Source) -> None:
+    """Not taken for an empty one."""
+    with pytest.raises(SourceError, match=r"a b%/none cannot be read: No such file"):
+        source.folders("none")
