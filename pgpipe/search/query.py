@@ -31,11 +31,11 @@ TEXT = """
 VECTOR = """
     select key, score, null::int as text_rank, row_number() over (order by score desc, key)::int as vector_rank,
            passage, "row"
-      from pgpipe.vector_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s::text::vector, %s, %s)
+      from pgpipe.vector_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s, %s)
 """
 HYBRID = """
     select key, score, text_rank, vector_rank, passage, "row"
-      from pgpipe.hybrid_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::text::vector, %s, %s)
+      from pgpipe.hybrid_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s, %s, %s)
 """
 
 
