@@ -21,6 +21,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whichever of the public nam
     return getattr(import_module(_HOMES[name]), name)
 
 
-# `pgpipe.search` is the function. Its first import binds the package of that name here; taken away, it does not come back.
+# `pgpipe.search` is the function. The first import of the package of that name binds it here; once only.
 import_module("pgpipe.search")
 globals().pop("search", None)
