@@ -13,7 +13,6 @@ import click
 from pgpipe.cli.app import App, cli
 
 BUCKET, PREFIX = "drops", "python-docs"
-LIMIT = 2500  # rows of an entity
 EMBED = {"module": ["name", "summary", "doc"]}  # long texts, in several chunks; of the others the summary is enough
 QUESTIONS = (
     ("text", "function", "compress file gzip"),
@@ -42,8 +41,9 @@ embed = {{ columns = {embed} }}
 
 @cli.command()
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=".demo", show_default=True)
+@click.option("--rows", default=2500, show_default=True, type=click.IntRange(1), help="Of an entity, at most.")
 @click.pass_obj
-def demo(app: App, folder: Path) -> None:
+def demo(app: App, folder: Path, rows: int) -> None:
     """Show everything on the docstrings of Python's standard library; needs neither a database nor S3.
 
     Builds a lake, serves it over the S3 protocol on loopback, starts the embedded PostgreSQL, and then runs the
@@ -55,7 +55,7 @@ def demo(app: App, folder: Path) -> None:
         raise click.ClickException(f"the demo needs its extra: pip install 'pgpipe[demo]' ({exc})") from None
     began = monotonic()
     shutil.rmtree(folder / "lake", ignore_errors=True)
-    changes = lake.build(folder / "lake", limit=LIMIT)
+    changes = lake.build(folder / "lake", limit=rows)
     data = (folder / "postgresql").resolve()
     with store.serve() as endpoint:
         count = store.upload(endpoint, folder / "lake", BUCKET, PREFIX)

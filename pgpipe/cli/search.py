@@ -16,6 +16,8 @@ from pgpipe.api import search as ask
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.search.query import Hit, SearchMode
 
+SHOWN = 320  # characters of a passage without marks, in a terminal; --json has it whole
+
 
 @cli.command()
 @click.argument("query")
@@ -77,7 +79,9 @@ def _print(app: App, place: int, hit: Hit) -> None:
     app.out.print(f"[bold]{place:>2}. {escape(key)}[/]  [dim]{hit.score:.3f} ({', '.join(ranks)})[/]")
     passage = Text("    ")
     bold = False
-    for piece in re.split("(</?b>)", " ".join((hit.passage or "").split())):  # a text may hold such marks of its own
+    words = " ".join((hit.passage or "").split())
+    shown = words if "<b>" in words or len(words) <= SHOWN else words[:SHOWN] + " …"
+    for piece in re.split("(</?b>)", shown):  # a text may hold such marks of its own
         if piece in {"<b>", "</b>"}:
             bold = piece == "<b>"
         else:
