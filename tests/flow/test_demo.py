@@ -23,5 +23,5 @@ def test_demo_from_nothing_and_again(
     assert (first.code, again.code) == (0, 0), (first, again)
     assert "Nothing to do" not in shown
     assert " 1. " in shown
-    assert "Nothing to do: 2026-01-02 is loaded, indexed and embedded." in shown_again
+    assert "Nothing to do: everything of 2026-01-02 is in place." in shown_again
     assert "The schema is up to date." in shown_again
