@@ -113,7 +113,7 @@ def test_a_second_run_says_that_there_is_nothing_to_do(cli: Cli, docs_lake: Docs
 
     assert (first.code, second.code) == (0, 0)
     assert "Nothing to do" not in first.out
-    assert second.out.startswith("Nothing to do: 2026-01-02 is loaded")
+    assert second.out.startswith("Nothing to do: everything of 2026-01-02 is in place.")
 
 
 def test_only_new_files_of_a_date_are_read(cli: Cli, lake: Lake) -> None:
