@@ -14,13 +14,13 @@ INDEXES = """
 
 
 def filled(conn: Connection, rows: int = 5000, dims: int = 8) -> Embedding:
-    """A store of vectors in all directions, as a drain would leave it."""
+    """A store of vectors in all directions, no two alike (of near twins HNSW may answer either), as a drain leaves it."""
     make_docs(conn, rows)
     embed(conn, dims=dims)
     spread = """
         insert into doc_embedding
         select id, 0, 0, 5, pgpipe.content_hash(concat_ws(chr(10), title, body)), 'fake',
-               array(select sin(id * (j %% 8 + 1) * 1.7) from generate_series(1, %s) j)::vector from doc
+               array(select hashint4extended(id, j) / 2.0 ^ 63 from generate_series(1, %s) j)::vector from doc
     """
     conn.execute(spread, (dims,))
     conn.execute("delete from pgpipe.job")
