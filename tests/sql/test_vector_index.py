@@ -14,7 +14,7 @@ INDEXES = """
 
 
 def filled(conn: Connection, rows: int = 5000, dims: int = 8) -> Embedding:
-    """A store of vectors in all directions, no two alike (of near twins HNSW may answer either), as a drain leaves it."""
+    """A store of vectors in all directions, no near twins (HNSW may answer either of two), as a drain leaves it."""
     make_docs(conn, rows)
     embed(conn, dims=dims)
     spread = """
