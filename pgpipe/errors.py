@@ -47,3 +47,27 @@ class ModelError(PgpipeError):
     """The embedding model cannot be loaded, or does not fit the store."""
 
     exit_code = 2
+
+
+class EncodeError(PgpipeError):
+    """What `encode` and `split` of a model backend raise; any other exception is judged as Permanent."""
+
+
+class Transient(EncodeError):
+    """The backend cannot answer now, whatever the texts: throttled, unreachable, restarting. Nobody is charged.
+
+    Attributes:
+        retry_after: seconds that the backend asks to be left alone; None where it does not say.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Permanent(EncodeError):
+    """At least one of the texts is not acceptable and never will be: the batch is halved until it stands alone."""
+
+
+class TooLarge(EncodeError):
+    """The batch as a whole is more than the backend can take (memory, a request limit): it is halved, nobody charged."""
