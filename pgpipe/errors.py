@@ -70,4 +70,4 @@ class Permanent(EncodeError):
 
 
 class TooLarge(EncodeError):
-    """The batch as a whole is more than the backend can take (memory, a request limit): it is halved, nobody charged."""
+    """The batch as a whole is more than the backend can take (memory, a limit on requests): halved, nobody charged."""
