@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test lint types check system-packages dist constraints clean
+.PHONY: help install migrate demo test lint types check system-packages docs dist constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -41,6 +41,9 @@ check: lint types test  ## what CI runs
 system-packages:  ## Debian packages that some tests use; without them those tests are skipped
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 util-linux
+
+docs: install  ## write docs/cli.md and docs/sql.md anew
+	$(BIN)/python docs/generate.py
 
 dist: install  ## wheel and sdist
 	$(BIN)/python -m build --outdir dist .

@@ -76,7 +76,7 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
 @json_option
 @click.pass_obj
 def list_jobs(app: App, limit: int, as_json: bool) -> None:

@@ -40,7 +40,13 @@ embed = {{ columns = {embed} }}
 
 
 @cli.command()
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=".demo", show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".demo",
+    show_default=True,
+    help="For the lake and the database.",
+)
 @click.option("--rows", default=2500, show_default=True, type=click.IntRange(1), help="Of an entity, at most.")
 @click.pass_obj
 def demo(app: App, folder: Path, rows: int) -> None:

@@ -62,10 +62,18 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--mode",
             type=click.Choice(["append", "upsert", "snapshot"]),
-            help="[default: upsert with a key, else append]",
+            help="How files come into the target [default: upsert with a key, else append]",
         ),
         click.option("--entity", "entities", multiple=True, metavar="NAME", help="Only this one; may be repeated."),
-        click.option("--date", "day", default="latest", show_default=True, callback=_day, metavar="latest|YYYY-MM-DD"),
+        click.option(
+            "--date",
+            "day",
+            default="latest",
+            show_default=True,
+            callback=_day,
+            metavar="latest|YYYY-MM-DD",
+            help="Which date folder to load.",
+        ),
         click.option("--source", "url", help="s3://bucket/prefix or file:///path"),
     ):
         command = option(command)

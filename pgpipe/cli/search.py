@@ -25,7 +25,7 @@ SHOWN = 320  # characters of a passage without marks, in a terminal; --json has 
 @click.option(
     "--mode",
     type=click.Choice(["text", "vector", "hybrid"]),
-    help="[default: hybrid where there are vectors, else text]",
+    help="By words, by meaning or both [default: hybrid where there are vectors, else text]",
 )
 @click.option("-k", default=10, show_default=True, type=click.IntRange(1, 1000), help="At most so many answers.")
 @click.option("--filter", "where", metavar="JSON", help='Such as {"brand": "x", "price": {"lt": 20}}.')
