@@ -184,11 +184,6 @@ class Loader:
             return counts
         if plan.action == "create":
             return self._create(conn, plan, load_id, prepare, progress)
-        # A merge adds columns itself, where it can fill them; here they are NULL.
-        add = plan.evolution.add if plan.action == "append" else ()
-        if add or plan.evolution.widen:
-            with translated():
-                conn.execute(EVOLVE, (self._database.schema, plan.drop.entity, _json(add), _json(plan.evolution.widen)))
         if plan.action == "append":
             return self._append(conn, plan, load_id, progress)
         return self._merge(conn, plan, load_id, progress)
@@ -218,6 +213,7 @@ class Loader:
         with translated(), conn.transaction():
             conn.execute(CHECK_KEY, (entity, key))
             tables = (self._database.schema, entity, entity)
+            self._evolve(conn, plan, ())  # a merge adds columns itself, where it can fill them
             filled = 0
             if plan.evolution.add:
                 filled = _one(conn, ADD_COLUMNS, (*tables, _json(plan.evolution.add), key, plan.mode))
@@ -234,8 +230,10 @@ class Loader:
         """Copy straight into the target, each file a transaction of its own with its ledger entry."""
         read = 0
         table = sql.Identifier(self._database.schema, plan.drop.entity)
-        for part in plan.parts:
+        for number, part in enumerate(plan.parts):
             with translated(), conn.transaction():
+                if number == 0:
+                    self._evolve(conn, plan, plan.evolution.add)
                 rows = copy.copy_units(
                     conn, self._source, iter(copy.units([part])), table, list(plan.columns), progress
                 )
@@ -243,6 +241,12 @@ class Loader:
                 read += rows
                 conn.execute(END_LOAD, (read, read, 0, 0, 0, load_id))
         return Counts(read=read, inserted=read)
+
+    def _evolve(self, conn: Connection, plan: Plan, add: tuple[Column, ...]) -> None:
+        """Change the target within the transaction that brings the first rows of the new shape: it fails with them."""
+        if add or plan.evolution.widen:
+            changes = _json(add), _json(plan.evolution.widen)
+            conn.execute(EVOLVE, (self._database.schema, plan.drop.entity, *changes))
 
     def _copy(self, plan: Plan, progress: copy.Progress) -> int:
         table = sql.Identifier("pgpipe_staging", plan.drop.entity)

@@ -137,6 +137,23 @@ def test_a_widened_key_keeps_its_vectors_up_to_date(cli: Cli, lake: Lake, databa
     assert rows(database, "select key from pgpipe.job order by key") == [({"id": 1},), ({"id": 2**40},)]
 
 
+@pytest.mark.parametrize("mode", ["snapshot", "upsert", "append"])
+def test_a_load_that_fails_leaves_the_old_shape(cli: Cli, lake: Lake, database: Database, mode: str) -> None:
+    """Columns change in the transaction that brings the rows: a constraint that refuses these refuses both."""
+    lake.put("2026-01-01", "product", products(2, v=[1, 2]))
+    options = ["--mode", mode, *(["--key", "id"] if mode != "append" else [])]
+    load(cli, lake.url, *options)
+    with database.connect(autocommit=True) as conn:
+        conn.execute("alter table product add constraint low check (v < 10)")
+    before = kinds(database, "product"), versions(database, "product", "id")
+    lake.put("2026-01-02", "product", products(2, v=pa.array([11, 2**64 - 1], pa.uint64()), extra=["a", "b"]))
+
+    result = cli("load", "--source", lake.url, *options, "--skip-embeddings", "--json")
+
+    fails(result, 1, 'violates check constraint "low"')
+    assert (kinds(database, "product"), versions(database, "product", "id")) == before
+
+
 REFUSED = [
     (pa.array([1.5, 2.5]), "double precision"),
     (pa.array(["a", "b"]), "text"),
