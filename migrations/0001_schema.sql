@@ -100,6 +100,15 @@ create table pgpipe.job (
 comment on table pgpipe.job is 'The queue: this key of this embedding needs a fresh vector. One row per (embedding, key).';
 create index job_ready on pgpipe.job (embedding_id, visible_at);
 
+create table pgpipe.finished (
+    embedding_id int not null references pgpipe.embedding on delete cascade,
+    finished_at  timestamptz not null default clock_timestamp(),
+    jobs         int not null check (jobs > 0)
+);
+comment on table pgpipe.finished is
+    'What workers finished, one row for each batch, written in the transaction that finished it and kept for a week: rates come from here.';
+create index finished_at on pgpipe.finished (finished_at);
+
 -- What is applied -----------------------------------------------------------------------------------------------------
 
 create table pgpipe.sql_file (

@@ -75,6 +75,11 @@ begin
       from unnest(held) n
      where n <> all (done) and j.embedding_id = settle_jobs.embedding_id and j.key = keys[n];
     stale := cardinality(keys) - cardinality(held);
+    if done <> '{}' then
+        insert into pgpipe.finished (embedding_id, jobs) values (settle_jobs.embedding_id, cardinality(done));
+        delete from pgpipe.finished f where f.ctid = any (array(
+            select o.ctid from pgpipe.finished o where o.finished_at < now() - interval '7 days' limit 100 for update skip locked));
+    end if;
     gone := array(select n from unnest(done) n where n = any (gone));
     done := array(select n from unnest(done) n where n = any (living) order by n);
 end

@@ -19,3 +19,11 @@ select distinct on (l.entity) l.entity, l.date, l.mode, l.started_at, l.finished
   from pgpipe.load l
  order by l.entity, l.started_at desc, l.load_id desc;
 comment on view pgpipe.load_status is 'The last load of each entity.';
+
+create or replace view pgpipe.embedding_throughput as
+select f.embedding_id, c.relname as entity, e.name, date_trunc('minute', f.finished_at) as minute, sum(f.jobs)::bigint as jobs
+  from pgpipe.finished f
+  join pgpipe.embedding e using (embedding_id)
+  join pg_catalog.pg_class c on c.oid = e.target
+ group by f.embedding_id, c.relname, e.name, date_trunc('minute', f.finished_at);
+comment on view pgpipe.embedding_throughput is 'Jobs finished per embedding and minute, for a week back; minutes without any are left out.';
