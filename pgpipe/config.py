@@ -4,10 +4,7 @@ A file is TOML or JSON. In the environment a setting is PGPIPE_ and its path joi
 (PGPIPE_SOURCE__URL); DATABASE_URL and EMBEDDING_MODEL are read as well.
 """
 
-import difflib
-import json
 import os
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +12,12 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pgpipe.errors import UsageError
+from pgpipe.layers import Layer, from_variables, merged, nearest, read_file
 
 FILES = ("pgpipe.toml", "pgpipe.json", "config.json")
-PREFIX = "PGPIPE_"
-ALIASES = {"DATABASE_URL": ("database", "url"), "EMBEDDING_MODEL": ("embedding", "model")}
 
 Mode = Literal["append", "upsert", "snapshot"]
 Weight = Literal["A", "B", "C", "D"]
-Layer = dict[str, Any]
 
 
 class Section(BaseModel):
@@ -114,6 +109,9 @@ class Settings(Section):
         return self.entity.get(name, EntitySettings())
 
 
+Layers = list[tuple[str, Layer]]  # where settings stand, and the settings; the lowest first
+
+
 def load_settings(file: Path | None = None, options: Layer | None = None) -> Settings:
     """Join the layers and check them.
 
@@ -124,94 +122,52 @@ def load_settings(file: Path | None = None, options: Layer | None = None) -> Set
     Raises:
         UsageError: the file cannot be read, or a setting is unknown or has a wrong value; the line names it.
     """
+    return settings_of(read_layers(file, options))
+
+
+def read_layers(file: Path | None = None, options: Layer | None = None) -> Layers:
+    """Where settings may stand, the lowest first: file, .env, environment, options. Nothing is checked.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     dotenv = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     if file is None:
         named = os.environ.get("PGPIPE_CONFIG")
         file = Path(named) if named else next((p for p in map(Path, FILES) if p.exists()), None)
-    layers = [
-        (str(file), _read_file(file) if file else {}),
-        (".env", _from_variables(dotenv)),
-        ("the environment", _from_variables(os.environ)),
+    return [
+        (str(file), read_file(file) if file else {}),
+        (".env", from_variables(dotenv)),
+        ("the environment", from_variables(os.environ)),
         ("the options", options or {}),
     ]
-    merged: Layer = {}
+
+
+def settings_of(layers: Layers) -> Settings:
+    """The layers laid over each other, and checked.
+
+    Raises:
+        UsageError: a setting is unknown or has a wrong value; the line names it and where it stands.
+    """
+    joined: Layer = {}
     for origin, layer in layers:
         _check_names(layer, origin)
-        merged = _merged(merged, layer)
+        joined = merged(joined, layer)
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(joined)
     except ValidationError as exc:
         raise UsageError(_explain(exc, layers)) from None
-
-
-def _read_file(file: Path) -> Layer:
-    try:
-        text = file.read_text(encoding="utf-8")
-        layer = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
-    except FileNotFoundError:
-        raise UsageError(f"there is no configuration file {file}") from None
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"{file} cannot be read: {exc}") from None
-    if not isinstance(layer, dict):
-        raise UsageError(f"{file} is a table of settings, not a {type(layer).__name__}")
-    return layer
-
-
-def _from_variables(variables: "os._Environ[str] | dict[str, str]") -> Layer:
-    layer: Layer = {}
-    variables = {name: value for name, value in variables.items() if value}  # empty: as if it were not set
-    for name, value in variables.items():
-        path: tuple[str, ...] | None = ALIASES.get(name)
-        if path is None and name.startswith(PREFIX) and name != "PGPIPE_CONFIG":
-            path = tuple(name.removeprefix(PREFIX).lower().split("__"))
-        if path:
-            _put(layer, path, _decoded(value))
-    # The general name of another program gives way to ours.
-    for name, path in ALIASES.items():
-        own = PREFIX + "__".join(path).upper()
-        if name in variables and own in variables:
-            _put(layer, path, _decoded(variables[own]))
-    return layer
-
-
-def _put(layer: Layer, path: tuple[str, ...], value: Any) -> None:  # noqa: ANN401 - a setting is of any type
-    for part in path[:-1]:
-        below: Any = layer.setdefault(part, {})
-        if not isinstance(below, dict):
-            return  # the text in the table's place is refused when the layers are checked
-        layer = below
-    layer[path[-1]] = value
-
-
-def _decoded(value: str) -> Any:  # noqa: ANN401 - a setting is of any type
-    """Lists and tables are written as JSON in a variable; all else is text, and pydantic reads numbers from it."""
-    if value[:1] in {"{", "["}:
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _merged(low: Layer, high: Layer) -> Layer:
-    both = {k: _merged(low[k], v) for k, v in high.items() if isinstance(v, dict) and isinstance(low.get(k), dict)}
-    return low | high | both
 
 
 def _check_names(layer: Layer, origin: str) -> None:
     for name, value in layer.items():
         if name not in Settings.model_fields:
-            raise UsageError(f"{origin}: there is no setting {name!r}{_nearest(name, Settings.model_fields)}")
+            raise UsageError(f"{origin}: there is no setting {name!r}{nearest(name, Settings.model_fields)}")
         if not isinstance(value, dict):
             raise UsageError(f"{origin}: {name} is a table of settings, not a single value")  # which may be a secret
 
 
-def _nearest(name: str, known: Any) -> str:  # noqa: ANN401 - any iterable of names
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
-
-
-def _explain(exc: ValidationError, layers: list[tuple[str, Layer]]) -> str:
+def _explain(exc: ValidationError, layers: Layers) -> str:
     """The first fault as one line: which layer, which setting, what is wrong with it."""
     error = exc.errors()[0]
     tags = {
@@ -224,7 +180,7 @@ def _explain(exc: ValidationError, layers: list[tuple[str, Layer]]) -> str:
     origin = max(reversed(layers), key=lambda origin: _depth(origin[1], path))[0]
     setting = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return f"{origin}: there is no setting {setting!r}{_nearest(path[-1], _names_at(path[:-1]))}"
+        return f"{origin}: there is no setting {setting!r}{nearest(path[-1], _names_at(path[:-1]))}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{origin}: {setting}: {message[:1].lower()}{message[1:]}"
 

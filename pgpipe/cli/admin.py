@@ -1,24 +1,14 @@
-"""pgpipe migrate, status and jobs."""
+"""pgpipe migrate and jobs."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 from psycopg.rows import dict_row
-from rich.markup import escape
 
 from pgpipe import schema
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.db import translated
 
-LOADS = """
-    select entity, date, mode, state, started_at, read, inserted, updated, deleted, unchanged, error
-      from pgpipe.load_status
-"""
-EMBEDDINGS = """
-    select entity, name, model, dims, waiting, leased, dead, oldest_age
-      from pgpipe.embedding_status order by entity, name
-"""
 JOBS = """
     select c.relname as entity, e.name as embedding, j.key, j.attempts, j.dead_at, j.last_error
       from pgpipe.job j join pgpipe.embedding e using (embedding_id) join pg_catalog.pg_class c on c.oid = e.target
@@ -53,23 +43,6 @@ def migrate(app: App, folder: Path) -> None:
         )
 
 
-@cli.command()
-@json_option
-@click.pass_obj
-def status(app: App, as_json: bool) -> None:
-    """Last load of each entity, and the queue of each embedding."""
-    with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
-        loads = cursor.execute(LOADS).fetchall()
-        embeddings = cursor.execute(EMBEDDINGS).fetchall()
-    if as_json:
-        app.print_json({"loads": loads, "embeddings": embeddings})
-        return
-    for title, rows in (("Last loads", loads), ("Embeddings", embeddings)):
-        app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
-        if rows:
-            _print_table(app, rows)
-
-
 @cli.group()
 def jobs() -> None:
     """Jobs that failed."""
@@ -86,7 +59,7 @@ def list_jobs(app: App, limit: int, as_json: bool) -> None:
     if as_json:
         app.print_json(rows)
     elif rows:
-        _print_table(app, rows)
+        app.print_rows(rows)
     else:
         click.echo("No job has failed.")
 
@@ -108,10 +81,3 @@ def drop_jobs(app: App) -> None:
     with app.database.connect() as conn, translated():
         dropped = conn.execute(DROP).rowcount
     click.echo(f"{dropped} jobs dropped.")
-
-
-def _print_table(app: App, rows: list[dict[str, Any]]) -> None:
-    table = app.table(*rows[0])
-    for row in rows:
-        table.add_row(*("" if v is None else f"{v:,}" if isinstance(v, int) else escape(str(v)) for v in row.values()))
-    app.out.print(table)

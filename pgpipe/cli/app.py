@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,13 +13,15 @@ from typing import Any
 import click
 import structlog
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pgpipe.config import Layer, Settings, load_settings
+from pgpipe.config import Settings, load_settings
+from pgpipe.context import Advance
 from pgpipe.db import Database
 from pgpipe.errors import UsageError
-from pgpipe.pipeline import Advance
+from pgpipe.layers import Layer
 
 
 @dataclass
@@ -81,6 +83,14 @@ class App:
         for name in columns:
             table.add_column(name.rstrip("#"), justify="right" if name.endswith("#") else "left", overflow="fold")
         return table
+
+    def print_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows of a query as a table, one column a name; there is at least one row."""
+        table = self.table(*rows[0])
+        for row in rows:
+            cells = ("" if v is None else f"{v:,}" if isinstance(v, int) else escape(str(v)) for v in row.values())
+            table.add_row(*cells)
+        self.out.print(table)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,21 +8,14 @@ import click
 from rich.markup import escape
 
 from pgpipe.cli.app import App, cli, json_option
+from pgpipe.components import EmbeddingsGenerator, ParquetImporter, SearchIndexer
+from pgpipe.context import Context, require_schema, select_drops
 from pgpipe.db import Connection
 from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
 from pgpipe.load.loader import Plan as LoadPlan
-from pgpipe.pipeline import (
-    Component,
-    Context,
-    EmbeddingsGenerator,
-    ParquetImporter,
-    Pipeline,
-    SearchIndexer,
-    require_schema,
-    select_drops,
-)
+from pgpipe.pipeline import Component, Pipeline
 from pgpipe.report import Report
 from pgpipe.search.declare import plan_search
 from pgpipe.source import open_source

@@ -1,0 +1,89 @@
+"""What the components of a run share: settings, database, source, progress; and which entities a date has."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from pgpipe import errors
+from pgpipe.choose import SAMPLE_ROWS, Choice, choose
+from pgpipe.config import EntitySettings, Settings
+from pgpipe.db import Connection, Database, translated
+from pgpipe.load.copy import Unit, read_batches
+from pgpipe.load.preflight import read_footer
+from pgpipe.source import Source
+from pgpipe.source.layout import Drop, choose_date, find_drops
+
+Advance = Callable[[int], None]
+Bar = Callable[[str, int], AbstractContextManager[Advance]]  # label, total -> what takes the rows done
+
+
+def no_bar(_label: str, _total: int) -> AbstractContextManager[Advance]:
+    """Progress that nobody watches."""
+    return nullcontext(lambda _rows: None)
+
+
+@dataclass
+class Context:
+    """What components share during a run."""
+
+    settings: Settings
+    database: Database
+    source: Source
+    bar: Bar = no_bar
+    override: dict[str, Any] = field(default_factory=dict)  # mode and key for every entity, from the command line
+    _choices: dict[str, list[Choice]] = field(default_factory=dict)
+
+    def entity(self, name: str) -> EntitySettings:
+        """What holds for an entity."""
+        return self.settings.for_entity(name).model_copy(update=self.override)
+
+    def choices(self, drop: Drop) -> list[Choice]:
+        """Which text columns the data itself suggests, from a sample of the first file."""
+        if drop.entity not in self._choices:
+            self._choices[drop.entity] = choose(_sample(self.source, drop))
+        return self._choices[drop.entity]
+
+
+def select_drops(context: Context, wanted_date: str, entities: Sequence[str]) -> tuple[date, list[Drop]]:
+    """The date that counts and its entities, or those named.
+
+    Raises:
+        UsageError: an entity that the date does not have.
+        SourceError: there is no such date, or nothing in it.
+    """
+    source = context.source
+    day, folder = choose_date(source, wanted_date, context.settings.source.complete)
+    drops = {drop.entity: drop for drop in find_drops(source, day, folder)}
+    if not drops:
+        raise errors.SourceError(f"{source.url}: the folder of {day} has no entity folder in it")
+    for name in entities:
+        if name not in drops:
+            raise errors.UsageError(f"{source.url} has no entity {name!r} on {day}; there are {', '.join(drops)}")
+    return day, [drop for name, drop in drops.items() if not entities or name in entities]
+
+
+def require_schema(conn: Connection, targets: str) -> None:
+    """Look once for all entities, before any is tried.
+
+    Raises:
+        SchemaMissing: `pgpipe migrate` has not run.
+        UsageError: the schema of the targets is not there.
+    """
+    with translated():
+        conn.execute("select from pgpipe.sql_file limit 1")
+        there = conn.execute("select from pg_catalog.pg_namespace where nspname = %s", (targets,)).fetchone()
+    if there is None:
+        raise errors.UsageError(f"database.schema: the database has no schema {targets!r}; create it, or name another")
+
+
+def _sample(source: Source, drop: Drop) -> pa.Table:
+    for file in drop.files:
+        part = read_footer(source, file)
+        if part.rows and part.rows[0]:
+            batch = next(read_batches(source, Unit(part, 0)))
+            return pa.Table.from_batches([batch.slice(0, SAMPLE_ROWS)])
+    return pa.table({})
