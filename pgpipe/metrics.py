@@ -1,0 +1,99 @@
+"""What the database knows, for Prometheus: queues and last loads. Served by the embedder and by the web page alike."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from psycopg.rows import dict_row
+
+from pgpipe.db import Database, translated
+from pgpipe.errors import PgpipeError
+
+QUEUES = """
+    select s.entity, s.name, s.waiting, s.leased, s.dead,
+           coalesce(extract(epoch from s.oldest_age), 0)::float as oldest,
+           coalesce((select sum(f.jobs) from pgpipe.finished f
+                      where f.embedding_id = s.embedding_id and f.finished_at > now() - interval '5 min'), 0) as finished
+      from pgpipe.embedding_status s order by s.entity, s.name
+"""
+LOADS = """
+    select l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged, (l.state = 'failed')::int as failed,
+           extract(epoch from l.finished_at - l.started_at)::float as seconds,
+           extract(epoch from d.date::timestamp)::float as date, extract(epoch from d.finished_at)::float as finished
+      from pgpipe.load_status l
+      left join lateral (select max(x.date) as date, max(x.finished_at) as finished_at from pgpipe.load x
+                          where x.entity = l.entity and x.finished_at is not null and x.error is null) d on true
+     order by l.entity
+"""
+EMBEDDING, ENTITY = ("entity", "embedding"), ("entity",)
+ROWS = ("read", "inserted", "updated", "deleted", "unchanged")
+log = structlog.get_logger()
+
+
+class DatabaseMetrics(Collector):
+    """A collector that asks the database at each scrape, in one read-only transaction.
+
+    A scrape never fails: where the database does not answer, `pgpipe_up` is 0 and the other metrics are absent.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing: registering must not need the database."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """All gauges."""
+        up = GaugeMetricFamily("pgpipe_up", "Whether the database answered this scrape.")
+        try:
+            queues, loads = self._read()
+        except PgpipeError as exc:
+            log.warning("no metrics from the database", error=str(exc))
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield from _queues(queues)
+        yield from _loads(loads)
+
+    def _read(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        with self._database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
+            conn.read_only = True
+            return cursor.execute(QUEUES).fetchall(), cursor.execute(LOADS).fetchall()
+
+
+def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
+    jobs = GaugeMetricFamily("pgpipe_jobs", "Jobs in the queue.", labels=[*EMBEDDING, "state"])
+    oldest = GaugeMetricFamily("pgpipe_oldest_job_seconds", "Age of the oldest living job.", labels=EMBEDDING)
+    rate = GaugeMetricFamily("pgpipe_jobs_finished_5m", "Jobs finished in the last five minutes.", labels=EMBEDDING)
+    for row in rows:
+        names = [row["entity"], row["name"]]
+        for state in ("waiting", "leased", "dead"):
+            jobs.add_metric([*names, state], row[state])
+        oldest.add_metric(names, row["oldest"])
+        rate.add_metric(names, float(row["finished"]))
+    yield from (jobs, oldest, rate)
+
+
+def _loads(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
+    families = {
+        "date": ("pgpipe_loaded_date_timestamp_seconds", "Newest date that was loaded, as its midnight UTC."),
+        "finished": ("pgpipe_last_success_timestamp_seconds", "When a load last succeeded."),
+        "failed": ("pgpipe_last_load_failed", "Whether the last load failed."),
+        "seconds": ("pgpipe_last_load_seconds", "How long the last load took."),
+    }
+    for field, (name, text) in families.items():
+        family = GaugeMetricFamily(name, text, labels=ENTITY)
+        for row in rows:
+            if row[field] is not None:
+                family.add_metric([row["entity"]], row[field])
+        yield family
+    counts = GaugeMetricFamily("pgpipe_last_load_rows", "Rows of the last load.", labels=[*ENTITY, "kind"])
+    for row in rows:
+        for kind in ROWS:
+            counts.add_metric([row["entity"], kind], row[kind])
+    yield counts

@@ -1,0 +1,54 @@
+"""The gauges that the database answers for."""
+
+from prometheus_client import CollectorRegistry
+
+from pgpipe.config import DatabaseSettings
+from pgpipe.db import Connection, Database
+from pgpipe.metrics import DatabaseMetrics
+from tests.sql.support import claim, finish, waiting_docs
+
+LOADED = """
+    insert into pgpipe.load (entity, date, mode, started_at, finished_at, read, inserted, error) values
+        ('doc', '2026-01-02', 'append', now() - interval '2 days', now() - interval '47 hours', 7, 5, null),
+        ('doc', '2026-01-03', 'append', now() - interval '10 seconds', now(), 0, 0, 'no')
+"""
+
+
+def registry(database: Database) -> CollectorRegistry:
+    made = CollectorRegistry()
+    made.register(DatabaseMetrics(database))
+    return made
+
+
+def test_queue_gauges(conn: Connection, any_database: Database) -> None:
+    """Jobs by state, and what was finished in the last minutes."""
+    embedding = waiting_docs(conn, 5)
+    finish(conn, claim(conn, embedding, 2))
+    claim(conn, embedding, 1)
+
+    made = registry(any_database)
+
+    labels = {"entity": "doc", "embedding": "default"}
+    states = {s: made.get_sample_value("pgpipe_jobs", labels | {"state": s}) for s in ("waiting", "leased", "dead")}
+    assert states == {"waiting": 2, "leased": 1, "dead": 0}
+    assert made.get_sample_value("pgpipe_jobs_finished_5m", labels) == 2
+    assert made.get_sample_value("pgpipe_oldest_job_seconds", labels) > 0
+
+
+def test_load_gauges(conn: Connection, any_database: Database) -> None:
+    """A failed load shows as failed, while date and success stay those of the last good one."""
+    conn.execute(LOADED)
+
+    made = registry(any_database)
+
+    assert made.get_sample_value("pgpipe_last_load_failed", {"entity": "doc"}) == 1
+    assert made.get_sample_value("pgpipe_loaded_date_timestamp_seconds", {"entity": "doc"}) == 1767312000
+    assert made.get_sample_value("pgpipe_last_load_rows", {"entity": "doc", "kind": "read"}) == 0
+
+
+def test_a_scrape_survives_an_unreachable_database() -> None:
+    """`pgpipe_up` says so; the process that serves the metrics goes on."""
+    made = registry(Database(DatabaseSettings(url="postgresql://nobody@127.0.0.1:1/none")))
+
+    assert made.get_sample_value("pgpipe_up") == 0
+    assert made.get_sample_value("pgpipe_jobs") is None
