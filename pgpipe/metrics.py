@@ -14,8 +14,8 @@ from pgpipe.errors import PgpipeError
 QUEUES = """
     select s.entity, s.name, s.waiting, s.leased, s.dead,
            coalesce(extract(epoch from s.oldest_age), 0)::float as oldest,
-           coalesce((select sum(f.jobs) from pgpipe.finished f
-                      where f.embedding_id = s.embedding_id and f.finished_at > now() - interval '5 min'), 0) as finished
+           coalesce((select sum(f.jobs) from pgpipe.finished f where f.embedding_id = s.embedding_id
+                        and f.finished_at > now() - interval '5 minutes'), 0) as finished
       from pgpipe.embedding_status s order by s.entity, s.name
 """
 LOADS = """
