@@ -5,14 +5,16 @@ A file is TOML or JSON. In the environment a setting is PGPIPE_ and its path joi
 """
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from pgpipe.errors import UsageError
-from pgpipe.layers import Layer, from_variables, merged, nearest, read_file
+from pgpipe.layers import ALIASES, PREFIX, Layer, depth, from_variables, merged, nearest, read_file
 
 FILES = ("pgpipe.toml", "pgpipe.json", "config.json")
 
@@ -29,12 +31,16 @@ class Section(BaseModel):
 class SourceSettings(Section):
     """Where Parquet lies."""
 
-    url: str | None = Field(None, description="s3://bucket/prefix or file:///path")
-    endpoint_url: str | None = Field(None, description="of an S3 that is not AWS")
-    region: str | None = None
-    profile: str | None = Field(None, description="of the AWS configuration files")
-    addressing_style: Literal["auto", "path", "virtual"] = "auto"
-    complete: str = Field("any", description="when a date counts: any | _SUCCESS | age:10m")
+    url: str | None = Field(None, description="s3://bucket/prefix or file:///path", examples=["s3://bucket/prefix"])
+    endpoint_url: str | None = Field(
+        None, description="address of an S3 that is not AWS", examples=["https://minio.example.com:9000"]
+    )
+    region: str | None = Field(None, description="AWS region", examples=["eu-central-1"])
+    profile: str | None = Field(None, description="profile of the AWS configuration files", examples=["drops"])
+    addressing_style: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="where the bucket stands in a request: auto | path | virtual"
+    )
+    complete: str = Field("any", description="when a date counts: any | _SUCCESS | age:10m (s, m or h)")
 
     @field_validator("complete")
     @classmethod
@@ -48,9 +54,15 @@ class SourceSettings(Section):
 class DatabaseSettings(Section):
     """The PostgreSQL that receives the data; the embedded server where no url is given."""
 
-    url: str | None = Field(None, description="postgresql://…; TLS and other options of libpq pass through")
-    db_schema: str = Field("public", alias="schema", description="where targets are created")
-    embedded_dir: Path | None = Field(None, description="data folder of the embedded server")
+    url: str | None = Field(
+        None,
+        description="postgresql://…; TLS and other options of libpq pass through",
+        examples=["postgresql://pgpipe@db.example.com/shop?sslmode=verify-full"],
+    )
+    db_schema: str = Field("public", alias="schema", description="schema in which targets are created")
+    embedded_dir: Path | None = Field(
+        None, description="data folder of the embedded server", examples=["/var/lib/pgpipe"]
+    )
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -58,51 +70,72 @@ class DatabaseSettings(Section):
 class EmbeddingSettings(Section):
     """The model, and how much of it at once."""
 
-    model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    backend: Literal["torch", "onnx", "openvino"] = "torch"
-    device: str | None = Field(None, description="cpu, cuda, mps; chosen by what is there")
+    model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        description="name on the model hub, or a folder; of embeddings to come",
+    )
+    backend: Literal["torch", "onnx", "openvino"] = Field("torch", description="what runs it: torch | onnx | openvino")
+    device: str | None = Field(None, description="cpu, cuda, mps; by default the best there is", examples=["cpu"])
     batch: int = Field(256, ge=1, le=10000, description="jobs that a worker claims at once")
-    cache_dir: Path | None = Field(None, description="folder of downloaded models")
+    cache_dir: Path | None = Field(None, description="folder of downloaded models", examples=["/var/cache/pgpipe"])
 
 
 class SearchDeclaration(Section):
     """The search column of an entity."""
 
-    columns: dict[str, Weight] = Field(min_length=1)
-    language: str = "english"
-    column_name: str = "search"
+    columns: dict[str, Weight] = Field(
+        min_length=1, description="columns and their weights, A to D", examples=[{"title": "A", "description": "B"}]
+    )
+    language: str = Field("english", description="text search configuration of PostgreSQL")
+    column_name: str = Field("search", description="name of the generated column")
 
 
 class EmbedDeclaration(Section):
     """The embedding of an entity."""
 
-    columns: list[str] = Field(min_length=1)
-    template: str | None = Field(None, description="lines with {column}; one column a line where left out")
+    columns: list[str] = Field(
+        min_length=1, description="columns whose text is embedded", examples=[["title", "description"]]
+    )
+    template: str | None = Field(
+        None,
+        description="lines with {column}; one column a line where left out",
+        examples=["{title}\n{description}"],
+    )
 
 
 class EntitySettings(Section):
     """One entity. Every part may be left out; `search = false` and `embed = false` switch a part off."""
 
-    key: list[str] = []
-    mode: Mode | None = Field(None, description="upsert with a key, append without one")
-    search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data")
-    embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data")
+    key: list[str] = Field([], description="columns that identify a row", examples=[["id"]])
+    mode: Mode | None = Field(
+        None, description="append | upsert | snapshot; upsert with a key, append without one", examples=["upsert"]
+    )
+    skip: list[str] = Field([], description="components that leave this entity out", examples=[["embed"]])
+    search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
+    embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
 
 
 class LoadSettings(Section):
     """How a load runs."""
 
-    jobs: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 8), ge=1, le=64)
+    jobs: int = Field(
+        default_factory=lambda: min(os.cpu_count() or 1, 8),
+        ge=1,
+        le=64,
+        description="connections to copy over; by default one a core, at most 8",
+        examples=[4],
+    )
+    skip: list[str] = Field([], description="components that are not run, for any entity", examples=[["embed"]])
 
 
 class Settings(Section):
     """All settings of pgpipe."""
 
-    source: SourceSettings = SourceSettings()
-    database: DatabaseSettings = DatabaseSettings()
-    embedding: EmbeddingSettings = EmbeddingSettings()
-    load: LoadSettings = Field(default_factory=LoadSettings)
-    entity: dict[str, EntitySettings] = {}
+    source: SourceSettings = Field(SourceSettings(), description="Where Parquet lies.")
+    database: DatabaseSettings = Field(DatabaseSettings(), description="The PostgreSQL that receives the data.")
+    load: LoadSettings = Field(default_factory=LoadSettings, description="How a load runs.")
+    embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="The model, and how much of it at once.")
+    entity: dict[str, EntitySettings] = Field({}, description="One table an entity, by its name.")
 
     def for_entity(self, name: str) -> EntitySettings:
         """What is set for this entity; the defaults where nothing is."""
@@ -147,63 +180,95 @@ def settings_of(layers: Layers) -> Settings:
     """The layers laid over each other, and checked.
 
     Raises:
-        UsageError: a setting is unknown or has a wrong value; the line names it and where it stands.
+        UsageError: a setting is unknown or has a wrong value; the line names the first, and where it stands.
     """
-    joined: Layer = {}
-    for origin, layer in layers:
-        _check_names(layer, origin)
-        joined = merged(joined, layer)
+    found = faults(layers)
+    if found:
+        raise UsageError(found[0])
+    return Settings.model_validate(_joined(layers))
+
+
+def faults(layers: Layers) -> list[str]:
+    """All that is wrong, a line each: where, which setting, what. Values are not named: one may be a secret."""
+    found = [line for origin, layer in layers for line in _wrong_tables(origin, layer)]
+    if found:
+        return found
     try:
-        return Settings.model_validate(joined)
+        Settings.model_validate(_joined(layers))
     except ValidationError as exc:
-        raise UsageError(_explain(exc, layers)) from None
+        return list(dict.fromkeys(_explain(error, layers) for error in _one_a_setting(exc)))
+    return []
 
 
-def _check_names(layer: Layer, origin: str) -> None:
+def model_at(path: Sequence[str]) -> type[Section] | None:
+    """The table of settings at a path such as ("entity", "product", "search"); None where there is none."""
+    section: type[Section] = Settings
+    rest = list(path)
+    while rest:
+        name = rest.pop(0)
+        field = next((f for n, f in section.model_fields.items() if (f.alias or n) == name), None)
+        below = [t for t in _types(field.annotation) if issubclass(t, Section)] if field else []
+        if not below:
+            return None
+        section = below[0]
+        if field and get_origin(field.annotation) is dict and rest:
+            rest.pop(0)  # the name that a user gave
+    return section
+
+
+def variable_behind(origin: str, path: Sequence[str]) -> str | None:
+    """The variable that sets this path in a layer, or a table above it; None where the layer is no environment."""
+    known: dict[str, Mapping[str, str | None]] = {"the environment": os.environ, ".env": dotenv_values(".env")}
+    variables = known.get(origin, {})
+    for length in range(len(path), 0, -1):
+        own = PREFIX + "__".join(path[:length]).upper()
+        names = [own, *(name for name, there in ALIASES.items() if there == tuple(path[:length]))]
+        if found := next((name for name in names if variables.get(name)), None):
+            return found
+    return None
+
+
+def _types(annotation: Any) -> list[type]:  # noqa: ANN401 - a type, or a form made of types
+    """The classes that an annotation is made of; of a dictionary, those of its values."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return [annotation]
+    parts = get_args(annotation)
+    return [t for part in (parts[1:] if get_origin(annotation) is dict else parts) for t in _types(part)]
+
+
+def _joined(layers: Layers) -> Layer:
+    joined: Layer = {}
+    for _, layer in layers:
+        joined = merged(joined, layer)
+    return joined
+
+
+def _wrong_tables(origin: str, layer: Layer) -> Iterator[str]:
     for name, value in layer.items():
         if name not in Settings.model_fields:
-            raise UsageError(f"{origin}: there is no setting {name!r}{nearest(name, Settings.model_fields)}")
-        if not isinstance(value, dict):
-            raise UsageError(f"{origin}: {name} is a table of settings, not a single value")  # which may be a secret
+            yield f"{origin}: there is no setting {name!r}{nearest(name, Settings.model_fields)}"
+        elif not isinstance(value, dict):
+            yield f"{origin}: {name} is a table of settings, not a single value"  # which may be a secret
 
 
-def _explain(exc: ValidationError, layers: Layers) -> str:
-    """The first fault as one line: which layer, which setting, what is wrong with it."""
-    error = exc.errors()[0]
-    tags = {
-        "SearchDeclaration",
-        "EmbedDeclaration",
-        "literal[False]",
-    }  # pydantic's names of a union's members
+def _one_a_setting(exc: ValidationError) -> Iterator[ErrorDetails]:
+    """A value that may be of several types has an error for each of them; `false` is never the one that was meant."""
+    tried = exc.errors()
+    for error in tried:
+        if "literal[False]" not in error["loc"] or len(tried) == 1:
+            yield error
+
+
+def _explain(error: ErrorDetails, layers: Layers) -> str:
+    """A fault as one line: which layer, which setting, what is wrong with it."""
+    tags = {section.__name__ for section in Section.__subclasses__()}  # pydantic's names of a union's members
     path = [str(p) for p in error["loc"] if p not in tags]
     # What is missing stands in no layer: the one that holds the most of its path is at fault.
-    origin = max(reversed(layers), key=lambda origin: _depth(origin[1], path))[0]
+    origin = max(reversed(layers), key=lambda origin: depth(origin[1], path))[0]
     setting = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return f"{origin}: there is no setting {setting!r}{nearest(path[-1], _names_at(path[:-1]))}"
+        section = model_at(path[:-1])
+        names = [f.alias or name for name, f in section.model_fields.items()] if section else []
+        return f"{origin}: there is no setting {setting!r}{nearest(path[-1], names)}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{origin}: {setting}: {message[:1].lower()}{message[1:]}"
-
-
-def _depth(layer: Any, path: list[str]) -> int:  # noqa: ANN401 - a layer or a value in it
-    """How many parts of the path the layer has."""
-    for depth, part in enumerate(path):
-        if not isinstance(layer, dict) or part not in layer:
-            return depth
-        layer = layer[part]
-    return len(path)
-
-
-def _names_at(path: list[str]) -> list[str]:
-    """The settings of the table at this path."""
-    sections: dict[str, type[Section]] = {
-        "source": SourceSettings,
-        "database": DatabaseSettings,
-        "embedding": EmbeddingSettings,
-        "load": LoadSettings,
-        "entity": EntitySettings,
-    }
-    section = sections[path[0]]
-    if path[0] == "entity" and len(path) > 2:  # noqa: PLR2004 - entity, its name, its part
-        section = SearchDeclaration if path[2] == "search" else EmbedDeclaration
-    return [f.alias or name for name, f in section.model_fields.items()]

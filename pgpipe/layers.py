@@ -3,7 +3,7 @@
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the one that was probably meant, else those there are."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
+
+
+def depth(layer: Any, path: Sequence[str]) -> int:  # noqa: ANN401 - a layer or a value in it
+    """How many parts of the path the layer has."""
+    for done, part in enumerate(path):
+        if not isinstance(layer, dict) or part not in layer:
+            return done
+        layer = layer[part]
+    return len(path)

@@ -5,14 +5,14 @@ import sys
 import click
 
 from pgpipe import errors
-from pgpipe.cli import admin, demo, embedder, load, search, status  # noqa: F401 - importing a module registers its commands
+from pgpipe.cli import admin, config, demo, embedder, load, search, status  # noqa: F401 - importing a module registers its commands
 from pgpipe.cli.app import cli
 
 
 def main() -> None:
     """Run a command; an error is one line on stderr and the exit code of its class."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="pgpipe", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
         code = exc.exit_code
