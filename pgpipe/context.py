@@ -12,8 +12,8 @@ from pgpipe import errors
 from pgpipe.choose import SAMPLE_ROWS, Choice, choose
 from pgpipe.config import EntitySettings, Settings
 from pgpipe.db import Connection, Database, translated
-from pgpipe.load.copy import Unit, read_batches
 from pgpipe.load.preflight import read_footer
+from pgpipe.load.read import Unit, read_batches
 from pgpipe.source import Source
 from pgpipe.source.layout import Drop, choose_date, find_drops
 

@@ -1,47 +1,94 @@
-"""Parquet row groups to binary COPY: read, convert, encode and send, over several connections at once."""
+"""Batches of Parquet rows to binary COPY: convert, encode and send, over several connections at once."""
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import pgpq
 import psycopg
 import pyarrow as pa
-import pyarrow.parquet as pq
 from psycopg import sql
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translate
 from pgpipe.load.convert import convert, converter
-from pgpipe.load.preflight import Column, Part, named
+from pgpipe.load.preflight import Column, Part
+from pgpipe.load.read import Batch, Piece, Unit, ahead, read_units, units
 from pgpipe.source import Source
 
-BATCH_BYTES = 4 << 20  # of Arrow data held by one connection; its encoded copy is about as large again
-BATCH_ROWS = 65536
+DEPTH = 2  # batches that are ready before the connection asks for them
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags, length of the extension
 TRAILER = b"\xff\xff"
 REASON = re.compile(r'reason: "(.*?)"')  # in what the encoder raises
+LINE = re.compile(r"^COPY .*, line (\d+)", re.MULTILINE)  # in the context of what the server raises
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
 Progress = Callable[[int], None]  # takes the number of rows sent since the last call
+T = TypeVar("T")
+
+
+class Stopped(errors.PgpipeError):
+    """Another connection of the same load failed."""
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What one worker takes at a time: a row group of a file."""
+class Copier:
+    """What all connections of one load have in common."""
 
-    part: Part
-    group: int
+    source: Source
+    table: sql.Identifier
+    columns: list[Column]
+    progress: Progress
+    stop: threading.Event
 
+    def copy(self, conn: Connection, work: Iterable[Unit]) -> int:
+        """Copy row groups in one COPY on this connection, within its transaction.
 
-def units(parts: list[Part]) -> list[Unit]:
-    """The work of a load; the largest row groups first, so that no connection is left with one at the end."""
-    found = [Unit(part, group) for part in parts for group in range(len(part.rows)) if part.rows[group]]
-    return sorted(found, key=lambda u: -u.part.bytes[u.group])
+        Returns:
+            The number of rows sent.
+
+        Raises:
+            DataError: a file cannot be read, or a value does not fit; the message names file, row group and column.
+            SourceError: the source broke off.
+            DatabaseError, Unreachable: from the server.
+            Stopped: another connection failed.
+        """
+        statement = COPY.format(self.table, sql.SQL(", ").join(sql.Identifier(c.name) for c in self.columns))
+        sent = Sent()
+        try:
+            with (
+                ahead(self._converted(work), DEPTH) as batches,
+                conn.cursor() as cursor,
+                cursor.copy(statement) as stream,
+            ):
+                stream.write(HEADER)
+                encoder: pgpq.ArrowToPostgresBinaryEncoder | None = None
+                schema: pa.Schema | None = None
+                for batch, wire in batches:
+                    if self.stop.is_set():
+                        raise Stopped("stopped because another connection of this load failed")
+                    if encoder is None or wire.schema != schema:  # files may differ in the scale of a number
+                        if encoder is not None:
+                            stream.write(encoder.finish().removesuffix(TRAILER))
+                        schema = wire.schema
+                        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+                        encoder.write_header()
+                    sent.add(batch)
+                    stream.write(_encoded(encoder, batch, wire))
+                    self.progress(wire.num_rows)
+                stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
+        except psycopg.Error as exc:
+            raise sent.located(exc) from exc
+        return sent.rows
+
+    def _converted(self, work: Iterable[Unit]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
+        for batch in read_units(self.source, work):
+            yield batch, to_wire(batch, self.columns)
 
 
 def copy_parallel(
@@ -59,127 +106,159 @@ def copy_parallel(
         The number of rows sent.
 
     Raises:
-        DataError: a file cannot be read or a value does not fit; the message names the file.
-        SourceError: the source broke off.
-        DatabaseError, Unreachable: from the server.
+        PgpipeError: as Copier.copy.
     """
-    work: SimpleQueue[Unit] = SimpleQueue()
+    copier = Copier(source, table, columns, progress, threading.Event())
     todo = units(parts)
-    for unit in todo:
-        work.put(unit)
-    stop = threading.Event()
+    work = drained(todo)
 
-    def run() -> int:
+    def run(conn: Connection) -> int:
+        with conn.transaction():
+            return copier.copy(conn, work)
+
+    return sum(on_connections(database, min(jobs, len(todo)) or 1, run, copier.stop))
+
+
+def drained(items: Iterable[T]) -> Iterator[T]:
+    """The items, each given to whoever of several threads asks first."""
+    queue: SimpleQueue[T] = SimpleQueue()
+    for item in items:
+        queue.put(item)
+    return _Drain(queue)
+
+
+class _Drain(Iterator[T]):
+    """A generator would refuse a second thread."""
+
+    def __init__(self, queue: "SimpleQueue[T]") -> None:
+        self._queue = queue
+
+    def __next__(self) -> T:
         try:
-            with database.connect() as conn:
-                return copy_units(conn, source, _drain(work), table, columns, progress, stop)
+            return self._queue.get_nowait()
+        except Empty:
+            raise StopIteration from None
+
+
+def on_connections(database: Database, count: int, run: Callable[[Connection], T], stop: threading.Event) -> list[T]:
+    """Run the same on several connections at once; when one fails, `stop` tells the others.
+
+    Raises:
+        PgpipeError: the first that was not caused by another's.
+    """
+
+    def guarded() -> T:
+        try:
+            with database.connect(autocommit=True) as conn:
+                return run(conn)
+        except psycopg.Error as exc:
+            stop.set()
+            raise translate(exc) from exc
         except BaseException:
             stop.set()
             raise
 
-    with ThreadPoolExecutor(min(jobs, len(todo)) or 1, thread_name_prefix="copy") as pool:
+    with ThreadPoolExecutor(count, thread_name_prefix="copy") as pool:
         try:
-            running = [pool.submit(run) for _ in range(min(jobs, len(todo)))]
+            running = [pool.submit(guarded) for _ in range(count)]
             failed = [exc for future in running if (exc := future.exception())]
         except BaseException:  # interrupted: let the connections end before the error goes on
             stop.set()
             raise
     if failed:
         raise next((exc for exc in failed if not isinstance(exc, Stopped)), failed[0])
-    return sum(future.result() for future in running)
+    return [future.result() for future in running]
 
 
-class Stopped(errors.PgpipeError):
-    """Another connection of the same load failed."""
+class Sent:
+    """Where the rows of one COPY came from, so that what the server says of its line N can be said of a file."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._starts: list[int] = []
+        self._pieces: list[tuple[Unit, int]] = []  # unit and number of the row within it
+
+    def add(self, batch: Batch) -> None:
+        """Remember the pieces of a batch; those that follow on from the one before need no entry."""
+        for piece in batch:
+            known = self._pieces[-1] if self._pieces else None
+            if not (known and known[0] is piece.unit and self._starts[-1] - known[1] == self.rows - piece.first):
+                self._starts.append(self.rows)
+                self._pieces.append((piece.unit, piece.first))
+            self.rows += piece.rows.num_rows
+
+    def located(self, exc: psycopg.Error) -> errors.PgpipeError:
+        """The error, with the file, row group and row that it is about where the server tells."""
+        error = translate(exc)
+        if not isinstance(error, errors.DataError) or not self._starts:
+            return error
+        line = LINE.search(exc.diag.context or "")
+        if line is None:  # a server that speaks another language: the last one that was sent is near
+            return type(error)(f"{where(self._pieces[-1][0])}: {error}")
+        at = int(line[1]) - 1  # the server counts from 1
+        found = bisect_right(self._starts, at) - 1
+        unit, first = self._pieces[found]
+        return type(error)(f"{where(unit)}, row {first + at - self._starts[found]}: {error}")
 
 
-def _drain(work: "SimpleQueue[Unit]") -> Iterator[Unit]:
+def where(unit: Unit) -> str:
+    """How messages name a row group."""
+    return f"{unit.part.file.uri}, row group {unit.group}"
+
+
+def to_wire(batch: Batch, columns: list[Column]) -> pa.RecordBatch:
+    """The rows of a batch with the target's columns in the form they travel in; a column that is missing is NULL.
+
+    Raises:
+        DataError: a value does not fit; the message names file, row group and column.
+    """
     try:
-        while True:
-            yield work.get_nowait()
-    except Empty:
-        return
-
-
-def copy_units(
-    conn: Connection,
-    source: Source,
-    work: Iterator[Unit],
-    table: sql.Identifier,
-    columns: list[Column],
-    progress: Progress,
-    stop: threading.Event | None = None,
-) -> int:
-    """Copy row groups in one COPY on this connection, within its transaction. Returns the number of rows."""
-    statement = COPY.format(table, sql.SQL(", ").join(sql.Identifier(c.name) for c in columns))
-    sent = 0
-    unit = None
-    try:
-        with conn.cursor() as cursor, cursor.copy(statement) as stream:
-            stream.write(HEADER)
-            encoder: pgpq.ArrowToPostgresBinaryEncoder | None = None
-            schema: pa.Schema | None = None
-            for unit in work:
-                for batch in read_batches(source, unit):
-                    if stop and stop.is_set():
-                        raise Stopped("stopped because another connection of this load failed")
-                    wire = to_wire(batch, columns, unit)
-                    if encoder is None or wire.schema != schema:  # files may differ in the scale of a number
-                        if encoder is not None:
-                            stream.write(encoder.finish().removesuffix(TRAILER))
-                        schema = wire.schema
-                        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
-                        encoder.write_header()
-                    stream.write(_encoded(encoder, wire, unit))
-                    sent += batch.num_rows
-                    progress(batch.num_rows)
-            stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
-    except psycopg.Error as exc:
-        raise _located(translate(exc), unit) from exc
-    return sent
-
-
-def _encoded(encoder: pgpq.ArrowToPostgresBinaryEncoder, wire: pa.RecordBatch, unit: Unit) -> bytes:
-    try:
-        return encoder.write_batch(wire)
-    except ValueError as exc:  # a date that PostgreSQL's calendar does not reach; the encoder does not say where
-        for name in wire.schema.names:
-            column = wire.select([name])
-            alone = pgpq.ArrowToPostgresBinaryEncoder(column.schema)
-            alone.write_header()
-            try:
-                alone.write_batch(column)
-            except ValueError as cause:
-                reason = REASON.search(str(cause))
-                message = f"column {name!r}: {reason[1] if reason else cause}"
-                raise _located(errors.DataError(message), unit) from exc
-        raise
-
-
-def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
-    """The rows of a row group, BATCH_BYTES at a time."""
-    rows, size = unit.part.rows[unit.group], unit.part.bytes[unit.group]
-    at_once = max(1, min(BATCH_ROWS, rows * BATCH_BYTES // max(size, 1)))
-    with source.open(unit.part.file) as stream, named(unit.part.file):
-        parquet = pq.ParquetFile(stream, pre_buffer=True)
-        yield from parquet.iter_batches(batch_size=at_once, row_groups=[unit.group], use_threads=False)
-
-
-def to_wire(batch: pa.RecordBatch, columns: list[Column], unit: Unit) -> pa.RecordBatch:
-    """The batch with the target's columns in the form they travel in; a column that the file lacks is NULL."""
-    arrays: list[Any] = []
-    try:
-        for column in columns:
-            if column.name in batch.schema.names:
-                arrays.append(convert(batch.column(column.name), column.sql, column.name))
-            else:
-                arrays.append(pa.array([None] * batch.num_rows, converter(column.sql, pa.null())))
+        return _wire(_joined(batch), columns)
     except errors.DataError as exc:
-        raise _located(exc, unit) from exc
+        raise _blamed(batch, lambda piece: _wire(piece.rows, columns), exc) from exc
+
+
+def _joined(batch: Batch) -> pa.RecordBatch:
+    if len(batch) == 1:
+        return batch[0].rows
+    return pa.Table.from_batches([piece.rows for piece in batch]).combine_chunks().to_batches()[0]
+
+
+def _wire(rows: pa.RecordBatch, columns: list[Column]) -> pa.RecordBatch:
+    arrays: list[Any] = []
+    for column in columns:
+        if column.name in rows.schema.names:
+            arrays.append(convert(rows.column(column.name), column.sql, column.name))
+        else:
+            arrays.append(pa.array([None] * rows.num_rows, converter(column.sql, pa.null())))
     return pa.RecordBatch.from_arrays(arrays, [c.name for c in columns])
 
 
-def _located(error: errors.PgpipeError, unit: Unit | None) -> errors.PgpipeError:
-    if unit is None or not isinstance(error, errors.DataError):
-        return error
-    return type(error)(f"{unit.part.file.uri}, row group {unit.group}: {error}")
+def _blamed(batch: Batch, again: Callable[[Piece], object], error: errors.DataError) -> errors.DataError:
+    """The error with the file and row group of the piece that raises it when it is tried alone."""
+    for piece in batch:
+        try:
+            again(piece)
+        except errors.DataError as exc:
+            return type(error)(f"{where(piece.unit)}: {exc}")
+    return error
+
+
+def _encoded(encoder: pgpq.ArrowToPostgresBinaryEncoder, batch: Batch, wire: pa.RecordBatch) -> bytes:
+    try:
+        return encoder.write_batch(wire)
+    except ValueError as exc:  # a date that PostgreSQL's calendar does not reach; the encoder does not say where
+        first = 0
+        for piece in batch:
+            for name in wire.schema.names:
+                column = wire.slice(first, piece.rows.num_rows).select([name])
+                alone = pgpq.ArrowToPostgresBinaryEncoder(column.schema)
+                alone.write_header()
+                try:
+                    alone.write_batch(column)
+                except ValueError as cause:
+                    reason = REASON.search(str(cause))
+                    message = f"column {name!r}: {reason[1] if reason else cause}"
+                    raise errors.DataError(f"{where(piece.unit)}: {message}") from exc
+            first += piece.rows.num_rows
+        raise

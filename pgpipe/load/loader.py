@@ -1,5 +1,6 @@
 """One load of one entity: plan, stage, merge, record. Rows and their ledger entries commit together."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from psycopg.types.json import Jsonb
 from pgpipe import errors
 from pgpipe.config import EntitySettings, Mode
 from pgpipe.db import Connection, Database, translated
-from pgpipe.load import copy, preflight
+from pgpipe.load import copy, preflight, read
 from pgpipe.load.preflight import Column, Evolution, Part
 from pgpipe.source import File, Source
 from pgpipe.source.layout import Drop
@@ -39,6 +40,8 @@ END_LOAD = """
        set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s
      where load_id = %s
 """
+ADD_ROWS = "update pgpipe.load set read = read + %s, inserted = inserted + %s where load_id = %s"
+END_APPEND = "update pgpipe.load set finished_at = clock_timestamp() where load_id = %s"
 FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s where load_id = %s"
 CREATE_ASIDE = "select pgpipe.create_aside(%s, %s, %s, %s)"
 INDEX_ASIDE = "select pgpipe.index_aside(%s, %s)"
@@ -58,6 +61,8 @@ DROP_ASIDE = "select pgpipe.drop_aside(%s)"
 
 
 NO_CHANGE = Evolution()
+COMMIT_BYTES = 32 << 20  # uncompressed: what `append` commits at once, if it is more than one file
+COMMIT_FILES = 1000
 
 
 @dataclass(frozen=True)
@@ -194,13 +199,13 @@ class Loader:
         with translated(), conn.transaction():
             conn.execute(CREATE_ASIDE, (entity, _json(plan.columns), list(plan.key), False))
             prepare(conn, plan)
-        read = self._copy(plan, progress)
+        rows = self._copy(plan, progress)
         with translated():
             conn.execute(INDEX_ASIDE, (entity, list(plan.key)))
             with conn.transaction():
                 conn.execute(PUBLISH, (entity, self._database.schema))
                 conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
-                counts = Counts(read=read, inserted=read)
+                counts = Counts(read=rows, inserted=rows)
                 _record(conn, load_id, plan, counts)
         return counts
 
@@ -209,7 +214,7 @@ class Loader:
         entity, key = plan.drop.entity, list(plan.key)
         with translated():
             conn.execute(CREATE_ASIDE, (entity, _json(plan.columns), key, True))
-        read = self._copy(plan, progress)
+        rows = self._copy(plan, progress)
         with translated(), conn.transaction():
             conn.execute(CHECK_KEY, (entity, key))
             tables = (self._database.schema, entity, entity)
@@ -221,26 +226,41 @@ class Loader:
             merged = conn.execute(MERGE, (*tables, names, key, plan.mode)).fetchone()
             assert merged is not None
             inserted, updated, deleted, unchanged = merged
-            counts = Counts(read, inserted, updated, deleted, unchanged, filled)
+            counts = Counts(rows, inserted, updated, deleted, unchanged, filled)
             _record(conn, load_id, plan, counts)
             conn.execute(DROP_ASIDE, (entity,))
         return counts
 
     def _append(self, conn: Connection, plan: Plan, load_id: int, progress: copy.Progress) -> Counts:
-        """Copy straight into the target, each file a transaction of its own with its ledger entry."""
-        read = 0
+        """Copy straight into the target, each transaction some whole files with their ledger entries."""
         table = sql.Identifier(self._database.schema, plan.drop.entity)
-        for number, part in enumerate(plan.parts):
+        copier = copy.Copier(self._source, table, list(plan.columns), progress, threading.Event())
+
+        def commit(conn: Connection, parts: list[Part], *, evolve: bool = False) -> int:
             with translated(), conn.transaction():
-                if number == 0:
+                if evolve:  # in the transaction that brings the first rows of the new shape: it fails with them
                     self._evolve(conn, plan, plan.evolution.add)
-                rows = copy.copy_units(
-                    conn, self._source, iter(copy.units([part])), table, list(plan.columns), progress
-                )
-                conn.execute(MOVE_LEDGER, (load_id, Jsonb([_entry(part.file, rows)])))
-                read += rows
-                conn.execute(END_LOAD, (read, read, 0, 0, 0, load_id))
-        return Counts(read=read, inserted=read)
+                rows = copier.copy(conn, read.units(parts))
+                conn.execute(MOVE_LEDGER, (load_id, Jsonb([_entry(part.file, sum(part.rows)) for part in parts])))
+                conn.execute(ADD_ROWS, (rows, rows, load_id))
+            return rows
+
+        def commit_all(conn: Connection) -> int:
+            return sum(_each_or_all(lambda some: commit(conn, some), parts) for parts in left)
+
+        waiting = commits(plan.parts)
+        rows = 0
+        if plan.evolution.add or plan.evolution.widen:  # alone: the table is locked while its shape changes
+            rows += commit(conn, waiting.pop(0), evolve=True)
+        left = copy.drained(waiting)
+        jobs = min(self._jobs, len(waiting))
+        if jobs > 1:
+            rows += sum(copy.on_connections(self._database, jobs, commit_all, copier.stop))
+        else:
+            rows += commit_all(conn)
+        with translated():
+            conn.execute(END_APPEND, (load_id,))
+        return Counts(read=rows, inserted=rows)
 
     def _evolve(self, conn: Connection, plan: Plan, add: tuple[Column, ...]) -> None:
         """Change the target within the transaction that brings the first rows of the new shape: it fails with them."""
@@ -253,6 +273,30 @@ class Loader:
         return copy.copy_parallel(
             self._database, self._source, list(plan.parts), table, list(plan.columns), self._jobs, progress
         )
+
+
+def commits(parts: tuple[Part, ...]) -> list[list[Part]]:
+    """Whole files in their order, small ones together: the transactions of an append."""
+    groups: list[list[Part]] = []
+    size = 0
+    for part in parts:
+        if groups and size + sum(part.bytes) <= COMMIT_BYTES and len(groups[-1]) < COMMIT_FILES:
+            groups[-1].append(part)
+            size += sum(part.bytes)
+        else:
+            groups.append([part])
+            size = sum(part.bytes)
+    return groups
+
+
+def _each_or_all(commit: Callable[[list[Part]], int], parts: list[Part]) -> int:
+    """Commit files together; where one of them is bad, each alone, so that it takes none of those before it along."""
+    try:
+        return commit(parts)
+    except errors.DataError:
+        if len(parts) == 1:
+            raise
+        return sum(commit([part]) for part in parts)
 
 
 def _record(conn: Connection, load_id: int, plan: Plan, counts: Counts) -> None:

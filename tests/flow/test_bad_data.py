@@ -81,7 +81,7 @@ BAD: dict[str, tuple[Damage, list[str]]] = {
     ),
     "two columns of a name": (two_columns_of_a_name, ["b.parquet has two columns named 'id'"]),
     "a date out of range": (far_off, ["b.parquet, row group 0: column 'day': Underflow converting days"]),
-    "NUL in a text": (put([{"id": 1, "text": "a\0b"}]), ["b.parquet, row group 0: ", "0x00"]),
+    "NUL in a text": (put([{"id": 1, "text": "a\0b"}]), ["b.parquet, row group 0, row 0: ", "0x00"]),
 }
 
 
@@ -128,7 +128,7 @@ def test_bad_bytes_in_a_text_name_the_file(cli: Cli, lake: Lake, database: Datab
     assert result.code == 1
     nested, product = result.err.splitlines()
     assert "nested/part-0.parquet, row group 0: column 'rows': 'utf-8' codec can't decode byte 0xff" in nested
-    assert 'product/part-0.parquet, row group 0: invalid byte sequence for encoding "UTF8": 0xff' in product
+    assert 'product/part-0.parquet, row group 0, row 0: invalid byte sequence for encoding "UTF8": 0xff' in product
     assert rows(database, "select count(*) from pgpipe.load_file") == [(0,)]
 
 

@@ -66,7 +66,7 @@ def test_append_commits_file_by_file(cli: Cli, lake: Lake, database: Database) -
     result = cli("load", "--source", lake.url, "--json")
 
     line = fails(result, 1, "log: ", 'violates check constraint "few"')
-    assert "2026-01-02/log/b.parquet, row group 0: " in line
+    assert "2026-01-02/log/b.parquet, row group 0, row 0: " in line
     assert rows(database, "select id from log order by id") == [(0,), (1,), (2,)]
     assert rows(database, "select state, read, inserted from pgpipe.load_status") == [("failed", 2, 2)]
     execute(database, "alter table log drop constraint few")

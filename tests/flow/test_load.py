@@ -85,7 +85,7 @@ def test_append_with_a_key_takes_no_row_twice(cli: Cli, lake: Lake, database: Da
     result = cli("load", "--source", lake.url, "--key", "id", "--mode", "append", "--skip-embeddings", "--json")
 
     assert result.code == 1
-    assert "2026-01-02/product/part-0.parquet, row group 0: duplicate key value violates" in result.err
+    assert "2026-01-02/product/part-0.parquet, row group 0, row 0: duplicate key value violates" in result.err
     assert table(database, "product", "id") == {row["id"]: row for row in OLDER}
 
 
