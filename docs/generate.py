@@ -40,7 +40,7 @@ RELATIONS = """
      where c.relnamespace = 'pgpipe'::regnamespace and c.relkind in ('r', 'p', 'v', 'm') and c.relname !~ '^_?yoyo'
      order by c.relkind <> 'v', c.relname
 """
-DEFINED = re.compile(r"^create (?:or replace )?function pgpipe\.(\w+)", re.MULTILINE)
+DEFINED = re.compile(r"^create (?:or replace )?(?:function|procedure) pgpipe\.(\w+)", re.MULTILINE)
 RAISED = re.compile(r"raise exception '((?:[^']|'')*)'[^;]*?errcode = '(PP\d{3})'")
 CLI_HEAD = """\
 # Command line
@@ -135,10 +135,12 @@ def _purpose(text: str) -> str:
 
 def _function(function: dict[str, Any]) -> str:
     call = f"pgpipe.{function['name']}({function['arguments']})"
+    if function["result"] is None:
+        call = f"call {call}"
     if len(call) > WIDTH:
         call = call.replace("(", "(\n    ", 1)[:-1] + "\n)"
         call = re.sub(r", (?=\w+ \w|OUT )", ",\n    ", call)
-    returns = "" if function["trigger"] else f" returns {function['result']}"
+    returns = "" if function["trigger"] or function["result"] is None else f" returns {function['result']}"
     note = " Trigger function." if function["trigger"] else ""
     note += " SECURITY DEFINER." if function["definer"] else ""
     return f"### {function['name']}\n\n```sql\n{call}{returns}\n```\n\n{_plain(function['comment'])}{note}\n"

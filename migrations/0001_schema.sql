@@ -46,12 +46,28 @@ create table pgpipe.search (
     target    regclass primary key,
     column_name name not null default 'search',
     weights   jsonb not null check (jsonb_typeof(weights) = 'object'),  -- {"title": "A", "description": "B"}
-    language  regconfig not null,
+    language  regconfig not null,  -- of every row, or of those whose language column names none
+    language_column name,
+    by_trigger boolean not null default false,  -- the column is a plain one that a trigger keeps
     documents bigint not null default 0 check (documents >= 0),  -- at the last refresh of the lexeme table
     mean_length double precision not null default 0 check (mean_length >= 0),  -- words per document, stop words left out
     refreshed_at timestamptz
 );
 comment on table pgpipe.search is 'One row per target with a search column, and the figures that ranking needs.';
+
+create table pgpipe.search_fill (
+    target      regclass primary key,
+    column_name name not null,
+    weights     jsonb not null check (jsonb_typeof(weights) = 'object'),
+    language    regconfig not null,
+    language_column name,
+    next_block  bigint not null default 0 check (next_block >= 0),
+    end_block   bigint not null default 0 check (end_block >= 0),  -- rows beyond it were written under the trigger
+    filled      bigint not null default 0 check (filled >= 0),
+    started_at  timestamptz not null default now()
+);
+comment on table pgpipe.search_fill is
+    'Search columns that are being filled, and how far; what pgpipe.search says about the same target serves until then.';
 
 create table pgpipe.lexeme (
     target    oid not null,
@@ -60,6 +76,10 @@ create table pgpipe.lexeme (
     primary key (target, lexeme)
 );
 comment on table pgpipe.lexeme is 'Document frequency of each lexeme of a target; ranking uses it, and works without it.';
+-- Words are data: who may not read a target, or only some of its rows, does not read its words either.
+alter table pgpipe.lexeme enable row level security;
+create policy reader on pgpipe.lexeme
+    using (has_any_column_privilege(target, 'select') and not row_security_active(target)) with check (true);
 
 -- Embeddings and the queue --------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pgpipe.config import EmbeddingSettings, Settings, load_settings
 from pgpipe.db import Database
 from pgpipe.embed.model import SentenceModel, load_model
 from pgpipe.search import query as ask
-from pgpipe.search.query import Filter, Hit, SearchMode
+from pgpipe.search.query import Filter, Hit, Question, SearchMode, Target
 
 
 def search(
@@ -17,38 +17,52 @@ def search(
     k: int = 10,
     filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
     *,
+    skip: int = 0,
+    prefix: bool = False,
     settings: Settings | None = None,
     database: Database | None = None,
 ) -> list[Hit]:
     """Answer a question from one entity.
 
     Args:
-        query: words or a sentence; "phrases" must occur, -words must not.
+        query: words or a sentence; "phrases" must occur, -words must not, word* is the beginning of one.
         entity: its name; may be left out where there is only one.
         mode: text, vector or hybrid; None takes hybrid where the entity has vectors, else text.
         k: at most so many hits.
         filter: {"column": value | [values] | None | {"gte": low, "lt": high}}, applied before ranking.
+        skip: leave out so many hits, those of the pages before.
+        prefix: the last word is the beginning of one.
         settings: by default those of the configuration file and the environment.
         database: by default the one of the settings.
 
     Raises:
-        UsageError: there is no such entity.
+        UsageError: there is no such entity, or the model on this machine is not the one that made its vectors.
         VectorsMissing: vectors are asked for, but the database has no pgvector or the entity no embedding.
         Unreachable, DatabaseError: from the server.
     """
     settings = settings or load_settings()
     database = database or Database(settings.database)
+    question = Question(query, k, filter, skip, prefix)
     with database.connect() as conn:
         target = ask.find_target(conn, entity)
-        mode = mode or ("hybrid" if target.model and target.searched else "vector" if target.model else "text")
-        if mode == "text":
-            return ask.text(conn, target, query, k, filter)
-        if target.model is None:
-            raise errors.VectorsMissing(f"{target.entity} has no embedding, so it can be searched in mode text only")
-        vector = _model(settings.embedding.model_copy(update={"model": target.model})).encode([query])[0].tolist()
-        if mode == "vector":
-            return ask.vector(conn, target, vector, k, filter)
-        return ask.hybrid(conn, target, query, vector, k, filter)
+        mode = mode or target.best_mode
+        # What find_target has seen holds for the whole search, also where another embedding becomes active meanwhile.
+        vector = None if mode == "text" else _vector(query, target, settings.embedding)
+        return ask.answer(conn, target, mode, question, vector)
+
+
+def _vector(query: str, target: Target, settings: EmbeddingSettings) -> list[float]:
+    """The question as the model of the target's vectors reads it."""
+    if target.model is None:
+        raise errors.VectorsMissing(f"{target.entity} has no embedding, so it can be searched in mode text only")
+    model = _model(settings.model_copy(update={"model": target.model}))
+    if model.dims != target.dims:
+        raise errors.UsageError(
+            f"the vectors of {target.entity} have {target.dims} dimensions; the model {target.model!r} on this machine"
+            f" makes {model.dims}, so it is not the one that made them"
+        )
+    vector: list[float] = model.encode([query])[0].tolist()
+    return vector
 
 
 @lru_cache(maxsize=4)

@@ -87,6 +87,7 @@ class SearchDeclaration(Section):
         min_length=1, description="columns and their weights, A to D", examples=[{"title": "A", "description": "B"}]
     )
     language: str = Field("english", description="text search configuration of PostgreSQL")
+    language_column: str | None = Field(None, description="column with each row's language, such as german or de")
     column_name: str = Field("search", description="name of the generated column")
 
 

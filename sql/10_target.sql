@@ -78,50 +78,17 @@ as $$
 $$;
 comment on function pgpipe.vector_schema() is 'The schema that holds pgvector''s types and operators; null where it is not installed.';
 
-create or replace function pgpipe.filter_condition(target regclass, alias text, filter jsonb)
-    returns text  stable  set search_path = ''  language plpgsql
+create or replace function pgpipe.require_key(target regclass)
+    returns name[]  stable  set search_path = ''  language plpgsql
 as $$
 declare
-    name text;
-    wanted jsonb;
-    type text;
-    operator text;
-    bound jsonb;
-    parts text[] := '{}';
+    columns name[] := pgpipe.key_columns(target);
 begin
-    if filter is null then
-        return 'true';
-    elsif jsonb_typeof(filter) <> 'object' then
-        raise exception 'a filter is a JSON object, not %', jsonb_typeof(filter) using errcode = 'PP003',
-            hint = 'Write {"column": value}, {"column": [one, of]} or {"column": {"gte": 1, "lt": 9}}.';
+    if columns is null then
+        raise exception '% has no primary key, so its rows could not be told apart', target using errcode = 'PP007',
+            hint = format('Add one: alter table %s add primary key (…)', target);
     end if;
-    perform pgpipe.require_columns(target, array(select jsonb_object_keys(filter))::name[]);
-    for name, wanted in select * from jsonb_each(filter) loop
-        select pg_catalog.format_type(a.atttypid, -1) into type  -- without a length: a cast to varchar(3) would cut the value
-          from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = name;
-        case jsonb_typeof(wanted)
-        when 'null' then
-            parts := parts || format('%s.%I is null', alias, name);
-        when 'array' then
-            parts := parts || format('%s.%I = any (array(select (e.v)::%s from unnest(%L::text[]) e (v)))', alias, name, type,
-                                     array(select jsonb_array_elements_text(wanted)));
-        when 'object' then
-            for operator, bound in select * from jsonb_each(wanted) loop
-                if operator not in ('lt', 'lte', 'gt', 'gte', 'ne') then
-                    raise exception 'filter on %: no comparison called %', quote_ident(name), quote_literal(operator)
-                        using errcode = 'PP003', hint = 'There are lt, lte, gt, gte and ne.';
-                end if;
-                parts := parts || format('%s.%I %s %L::%s', alias, name,
-                    case operator when 'lt' then '<' when 'lte' then '<=' when 'gt' then '>' when 'gte' then '>='
-                                  else 'is distinct from' end, bound #>> '{}', type);
-            end loop;
-        else
-            parts := parts || format('%s.%I = %L::%s', alias, name, wanted #>> '{}', type);
-        end case;
-    end loop;
-    return coalesce(nullif(array_to_string(parts, ' and '), ''), 'true');
+    return columns;
 end
 $$;
-comment on function pgpipe.filter_condition(regclass, text, jsonb) is
-    'SQL text of a filter over the row `alias`: {"column": value | null | [values] | {"lt"|"lte"|"gt"|"gte"|"ne": value}}. '
-    'Names and values are quoted. Raises PP002 for an unknown column, PP003 for a filter of another shape.';
+comment on function pgpipe.require_key(regclass) is 'The columns of the primary key. Raises PP007 where there is none.';

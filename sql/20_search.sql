@@ -1,4 +1,4 @@
--- The search column: a stored generated tsvector with a GIN index, and the lexeme table that ranking reads.
+-- The search column: a stored generated tsvector with a GIN index. 22_search_online.sql adds one to a table in use.
 
 create or replace function pgpipe.parse_weights(columns text)
     returns jsonb  immutable strict  set search_path = ''  language plpgsql
@@ -26,72 +26,193 @@ $$;
 comment on function pgpipe.parse_weights(text) is
     'Columns and their weights as jsonb, from {title=>A} or {"title": "A"}. Raises PP003 for anything else.';
 
-create or replace function pgpipe.search_expression(target regclass, weights jsonb, language regconfig)
-    returns text  stable strict  set search_path = ''  language sql
+create or replace function pgpipe.search_expression(
+    target regclass, weights jsonb, language regconfig, language_column name default null, alias text default null)
+    returns text  stable  set search_path = ''  language sql
 as $$
     -- Heavier columns first; `::text` is immutable for the string types and refused by PostgreSQL for the others.
-    select string_agg(format('setweight(to_tsvector(%L::regconfig, coalesce(%I::text, '''')), %L)', language, a.attname, w.value),
+    select string_agg(format('setweight(to_tsvector(%s, coalesce(%s::text, '''')), %L)',
+                             pgpipe.language_expression(search_expression.target, language, language_column,
+                                                        pgpipe.column_list(array[language_column], alias)),
+                             pgpipe.column_list(array[a.attname], alias), w.value),
                       ' || ' order by w.value, a.attnum)
       from jsonb_each_text(weights) w
       join pg_catalog.pg_attribute a on a.attrelid = search_expression.target and a.attname = w.key
 $$;
-comment on function pgpipe.search_expression(regclass, jsonb, regconfig) is 'SQL text of the generated search column.';
+comment on function pgpipe.search_expression(regclass, jsonb, regconfig, name, text) is
+    'SQL text of the search column, of the row `alias` where one is given.';
 
+create or replace function pgpipe.index_search(target regclass)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    missing record;
+begin
+    for missing in select * from pgpipe.missing_search_indexes(target) loop
+        execute format('create index on %s using %s (%I)', target, missing.method, missing.column_name);
+    end loop;
+end
+$$;
+comment on function pgpipe.index_search(regclass) is
+    'Builds the indexes that the declared search lacks: GIN on the search column, and one on the language column. Twice is a no-op.';
+
+create or replace function pgpipe.missing_search_indexes(target regclass)
+    returns table (column_name name, method name)
+    stable strict  set search_path = ''  language sql
+as $$
+    with declared as (  -- what is being filled goes first: it is what will be searched
+        select f.column_name, f.language_column from pgpipe.search_fill f where f.target = missing_search_indexes.target
+        union all
+        select s.column_name, s.language_column from pgpipe.search s where s.target = missing_search_indexes.target
+           and not exists (select from pgpipe.search_fill f where f.target = s.target)
+    ), wanted as (
+        select d.column_name, 'gin'::name as method from declared d
+        union all
+        select d.language_column, 'btree' from declared d where d.language_column is not null  -- its values are read with each question
+    )
+    select w.column_name, w.method from wanted w
+     where not exists (
+        select from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
+          join pg_catalog.pg_am m on m.oid = c.relam
+          join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+         where i.indrelid = missing_search_indexes.target and m.amname = w.method and a.attname = w.column_name
+           and i.indisvalid and i.indpred is null)
+$$;
+comment on function pgpipe.missing_search_indexes(regclass) is 'Columns, and methods, of the indexes that a declared search lacks.';
+
+drop function if exists pgpipe.enable_search(regclass, text, regconfig, name, boolean);
 create or replace function pgpipe.enable_search(
     target regclass, columns text, language regconfig default 'english', column_name name default 'search',
-    with_index boolean default true)
+    with_index boolean default true, language_column name default null, online boolean default false)
     returns void  volatile  set search_path = ''  language plpgsql
 as $$
 declare
-    weights jsonb := pgpipe.parse_weights(columns);
-    known pgpipe.search;
+    wanted pgpipe.search_fill;
+    serving pgpipe.search;
+    filling pgpipe.search_fill;
 begin
-    perform pgpipe.require_columns(target, array(select jsonb_object_keys(weights))::name[]);
+    wanted.target := target;
+    wanted.column_name := column_name;
+    wanted.weights := pgpipe.parse_weights(columns);
+    wanted.language := language;
+    wanted.language_column := language_column;
+    perform pgpipe.forget_search();
+    select * into serving from pgpipe.search s where s.target = enable_search.target;
+    select * into filling from pgpipe.search_fill f where f.target = enable_search.target;
+    if serving.target is not null and (serving.weights, serving.language, serving.column_name, serving.language_column)
+       is distinct from (wanted.weights, language, column_name, language_column) then
+        raise exception '% is already searched by % in %', target, serving.weights, serving.language using errcode = 'PP004',
+            hint = format('To change it, call pgpipe.alter_search(%L, …): searches go on meanwhile.', target);
+    elsif filling.target is not null and serving.target is null
+          and (filling.weights, filling.language, filling.column_name, filling.language_column)
+              is distinct from (wanted.weights, language, column_name, language_column) then
+        raise exception '% is being filled for a search by % in %', target, filling.weights, filling.language using errcode = 'PP004',
+            hint = format('Finish it with `pgpipe fill-search`, or drop it: select pgpipe.disable_search(%L)', target);
+    elsif serving.target is null and filling.target is null then
+        perform pgpipe.check_search(wanted);
+        if online then
+            perform pgpipe.start_fill(wanted);
+        else
+            execute format('alter table %s add column %I tsvector generated always as (%s) stored', target, column_name,
+                           pgpipe.search_expression(target, wanted.weights, language, language_column));
+            insert into pgpipe.search (target, column_name, weights, language, language_column)
+            values (target, column_name, wanted.weights, language, language_column);
+        end if;
+    end if;
+    if with_index and not online and filling.target is null then
+        perform pgpipe.index_search(target);
+    end if;
+end
+$$;
+comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolean, name, boolean) is
+    'Adds a stored generated tsvector over the weighted columns, and its GIN index. The language is that of the table, or of each row '
+    'where a column names it. Twice is a no-op. An existing table is rewritten under an exclusive lock; with `online` it is not: a trigger '
+    'keeps a plain column, and fill_search fills it. Raises PP002 for an unknown column, PP003 for a column that cannot be used, PP004 '
+    'where another search is declared.';
+
+create or replace function pgpipe.check_search(wanted pgpipe.search_fill)
+    returns void  stable  set search_path = ''  language plpgsql
+as $$
+begin
+    perform pgpipe.require_columns(wanted.target, array(select jsonb_object_keys(wanted.weights))::name[]);
+    if wanted.language_column is not null then
+        perform pgpipe.require_columns(wanted.target, array[wanted.language_column]);
+    end if;
+    perform pgpipe.search_expression(wanted.target, wanted.weights, wanted.language, wanted.language_column);
+    if exists (select from pg_catalog.pg_attribute a where a.attrelid = wanted.target and a.attname = wanted.column_name
+                  and not a.attisdropped) then
+        raise exception '% has a column % already', wanted.target, quote_ident(wanted.column_name) using errcode = 'PP004',
+            hint = 'Give the search column another name: column_name => ''search_text''.';
+    end if;
+end
+$$;
+comment on function pgpipe.check_search(pgpipe.search_fill) is
+    'Raises PP002, PP003 or PP004 where a search cannot be declared like this.';
+
+create or replace function pgpipe.forget_search()
+    returns void  volatile  set search_path = ''  language sql
+as $$
+    delete from pgpipe.search_fill f where not exists (select from pg_catalog.pg_class c where c.oid = f.target);
     with gone as (
         delete from pgpipe.search s where not exists (select from pg_catalog.pg_class c where c.oid = s.target) returning s.target
     )
     delete from pgpipe.lexeme l using gone g where l.target = g.target;
-    select * into known from pgpipe.search s where s.target = enable_search.target;
-    if found and (known.weights, known.language, known.column_name) is distinct from (weights, language, column_name) then
-        raise exception '% is already searched by % in %', target, known.weights, known.language using errcode = 'PP004',
-            hint = format('To declare it anew, call pgpipe.disable_search(%L) first; the table is rewritten.', target);
-    elsif not found then
-        if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = column_name
-                      and not a.attisdropped) then
-            raise exception '% has a column % already', target, quote_ident(column_name) using errcode = 'PP004',
-                hint = 'Give the search column another name: column_name => ''search_text''.';
-        end if;
-        execute format('alter table %s add column %I tsvector generated always as (%s) stored',
-                       target, column_name, pgpipe.search_expression(target, weights, language));
-        insert into pgpipe.search (target, weights, language, column_name) values (target, weights, language, column_name);
-    end if;
-    if with_index and not exists (
-        select from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
-          join pg_catalog.pg_am m on m.oid = c.relam
-          join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-         where i.indrelid = target and m.amname = 'gin' and a.attname = column_name) then
-        execute format('create index on %s using gin (%I)', target, column_name);
-    end if;
-end
 $$;
-comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolean) is
-    'Adds a stored generated tsvector over the weighted columns, and its GIN index. Twice is a no-op. An existing table is '
-    'rewritten under an exclusive lock. Raises PP002 for an unknown column, PP004 where another search is declared.';
+comment on function pgpipe.forget_search() is 'Deletes what is kept about targets that were dropped.';
 
 create or replace function pgpipe.disable_search(target regclass)
     returns void  volatile  set search_path = ''  language plpgsql
 as $$
 declare
-    gone pgpipe.search;
+    gone name;
 begin
-    delete from pgpipe.search s where s.target = disable_search.target returning * into gone;
-    if found then
-        execute format('alter table %s drop column if exists %I', target, gone.column_name);
-        delete from pgpipe.lexeme l where l.target = disable_search.target;
-    end if;
+    for gone in
+        with filling as (delete from pgpipe.search_fill f where f.target = disable_search.target returning f.column_name),
+             serving as (delete from pgpipe.search s where s.target = disable_search.target returning s.column_name)
+        select * from filling union all select * from serving
+    loop
+        perform pgpipe.drop_search_column(target, gone);
+    end loop;
+    delete from pgpipe.lexeme l where l.target = disable_search.target;
 end
 $$;
-comment on function pgpipe.disable_search(regclass) is 'Drops the search column, its index and its lexemes. Twice is a no-op.';
+comment on function pgpipe.disable_search(regclass) is
+    'Drops the search column with its index, its trigger and its lexemes, also one that is still being filled. Twice is a no-op.';
+
+create or replace function pgpipe.require_search(target regclass)
+    returns pgpipe.search  stable  set search_path = ''  language plpgsql
+as $$
+declare
+    declared pgpipe.search;
+begin
+    select * into declared from pgpipe.search s where s.target = require_search.target;
+    if not found then
+        raise exception '% has no search column%', target,
+            case when exists (select from pgpipe.search_fill f where f.target = require_search.target) then ' yet: it is being filled'
+                 else '' end
+            using errcode = 'PP005',
+                hint = case when exists (select from pgpipe.search_fill f where f.target = require_search.target)
+                            then format('Run `pgpipe fill-search`, or call pgpipe.fill_search(%L).', target)
+                            else format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target) end;
+    end if;
+    return declared;
+end
+$$;
+comment on function pgpipe.require_search(regclass) is 'What is declared about the search of a target. Raises PP005 where there is none.';
+
+create or replace function pgpipe.row_expression(target regclass, alias text)
+    returns text  stable  set search_path = ''  language sql
+as $$
+    select coalesce('(select to_jsonb(r) from (select ' || string_agg(format('%s.%I', alias, a.attname), ', ' order by a.attnum)
+                    || ') r)', '''{}''::jsonb')
+      from pg_catalog.pg_attribute a
+     where a.attrelid = row_expression.target and a.attnum > 0 and not a.attisdropped
+       and has_column_privilege(a.attrelid, a.attnum, 'select')
+       and not exists (select from pgpipe.search s where s.target = a.attrelid and s.column_name = a.attname)
+       and not exists (select from pgpipe.search_fill f where f.target = a.attrelid and f.column_name = a.attname)
+$$;
+comment on function pgpipe.row_expression(regclass, text) is
+    'SQL text: the row `alias` as jsonb, with the columns that the caller may read, without the search column.';
 
 create or replace function pgpipe.refresh_search(target regclass, at_most int default 30000)
     returns bigint  volatile  set search_path = ''  language plpgsql

@@ -2,45 +2,66 @@
 -- BM25F: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.6. A word's
 -- frequency is the sum of its occurrences times the weight of the column they stand in; then BM25 with k1 = 1.2, b = 0.75.
 
-create or replace function pgpipe.parse_query(language regconfig, query text,
-    out words text[], out counts int[], out required tsquery)
+drop function if exists pgpipe.parse_query(regconfig, text);
+create or replace function pgpipe.parse_query(languages regconfig[], query text, prefix boolean default false,
+    out words text[], out counts int[], out prefixes boolean[], out required tsquery)
     immutable  set search_path = ''  language plpgsql
 as $$
 declare
-    minus text[] := array(select m[2] from regexp_matches(query, '(^|\s)-("[^"]*"|\S+)', 'g') m);
-    positive text := regexp_replace(query, '(^|\s)-("[^"]*"|\S+)', ' ', 'g');
+    strict_part constant text := '(^|\s)-("[^"]*"|\S+)';
+    open_part constant text := '(?<!\S)([^\s"]*\w)\*(?!\S)';
+    minus text[] := array(select m[2] from regexp_matches(query, strict_part, 'g') m);
+    positive text := regexp_replace(query, strict_part, ' ', 'g');
     phrases text[] := array(select m[1] from regexp_matches(positive, '"([^"]*)"', 'g') m);
+    beginnings text[];
     part text;
     parsed tsquery;
 begin
-    select array_agg(v.lexeme order by v.lexeme), array_agg(cardinality(v.positions) order by v.lexeme)
-      into words, counts
-      from unnest(to_tsvector(language, positive)) v;
+    if prefix then  -- the word that is being typed: nothing behind it, and no quote around it
+        positive := regexp_replace(positive, '(?<!\S)([^\s"]*\w)$', '\1*');
+    end if;
+    beginnings := array(select m[1] from regexp_matches(regexp_replace(positive, '"[^"]*"', ' ', 'g'), open_part, 'g') m);
+    -- Rows of several languages: a word is asked for as each of them stores it.
+    select array_agg(w.lexeme order by w.lexeme), array_agg(w.times order by w.lexeme), array_agg(w.open order by w.lexeme)
+      into words, counts, prefixes
+      from (
+        select v.lexeme, max(cardinality(v.positions)) as times, bool_or(asked.open) as open
+          from (select regexp_replace(positive, open_part, ' ', 'g') as part, false as open
+                union all select b, true from unnest(beginnings) b) asked
+          cross join unnest(languages) l (language)
+          cross join lateral unnest(coalesce(
+              nullif(to_tsvector(l.language, asked.part), ''),
+              case when asked.open then to_tsvector('pg_catalog.simple', asked.part) else '' end)) v  -- "th" goes on, stop word or not
+         group by v.lexeme
+      ) w;
     foreach part in array phrases loop
-        parsed := phraseto_tsquery(language, part);
-        if numnode(parsed) > 0 then
-            required := coalesce(required && parsed, parsed);
-        end if;
+        select string_agg('(' || p.query::text || ')', ' | ')::tsquery into parsed
+          from unnest(languages) l (language) cross join lateral phraseto_tsquery(l.language, part) p (query)
+         where numnode(p.query) > 0;
+        required := coalesce(required && parsed, required, parsed);
     end loop;
     foreach part in array minus loop
-        parsed := phraseto_tsquery(language, btrim(part, '"'));
-        if numnode(parsed) > 0 then
-            required := coalesce(required && !!parsed, !!parsed);
-        end if;
+        select string_agg('(' || p.query::text || ')', ' | ')::tsquery into parsed
+          from unnest(languages) l (language) cross join lateral phraseto_tsquery(l.language, btrim(part, '"')) p (query)
+         where numnode(p.query) > 0;
+        required := coalesce(required && !!parsed, required, !!parsed);
     end loop;
     words := coalesce(words, '{}');
     counts := coalesce(counts, '{}');
+    prefixes := coalesce(prefixes, '{}');
 end
 $$;
-comment on function pgpipe.parse_query(regconfig, text) is
-    'The lexemes of a question and how often each is asked for; `required` joins its "phrases" and -words, null where it has none.';
+comment on function pgpipe.parse_query(regconfig[], text, boolean) is
+    'The lexemes of a question in the given languages, how often each is asked for, and which are beginnings (`word*`, and with `prefix` '
+    'the last word); `required` joins its "phrases" and -words, null where it has none.';
 
-create or replace function pgpipe.word_query(word text)
+drop function if exists pgpipe.word_query(text);
+create or replace function pgpipe.word_query(word text, prefix boolean default false)
     returns tsquery  immutable strict  set search_path = ''  language sql
 as $$
-    select ('''' || replace(replace(word, '\', '\\'), '''', '''''') || '''')::tsquery
+    select ('''' || replace(replace(word, '\', '\\'), '''', '''''') || case when prefix then ''':*' else '''' end)::tsquery
 $$;
-comment on function pgpipe.word_query(text) is 'The tsquery that asks for this lexeme.';
+comment on function pgpipe.word_query(text, boolean) is 'The tsquery that asks for this lexeme, or for all that begin with it.';
 
 create or replace function pgpipe.bm25f(document tsvector, words text[], idf double precision[], mean_length double precision)
     returns double precision  immutable strict  set search_path = ''  language sql
@@ -58,17 +79,21 @@ $$;
 comment on function pgpipe.bm25f(tsvector, text[], double precision[], double precision) is
     'BM25F of a document: an occurrence counts 1.5 in a column of weight A, 1 in B, 0.75 in C, 0.5 in D.';
 
-create or replace function pgpipe.rank_text(target regclass, query text, k int, filter jsonb default null)
+drop function if exists pgpipe.rank_text(regclass, text, int, jsonb);
+create or replace function pgpipe.rank_text(
+    target regclass, query text, k int, filter jsonb default null, prefix boolean default false)
     returns table (key jsonb, score double precision)
-    stable  set search_path = ''
+    stable rows 100  set search_path = ''
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    set jit = off
     language plpgsql
 as $$
 declare
     rough_limit constant int := 500;      -- documents that get the exact score
     match_budget constant int := 20000;   -- documents that get the rough one
     most_words constant int := 32;
-    declared pgpipe.search;
+    beginnings constant int := 20;        -- words that a beginning stands for
+    declared pgpipe.search := pgpipe.require_search(target);
     asked record;
     words text[];
     idf double precision[];
@@ -77,33 +102,33 @@ declare
     any_word tsquery;
     strict_too text;   -- SQL text: the conditions that every answer meets
     too_few boolean := false;
-    key_columns name[] := pgpipe.key_columns(target);
+    key_columns name[] := pgpipe.require_key(target);
 begin
-    select * into declared from pgpipe.search s where s.target = rank_text.target;
-    if not found then
-        raise exception '% has no search column', target using errcode = 'PP005',
-            hint = format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target);
-    end if;
-    if key_columns is null then
-        raise exception '% has no primary key, so its rows could not be told apart', target using errcode = 'PP007',
-            hint = format('Add one: alter table %s add primary key (…)', target);
-    end if;
-    select * into asked from pgpipe.parse_query(declared.language, query);
+    select * into asked from pgpipe.parse_query(pgpipe.search_languages(target), query, prefix);
     -- Rarest first: those words decide the ranking, and their matches are the cheapest to find.
-    with known as (
-        select w.word, w.times, coalesce(l.documents, 1) as documents
-          from unnest(asked.words, asked.counts) w (word, times)
+    with asked_word as (
+        select w.word, w.times, w.open, coalesce(l.documents, 1) as documents
+          from unnest(asked.words, asked.counts, asked.prefixes) w (word, times, open)
           left join pgpipe.lexeme l on l.target = rank_text.target and l.lexeme = w.word
-         order by coalesce(l.documents, 1) limit most_words
+    ), known as (
+        select w.word, w.times, w.open, w.documents from asked_word w
+        union all  -- the words that begin so, as far as they are known, and any other by the beginning itself
+        select l.lexeme, w.times, false, l.documents
+          from asked_word w
+          cross join lateral (select l.lexeme, l.documents from pgpipe.lexeme l
+                               where l.target = rank_text.target and l.lexeme ^@ w.word and l.lexeme <> w.word
+                               order by l.documents desc limit beginnings) l
+         where w.open and l.lexeme <> all (asked.words)
+         order by 4, 1 limit most_words
     ), weighed as (
         select k.*, k.times * ln(1 + (greatest(declared.documents, k.documents) - k.documents + 0.5) / (k.documents + 0.5)) as idf,
                sum(k.documents) over (order by k.documents, k.word) as matches,
                row_number() over (order by k.documents, k.word) as n
           from known k
     )
-    select array_agg(w.word), array_agg(w.idf), array_agg(pgpipe.word_query(w.word)),
-           string_agg(pgpipe.word_query(w.word)::text, ' | ') filter (where w.n = 1 or w.matches <= match_budget),
-           string_agg(pgpipe.word_query(w.word)::text, ' | ')
+    select array_agg(w.word), array_agg(w.idf), array_agg(pgpipe.word_query(w.word, w.open)),
+           string_agg(pgpipe.word_query(w.word, w.open)::text, ' | ') filter (where w.n = 1 or w.matches <= match_budget),
+           string_agg(pgpipe.word_query(w.word, w.open)::text, ' | ')
       into words, idf, queries, probe, any_word
       from weighed w;
     if words is null then
@@ -130,40 +155,64 @@ begin
               queries;
 end
 $$;
-comment on function pgpipe.rank_text(regclass, text, int, jsonb) is
+comment on function pgpipe.rank_text(regclass, text, int, jsonb, boolean) is
     'Keys and BM25F scores of the k best rows for a question. Raises PP005 without a search column, PP007 without a primary key, '
     'PP002 and PP003 as filter_condition.';
 
-create or replace function pgpipe.headline(target regclass, query text, "row" jsonb)
+create or replace function pgpipe.asked_words(languages regconfig[], query text, prefix boolean default false)
+    returns tsquery  stable  set search_path = ''  language sql
+as $$
+    select string_agg(pgpipe.word_query(w.word, w.prefix)::text, ' | ')::tsquery
+      from pgpipe.parse_query(languages, query, prefix) q cross join unnest(q.words, q.prefixes) w (word, prefix)
+$$;
+comment on function pgpipe.asked_words(regconfig[], text, boolean) is
+    'The tsquery that a passage is marked by: any word of the question; null where it has none.';
+
+create or replace function pgpipe.headline_expression(target regclass, alias text, words text)
     returns text  stable  set search_path = ''  language sql
 as $$
-    select ts_headline(s.language,
-               (select string_agg("row" ->> a.attname, E'\n' order by w.value, a.attnum)
-                  from jsonb_each_text(s.weights) w
-                  join pg_catalog.pg_attribute a on a.attrelid = s.target and a.attname = w.key),
-               (select string_agg(pgpipe.word_query(q.word)::text, ' | ')::tsquery
-                  from unnest((pgpipe.parse_query(s.language, query)).words) q (word)),
-               'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')
-      from pgpipe.search s where s.target = headline.target
+    select coalesce((
+        select format('ts_headline(%s, concat_ws(E''\n'', %s), %s, %L)',
+                      pgpipe.language_expression(s.target, s.language, s.language_column,
+                                                 pgpipe.column_list(array[s.language_column], alias)),
+                      string_agg(pgpipe.column_list(array[a.attname], alias), ', ' order by w.value, a.attnum), words,
+                      'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')
+          from pgpipe.search s cross join lateral jsonb_each_text(s.weights) w
+          join pg_catalog.pg_attribute a on a.attrelid = s.target and a.attname = w.key
+         where s.target = headline_expression.target and has_column_privilege(a.attrelid, a.attnum, 'select')
+         group by s.target), 'null::text')
 $$;
-comment on function pgpipe.headline(regclass, text, jsonb) is
-    'The part of a row that answers the question, its words between <b> and </b>.';
+comment on function pgpipe.headline_expression(regclass, text, text) is
+    'SQL text: the part of the row `alias` that answers the question, `words` (a tsquery expression) between <b> and </b>, of the columns '
+    'that the caller may read.';
 
-create or replace function pgpipe.text_search(target regclass, query text, k int default 10, filter jsonb default null)
-    returns table (key jsonb, score double precision, passage text, "row" jsonb)
-    stable  set search_path = ''  language plpgsql
+drop function if exists pgpipe.headline(regclass, text, jsonb);
+drop function if exists pgpipe.text_search(regclass, text, int, jsonb);
+create or replace function pgpipe.text_search(
+    target regclass, query text, k int default 10, filter jsonb default null, skip int default 0, prefix boolean default false)
+    returns table (key jsonb, score double precision, text_rank int, passage text, "row" jsonb)
+    stable rows 10
+    set search_path = '' set jit = off
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
 as $$
+declare
+    languages regconfig[] := pgpipe.search_languages(target);
 begin
     return query execute format($sql$
-        select r.key, r.score, pgpipe.headline($1, $2, d.document), d.document
-          from pgpipe.rank_text($1, $2, $3, $4) r
-          left join lateral (select to_jsonb(t) - $5 as document from %s t where %s) d on true
-         order by r.score desc, r.key
-        $sql$, target, coalesce(pgpipe.key_match(target, pgpipe.key_columns(target), 't', 'r.key'), 'false'))
-        using target, query, k, filter,
-              coalesce((select s.column_name from pgpipe.search s where s.target = text_search.target), '')::text;
+        with ranked as (
+            select r.key, r.score, row_number() over (order by r.score desc, r.key)::int as rank
+              from pgpipe.rank_text($1, $2, $3 + $4, $5, $6) r
+        ), page as materialized (select * from ranked r where r.rank > $4)
+        select p.key, p.score, p.rank, %s, %s
+          from page p join %s t on %s
+         order by p.rank
+        $sql$, pgpipe.headline_expression(target, 't', '$7'), pgpipe.row_expression(target, 't'), target,
+        pgpipe.key_match(target, pgpipe.require_key(target), 't', 'p.key'))
+        using target, query, k, skip, filter, prefix, pgpipe.asked_words(languages, query, prefix);
 end
 $$;
-comment on function pgpipe.text_search(regclass, text, int, jsonb) is
-    'The k rows that answer a question best by its words: key, score (BM25F), passage with the words between <b> and </b>, row. '
-    'Bare words are alternatives, "phrases" must occur, -words must not.';
+comment on function pgpipe.text_search(regclass, text, int, jsonb, int, boolean) is
+    'The k rows that answer a question best by its words, after the first `skip`: key, score (BM25F), text_rank, passage with the words '
+    'between <b> and </b>, row. Bare words are alternatives, "phrases" must occur, -words must not, word* is a beginning; with `prefix` '
+    'the last word is one too. Equal scores are ordered by key.';

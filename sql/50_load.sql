@@ -68,7 +68,6 @@ create or replace function pgpipe.index_aside(name name, key name[])
 as $$
 declare
     made regclass := format('pgpipe_staging.%I', name)::regclass;
-    declared pgpipe.search;
 begin
     begin
         execute format('alter table %s add primary key (%s)', made,
@@ -77,10 +76,7 @@ begin
         perform pgpipe.check_key(made, key);  -- only a key that failed is counted
         raise;
     end;
-    select * into declared from pgpipe.search s where s.target = made;
-    if found then
-        perform pgpipe.enable_search(made, declared.weights::text, declared.language, declared.column_name);
-    end if;
+    perform pgpipe.index_search(made);
     execute format('analyze %s', made);
 end
 $$;

@@ -14,7 +14,7 @@ from rich.text import Text
 from pgpipe import errors
 from pgpipe.api import search as ask
 from pgpipe.cli.app import App, cli, json_option
-from pgpipe.search.query import Hit, SearchMode
+from pgpipe.search.query import Hit
 
 SHOWN = 320  # characters of a passage without marks, in a terminal; --json has it whole
 
@@ -25,25 +25,25 @@ SHOWN = 320  # characters of a passage without marks, in a terminal; --json has 
 @click.option(
     "--mode",
     type=click.Choice(["text", "vector", "hybrid"]),
-    help="By words, by meaning or both [default: hybrid where there are vectors, else text]",
+    help="[default: hybrid where there are vectors, else text]",
 )
 @click.option("-k", default=10, show_default=True, type=click.IntRange(1, 1000), help="At most so many answers.")
+@click.option("--skip", default=0, type=click.IntRange(0, 100_000), metavar="N", help="Leave out the first N answers.")
 @click.option("--filter", "where", metavar="JSON", help='Such as {"brand": "x", "price": {"lt": 20}}.')
+@click.option("--prefix", is_flag=True, help="The last word is the beginning of one.")
 @json_option
 @click.pass_obj
-def search(
-    app: App, query: str, entity: str | None, mode: SearchMode | None, k: int, where: str | None, as_json: bool
-) -> None:
+def search(app: App, /, query: str, entity: str | None, where: str | None, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the options above
     """Ask a question: words, or a full sentence.
 
-    Words are alternatives and the best match wins; "a phrase" must occur, -word must not.
+    Words are alternatives and the best match wins; "a phrase" must occur, -word must not, word* is a beginning.
     """
     with _blamed_on_filter(where):
-        hits = ask(query, entity, mode, k, _filter(where), settings=app.settings, database=app.database)
+        hits = ask(query, entity, filter=_filter(where), settings=app.settings, database=app.database, **how)
     if as_json:
         app.print_json([asdict(hit) for hit in hits])
         return
-    for place, hit in enumerate(hits, 1):
+    for place, hit in enumerate(hits, how["skip"] + 1):
         _print(app, place, hit)
     if not hits:
         app.err.print("Nothing found.")

@@ -7,7 +7,10 @@ from pgpipe.choose import Choice
 from pgpipe.config import EntitySettings, SearchDeclaration
 from pgpipe.db import Connection
 
-ENABLE = "select pgpipe.enable_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s, %s)"
+ENABLE = """
+    select pgpipe.enable_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s,
+                                with_index => %s, language_column => %s)
+"""
 DECLARED = "select true from pgpipe.search where target = to_regclass(format('%%I.%%I', %s::text, %s::text))"
 REFRESH = """
     select pgpipe.refresh_search(s.target) from pgpipe.search s
@@ -45,7 +48,10 @@ def enable(conn: Connection, schema: str, entity: str, declaration: SearchDeclar
         DatabaseError: another one is declared, or a column is not there.
     """
     columns = json.dumps(declaration.columns)
-    conn.execute(ENABLE, (schema, entity, columns, declaration.language, declaration.column_name, index))
+    conn.execute(
+        ENABLE,
+        (schema, entity, columns, declaration.language, declaration.column_name, index, declaration.language_column),
+    )
 
 
 def refresh(conn: Connection, schema: str, entity: str) -> None:

@@ -17,26 +17,32 @@ Filter = dict[str, Any]
 TARGETS = """
     select c.relname as entity, n.nspname as schema,
            exists (select from pgpipe.search s where s.target = c.oid) as searched,
-           (select e.model from pgpipe.embedding e where e.target = c.oid and e.active) as model
+           e.name as embedding, e.model, e.dims
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      left join pgpipe.embedding e on e.target = c.oid and e.active
      where c.oid in (select target from pgpipe.search union select target from pgpipe.embedding)
        and n.nspname <> 'pgpipe_staging'
      order by c.relname
 """
 TEXT = """
-    select key, score, row_number() over (order by score desc, key)::int as text_rank, null::int as vector_rank,
-           passage, "row"
-      from pgpipe.text_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s, %s)
+    select key, score, text_rank, null::int as vector_rank, passage, "row"
+      from pgpipe.text_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
+                              %(query)s, %(k)s, %(where)s,
+                              skip => %(skip)s, prefix => %(prefix)s)
 """
 VECTOR = """
-    select key, score, null::int as text_rank, row_number() over (order by score desc, key)::int as vector_rank,
-           passage, "row"
-      from pgpipe.vector_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s, %s)
+    select key, score, null::int as text_rank, vector_rank, passage, "row"
+      from pgpipe.vector_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
+                              %(vector)s, %(k)s, %(where)s,
+                                skip => %(skip)s, embedding => %(embedding)s)
 """
 HYBRID = """
     select key, score, text_rank, vector_rank, passage, "row"
-      from pgpipe.hybrid_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s, %s, %s)
+      from pgpipe.hybrid_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
+                              %(query)s, %(vector)s, %(k)s,
+                                %(where)s, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s)
 """
+STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,25 @@ class Target:
     entity: str
     schema: str
     searched: bool  # has a search column
-    model: str | None  # of its active embedding
+    embedding: str | None  # the active one
+    model: str | None  # of that embedding
+    dims: int | None
+
+    @property
+    def best_mode(self) -> SearchMode:
+        """Hybrid where there are vectors, else text."""
+        return ("hybrid" if self.searched else "vector") if self.model else "text"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for."""
+
+    query: str
+    k: int = 10
+    filter: Filter | None = None
+    skip: int = 0  # hits of earlier pages
+    prefix: bool = False  # the last word is the beginning of one
 
 
 def find_target(conn: Connection, entity: str | None) -> Target:
@@ -81,27 +105,25 @@ def find_target(conn: Connection, entity: str | None) -> Target:
     return targets[entity]
 
 
-def text(conn: Connection, target: Target, query: str, k: int, where: Filter | None) -> list[Hit]:
-    """The k best rows by words. Raises DatabaseError without a search column, or for a filter that does not fit."""
-    return _hits(conn, TEXT, (target.schema, target.entity, query, k, _jsonb(where)))
-
-
-def vector(conn: Connection, target: Target, query: Sequence[float], k: int, where: Filter | None) -> list[Hit]:
-    """The k best rows by meaning. Raises VectorsMissing without pgvector."""
-    return _hits(conn, VECTOR, (target.schema, target.entity, Vector(query).to_text(), k, _jsonb(where)))
-
-
-def hybrid(
-    conn: Connection, target: Target, query: str, query_vector: Sequence[float], k: int, where: Filter | None
+def answer(
+    conn: Connection, target: Target, mode: SearchMode, question: Question, vector: Sequence[float] | None = None
 ) -> list[Hit]:
-    """The k best rows by words and meaning together. Raises VectorsMissing without pgvector."""
-    return _hits(conn, HYBRID, (target.schema, target.entity, query, Vector(query_vector).to_text(), k, _jsonb(where)))
+    """The best rows; `vector` is the question's, of the target's embedding, for the modes vector and hybrid.
 
-
-def _jsonb(where: Filter | None) -> Jsonb | None:
-    return None if where is None else Jsonb(where)
-
-
-def _hits(conn: Connection, statement: str, values: tuple[Any, ...]) -> list[Hit]:
+    Raises:
+        VectorsMissing: the database has no pgvector.
+        DatabaseError: there is no search column or embedding, or a filter that does not fit.
+    """
+    values = {
+        "schema": target.schema,
+        "entity": target.entity,
+        "embedding": target.embedding,
+        "query": question.query.replace("\0", " "),  # which no text of PostgreSQL holds, so no row has it
+        "vector": None if vector is None else Vector(vector).to_text(),
+        "k": question.k,
+        "where": None if question.filter is None else Jsonb(question.filter),
+        "skip": question.skip,
+        "prefix": question.prefix,
+    }
     with translated(), conn.cursor(row_factory=class_row(Hit)) as cursor:
-        return cursor.execute(statement.encode(), values).fetchall()
+        return cursor.execute(STATEMENTS[mode].encode(), values).fetchall()

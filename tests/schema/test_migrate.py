@@ -149,7 +149,7 @@ def test_pgvector_that_comes_later(server: Server, monkeypatch: pytest.MonkeyPat
         assert sqlstate(conn, "select pgpipe.vector_search('doc', '[1,0,0]')") == "42883"
         conn.execute("create extension vector")
 
-        assert migrate(database) == Migrated(files=["60_vector.sql"])
+        assert migrate(database) == Migrated(files=["60_vector.sql", "61_vector_search.sql"])
 
         assert drain(conn, embed(conn)) == 2
         assert len(column(conn, "select key from pgpipe.vector_search('doc', '[1,0,0]')")) == 2

@@ -174,14 +174,14 @@ def test_two_embeddings_one_is_searched(docs: Connection) -> None:
 
 
 def test_missing_parts(conn: Connection) -> None:
-    """No embedding: PP008. No search column: PP005 in hybrid search. A vector of other dimensions: an error."""
+    """No embedding: PP008. No search column: PP005 in hybrid search. A vector of other dimensions: PP009."""
     make_docs(conn, 1)
     assert sqlstate(conn, NEAR, X, 10, None) == "PP008"
     embed(conn)
     assert column(conn, NEAR, X, 10, None) == []
     assert sqlstate(conn, "select pgpipe.hybrid_search('doc', 'x', '[1,0,0]')") == "PP005"
     drain(conn, 1)
-    assert sqlstate(conn, NEAR, "[1,0]", 10, None) == "22000"
+    assert sqlstate(conn, NEAR, "[1,0]", 10, None) == "PP009"
 
 
 def test_many_dimensions(conn: Connection) -> None:

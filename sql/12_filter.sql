@@ -1,0 +1,138 @@
+-- Filters: JSON to the SQL of a condition, names and values quoted; and what the planner expects of such a condition.
+
+create or replace function pgpipe.base_type(type oid)
+    returns oid  stable strict  set search_path = ''  language sql
+as $$
+    with recursive chain as (
+        select base_type.type as type
+        union all
+        select t.typbasetype from chain c join pg_catalog.pg_type t on t.oid = c.type where t.typtype = 'd'
+    )
+    select c.type from chain c join pg_catalog.pg_type t on t.oid = c.type where t.typtype <> 'd'
+$$;
+comment on function pgpipe.base_type(oid) is 'The type that a domain is made of; any other type is its own.';
+
+create or replace function pgpipe.filter_literal(name text, value jsonb, type oid)
+    returns text  stable  set search_path = ''  language plpgsql
+as $$
+declare
+    element oid := (select t.typelem from pg_catalog.pg_type t where t.oid = type and t.typcategory = 'A');
+    number numeric;
+begin
+    if value is null or jsonb_typeof(value) = 'null' then
+        raise exception 'filter on %: null cannot be compared', quote_ident(name) using errcode = 'PP003',
+            hint = 'Write {"column": null} for rows without a value, {"column": {"ne": null}} for those with one.';
+    elsif type in ('json'::regtype, 'jsonb'::regtype) then
+        return format('%L::pg_catalog.jsonb', value);
+    elsif jsonb_typeof(value) = 'array' and element is not null then
+        return format('array[%s]::%s', (select string_agg(pgpipe.filter_literal(name, e.v, element), ', ' order by e.n)
+                                          from jsonb_array_elements(value) with ordinality e (v, n)),
+                      pg_catalog.format_type(type, -1));
+    elsif jsonb_typeof(value) in ('array', 'object') then
+        raise exception 'filter on %: % is no single value', quote_ident(name), value using errcode = 'PP003',
+            hint = 'Write {"column": value}, {"column": [one, of]} or {"column": {"gte": 1, "lt": 9}}.';
+    elsif jsonb_typeof(value) = 'number' and type in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
+        -- 1.0 is 1, and a bound may lie beyond the type or between two integers.
+        number := value::text::numeric;
+        return case when number = trunc(number) and abs(number) < 1e18 then format('%L::pg_catalog.int8', trunc(number))
+                    else format('%L::pg_catalog.numeric', number) end;
+    end if;
+    return format('%L::%s', value #>> '{}', pg_catalog.format_type(type, -1));  -- without a length: a cast would cut the value
+end
+$$;
+comment on function pgpipe.filter_literal(text, jsonb, oid) is
+    'SQL text: a value of a filter as a literal of the column''s type. Raises PP003 for null and for a list or object in place of a value.';
+
+create or replace function pgpipe.filter_comparison(name text, expression text, type oid, operator text, wanted jsonb)
+    returns text  stable  set search_path = ''  language plpgsql
+as $$
+declare
+    element oid := (select t.typelem from pg_catalog.pg_type t where t.oid = type and t.typcategory = 'A');
+    one oid := coalesce(element, type);  -- an array holds a value, another column is it
+    -- A type of an extension brings its own operators: citext compares without case.
+    home name := coalesce((select n.nspname from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
+                            where o.oprname = '=' and o.oprleft = one and o.oprright = one), 'pg_catalog');
+    sign text := case operator when 'lt' then '<' when 'lte' then '<=' when 'gt' then '>' when 'gte' then '>=' else '=' end;
+begin
+    case
+    when operator = 'ne' then
+        return format('(%s) is not true', pgpipe.filter_comparison(name, expression, type, 'eq', wanted));
+    when operator = 'null' and jsonb_typeof(wanted) = 'boolean' then
+        return format('%s is %s null', expression, case when wanted = 'true' then '' else 'not' end);
+    when operator = 'in' and jsonb_typeof(wanted) = 'array' and element is not null then
+        return coalesce((select string_agg(pgpipe.filter_comparison(name, expression, type, 'eq', e.v), ' or ')
+                           from jsonb_array_elements(wanted) e (v)), 'false');
+    when operator = 'in' and jsonb_typeof(wanted) = 'array' then
+        return (select coalesce(nullif(concat_ws(' or ',
+                           case when bool_or(e.v = 'null') then format('%s is null', expression) end,
+                           format('%s operator(%I.=) any (array[', expression, home)
+                           || string_agg(pgpipe.filter_literal(name, e.v, type), ', ') filter (where e.v <> 'null') || '])'), ''), 'false')
+                  from jsonb_array_elements(wanted) e (v));
+    when operator in ('eq', 'lt', 'lte', 'gt', 'gte') then
+        return case
+            when operator = 'eq' and jsonb_typeof(wanted) = 'null' then format('%s is null', expression)
+            when operator = 'eq' and element is not null and jsonb_typeof(wanted) <> 'array' then
+                format('%s operator(%I.=) any (%s)', pgpipe.filter_literal(name, wanted, element), home, expression)
+            else format('%s operator(%I.%s) %s', expression, case when element is not null then 'pg_catalog' else home end, sign,
+                        pgpipe.filter_literal(name, wanted, type)) end;
+    when operator in ('null', 'in') then
+        raise exception 'filter on %: % takes %', quote_ident(name), quote_literal(operator),
+            case operator when 'null' then 'true or false' else 'a list' end using errcode = 'PP003';
+    else
+        raise exception 'filter on %: no comparison called %', quote_ident(name), quote_literal(operator)
+            using errcode = 'PP003', hint = 'There are eq, ne, lt, lte, gt, gte, in and null.';
+    end case;
+end
+$$;
+comment on function pgpipe.filter_comparison(text, text, oid, text, jsonb) is
+    'SQL text: one comparison of a filter. A value is compared with an array''s elements, a list with the whole of it. Raises PP003 for '
+    'another comparison or a value that does not fit it.';
+
+create or replace function pgpipe.filter_condition(target regclass, alias text, filter jsonb)
+    returns text  stable  set search_path = ''  language plpgsql
+as $$
+declare
+    name text;
+    wanted jsonb;
+    type oid;
+    expression text;
+    parts text[] := '{}';
+begin
+    if filter is null or jsonb_typeof(filter) = 'null' then
+        return 'true';
+    elsif jsonb_typeof(filter) <> 'object' then
+        raise exception 'a filter is a JSON object, not %', jsonb_typeof(filter) using errcode = 'PP003',
+            hint = 'Write {"column": value}, {"column": [one, of]} or {"column": {"gte": 1, "lt": 9}}.';
+    end if;
+    perform pgpipe.require_columns(target, array(select jsonb_object_keys(filter))::name[]);
+    for name, wanted in select * from jsonb_each(filter) loop
+        select pgpipe.base_type(a.atttypid) into type from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = name;
+        expression := format(case when type = 'json'::regtype then '%s.%I::pg_catalog.jsonb' else '%s.%I' end, alias, name);
+        parts := parts || case jsonb_typeof(wanted)
+            when 'array' then array[pgpipe.filter_comparison(name, expression, type, 'in', wanted)]
+            when 'object' then array(select pgpipe.filter_comparison(name, expression, type, o.key, o.value)
+                                       from jsonb_each(wanted) o)
+            else array[pgpipe.filter_comparison(name, expression, type, 'eq', wanted)] end;
+    end loop;
+    return coalesce((select string_agg('(' || p || ')', ' and ') from unnest(parts) p), 'true');
+end
+$$;
+comment on function pgpipe.filter_condition(regclass, text, jsonb) is
+    'SQL text of a filter over the row `alias`: {"column": value | null | [values] | {"eq"|"ne"|"lt"|"lte"|"gt"|"gte": value, '
+    '"in": [values], "null": true|false}}, all of which must hold. A column of an array type is compared element by element. '
+    'Names and values are quoted. Raises PP002 for an unknown column, PP003 for a filter of another shape.';
+
+create or replace function pgpipe.estimate(target regclass, condition text, out rows double precision, out cost double precision)
+    volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    plan json;
+begin
+    execute format('explain (format json) select from %s t where %s', target, condition) into plan;
+    rows := plan #>> '{0,Plan,Plan Rows}';
+    cost := plan #>> '{0,Plan,Total Cost}';
+end
+$$;
+comment on function pgpipe.estimate(regclass, text) is
+    'How many rows `t` of a target the planner expects a condition (SQL text) to leave, and what finding them costs in its units. '
+    'Volatile because EXPLAIN is refused elsewhere.';

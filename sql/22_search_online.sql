@@ -1,0 +1,245 @@
+-- A search column for a table in use: a plain column, a trigger that keeps it, and batches that fill it. No rewrite, no long lock.
+
+create or replace function pgpipe.execute_briefly(statement text)
+    returns void  volatile strict  set search_path = '' set lock_timeout = '500ms'  language plpgsql
+as $$
+declare
+    attempts constant int := 60;
+begin
+    for attempt in 1 .. attempts loop
+        begin
+            execute statement;
+            return;
+        exception when lock_not_available then
+            -- Whoever waits for a lock holds up all that come after: give way, and try again.
+            if attempt = attempts then
+                raise;
+            end if;
+        end;
+        perform pg_sleep(0.1 + random());
+    end loop;
+end
+$$;
+comment on function pgpipe.execute_briefly(text) is
+    'Executes a statement that needs a strong lock, waiting for it half a second at a time so that others get through in between. '
+    'Raises lock_not_available after a minute or so.';
+
+create or replace function pgpipe.keep_search_column(f pgpipe.search_fill)
+    returns void  volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    inputs name[] := array(select jsonb_object_keys(f.weights) union select f.language_column where f.language_column is not null);
+    number int := (select a.attnum from pg_catalog.pg_attribute a where a.attrelid = f.target and a.attname = f.column_name);
+    keeper text := (select g.tgfoid::regproc from pg_catalog.pg_trigger g
+                     where g.tgrelid = f.target and g.tgname = 'zzz_pgpipe_search_' || number);
+    made boolean := keeper is null;
+begin
+    if made then
+        select format('%I.%I', n.nspname, pgpipe.derived_name(c.relname, '_search_' || number || '_' || c.oid)) into keeper
+          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = f.target;
+    end if;
+    execute format($sql$
+        create or replace function %1$s() returns trigger  set search_path = ''  language plpgsql
+        as $f$
+        begin
+            if tg_op = 'INSERT' or new.%2$I is null or new.%2$I is distinct from old.%2$I or (%3$s) is distinct from (%4$s) then
+                new.%2$I := %5$s;
+            end if;
+            return new;
+        end
+        $f$ $sql$, keeper, f.column_name, (select string_agg(format('new.%I::text collate "C"', c), ', ') from unnest(inputs) c),
+        (select string_agg(format('old.%I::text collate "C"', c), ', ') from unnest(inputs) c),
+        pgpipe.search_expression(f.target, f.weights, f.language, f.language_column, 'new'));
+    execute format('comment on function %s() is %L', keeper, format('Keeps %s.%I; made by pgpipe.', f.target, f.column_name));
+    if made then
+        -- The last of the table's triggers by name, so the last to run: it sees what the others made of the row.
+        execute format('create trigger %I before insert or update on %s for each row execute function %s()',
+                       'zzz_pgpipe_search_' || number, f.target, keeper);
+    end if;
+end
+$$;
+comment on function pgpipe.keep_search_column(pgpipe.search_fill) is
+    'Puts the trigger on a target that computes a search column, or writes its function anew where the column was renamed.';
+
+create or replace function pgpipe.drop_search_column(target regclass, column_name name)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    keeper record;
+begin
+    for keeper in select g.tgname, g.tgfoid::regprocedure as function from pg_catalog.pg_trigger g
+                    join pg_catalog.pg_attribute a on a.attrelid = g.tgrelid and g.tgname = 'zzz_pgpipe_search_' || a.attnum
+                   where g.tgrelid = target and a.attname = column_name and not g.tgisinternal loop
+        execute format('drop trigger %I on %s', keeper.tgname, target);
+        execute format('drop function %s', keeper.function);
+    end loop;
+    execute format('alter table %s drop column if exists %I', target, column_name);
+end
+$$;
+comment on function pgpipe.drop_search_column(regclass, name) is 'Drops a search column with its index, and the trigger that keeps it.';
+
+create or replace function pgpipe.start_fill(wanted pgpipe.search_fill)
+    returns void  volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    generated name := (select a.attname from pg_catalog.pg_attribute a
+                        where a.attrelid = wanted.target and a.attgenerated <> '' and a.attname = any (
+                              array(select jsonb_object_keys(wanted.weights)) || wanted.language_column::text) limit 1);
+begin
+    if generated is not null then
+        raise exception '% is a generated column, which a trigger cannot read', quote_ident(generated) using errcode = 'PP003',
+            hint = 'Search the columns that it is generated from, or leave `online` out.';
+    end if;
+    perform pgpipe.execute_briefly(format('alter table %s add column %I tsvector', wanted.target, wanted.column_name));
+    perform pgpipe.keep_search_column(wanted);
+    insert into pgpipe.search_fill (target, column_name, weights, language, language_column, end_block)
+    select wanted.target, wanted.column_name, wanted.weights, wanted.language, wanted.language_column,
+           coalesce(max(pg_catalog.pg_relation_size(l.relid) / current_setting('block_size')::int), 0) + 1
+      from (select wanted.target as relid union select p.relid from pg_catalog.pg_partition_tree(wanted.target) p where p.isleaf) l
+      join pg_catalog.pg_class c on c.oid = l.relid and c.relkind in ('r', 'f');
+end
+$$;
+comment on function pgpipe.start_fill(pgpipe.search_fill) is
+    'Adds the column that a fill will fill, and the trigger that keeps it from now on.';
+
+create or replace function pgpipe.alter_search(
+    target regclass, columns text, language regconfig default null, language_column name default null)
+    returns void  volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    serving pgpipe.search := pgpipe.require_search(target);
+    wanted pgpipe.search_fill;
+    filling pgpipe.search_fill;
+begin
+    wanted.target := target;
+    wanted.weights := pgpipe.parse_weights(columns);
+    wanted.language := coalesce(language, serving.language);
+    wanted.language_column := language_column;
+    -- Numbers of columns are never used twice, so neither is the name.
+    wanted.column_name := pgpipe.derived_name(serving.column_name, '_' || (
+        select max(a.attnum) + 1 from pg_catalog.pg_attribute a where a.attrelid = alter_search.target));
+    select * into filling from pgpipe.search_fill f where f.target = alter_search.target;
+    if (filling.weights, filling.language, filling.language_column)
+       is not distinct from (wanted.weights, wanted.language, wanted.language_column) then
+        return;
+    elsif filling.target is not null then  -- another change, not finished: this one takes its place
+        delete from pgpipe.search_fill f where f.target = alter_search.target;
+        perform pgpipe.execute_briefly(format('lock table %s in access exclusive mode', target));
+        perform pgpipe.drop_search_column(target, filling.column_name);
+    end if;
+    if (serving.weights, serving.language, serving.language_column)
+       is distinct from (wanted.weights, wanted.language, wanted.language_column) then
+        perform pgpipe.check_search(wanted);
+        perform pgpipe.start_fill(wanted);
+    end if;
+end
+$$;
+comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
+    'Declares other columns, weights or another language for a target that is searched already: a second column is filled beside the '
+    'first, which serves until finish_search. Twice is a no-op; the declaration that serves ends a change under way. '
+    'Raises PP005 without a search, and as enable_search.';
+
+create or replace function pgpipe.fill_batch(target regclass, rows int default 2000,
+    out filled bigint, out total bigint, out done boolean)
+    volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    f pgpipe.search_fill;
+    last_block bigint;
+    written bigint;
+begin
+    select * into f from pgpipe.search_fill x where x.target = fill_batch.target for update;
+    if not found then
+        raise exception 'nothing is being filled in %', target using errcode = 'PP005',
+            hint = 'It begins with enable_search(…, online => true) or alter_search.';
+    end if;
+    select sum(greatest(c.reltuples, 0)) into total
+      from pg_catalog.pg_class c
+     where c.relkind = 'r' and c.oid in (select f.target union select p.relid from pg_catalog.pg_partition_tree(f.target) p);
+    last_block := f.next_block + greatest(1, rows * f.end_block / greatest(total, 1));
+    -- A locked row is left for another round: a batch that waits for a writer could be in a deadlock with it. The trigger computes.
+    execute format($sql$
+        update %1$s t set %2$I = null
+          from (select b.tableoid as part, b.ctid as place from %1$s b
+                 where b.ctid >= $1 and b.ctid < $2 and b.%2$I is null for no key update skip locked) b
+         where t.tableoid = b.part and t.ctid = b.place and t.ctid >= $1 and t.ctid < $2
+        $sql$, f.target, f.column_name)
+        using format('(%s,0)', f.next_block)::tid, format('(%s,0)', last_block)::tid;
+    get diagnostics written = row_count;
+    done := false;
+    if last_block >= f.end_block then
+        execute format('select not exists (select from %s t where t.%I is null)', f.target, f.column_name) into done;
+        last_block := case when done then f.end_block else 0 end;
+    end if;
+    update pgpipe.search_fill x set next_block = last_block, filled = x.filled + written where x.target = fill_batch.target
+        returning x.filled into filled;
+end
+$$;
+comment on function pgpipe.fill_batch(regclass, int) is
+    'Fills the search column in about so many rows, from where the last batch ended: how many are filled by now, how many rows the target '
+    'has (an estimate), and whether none is left. A batch is a transaction of its caller''s. Raises PP005 where nothing is being filled.';
+
+create or replace function pgpipe.finish_search(target regclass)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    f pgpipe.search_fill;
+    serving pgpipe.search;
+    left_over boolean;
+    missing record;
+begin
+    select * into f from pgpipe.search_fill x where x.target = finish_search.target for update;
+    if not found then
+        return;
+    end if;
+    execute format('select exists (select from %s t where t.%I is null)', f.target, f.column_name) into left_over;
+    if left_over then
+        raise exception 'the search of % is not filled yet', target using errcode = 'PP005',
+            hint = format('Run `pgpipe fill-search`, or call pgpipe.fill_search(%L).', target);
+    end if;
+    for missing in select * from pgpipe.missing_search_indexes(target) loop
+        raise exception 'the search of % has no index yet', target using errcode = 'PP005',
+            hint = format('create index concurrently on %s using %s (%I)', target, missing.method, missing.column_name);
+    end loop;
+    perform pgpipe.execute_briefly(format('lock table %s in access exclusive mode', target));
+    delete from pgpipe.search s where s.target = finish_search.target returning * into serving;
+    if serving.target is not null then
+        perform pgpipe.drop_search_column(target, serving.column_name);
+        execute format('alter table %s rename column %I to %I', target, f.column_name, serving.column_name);
+        f.column_name := serving.column_name;
+        perform pgpipe.keep_search_column(f);
+    end if;
+    insert into pgpipe.search (target, column_name, weights, language, language_column, by_trigger, documents, mean_length)
+    values (target, f.column_name, f.weights, f.language, f.language_column, true,
+            coalesce(serving.documents, 0), coalesce(serving.mean_length, 0));
+    delete from pgpipe.search_fill x where x.target = finish_search.target;
+end
+$$;
+comment on function pgpipe.finish_search(regclass) is
+    'Searches go to the filled column from this statement on; the one that served is dropped, and the new one takes its name. Nothing is '
+    'done where nothing is being filled. Raises PP005 where rows are left, or an index.';
+
+create or replace procedure pgpipe.fill_search(target regclass, rows int default 2000)
+    language plpgsql
+as $$
+declare
+    batch record;
+begin
+    loop
+        select * into batch from pgpipe.fill_batch(target, rows);
+        commit;
+        raise info '% of about % rows', batch.filled, batch.total;
+        exit when batch.done;
+    end loop;
+    if exists (select from pgpipe.missing_search_indexes(target)) then
+        raise info 'filled; now run, outside of a transaction: %', (
+            select string_agg(format('create index concurrently on %s using %s (%I);', target, m.method, m.column_name), ' ')
+              from pgpipe.missing_search_indexes(target) m);
+        raise info 'then: select pgpipe.finish_search(%);', quote_literal(target);
+    else
+        perform pgpipe.finish_search(target);
+    end if;
+end
+$$;
+comment on procedure pgpipe.fill_search(regclass, int) is
+    'Fills a search column batch by batch, a commit each: stop it when you like, and call it again to go on. Says what is left to do.';

@@ -1,0 +1,197 @@
+-- requires: vector
+-- Search by meaning, and by words and meaning together. Applied once pgvector is installed.
+
+create or replace function pgpipe.require_embedding(target regclass, embedding text)
+    returns pgpipe.embedding  stable  set search_path = ''  language plpgsql
+as $$
+declare
+    e pgpipe.embedding;
+begin
+    select * into e from pgpipe.embedding x
+     where x.target = require_embedding.target
+       and case when require_embedding.embedding is null then x.active else x.name = require_embedding.embedding end;
+    if not found then
+        raise exception '% has no embedding%', target, coalesce(' ' || quote_ident(embedding), '') using errcode = 'PP008',
+            hint = format('Declare one: select pgpipe.enable_embedding(%L, ''{column}'', model => …, dims => …)', target);
+    end if;
+    return e;
+end
+$$;
+comment on function pgpipe.require_embedding(regclass, text) is
+    'The embedding of that name, the active one where none is named. Raises PP008 where there is none.';
+
+create or replace function pgpipe.scan_is_exact(e pgpipe.embedding, condition text, wanted int)
+    returns boolean  volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    visit constant double precision := 30;   -- µs for a step through the graph that meets one more row
+    compare constant double precision := 4;  -- µs to fetch a row's vector by its key and compare it
+    unit constant double precision := 1;     -- µs for one of the planner's units
+    expected record;
+    vectors double precision := (select greatest(c.reltuples, 1) from pg_catalog.pg_class c where c.oid = e.store);
+    rows double precision := (select greatest(c.reltuples, 1) from pg_catalog.pg_class c where c.oid = e.target);
+begin
+    if not exists (select from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
+                     join pg_catalog.pg_am m on m.oid = x.relam
+                    where i.indrelid = e.store and i.indisvalid and m.amname in ('hnsw', 'ivfflat')) then
+        return true;
+    elsif condition = 'true' then
+        return false;
+    end if;
+    expected := pgpipe.estimate(e.target, condition);
+    -- The graph is walked until enough of what it meets passes; the other way compares all that passes.
+    return unit * expected.cost + compare * expected.rows * greatest(vectors / rows, 1)
+           < visit * wanted * rows / greatest(expected.rows, 1);
+end
+$$;
+comment on function pgpipe.scan_is_exact(pgpipe.embedding, text, int) is
+    'Whether to compare every vector that a condition leaves instead of walking the index: so few are left, or there is no index.';
+
+drop function if exists pgpipe.rank_vector(regclass, vector, int, jsonb);
+create or replace function pgpipe.rank_vector(
+    target regclass, query vector, k int, filter jsonb default null, embedding text default null)
+    returns table (key jsonb, score double precision, char_start int, char_end int, content_hash bytea)
+    stable rows 100
+    set search_path = '' set jit = off
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 100  -- a filtered scan goes on until it has enough
+    language plpgsql
+as $$
+declare
+    e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
+    condition text := pgpipe.filter_condition(target, 't', filter);
+    chunks int := 2 * k + 10;  -- so many to begin with: a row may have several
+    exact boolean := pgpipe.scan_is_exact(e, condition, chunks);
+    nearest text;
+    seen int;
+    keys jsonb[];
+    distances double precision[];
+    starts int[];
+    ends int[];
+    hashes bytea[];
+begin
+    if coalesce(cardinality(query::real[]), 0) <> e.dims then
+        raise exception 'the question has % dimensions, the vectors of % have %', coalesce(cardinality(query::real[]), 0), target, e.dims
+            using errcode = 'PP009', hint = format('They are of the model %s: compute the question''s vector with it.', e.model);
+    end if;
+    loop  -- look further until there are k rows, or no more chunks
+        perform set_config('hnsw.ef_search', least(greatest(100, chunks), 1000)::text, true);
+        nearest := format($sql$
+            select %1$s, s.char_start, s.char_end, s.content_hash, (s.vector operator(%2$I.<=>) $1::%2$I.%3$s)%6$s as distance
+              from %4$s s %5$s order by distance limit $2
+            $sql$, pgpipe.column_list(e.key_columns, 's'), pgpipe.vector_schema(),
+            case when e.dims > 2000 then 'halfvec' else 'vector' end, e.store,
+            case when condition <> 'true' then format('join %s t on (%s) = (%s) where %s', e.target,
+                pgpipe.column_list(e.key_columns, 't'), pgpipe.column_list(e.key_columns, 's'), condition) else '' end,
+            case when exact then ' + 0' else '' end);  -- no index is in the order of a sum
+        execute format($sql$
+            with nearest as materialized (%s), best as (
+                select distinct on (%s) n.* from nearest n order by %s, n.distance
+            ), ordered as (
+                select %s as key, b.* from best b order by b.distance, key
+            )
+            select (select count(*) from nearest), array_agg(o.key), array_agg(o.distance), array_agg(o.char_start),
+                   array_agg(o.char_end), array_agg(o.content_hash)
+              from ordered o
+            $sql$, nearest, pgpipe.column_list(e.key_columns, 'n'), pgpipe.column_list(e.key_columns, 'n'),
+            pgpipe.key_json(e.key_columns, 'b')) into seen, keys, distances, starts, ends, hashes using query, chunks;
+        if seen < chunks and not exact then
+            exact := true;  -- the walk was given up before it had enough
+        elsif cardinality(keys) >= k or seen < chunks then
+            exit;
+        else
+            chunks := chunks * 4;
+        end if;
+    end loop;
+    return query select b.key, 1 - b.distance, b.char_start, b.char_end, b.content_hash
+                   from unnest(keys, distances, starts, ends, hashes) b (key, distance, char_start, char_end, content_hash)
+                  where b.distance < 'Infinity' limit k;  -- a vector of zeros has no direction: its distance is NaN
+end
+$$;
+comment on function pgpipe.rank_vector(regclass, vector, int, jsonb, text) is
+    'Keys of the k rows nearest to a vector, with the cosine similarity and the character range of the best chunk of each. '
+    'Raises PP008 without an embedding, PP009 for a vector of another model, PP002 and PP003 as filter_condition.';
+
+drop function if exists pgpipe.passage(int, jsonb, bytea, int, int);
+create or replace function pgpipe.passage_expression(e pgpipe.embedding, chunk text)
+    returns text  stable  set search_path = ''  language sql
+as $$
+    select case when exists (select from unnest(e.columns) c where not has_column_privilege(e.target, c::text, 'select')) then 'null::text'
+           -- A row that changed since it was embedded: its ranges are of the text it had, so its beginning is shown.
+           else format('(select case when pgpipe.content_hash(i.input) = %1$s.content_hash '
+                       'then substr(i.input, %1$s.char_start + 1, %1$s.char_end - %1$s.char_start) else left(i.input, 400) end '
+                       'from (select %2$s) i (input))', chunk, pgpipe.input_expression(e.columns, e.template)) end
+$$;
+comment on function pgpipe.passage_expression(pgpipe.embedding, text) is
+    'SQL text: the part of row `t` that the vector of `chunk` stands for; null where the caller may not read all of it.';
+
+drop function if exists pgpipe.vector_search(regclass, vector, int, jsonb);
+create or replace function pgpipe.vector_search(
+    target regclass, query vector, k int default 10, filter jsonb default null, skip int default 0, embedding text default null)
+    returns table (key jsonb, score double precision, vector_rank int, passage text, "row" jsonb)
+    stable rows 10
+    set search_path = '' set jit = off
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
+as $$
+declare
+    e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
+begin
+    return query execute format($sql$
+        with ranked as (
+            select r.*, row_number() over (order by r.score desc, r.key)::int as rank
+              from pgpipe.rank_vector($1, $2, $3 + $4, $5, $6) r
+        ), page as materialized (select * from ranked r where r.rank > $4)
+        select p.key, p.score, p.rank, %s, %s
+          from page p join %s t on %s
+         order by p.rank
+        $sql$, pgpipe.passage_expression(e, 'p'), pgpipe.row_expression(target, 't'), target,
+        pgpipe.key_match(target, e.key_columns, 't', 'p.key'))
+        using target, query, k, skip, filter, e.name;
+end
+$$;
+comment on function pgpipe.vector_search(regclass, vector, int, jsonb, int, text) is
+    'The k rows nearest to a vector by meaning, after the first `skip`: key, score (cosine similarity), vector_rank, passage (the best '
+    'chunk), row. Each row once. Searched is the active embedding, or the one that `embedding` names.';
+
+drop function if exists pgpipe.hybrid_search(regclass, text, vector, int, jsonb, double precision, double precision, int, int);
+create or replace function pgpipe.hybrid_search(target regclass, query text, query_vector vector, k int default 10,
+    filter jsonb default null, text_weight double precision default 1, vector_weight double precision default 1,
+    rrf_k int default 60, candidates int default 100, skip int default 0, prefix boolean default false, embedding text default null)
+    returns table (key jsonb, score double precision, text_rank int, vector_rank int, passage text, "row" jsonb)
+    stable rows 10
+    set search_path = '' set jit = off
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
+as $$
+declare
+    e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
+    languages regconfig[] := pgpipe.search_languages(target);
+begin
+    return query execute format($sql$
+        with words as (
+            select r.key, row_number() over (order by r.score desc, r.key)::int as rank
+              from pgpipe.rank_text($1, $2, greatest($5, $4), $6, $11) r
+        ), meaning as (
+            select r.*, row_number() over (order by r.score desc, r.key)::int as rank
+              from pgpipe.rank_vector($1, $3, greatest($5, $4), $6, $13) r
+        ), fused as (
+            select coalesce(w.key, m.key) as key, w.rank as text_rank, m.rank as vector_rank,
+                   coalesce($7 / ($9 + w.rank), 0) + coalesce($8 / ($9 + m.rank), 0) as score,
+                   m.content_hash, m.char_start, m.char_end
+              from words w full join meaning m on m.key = w.key
+        ), page as materialized (select * from fused f order by f.score desc, f.key limit $4 offset $10)
+        select p.key, p.score, p.text_rank, p.vector_rank, case when p.text_rank is not null then %s else %s end, %s
+          from page p join %s t on %s
+         order by p.score desc, p.key
+        $sql$, pgpipe.headline_expression(target, 't', '$12'), pgpipe.passage_expression(e, 'p'), pgpipe.row_expression(target, 't'),
+        target, pgpipe.key_match(target, e.key_columns, 't', 'p.key'))
+        using target, query, query_vector, k, candidates, filter, text_weight, vector_weight, rrf_k, skip, prefix,
+              pgpipe.asked_words(languages, query, prefix), e.name;
+end
+$$;
+comment on function pgpipe.hybrid_search(regclass, text, vector, int, jsonb, double precision, double precision, int, int, int, boolean,
+    text) is
+    'The k best rows by words and by meaning together, after the first `skip`: reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR '
+    '2009) of the `candidates` best of each, the filter applied inside both. Both ranks are returned; null where a row is not in that '
+    'list. Pages are of one list as long as k and candidates stay the same, and end with the candidates.';
