@@ -5,13 +5,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pgpipe.api import search
+    from pgpipe.component import Component
+    from pgpipe.components import EmbeddingsGenerator, ParquetImporter, SearchIndexer
     from pgpipe.pipeline import Pipeline
     from pgpipe.search.query import Hit
 
-__all__ = ["Hit", "Pipeline", "search"]
+__all__ = [
+    "Component",
+    "EmbeddingsGenerator",
+    "Hit",
+    "ParquetImporter",
+    "Pipeline",
+    "SearchIndexer",
+    "search",
+]
 __version__ = "0.1.0"
 
-_HOMES = {"Hit": "pgpipe.search.query", "Pipeline": "pgpipe.pipeline", "search": "pgpipe.api"}
+_HOMES = {
+    "Component": "pgpipe.component",
+    "EmbeddingsGenerator": "pgpipe.components",
+    "Hit": "pgpipe.search.query",
+    "ParquetImporter": "pgpipe.components",
+    "Pipeline": "pgpipe.pipeline",
+    "SearchIndexer": "pgpipe.components",
+    "search": "pgpipe.api",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whichever of the public names is asked for

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Literal
 
 from pgpipe import errors
+from pgpipe.component import Component
 from pgpipe.config import EntitySettings, SearchDeclaration
 from pgpipe.context import Advance, Context
 from pgpipe.db import Connection, translated
@@ -17,78 +18,75 @@ from pgpipe.search import declare as search
 from pgpipe.source.layout import Drop
 
 
-class ParquetImporter:
+class ParquetImporter(Component):
     """Files to target."""
 
     name = "import"
 
-    def __init__(self, *, search: bool = True) -> None:
-        self._search = search
-
-    def process_entity(self, drop: Drop, context: Context) -> StageReport:
-        """Load the drop."""
+    def process_entity(self, entity: Drop, context: Context) -> StageReport:
+        """Load the files of the date."""
         loader = Loader(context.database, context.source, context.settings.load.jobs)
-        settings = context.entity(drop.entity)
+        settings = context.entity(entity.entity)
 
         def prepare(conn: Connection, _plan: Plan) -> None:
             # Made with the empty table, the search column costs no second pass over the rows.
-            if self._search and (declared := _search_plan(drop, settings, context)):
-                search.enable(conn, "pgpipe_staging", drop.entity, declared, index=False)
+            if not context.skips("search", entity.entity) and (declared := _search_plan(entity, settings, context)):
+                search.enable(conn, "pgpipe_staging", entity.entity, declared, index=False)
 
         with ExitStack() as stack:  # the bar opens once the plan says how many rows there are
 
             def start(plan: Plan) -> Advance:
-                return stack.enter_context(context.bar(f"{drop.entity}: load", plan.rows))
+                return stack.enter_context(context.bar(f"{entity.entity}: load", plan.rows))
 
-            plan, counts = loader.load(drop, settings, prepare, start)
+            plan, counts = loader.load(entity, settings, prepare, start)
         rows = asdict(counts)
         filled = rows.pop("filled")
-        return StageReport(drop.entity, self.name, _state(plan), **rows, note=_note(plan, filled))
+        return StageReport(entity.entity, self.name, _state(plan), **rows, note=_note(plan, filled))
 
 
-class SearchIndexer:
+class SearchIndexer(Component):
     """The search column, its index and its lexeme table."""
 
     name = "search"
 
-    def process_entity(self, drop: Drop, context: Context) -> StageReport:
+    def process_entity(self, entity: Drop, context: Context) -> StageReport:
         """Declare the search column where it is missing, and refresh what ranking reads."""
-        settings = context.entity(drop.entity)
+        settings = context.entity(entity.entity)
         schema = context.database.schema
         with context.database.connect(autocommit=True) as conn, translated():
-            known = search.is_declared(conn, schema, drop.entity)
-            declared = _search_plan(drop, settings, context) if settings.search or not known else None
+            known = search.is_declared(conn, schema, entity.entity)
+            declared = _search_plan(entity, settings, context) if settings.search or not known else None
             if declared:
-                search.enable(conn, schema, drop.entity, declared)
+                search.enable(conn, schema, entity.entity, declared)
             elif not known:
-                return StageReport(drop.entity, self.name, "skipped", note=_why_not(settings.search))
-            search.refresh(conn, schema, drop.entity)
-        return StageReport(drop.entity, self.name)
+                return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.search))
+            search.refresh(conn, schema, entity.entity)
+        return StageReport(entity.entity, self.name)
 
 
-class EmbeddingsGenerator:
+class EmbeddingsGenerator(Component):
     """The embedding: declared, and with `drain` worked off."""
 
     name = "embed"
 
-    def __init__(self, *, drain: bool) -> None:
+    def __init__(self, *, drain: bool = False) -> None:
         self._drain = drain
         self._worker: Worker | None = None
 
-    def process_entity(self, drop: Drop, context: Context) -> StageReport:
+    def process_entity(self, entity: Drop, context: Context) -> StageReport:
         """Declare the embedding where it is missing, which enqueues all rows; then compute what is waiting."""
-        settings = context.entity(drop.entity)
+        settings = context.entity(entity.entity)
         try:
-            if not self._declare(drop, settings, context):
-                return StageReport(drop.entity, self.name, "skipped", note=_why_not(settings.embed))
+            if not self._declare(entity, settings, context):
+                return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.embed))
         except errors.VectorsMissing as exc:
-            return StageReport(drop.entity, self.name, "skipped", note=str(exc))
+            return StageReport(entity.entity, self.name, "skipped", note=str(exc))
         with context.database.connect() as conn:
-            waiting = _waiting(conn, drop.entity)
+            waiting = _waiting(conn, entity.entity)
         if not self._drain or not waiting:
             note = f"{waiting:,} rows wait for `pgpipe embedder`" if waiting else "all vectors are fresh"
-            return StageReport(drop.entity, self.name, "ok" if waiting else "nothing to do", note=note)
-        return self._work_off(drop, context, waiting)
+            return StageReport(entity.entity, self.name, "ok" if waiting else "nothing to do", note=note)
+        return self._work_off(entity, context, waiting)
 
     def _declare(self, drop: Drop, settings: EntitySettings, context: Context) -> bool:
         schema = context.database.schema

@@ -35,11 +35,16 @@ class Context:
     source: Source
     bar: Bar = no_bar
     override: dict[str, Any] = field(default_factory=dict)  # mode and key for every entity, from the command line
+    skip: frozenset[str] = frozenset()  # components that this run leaves out
     _choices: dict[str, list[Choice]] = field(default_factory=dict)
 
     def entity(self, name: str) -> EntitySettings:
         """What holds for an entity."""
         return self.settings.for_entity(name).model_copy(update=self.override)
+
+    def skips(self, component: str, entity: str) -> bool:
+        """Whether a component is left out, for all entities or for this one."""
+        return component in self.skip or component in self.entity(entity).skip
 
     def choices(self, drop: Drop) -> list[Choice]:
         """Which text columns the data itself suggests, from a sample of the first file."""

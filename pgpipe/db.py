@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgpipe import errors
 from pgpipe.config import DatabaseSettings
+from pgpipe.mask import said
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -24,6 +25,9 @@ BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
     "PP006": errors.VectorsMissing,
     "PP010": errors.DataError,
 }
+PART_OF_URL = re.compile(
+    r"""(["'])[^"']*@[^"']*\1"""
+)  # libpq takes what follows the first @ of a password for the host's name
 NO_SCHEMA = re.compile(r'(schema "pgpipe"|relation "pgpipe\.|function pgpipe\.)')
 
 
@@ -48,7 +52,8 @@ def translate(exc: psycopg.Error) -> errors.PgpipeError:
     """The error of ours that says what the driver's says, without row values and passwords."""
     state = exc.sqlstate
     if state is None or state.startswith(("08", "57P")):
-        return errors.Unreachable(f"the database does not answer: {_first_line(exc)}")
+        reason = PART_OF_URL.sub("… (write an @ within a URL's password as %40)", _first_line(exc))
+        return errors.Unreachable(f"the database does not answer: {reason}")
     if state.startswith("28"):
         return errors.Unreachable(f"the database refused the login: {exc.diag.message_primary}")
     if state in {"3F000", "42P01", "42883"} and NO_SCHEMA.search(str(exc)):
@@ -57,7 +62,7 @@ def translate(exc: psycopg.Error) -> errors.PgpipeError:
         )
     kind = BY_SQLSTATE.get(state, errors.DataError if state.startswith(("22", "23")) else errors.DatabaseError)
     hint = f" {exc.diag.message_hint}" if exc.diag.message_hint else ""
-    message = (exc.diag.message_primary or _first_line(exc)).rstrip(".")
+    message = said(exc).rstrip(".")
     return kind(f"{message}.{hint}" if hint else message)
 
 

@@ -1,6 +1,9 @@
 """What must never be printed: passwords, keys and connection strings, wherever a text holds them."""
 
 import re
+import traceback
+
+from pgpipe.errors import PgpipeError
 
 HIDDEN = "***"
 CREDENTIALS = re.compile(r"(?<=://)[^\s/@]*:[^\s\"']*@")  # user:password@; a password may hold an @ of its own
@@ -21,3 +24,37 @@ def mask(text: str) -> str:
 def scrub(text: str) -> str:
     """The text for a log: connection strings are gone altogether."""
     return mask(DSN.sub("postgresql://…", text))
+
+
+QUOTED = re.compile(r"\".*\"|'.*'", re.DOTALL)  # from the first quote to the last: a value may hold quotes itself
+LONGEST = 300  # characters of a foreign error's sentence
+
+
+def said(exc: BaseException) -> str:
+    """One line: what an exception says, without values of rows and secrets.
+
+    An error of ours was written to be read. Of a driver's, DETAIL and CONTEXT are left out, which quote the row, and of
+    its sentence the value where its class says that a value is at fault (22). Of any other, whatever stands in quotes.
+    """
+    if isinstance(exc, PgpipeError):
+        return scrub(str(exc))
+    primary = getattr(getattr(exc, "diag", None), "message_primary", None)
+    if primary:
+        return scrub(without_value(primary) if str(getattr(exc, "sqlstate", "")).startswith("22") else primary)
+    first = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")
+    if not isinstance(exc, OSError):  # whose quotes hold the name of a file
+        first = QUOTED.sub("…", first)
+    return scrub(f"{type(exc).__name__}: {first}"[:LONGEST] if first else type(exc).__name__)
+
+
+def trace(exc: BaseException) -> str:
+    """A traceback of places, and of each exception in the chain what may be said."""
+    before = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    lines = [trace(before)] if before is not None else []
+    lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(exc.__traceback__)]
+    return "\n".join([*lines, said(exc) if not isinstance(exc, PgpipeError) else f"{type(exc).__name__}: {said(exc)}"])
+
+
+def without_value(message: str) -> str:
+    """The server's sentence about a bad value, without the value; the name of an encoding stays."""
+    return message if "encoding" in message else QUOTED.sub('"…"', message)

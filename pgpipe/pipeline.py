@@ -1,31 +1,27 @@
 """The run: components over entities, with a report. One entity's failure leaves the others done."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from time import monotonic
-from typing import Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import structlog
 
-from pgpipe import errors
-from pgpipe.config import Settings
+from pgpipe.component import Step, installed_components, perform
+from pgpipe.components import EmbeddingsGenerator, ParquetImporter, SearchIndexer
+from pgpipe.config import Settings, load_settings
 from pgpipe.context import Bar, Context, no_bar, require_schema, select_drops
 from pgpipe.db import Database
-from pgpipe.report import Report, StageReport
+from pgpipe.errors import UsageError
+from pgpipe.layers import nearest
+from pgpipe.report import Report
 from pgpipe.source import Source, open_source
 from pgpipe.source.layout import Drop
 
 log = structlog.get_logger()
 
 
-class Component(Protocol):
-    """A step of the pipeline. A class with these two is one."""
-
-    name: str
-
-    def process_entity(self, drop: Drop, context: Context) -> StageReport:
-        """Do the step for one entity; raise PgpipeError where it cannot be done."""
-        ...
+def default_components(*, drain: bool = False) -> list[Step]:
+    """Import, search, embed, and then those that other packages offer; `drain`: vectors are computed at once."""
+    return [ParquetImporter(), SearchIndexer(), EmbeddingsGenerator(drain=drain), *installed_components()]
 
 
 class Pipeline:
@@ -33,20 +29,40 @@ class Pipeline:
 
     def __init__(
         self,
-        settings: Settings,
-        components: Sequence[Component],
+        settings: Settings | None = None,
+        components: Sequence[Step] | None = None,
         database: Database | None = None,
         source: Source | None = None,
         bar: Bar = no_bar,
         override: dict[str, Any] | None = None,
+        skip: Collection[str] = (),
     ) -> None:
-        self._components = components
+        """Nothing is reached yet.
+
+        Args:
+            settings: by default those of the configuration file and the environment.
+            components: in the order they run; by default import, search, embed and those that are installed.
+            database: by default the one of the settings.
+            source: by default the one of the settings.
+            bar: how progress is shown.
+            override: key and mode for every entity.
+            skip: names of components to leave out, besides those of the settings.
+
+        Raises:
+            UsageError: a component to be skipped does not exist, or an installed one does not load.
+        """
+        settings = settings or load_settings()
+        known = default_components() if components is None else components
+        skipped = frozenset(skip) | frozenset(settings.load.skip)
+        _check_names(skipped.union(*(entity.skip for entity in settings.entity.values())), known)
+        self._components = [component for component in known if component.name not in skipped]
         self._context = Context(
             settings,
             database or Database(settings.database),
             source or open_source(settings.source),
             bar,
             override or {},
+            skipped,
         )
 
     def run(self, wanted_date: str = "latest", entities: Sequence[str] = ()) -> Report:
@@ -59,22 +75,23 @@ class Pipeline:
         day, drops = select_drops(self._context, wanted_date, entities)
         with self._context.database.connect() as conn:
             require_schema(conn, self._context.database.schema)
+        log.info("run", source=self._context.source.url, date=str(day), entities=[drop.entity for drop in drops])
         report = Report(day)
         for drop in drops:
             self._run_entity(drop, report)
+        log.info("done", exit_code=report.exit_code)
         return report
 
     def _run_entity(self, drop: Drop, report: Report) -> None:
         for component in self._components:
-            began = monotonic()
-            try:
-                stage = component.process_entity(drop, self._context)
-            except errors.PgpipeError as exc:
-                stage = StageReport(drop.entity, component.name, "failed", note=str(exc), exit_code=exc.exit_code)
-            except Exception as exc:  # a fault of one entity must not take the others along
-                log.exception("unexpected error", entity=drop.entity, stage=component.name)
-                note = f"{type(exc).__name__}: {exc}"
-                stage = StageReport(drop.entity, component.name, "failed", note=note, exit_code=1)
-            report.stages.append(replace(stage, seconds=round(monotonic() - began, 2)))
+            stage = perform(component, drop, self._context)
+            report.stages.append(stage)
             if stage.state == "failed":
                 return
+
+
+def _check_names(skipped: frozenset[str], components: Sequence[Step]) -> None:
+    """A misspelt component would be run after all."""
+    names = {"import", "search", "embed", *(component.name for component in components)}
+    for name in sorted(skipped - names):
+        raise UsageError(f"skip: there is no component {name!r}{nearest(name, names)}")

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import trustme
 from click.testing import CliRunner
 from psycopg import sql
 
@@ -88,9 +91,17 @@ def server16() -> Iterator[Server]:
     yield from start_wheel(16)
 
 
-@pytest.fixture(scope="session")
-def server15() -> Iterator[Server]:
-    """Debian's PostgreSQL 15 without pgvector."""
+@contextmanager
+def start_debian(*options: str, files: Mapping[str, bytes] | None = None) -> Iterator[Path]:
+    """Run Debian's PostgreSQL 15, whose superuser postgres logs in by socket without a password.
+
+    Args:
+        options: of the server.
+        files: put into its data folder before it starts, name to content.
+
+    Returns:
+        The folder of its socket.
+    """
     if not DEBIAN_15.exists():
         if os.environ.get("CI"):
             pytest.fail("CI installs postgresql-15 (Debian); it is missing")
@@ -105,11 +116,23 @@ def server15() -> Iterator[Server]:
         [*as_user, *map(str, a)], check=True, cwd=folder, stdout=subprocess.DEVNULL
     )
     run(DEBIAN_15 / "initdb", "-D", data, "--auth=trust", "-U", "postgres", "--encoding=utf8", "--locale=C.UTF-8")
-    options = f"-h '' -k {folder} -c fsync=off -c synchronous_commit=off"
-    run(DEBIAN_15 / "pg_ctl", "-w", "-D", data, "-o", options, "-l", folder / "log", "start")
-    yield Server(15, f"host={folder} user=postgres dbname=postgres")
+    for name, content in (files or {}).items():
+        (data / name).write_bytes(content)
+        (data / name).chmod(0o600)
+        if as_user:
+            shutil.chown(data / name, "postgres", "postgres")
+    arguments = f"-k {folder} -c fsync=off -c synchronous_commit=off {' '.join(options)}"
+    run(DEBIAN_15 / "pg_ctl", "-w", "-D", data, "-o", arguments, "-l", folder / "log", "start")
+    yield folder
     run(DEBIAN_15 / "pg_ctl", "-w", "-D", data, "-m", "immediate", "stop")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server15() -> Iterator[Server]:
+    """Debian's PostgreSQL 15 without pgvector."""
+    with start_debian("-h ''") as folder:
+        yield Server(15, f"host={folder} user=postgres dbname=postgres")
 
 
 @pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
@@ -261,3 +284,38 @@ def make_cli(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
             return Result(code, out.getvalue().decode(), err.getvalue().decode())
 
     return run
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A PostgreSQL that wants TLS and a password."""
+
+    url: str  # host and port
+    superuser: str  # by socket, without a password
+    authority: Path  # that signed its certificate, which is for localhost
+    other_authority: Path  # signed nothing that is in use
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Debian's PostgreSQL 15 on a free port of loopback, with a certificate."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority, other = trustme.CA(), trustme.CA()
+    for name, ca in (("authority", authority), ("other", other)):
+        ca.cert_pem.write_to_path(str(folder / f"{name}.pem"))
+    issued = authority.issue_cert("localhost")
+    files = {
+        "server.key": issued.private_key_pem.bytes(),
+        "server.crt": b"".join(part.bytes() for part in issued.cert_chain_pems),
+        "pg_hba.conf": b"local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n",
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with start_debian(f"-h 127.0.0.1 -p {port}", "-c ssl=on", files=files) as socket_folder:
+        yield Guarded(
+            f"host=localhost hostaddr=127.0.0.1 port={port}",
+            f"host={socket_folder} port={port} user=postgres dbname=postgres",
+            folder / "authority.pem",
+            folder / "other.pem",
+        )

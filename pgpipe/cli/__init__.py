@@ -7,6 +7,7 @@ import click
 from pgpipe import errors
 from pgpipe.cli import admin, config, demo, embedder, load, search, status  # noqa: F401 - importing a module registers its commands
 from pgpipe.cli.app import cli
+from pgpipe.mask import mask
 
 
 def main() -> None:
@@ -17,13 +18,13 @@ def main() -> None:
         exc.show()
         code = exc.exit_code
     except click.ClickException as exc:
-        click.echo(f"pgpipe: {_one_line(exc)}", err=True)
+        click.echo(f"pgpipe: {mask(_one_line(exc))}", err=True)
         code = exc.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("pgpipe: interrupted; what was committed stays, the next run carries on", err=True)
         code = 130
     except errors.PgpipeError as exc:
-        click.echo(f"pgpipe: {exc}", err=True)
+        click.echo(f"pgpipe: {mask(str(exc))}", err=True)
         code = exc.exit_code
     sys.exit(code)
 

@@ -2,25 +2,26 @@
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
-import structlog
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pgpipe import log
 from pgpipe.config import Settings, load_settings
 from pgpipe.context import Advance
 from pgpipe.db import Database
-from pgpipe.errors import UsageError
 from pgpipe.layers import Layer
 
 
@@ -103,7 +104,16 @@ class App:
 @click.option("--database", "url", help="postgresql://… [default: DATABASE_URL, else the embedded server]")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only warnings.")
-@click.option("--log-file", type=click.Path(path_type=Path), help="Log to this file instead of stderr.")
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    help="Log to this file instead of stderr [default of `run`: pipeline_YYYYMMDD.log]",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["human", "keyvalue", "json"]),
+    help="[default: human in a terminal, else keyvalue]",
+)
 @click.version_option(package_name="pgpipe")
 @click.pass_context
 def cli(
@@ -113,6 +123,7 @@ def cli(
     verbose: bool,
     quiet: bool,
     log_file: Path | None,
+    log_format: log.Format | None,
 ) -> None:
     """Parquet drops in S3 to PostgreSQL: loaded once, searchable by keyword and by meaning.
 
@@ -125,26 +136,18 @@ def cli(
     app = App(file=file, quiet=quiet)
     app.set("database", url=url)
     context.obj = app
-    _configure_log(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO, log_file)
+    context.call_on_close(_start_log(context.invoked_subcommand, log_file, log_format, verbose=verbose, quiet=quiet))
 
 
-def _configure_log(level: int, file: Path | None) -> None:
-    try:
-        stream = file.open("a", encoding="utf-8") if file else sys.stderr
-    except OSError as exc:
-        raise UsageError(f"--log-file {file} cannot be written: {exc.strerror}") from exc
-    human = stream.isatty()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if human else structlog.processors.LogfmtRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
-    )
+def _start_log(
+    command: str | None, file: Path | None, form: log.Format | None, *, verbose: bool, quiet: bool
+) -> Callable[[], None]:
+    """A file, and a daemon's journal, get the whole story; a command prints its failures itself, in one line."""
+    if file is None and command == "run" and os.access(Path.cwd(), os.W_OK):
+        file = Path(f"pipeline_{datetime.now().astimezone():%Y%m%d}.log")
+    story = bool(file) or command in {"embedder", "serve"}
+    level = logging.DEBUG if verbose else logging.CRITICAL if not story else logging.WARNING if quiet else logging.INFO
+    return log.configure(level, file, form)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

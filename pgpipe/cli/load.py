@@ -8,14 +8,13 @@ import click
 from rich.markup import escape
 
 from pgpipe.cli.app import App, cli, json_option
-from pgpipe.components import EmbeddingsGenerator, ParquetImporter, SearchIndexer
 from pgpipe.context import Context, require_schema, select_drops
 from pgpipe.db import Connection
 from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
 from pgpipe.load.loader import Plan as LoadPlan
-from pgpipe.pipeline import Component, Pipeline
+from pgpipe.pipeline import Pipeline, default_components
 from pgpipe.report import Report
 from pgpipe.search.declare import plan_search
 from pgpipe.source import open_source
@@ -79,6 +78,11 @@ def _override(mode: str | None, key: str | None) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _skipped(search: bool, embeddings: bool) -> frozenset[str]:
+    """The components that the options leave out."""
+    return frozenset(name for name, given in (("search", search), ("embed", embeddings)) if given)
+
+
 @cli.command()
 @source_options
 @click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing, like `pgpipe plan`.")
@@ -119,14 +123,15 @@ def _run(
     app: App = context.obj
     app.set("source", url=url)
     app.set("load", jobs=jobs)
-    components: list[Component] = [ParquetImporter(search=not skip_search)]
-    if not skip_search:
-        components.append(SearchIndexer())
-    if not skip_embeddings:
-        components.append(EmbeddingsGenerator(drain=drain))
-    report = Pipeline(app.settings, components, app.database, bar=app.bar, override=_override(mode, key)).run(
-        day, entities
+    pipeline = Pipeline(
+        app.settings,
+        default_components(drain=drain),
+        app.database,
+        bar=app.bar,
+        override=_override(mode, key),
+        skip=_skipped(skip_search, skip_embeddings),
     )
+    report = pipeline.run(day, entities)
     if as_json:
         app.print_json(report.as_json())
     else:
@@ -172,11 +177,12 @@ def plan(
     app.set("source", url=url)
     app.set("load", jobs=jobs)
     source = open_source(app.settings.source)
-    run = Context(app.settings, app.database, source, app.bar, _override(mode, key))
+    skip = _skipped(skip_search, skip_embeddings).union(app.settings.load.skip)
+    run = Context(app.settings, app.database, source, app.bar, _override(mode, key), skip)
     _, drops = select_drops(run, day, entities)
     with app.database.connect(autocommit=True) as conn:  # a refused entity must not stop the others
         require_schema(conn, app.database.schema)
-        plans = [_plan_entity(run, conn, drop, skip_search, skip_embeddings) for drop in drops]
+        plans = [_plan_entity(run, conn, drop) for drop in drops]
     if as_json:
         app.print_json(plans)
     else:
@@ -185,15 +191,13 @@ def plan(
     context.exit(int(any("refused" in entry for entry in plans)))
 
 
-def _plan_entity(
-    run: Context, conn: Connection, drop: Drop, skip_search: bool, skip_embeddings: bool
-) -> dict[str, Any]:
+def _plan_entity(run: Context, conn: Connection, drop: Drop) -> dict[str, Any]:
     entry: dict[str, Any] = {"entity": drop.entity, "date": drop.date, "files": len(drop.files), "bytes": drop.bytes}
     loader = Loader(run.database, run.source, run.settings.load.jobs)
     try:
         entry |= _described(loader.plan(conn, drop, run.entity(drop.entity)))
-        entry["search"] = "skipped" if skip_search else _search(run, drop)
-        entry["embed"] = "skipped" if skip_embeddings else _embed(run, drop)
+        entry["search"] = "skipped" if run.skips("search", drop.entity) else _search(run, drop)
+        entry["embed"] = "skipped" if run.skips("embed", drop.entity) else _embed(run, drop)
     except PgpipeError as exc:
         entry["refused"] = str(exc)
         click.echo(f"pgpipe: {drop.entity}: {exc}", err=True)

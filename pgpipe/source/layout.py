@@ -24,6 +24,11 @@ class Drop:
     files: tuple[File, ...]
 
     @property
+    def name(self) -> str:
+        """The entity's name, which is its table's."""
+        return self.entity
+
+    @property
     def bytes(self) -> int:
         """Size of all files."""
         return sum(file.bytes for file in self.files)

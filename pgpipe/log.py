@@ -1,0 +1,112 @@
+"""Logs: readable in a terminal, key=value or JSON elsewhere; a run id on every line, never a secret or a row's text."""
+
+import logging
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from pgpipe.errors import UsageError
+from pgpipe.mask import said, scrub, trace
+
+Format = Literal["human", "keyvalue", "json"]
+FIRST = ["timestamp", "level", "run", "event"]
+
+
+def configure(level: int, file: Path | None = None, form: Format | None = None) -> Callable[[], None]:
+    """Send the logs of this process, other libraries' warnings included, to a file or to stderr.
+
+    Args:
+        level: of logging; less is dropped.
+        file: appended to; stderr where None.
+        form: by default `human` in a terminal, else `keyvalue`.
+
+    Returns:
+        What closes the file again; every line carries the id of this run, 8 hexadecimal digits.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    stream = _open(file) if file else sys.stderr
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Run(uuid.uuid4().hex[:8]),
+        _exceptions,
+        _scrubbed,
+    ]
+    structlog.configure(
+        processors=[*shared, _renderer(form or ("human" if stream.isatty() else "keyvalue"))],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+    )
+    root = logging.getLogger()
+    root.handlers = [h for h in root.handlers if not isinstance(h, _Bridge)] + [_Bridge(max(level, logging.WARNING))]
+    return (lambda: _close(stream)) if file else lambda: None
+
+
+def _close(stream: TextIO) -> None:
+    configure(logging.CRITICAL)
+    stream.close()
+
+
+class _Run:
+    """The id of the process on every line; also in threads, which have no context of ours."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["run"] = self._run
+        return event
+
+
+def _open(file: Path) -> TextIO:
+    try:
+        return file.open("a", encoding="utf-8", buffering=1)
+    except OSError as exc:
+        raise UsageError(f"--log-file {file} cannot be written: {exc.strerror}") from exc
+
+
+def _renderer(form: Format) -> Processor:
+    if form == "human":
+        return structlog.dev.ConsoleRenderer(pad_event_to=0)
+    if form == "json":
+        return structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    return structlog.processors.LogfmtRenderer(key_order=FIRST, drop_missing=True, bool_as_flag=False)
+
+
+class _Bridge(logging.Handler):
+    """What other libraries log goes the same way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger()
+        logger.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
+def _exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A traceback of places, and of each exception what may be said: its own text could quote a row."""
+    info = event.pop("exc_info", None)
+    exc = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(exc, BaseException):
+        event["exception"] = trace(exc)
+    return event
+
+
+def _scrubbed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {name: _clean(value) for name, value in event.items()}
+
+
+def _clean(value: Any) -> Any:  # noqa: ANN401 - whatever was logged
+    if isinstance(value, dict):
+        return {name: _clean(below) for name, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(below) for below in value]
+    if isinstance(value, BaseException):
+        return said(value)
+    return scrub(value) if isinstance(value, str) else value
