@@ -20,6 +20,7 @@ create table pgpipe.load (
     updated     bigint not null default 0,
     deleted     bigint not null default 0,
     unchanged   bigint not null default 0,
+    rejected    bigint not null default 0,  -- of those read, set aside in rejected_row
     error       text,
     check (error is null or finished_at is not null)  -- a failed load has ended
 );
@@ -33,12 +34,31 @@ create table pgpipe.load_file (
     date      date not null,
     bytes     bigint not null check (bytes >= 0),
     read      bigint not null check (read >= 0),
+    rejected  bigint not null default 0 check (rejected >= 0),
     load_id   bigint not null references pgpipe.load,
     loaded_at timestamptz not null default now(),
     primary key (entity, file, etag)
 );
 comment on table pgpipe.load_file is
     'The ledger: the files whose rows are in the target, written in the transaction that put them there.';
+
+create table pgpipe.rejected_row (
+    entity      text not null,
+    file        text not null,
+    etag        text not null,
+    row_group   int not null check (row_group >= 0),
+    row_number  bigint not null check (row_number >= 0),  -- within its row group, counted from 0
+    column_name text,  -- null where a rule of several columns was broken
+    reason      text not null,
+    key         jsonb check (jsonb_typeof(key) = 'object'),  -- {"id": 7}; null without a key
+    row         jsonb check (jsonb_typeof(row) = 'object'),  -- null where it is too large to keep twice; the file has it
+    load_id     bigint not null references pgpipe.load,
+    rejected_at timestamptz not null default now(),
+    primary key (entity, file, etag, row_group, row_number),
+    foreign key (entity, file, etag) references pgpipe.load_file on delete cascade  -- it goes with the rows beside it
+);
+comment on table pgpipe.rejected_row is
+    'Rows of the files in the ledger that are not in the target, and why: a value in them cannot be stored, and the policy was `reject`.';
 
 -- Search --------------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ FILES = ("pgpipe.toml", "pgpipe.json", "config.json")
 
 Mode = Literal["append", "upsert", "snapshot"]
 Weight = Literal["A", "B", "C", "D"]
+Bad = Literal["error", "strip", "null", "reject"]  # what happens to a value that cannot be stored
 
 
 class Section(BaseModel):
@@ -112,8 +113,26 @@ class EntitySettings(Section):
         None, description="append | upsert | snapshot; upsert with a key, append without one", examples=["upsert"]
     )
     skip: list[str] = Field([], description="components that leave this entity out", examples=[["embed"]])
+    contract: Literal["evolve", "freeze"] = Field(
+        "evolve", description="freeze: a file whose columns are not the target's is refused", examples=["freeze"]
+    )
+    types: dict[str, str] = Field(
+        {}, description="column types of a target that is made, as PostgreSQL writes them", examples=[{"id": "bigint"}]
+    )
+    bad_values: Bad | dict[str, Bad] = Field(
+        "error",
+        description='error | strip | null | reject, for all columns or by column ("*": every other)',
+        examples=["reject"],
+    )
+    max_rejected: int = Field(10_000, ge=0, description="rows that a load may set aside before it fails")
     search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
     embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
+
+    def bad(self, column: str) -> Bad:
+        """What happens to a value of this column that cannot be stored."""
+        if isinstance(self.bad_values, str):
+            return self.bad_values
+        return self.bad_values.get(column, self.bad_values.get("*", "error"))
 
 
 class LoadSettings(Section):

@@ -37,6 +37,10 @@ class SchemaMissing(PgpipeError):
     exit_code = 2
 
 
+class BadValue(DataError):
+    """A value that its column cannot hold. The message is the reason, without the value: it may stand in a log."""
+
+
 class VectorsMissing(PgpipeError):
     """The database has no pgvector."""
 

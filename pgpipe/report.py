@@ -17,6 +17,7 @@ class StageReport:
     updated: int | None = None
     deleted: int | None = None
     unchanged: int | None = None
+    rejected: int | None = None
     embedded: int | None = None
     seconds: float = 0.0
     note: str = ""

@@ -1,5 +1,53 @@
 -- Loading: tables made from a Parquet schema, staging, the changed-rows-only merge, publication and the ledger.
 
+drop function if exists pgpipe.merge(regclass, regclass, name[], name[], text);
+
+create or replace function pgpipe.column_type(type oid, modifier int, out type_name text, out base text, out labels text[])
+    stable strict  set search_path = ''  language sql
+as $$
+    -- A domain is sent as the type below it, an enum as its labels; a type of an extension is known by its bare name.
+    with recursive below (oid, modifier, kind) as (
+        select t.oid, column_type.modifier, t.typtype from pg_catalog.pg_type t where t.oid = column_type.type
+        union all
+        select t.oid, d.typtypmod, t.typtype
+          from below b join pg_catalog.pg_type d on d.oid = b.oid and d.typtype = 'd' join pg_catalog.pg_type t on t.oid = d.typbasetype
+    )
+    select pg_catalog.format_type(column_type.type, column_type.modifier),
+           case b.kind when 'e' then 'text'
+                       when 'b' then regexp_replace(pg_catalog.format_type(b.oid, b.modifier), '^.+\.', '')
+                       else pg_catalog.format_type(b.oid, b.modifier) end,
+           (select array_agg(e.enumlabel::text order by e.enumsortorder) from pg_catalog.pg_enum e where e.enumtypid = b.oid)
+      from below b where b.kind <> 'd'
+$$;
+comment on function pgpipe.column_type(oid, int) is
+    'A type by its full name, the type in which its values are sent, and the labels of an enum.';
+
+create or replace function pgpipe.target_columns(target regclass)
+    returns table (name name, type text, base text, labels text[], filled boolean, required boolean, defaulted boolean)
+    stable strict  set search_path = ''  language sql
+as $$
+    select a.attname, t.type_name, t.base, t.labels, a.attgenerated <> '' or a.attidentity = 'a',
+           a.attnotnull or (select d.typnotnull from pg_catalog.pg_type d where d.oid = a.atttypid),
+           a.atthasdef or a.attidentity <> ''
+      from pg_catalog.pg_attribute a, pgpipe.column_type(a.atttypid, a.atttypmod) t
+     where a.attrelid = target and a.attnum > 0 and not a.attisdropped
+     order by a.attnum
+$$;
+comment on function pgpipe.target_columns(regclass) is
+    'The columns of a target in their order: type, which of them the target fills itself, which refuse NULL, which have a default.';
+
+create or replace function pgpipe.declared_type(declared text, out type_name text, out base text, out labels text[])
+    stable strict  language sql
+as $$
+    -- The caller's search_path: a type is named as the user knows it. What stands in parentheses is kept, not read.
+    select pg_catalog.regexp_replace(t.type_name, m.place, m.modifier || '\1\2'),
+           pg_catalog.regexp_replace(t.base, m.place, m.modifier || '\1\2'), t.labels
+      from (select coalesce(pg_catalog.substring(declared, '\([^)]*\)'), '') as modifier, '( with(?:out)? time zone)?(\[\])?$' as place) m,
+           pgpipe.column_type(pg_catalog.to_regtype(pg_catalog.regexp_replace(declared, ' *\([^)]*\)', '')), -1) t
+     where t.type_name is not null
+$$;
+comment on function pgpipe.declared_type(text) is 'The type that a user wrote, as column_type; null where there is none.';
+
 create or replace function pgpipe.create_aside(name name, columns jsonb, key name[], unlogged boolean)
     returns regclass  volatile  set search_path = ''  language plpgsql
 as $$
@@ -147,7 +195,41 @@ as $$
 $$;
 comment on function pgpipe.comparable(regclass, name[], text) is 'SQL text: the columns in a form that `is distinct from` accepts.';
 
+create or replace function pgpipe.find_violations(target regclass, stage regclass, columns name[], key name[])
+    returns table (part bigint, row_number bigint, rule name, of_columns name[])
+    volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    known record;
+    shown text;
+begin
+    -- The row as it would become: a column that the files lack keeps the value of the row that is there.
+    select string_agg(case when a.attname = any (columns) then format('s.%1$I as %1$I', a.attname)
+                           when a.attgenerated <> '' or key = '{}' then format('null::%s as %I', t.type_name, a.attname)
+                           else format('t.%1$I as %1$I', a.attname) end, ', ' order by a.attnum)
+      into shown
+      from pg_catalog.pg_attribute a, pgpipe.column_type(a.atttypid, a.atttypmod) t
+     where a.attrelid = target and a.attnum > 0 and not a.attisdropped;
+    for known in
+        select c.conname, pg_catalog.pg_get_expr(c.conbin, c.conrelid) as condition,
+               array(select a.attname from pg_catalog.pg_attribute a where a.attrelid = target and a.attnum = any (c.conkey)) as of_columns
+          from pg_catalog.pg_constraint c where c.conrelid = target and c.contype = 'c' order by c.conname
+    loop
+        return query execute format($sql$
+            select r.pgpipe_part, r.pgpipe_row, %L::name, %L::name[]
+              from (select s.pgpipe_part, s.pgpipe_row, %s from %s s %s) r where not (%s) $sql$,
+            known.conname, known.of_columns, shown, stage,
+            case when key = '{}' then '' else format('left join %s t on (%s) = (%s)', target, pgpipe.column_list(key, 't'),
+                                                     pgpipe.column_list(key, 's')) end,
+            known.condition);
+    end loop;
+end
+$$;
+comment on function pgpipe.find_violations(regclass, regclass, name[], name[]) is
+    'The staged rows that a CHECK of the target refuses, by the pgpipe_part and pgpipe_row that were staged with them.';
+
 create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[], mode text,
+    rejected jsonb,
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint)
     volatile  set work_mem = '128MB'  language plpgsql
 as $$
@@ -164,7 +246,10 @@ begin
     deleted := 0;
     updated := 0;
     if mode = 'snapshot' then
-        execute format('delete from %s t where not exists (select from %s s where %s)', target, stage, same_key);
+        -- A row that was set aside is in the snapshot all the same: its earlier version stays.
+        execute format('delete from %s t where not exists (select from %s s where %s) %s', target, stage, same_key,
+            case when rejected <> '[]' then format('and not exists (select from jsonb_array_elements(%L) r (key) where %s)', rejected,
+                                                   pgpipe.key_match(target, key, 't', 'r.key')) end);
         get diagnostics deleted = row_count;
     end if;
     if others <> '{}' then
@@ -179,8 +264,9 @@ begin
     unchanged := staged - inserted - updated;
 end
 $$;
-comment on function pgpipe.merge(regclass, regclass, name[], name[], text) is
-    'Brings the staged rows into the target by key, writing only rows that differ; mode `snapshot` also deletes rows that are not staged.';
+comment on function pgpipe.merge(regclass, regclass, name[], name[], text, jsonb) is
+    'Brings the staged rows into the target by key, writing only rows that differ; mode `snapshot` also deletes rows that are neither '
+    'staged nor have one of the keys in `rejected`, an array of objects.';
 
 create or replace function pgpipe.publish(name name, schema name)
     returns regclass  volatile strict  set search_path = ''  language plpgsql
@@ -242,18 +328,45 @@ create or replace function pgpipe.record_files(load_id bigint, files jsonb)
 as $$
 declare
     of_load pgpipe.load;
+    held pgpipe.load_file[];
+    set_aside pgpipe.rejected_row[];
 begin
     select * into strict of_load from pgpipe.load l where l.load_id = record_files.load_id;
+    -- Bytes that were recognised were not read: what the ledger knows of them goes over to their new name.
+    held := array(select f from pgpipe.load_file f
+                    join jsonb_to_recordset(files) n (etag text, recognised boolean) on n.recognised and n.etag = f.etag
+                   where f.entity = of_load.entity);
+    set_aside := array(select r from pgpipe.rejected_row r join unnest(held) h on (h.entity, h.file, h.etag) = (r.entity, r.file, r.etag));
     -- A later version of a file took the place of its rows; were the earlier one put back, it would have to be loaded again. What was
     -- appended is there still.
     delete from pgpipe.load_file f
      where f.entity = of_load.entity and of_load.mode <> 'append'
        and (of_load.mode = 'snapshot' or f.file in (select n.file from jsonb_to_recordset(files) n (file text)));
-    insert into pgpipe.load_file (entity, file, etag, date, bytes, read, load_id)
-    select of_load.entity, f.file, f.etag, of_load.date, f.bytes, f.read, of_load.load_id
-      from jsonb_to_recordset(files) f (file text, etag text, bytes bigint, read bigint);
+    insert into pgpipe.load_file (entity, file, etag, date, bytes, read, rejected, load_id)
+    select of_load.entity, f.file, f.etag, of_load.date, f.bytes, coalesce(h.read, f.read), coalesce(h.rejected, f.rejected),
+           of_load.load_id
+      from jsonb_to_recordset(files) f (file text, etag text, bytes bigint, read bigint, rejected bigint)
+      left join (select e.etag, max(e.read) as read, max(e.rejected) as rejected from unnest(held) e group by e.etag) h on h.etag = f.etag;
+    insert into pgpipe.rejected_row (entity, file, etag, row_group, row_number, column_name, reason, key, row, load_id, rejected_at)
+    select r.entity, f.file, r.etag, r.row_group, r.row_number, r.column_name, r.reason, r.key, r.row, r.load_id, r.rejected_at
+      from unnest(set_aside) r
+      join jsonb_to_recordset(files) f (file text, etag text, recognised boolean) on f.recognised and f.etag = r.etag
+    on conflict do nothing;
 end
 $$;
 comment on function pgpipe.record_files(bigint, jsonb) is
-    'Enters the files of a load, [{"file", "etag", "bytes", "read"}]. A snapshot replaces all earlier entries, what it holds is what there '
-    'is; an upsert those of the same files.';
+    'Enters the files of a load, [{"file", "etag", "bytes", "read", "rejected", "recognised"}]. A snapshot replaces all earlier entries, '
+    'what it holds is what there is; an upsert those of the same files. Rejected rows go with the entry of their file.';
+
+create or replace function pgpipe.reject_rows(load_id bigint, rows jsonb)
+    returns void  volatile strict  set search_path = ''  language sql
+as $$
+    insert into pgpipe.rejected_row (entity, file, etag, row_group, row_number, column_name, reason, key, row, load_id)
+    select l.entity, r.file, r.etag, r.row_group, r.row_number, r.column_name, r.reason, r.key, r.row, l.load_id
+      from pgpipe.load l, jsonb_to_recordset(rows) r (file text, etag text, row_group int, row_number bigint, column_name text,
+                                                      reason text, key jsonb, row jsonb)
+     where l.load_id = reject_rows.load_id
+$$;
+comment on function pgpipe.reject_rows(bigint, jsonb) is
+    'Keeps the rows that a load set aside, [{"file", "etag", "row_group", "row_number", "column_name", "reason", "key", "row"}]; call it '
+    'in the transaction of record_files, after it.';

@@ -1,63 +1,114 @@
-"""Arrow arrays of any type to arrays whose binary COPY form pgpq writes as the column type wants it."""
+"""Arrow arrays of any type to arrays whose binary COPY form pgpq writes as the column type wants it.
 
+A value that the column type does not hold is found here, by kernels over whole columns, before a byte is sent.
+"""
+
+import re
 from collections.abc import Callable
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.types as at
 
-from pgpipe.errors import DataError
-from pgpipe.load import made, types
+from pgpipe.errors import BadValue
+from pgpipe.load import jsontext, made, types
+from pgpipe.load.kernels import Array, lists, nulls, pc, types_removed
 
-Array = Any  # pyarrow's stubs do not know what a type check tells of an array
+LENGTH = re.compile(r"\((\d+)\)$")
+DAY = 86_400_000_000  # in microseconds
+LIMITS: list[tuple[pa.DataType, int, int]] = [  # of PostgreSQL's calendar, in the units of the Arrow type
+    (pa.date32(), -2_440_588, 2_145_042_905),  # 4714-11-24 BC to 5874897-12-31
+    (pa.timestamp("us"), -210_866_803_200_000_000, 2**63 - 1),  # from 4714-11-24 BC
+    (pa.timestamp("us", "UTC"), -210_866_803_200_000_000, 2**63 - 1),
+    (pa.time64("us"), 0, DAY),
+]
 
 
 def converter(sql: str, arrow: pa.DataType) -> pa.DataType:
     """The Arrow type in which a column of this SQL type travels: what `convert` returns."""
-    if sql in types.MADE:
+    name = types.base(sql)
+    if sql in types.MADE or name in types.VECTORS:
+        return pa.binary()
+    if types.NUMERIC.match(sql.removesuffix("[]")) and types.is_wide(arrow):
         return pa.binary()
     wire = types.wire_type(sql)
     if wire is not None:
         return wire
     arrow = types.storage(arrow)
     if sql.endswith("[]"):
-        return pa.list_(_decimal(types.storage(getattr(arrow, "value_type", arrow))))
-    return _decimal(arrow)
+        return pa.list_(_decimal(types.storage(getattr(arrow, "value_type", arrow)), sql[:-2]))
+    return _decimal(arrow, sql)
 
 
-def convert(array: Array, sql: str, name: str) -> Array:
+def convert(array: Array, sql: str) -> Array:
     """Give the values in the form that a column of this SQL type travels in.
 
     A fraction of a microsecond is cut off towards the past.
 
     Raises:
-        DataError: a value does not fit; the message names the column.
+        BadValue: a value does not fit.
     """
-    wire = converter(sql, array.type)
     try:
-        if sql in types.MADE:
-            return _made(array, sql)
-        plain = _plain(array)
-        if plain.type == wire:
-            return plain
-        if at.is_null(plain.type):
-            return pa.array([None] * len(plain), wire)
-        return _cast(_microseconds(plain), wire)
+        wire = _converted(array, sql)
+    except BadValue:
+        raise
     except (pa.ArrowException, ValueError, OverflowError, KeyError) as exc:
-        raise DataError(f"column {name!r}: {str(exc).splitlines()[0]}") from exc
+        kind = "a value" if at.is_nested(array.type) else f"a value of {types.storage(array.type)}"
+        raise BadValue(f"{kind} that {sql} does not hold") from exc
+    _check(wire, sql)
+    return wire
 
 
-def _plain(array: Array) -> Array:
-    """Without extension type, dictionary and view."""
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if at.is_dictionary(array.type):
-        array = _plain(array.dictionary_decode())
-    if at.is_string_view(array.type):
-        return array.cast(pa.large_string())
-    if at.is_binary_view(array.type):
-        return array.cast(pa.large_binary())
-    return array
+def _converted(array: Array, sql: str) -> Array:
+    wire = converter(sql, array.type)
+    if at.is_null(array.type):
+        return nulls(len(array), wire)
+    if sql in {"jsonb", "json"}:
+        return _json(array, sql)
+    if wire == pa.binary() and sql != "bytea":
+        return _made(types_removed(array), sql)
+    if at.is_string(wire):
+        return jsontext.plain_text(array).cast(wire)
+    plain = types_removed(array)
+    if at.is_large_string(plain.type):
+        plain = plain.cast(pa.string())
+    return plain if plain.type == wire else _cast(_microseconds(plain), wire)
+
+
+def _json(array: Array, sql: str) -> Array:
+    """Text is taken for JSON that is written already; a list of texts is not."""
+    if types.is_text(array.type):
+        text = types_removed(array).cast(pa.string())
+    else:
+        text = pc.if_else(array.is_valid(), jsontext.json_text(array), None)
+    if sql == "json":
+        return text
+    return pc.binary_join_element_wise("\x01", text, "").cast(pa.binary())  # the version of the binary form
+
+
+def _made(array: Array, sql: str) -> Array:
+    """Ready-made field bytes of a type that pgpq has no form of."""
+    if types.base(sql) in types.VECTORS:
+        return _vectors(array, sql)
+    if sql == "uuid[]":
+        return made.arrays(made.UUID, array, made.fixed(types_removed(array.flatten())))
+    if sql.startswith(types.TIMESTAMPTZ):
+        instants = _cast(_microseconds(types_removed(array.flatten())), pa.timestamp("us", "UTC"))
+        _check(instants, types.TIMESTAMPTZ)
+        return made.arrays(made.TIMESTAMPTZ, array, made.moments(instants.cast(pa.int64())))
+    if sql.endswith("[]"):
+        return made.arrays(made.NUMERIC, array, made.numerics(types_removed(array.flatten())))
+    return made.field(made.numerics(array), array.is_null().to_numpy(zero_copy_only=False))
+
+
+def _vectors(array: Array, sql: str) -> Array:
+    declared = LENGTH.search(sql)
+    lengths = pc.list_value_length(array).drop_null()
+    if declared and not pc.all(pc.equal(lengths, int(declared[1])), min_count=0).as_py():
+        raise BadValue(f"a list that has not {declared[1]} elements, as {sql} has")
+    if pc.any(pc.equal(lengths, 0)).as_py():
+        raise BadValue("an empty list, and a vector has at least one dimension")
+    return made.vectors(array, half=sql.startswith("halfvec"))
 
 
 def _microseconds(array: Array) -> Array:
@@ -74,57 +125,80 @@ def _microseconds(array: Array) -> Array:
 
 
 def _cast(array: Array, wire: pa.DataType) -> Array:
-    if at.is_date64(array.type):
+    kind = array.type
+    if at.is_date64(kind):
         array = array.cast(pa.date32(), safe=False)  # milliseconds within the day carry nothing
-    if _is_list(array.type) and isinstance(wire, pa.ListType):
-        return _with_values(array, lambda values: _cast(_microseconds(_plain(values)), wire.value_type))
-    if at.is_decimal(wire) and at.is_integer(array.type):
-        array = array.cast(pa.decimal128(20 if at.is_uint64(array.type) else 19, 0))
+    if types.is_list(kind) and isinstance(wire, pa.ListType):
+        return _with_values(array, lambda values: _cast(_microseconds(types_removed(values)), wire.value_type))
+    if at.is_decimal(wire):
+        return _exact(array, wire)
+    if wire == pa.binary(16) and at.is_string(kind):
+        return jsontext.uuid_of_text(array)
+    if at.is_floating(wire) and not at.is_integer(kind) and not at.is_float16(kind) and kind != pa.float32():
+        return _same(array, array.cast(wire))  # integers are checked by the cast
     return array.cast(wire)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return at.is_list(kind) or at.is_large_list(kind) or at.is_fixed_size_list(kind)
+def _exact(array: Array, wire: pa.DataType) -> Array:
+    if at.is_integer(array.type):
+        array = array.cast(pa.decimal128(20 if at.is_uint64(array.type) else 19, 0))
+    if at.is_floating(array.type):
+        return array.cast(pa.string()).cast(wire)  # as many digits as tell it from every other; none may be lost
+    return array.cast(wire)
+
+
+def _same(array: Array, changed: Array) -> Array:
+    """Refuse what a change of type has rounded."""
+    if at.is_string(array.type) or at.is_large_string(array.type):
+        return changed
+    back = changed.cast(array.type)
+    unlike = pc.and_(pc.not_equal(back, array), pc.equal(array, array))  # not-a-number is like nothing, and is kept
+    if pc.any(unlike).as_py():
+        raise BadValue(f"a value of {array.type} that {changed.type} would round")
+    return changed
 
 
 def _with_values(array: Array, change: Callable[[Array], Array]) -> Array:
     """A list array of the same shape with its elements changed."""
-    if not at.is_list(array.type):
-        array = array.cast(pa.list_(array.type.value_type))
-    offsets = pa.array(array.offsets.to_numpy())  # those of a slice begin inside their buffer, which a mask forbids
-    return pa.ListArray.from_arrays(offsets, change(array.values), mask=array.is_null() if array.null_count else None)
+    return lists(array, change(array.flatten()))
 
 
-def _decimal(arrow: pa.DataType) -> pa.DataType:
-    """A decimal with the file's scale, in as many digits as there are; the column gives the value its own scale."""
+def _decimal(arrow: pa.DataType, sql: str) -> pa.DataType:
+    """A decimal with the file's scale, in as many digits as there are; the column gives the value its own scale.
+
+    Where the column has less room than the file's type, each value has to fit: the type is the column's.
+    """
+    natural = types.sql_type(arrow)
+    declared = types.NUMERIC.match(sql)
+    if natural and declared and declared[1] and not types.fits(natural, sql):
+        return pa.decimal128(int(declared[1]), int(declared[2]))
     return pa.decimal128(types.DECIMAL128_DIGITS, max(getattr(arrow, "scale", 0), 0))
 
 
-def _made(array: Array, sql: str) -> Array:
-    """Ready-made field bytes of a type that pgpq has no form of."""
-    if sql == "jsonb":
-        return made.jsonb(_nested(array))
-    if sql == "uuid[]":
-        return made.arrays(made.UUID, _plain(array).cast(pa.list_(pa.binary())).to_pylist())
-    moments = _cast(_plain(array), pa.list_(pa.timestamp("us", "UTC"))).cast(pa.list_(pa.int64()))
-    return made.arrays(
-        made.TIMESTAMPTZ, [None if v is None else list(map(made.timestamp, v)) for v in moments.to_pylist()]
-    )
+def _check(wire: Array, sql: str) -> None:
+    """Refuse what the Arrow type holds and PostgreSQL's does not."""
+    if at.is_list(wire.type):
+        _check(wire.flatten(), sql.removesuffix("[]"))
+    elif at.is_string(wire.type):
+        _check_text(wire.drop_null() if wire.null_count else wire, sql)
+    for kind, low, high in LIMITS:
+        if wire.type == kind:
+            ends = pc.min_max(wire.view(pa.int32() if kind == pa.date32() else pa.int64()))
+            if ends["min"].is_valid and not low <= ends["min"].as_py() <= ends["max"].as_py() <= high:
+                raise BadValue(f"out of the range of PostgreSQL's {sql}")
 
 
-def _nested(array: Array) -> Array:
-    """With all that Python has no value for made plain, at every depth: nanoseconds, time zones."""
-    if isinstance(array.type, pa.UuidType):
-        return array
-    array = _microseconds(_plain(array))
-    kind = array.type
-    nulls = array.is_null() if array.null_count else None
-    if at.is_struct(kind):
-        fields = [_nested(array.field(n)) for n in range(kind.num_fields)]
-        return pa.StructArray.from_arrays(fields, [f.name for f in kind], mask=nulls) if fields else array
-    if _is_list(kind):
-        return _with_values(array, _nested)
-    if at.is_map(kind):
-        offsets = pa.array(array.offsets.to_numpy())
-        return pa.MapArray.from_arrays(offsets, _nested(array.keys), _nested(array.items), mask=nulls)
-    return array.cast(pa.timestamp("us", "UTC")) if at.is_timestamp(kind) and kind.tz else array
+def _check_text(text: Array, sql: str) -> None:
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid as exc:
+        raise BadValue("bytes that are not UTF-8") from exc
+    offsets = np.frombuffer(text.buffers()[1] or bytes(4), np.int32)
+    start, end = offsets[text.offset], offsets[text.offset + len(text)]
+    if end > start and not np.frombuffer(text.buffers()[2], np.uint8)[start:end].min():
+        raise BadValue("a NUL character, which PostgreSQL's text cannot hold")
+    longest = LENGTH.search(sql)
+    if longest and types.base(sql) in {"character", "character varying"}:
+        most = pc.max(pc.utf8_length(text)).as_py()
+        if most is not None and most > int(longest[1]):
+            raise BadValue(f"a text longer than the {longest[1]} characters of {sql}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+import numpy as np
 import pgpq
 import psycopg
 import pyarrow as pa
@@ -16,20 +17,24 @@ from psycopg import sql
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translate
-from pgpipe.load.convert import convert, converter
+from pgpipe.load.bad import Rejects, bad_row, to_wire
 from pgpipe.load.preflight import Column, Part
-from pgpipe.load.read import Batch, Piece, Unit, ahead, read_units, units
+from pgpipe.load.read import Batch, Unit, ahead, read_units, units, where
 from pgpipe.source import Source
 
 DEPTH = 2  # batches that are ready before the connection asks for them
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags, length of the extension
 TRAILER = b"\xff\xff"
-REASON = re.compile(r'reason: "(.*?)"')  # in what the encoder raises
-LINE = re.compile(r"^COPY .*, line (\d+)", re.MULTILINE)  # in the context of what the server raises
+LINE = re.compile(r"^COPY .*, line (\d+)(?:, column (.+))?$", re.MULTILINE)  # in the context of what the server raises
+TRACE = ("pgpipe_part", "pgpipe_row")
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
 Progress = Callable[[int], None]  # takes the number of rows sent since the last call
 T = TypeVar("T")
+
+
+class RefusedByServer(errors.DataError):
+    """A row that PostgreSQL refused during COPY."""
 
 
 class Stopped(errors.PgpipeError):
@@ -45,6 +50,8 @@ class Copier:
     columns: list[Column]
     progress: Progress
     stop: threading.Event
+    rejects: Rejects
+    traced: dict[tuple[str, int], int] | None = None  # number of each row group, staged with each row and its number
 
     def copy(self, conn: Connection, work: Iterable[Unit]) -> int:
         """Copy row groups in one COPY on this connection, within its transaction.
@@ -58,7 +65,8 @@ class Copier:
             DatabaseError, Unreachable: from the server.
             Stopped: another connection failed.
         """
-        statement = COPY.format(self.table, sql.SQL(", ").join(sql.Identifier(c.name) for c in self.columns))
+        names = [c.name for c in self.columns] + [*TRACE] * (self.traced is not None)
+        statement = COPY.format(self.table, sql.SQL(", ").join(map(sql.Identifier, names)))
         sent = Sent()
         try:
             with (
@@ -79,7 +87,7 @@ class Copier:
                         encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
                         encoder.write_header()
                     sent.add(batch)
-                    stream.write(_encoded(encoder, batch, wire))
+                    stream.write(encoder.write_batch(wire))
                     self.progress(wire.num_rows)
                 stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
         except psycopg.Error as exc:
@@ -88,7 +96,20 @@ class Copier:
 
     def _converted(self, work: Iterable[Unit]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
         for batch in read_units(self.source, work):
-            yield batch, to_wire(batch, self.columns)
+            good, wire = to_wire(batch, self.columns, self.rejects)
+            yield good, wire if self.traced is None else traced(good, wire, self.traced)
+
+
+def traced(batch: Batch, wire: pa.RecordBatch, numbers: dict[tuple[str, int], int]) -> pa.RecordBatch:
+    """The rows with where each came from: the number of its row group, and its own in that."""
+    groups = [numbers[piece.unit.part.file.uri, piece.unit.group] for piece in batch]
+    sizes = [piece.rows.num_rows for piece in batch]
+    rows = [np.arange(piece.first, piece.first + piece.rows.num_rows) for piece in batch]
+    added: list[Any] = [
+        pa.array(np.repeat(np.array(groups, np.int64), sizes)),
+        pa.array(np.concatenate([*rows, []]), pa.int64()),
+    ]
+    return pa.RecordBatch.from_arrays([*wire.columns, *added], [*wire.schema.names, *TRACE])
 
 
 def copy_parallel(
@@ -99,6 +120,7 @@ def copy_parallel(
     columns: list[Column],
     jobs: int,
     progress: Progress,
+    rejects: Rejects,
 ) -> int:
     """Copy all rows into a table nobody reads yet, over up to `jobs` connections, each its own transaction.
 
@@ -108,7 +130,7 @@ def copy_parallel(
     Raises:
         PgpipeError: as Copier.copy.
     """
-    copier = Copier(source, table, columns, progress, threading.Event())
+    copier = Copier(source, table, columns, progress, threading.Event(), rejects)
     todo = units(parts)
     work = drained(todo)
 
@@ -194,71 +216,8 @@ class Sent:
             return error
         line = LINE.search(exc.diag.context or "")
         if line is None:  # a server that speaks another language: the last one that was sent is near
-            return type(error)(f"{where(self._pieces[-1][0])}: {error}")
+            return RefusedByServer(f"{where(self._pieces[-1][0])}: {error}")
         at = int(line[1]) - 1  # the server counts from 1
         found = bisect_right(self._starts, at) - 1
         unit, first = self._pieces[found]
-        return type(error)(f"{where(unit)}, row {first + at - self._starts[found]}: {error}")
-
-
-def where(unit: Unit) -> str:
-    """How messages name a row group."""
-    return f"{unit.part.file.uri}, row group {unit.group}"
-
-
-def to_wire(batch: Batch, columns: list[Column]) -> pa.RecordBatch:
-    """The rows of a batch with the target's columns in the form they travel in; a column that is missing is NULL.
-
-    Raises:
-        DataError: a value does not fit; the message names file, row group and column.
-    """
-    try:
-        return _wire(_joined(batch), columns)
-    except errors.DataError as exc:
-        raise _blamed(batch, lambda piece: _wire(piece.rows, columns), exc) from exc
-
-
-def _joined(batch: Batch) -> pa.RecordBatch:
-    if len(batch) == 1:
-        return batch[0].rows
-    return pa.Table.from_batches([piece.rows for piece in batch]).combine_chunks().to_batches()[0]
-
-
-def _wire(rows: pa.RecordBatch, columns: list[Column]) -> pa.RecordBatch:
-    arrays: list[Any] = []
-    for column in columns:
-        if column.name in rows.schema.names:
-            arrays.append(convert(rows.column(column.name), column.sql, column.name))
-        else:
-            arrays.append(pa.array([None] * rows.num_rows, converter(column.sql, pa.null())))
-    return pa.RecordBatch.from_arrays(arrays, [c.name for c in columns])
-
-
-def _blamed(batch: Batch, again: Callable[[Piece], object], error: errors.DataError) -> errors.DataError:
-    """The error with the file and row group of the piece that raises it when it is tried alone."""
-    for piece in batch:
-        try:
-            again(piece)
-        except errors.DataError as exc:
-            return type(error)(f"{where(piece.unit)}: {exc}")
-    return error
-
-
-def _encoded(encoder: pgpq.ArrowToPostgresBinaryEncoder, batch: Batch, wire: pa.RecordBatch) -> bytes:
-    try:
-        return encoder.write_batch(wire)
-    except ValueError as exc:  # a date that PostgreSQL's calendar does not reach; the encoder does not say where
-        first = 0
-        for piece in batch:
-            for name in wire.schema.names:
-                column = wire.slice(first, piece.rows.num_rows).select([name])
-                alone = pgpq.ArrowToPostgresBinaryEncoder(column.schema)
-                alone.write_header()
-                try:
-                    alone.write_batch(column)
-                except ValueError as cause:
-                    reason = REASON.search(str(cause))
-                    message = f"column {name!r}: {reason[1] if reason else cause}"
-                    raise errors.DataError(f"{where(piece.unit)}: {message}") from exc
-            first += piece.rows.num_rows
-        raise
+        return RefusedByServer(str(bad_row(unit, first + at - self._starts[found], line[2], str(error))))

@@ -11,23 +11,21 @@ from psycopg.types.json import Jsonb
 from pgpipe import errors
 from pgpipe.config import EntitySettings, Mode
 from pgpipe.db import Connection, Database, translated
-from pgpipe.load import copy, preflight, read
+from pgpipe.load import copy, preflight, read, target
+from pgpipe.load.bad import Rejects
 from pgpipe.load.preflight import Column, Evolution, Part
+from pgpipe.load.second import CREATE_ASIDE, DROP_ASIDE, SecondLook, as_json
 from pgpipe.source import File, Source
 from pgpipe.source.layout import Drop
 
 LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
 AWAIT_LOCK = "select pg_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
-COLUMNS = """
-    select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '' or a.attidentity = 'a'
-      from pg_catalog.pg_attribute a
-     where a.attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and a.attnum > 0 and not a.attisdropped
-     order by a.attnum
-"""
 PRIMARY_KEY = "select pgpipe.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
 KEEP_LEDGER = "select pgpipe.keep_ledger(format('%%I.%%I', %s::text, %s::text)::regclass, %s)"
 LEDGER = "select file, etag, bytes from pgpipe.load_file where entity = %s"
 MOVE_LEDGER = "select pgpipe.record_files(%s, %s)"
+REJECT_ROWS = "select pgpipe.reject_rows(%s, %s::jsonb)"
+REJECTED_AT_ONCE = 500
 BEGIN_LOAD = """
     with interrupted as (  -- whoever left these held the lock that we hold
         update pgpipe.load set finished_at = now(), error = 'interrupted'
@@ -37,19 +35,21 @@ BEGIN_LOAD = """
 """
 END_LOAD = """
     update pgpipe.load
-       set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s
+       set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s,
+           rejected = %s
      where load_id = %s
 """
-ADD_ROWS = "update pgpipe.load set read = read + %s, inserted = inserted + %s where load_id = %s"
+ADD_ROWS = """
+    update pgpipe.load set read = read + %s, inserted = inserted + %s, rejected = rejected + %s where load_id = %s
+"""
 END_APPEND = "update pgpipe.load set finished_at = clock_timestamp() where load_id = %s"
 FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s where load_id = %s"
-CREATE_ASIDE = "select pgpipe.create_aside(%s, %s, %s, %s)"
 INDEX_ASIDE = "select pgpipe.index_aside(%s, %s)"
 PUBLISH = "select pgpipe.publish(%s, %s)"
 MERGE = """
     select inserted, updated, deleted, unchanged
       from pgpipe.merge(format('%%I.%%I', %s::text, %s::text)::regclass,
-                        format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
+                        format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s, %s::jsonb)
 """
 EVOLVE = "select pgpipe.evolve(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
 ADD_COLUMNS = """
@@ -57,7 +57,6 @@ ADD_COLUMNS = """
                               format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
 """
 CHECK_KEY = "select pgpipe.check_key(format('pgpipe_staging.%%I', %s::text)::regclass, %s)"
-DROP_ASIDE = "select pgpipe.drop_aside(%s)"
 
 
 NO_CHANGE = Evolution()
@@ -77,6 +76,7 @@ class Plan:
     parts: tuple[Part, ...] = ()
     evolution: Evolution = NO_CHANGE
     skipped: tuple[File, ...] = ()  # already in the target
+    max_rejected: int = 0
 
     @property
     def rows(self) -> int:
@@ -93,10 +93,23 @@ class Counts:
     updated: int = 0
     deleted: int = 0
     unchanged: int = 0
+    rejected: int = 0  # of those read
     filled: int = 0  # rows written only because a column is new
 
 
 Prepare = Callable[[Connection, Plan], None]  # declares search and embedding on a table that is being made
+
+
+@dataclass(frozen=True)
+class Run:
+    """A load that is under way."""
+
+    conn: Connection
+    plan: Plan
+    load_id: int
+    prepare: Prepare
+    progress: copy.Progress
+    rejects: Rejects
 
 
 class Loader:
@@ -117,12 +130,12 @@ class Loader:
         preflight.check_name(entity, "entity", self._source.url)
         if not drop.files:
             raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file")
+        found = target.read_target(conn, self._database.schema, entity)
         with translated():
-            found = conn.execute(COLUMNS, (self._database.schema, entity)).fetchall()
             primary_key = _one(conn, PRIMARY_KEY, (self._database.schema, entity)) or []
             ledger = {(f, e): b for f, e, b in conn.execute(LEDGER, (entity,))} if found else {}
-        target = {name: kind for name, kind, generated in found if not generated}
-        known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= set(target) else ())
+        written = {c.name for c in found if not c.filled}
+        known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= written else ())
         mode: Mode = settings.mode or ("upsert" if known_key else "append")
         new = tuple(f for f in drop.files if (f.uri, f.etag) not in ledger)
         skipped = tuple(f for f in drop.files if f not in new)
@@ -134,15 +147,21 @@ class Loader:
         if mode == "snapshot":
             new, skipped = drop.files, ()  # a snapshot is whole: what is missing in it will be deleted
         parts = preflight.read_footers(self._source, new)
-        columns = preflight.join_schemas(parts)
+        columns = target.declare(conn, preflight.join_schemas(parts), settings, entity)
         _check_key(entity, mode, known_key, columns, parts)
-        if not found:
-            return Plan(drop, mode, known_key, "create", tuple(columns), tuple(parts), skipped=skipped)
-        evolution = preflight.compare(columns, target, {name for name, _, generated in found if generated}, entity)
-        there = target | {c.name: c.sql for c in (*evolution.add, *evolution.widen)}
-        columns = [Column(c.name, there[c.name]) for c in columns]
-        action: Literal["append", "merge"] = "append" if mode == "append" else "merge"
-        return Plan(drop, mode, known_key, action, tuple(columns), tuple(parts), evolution, skipped)
+        evolution = NO_CHANGE
+        action: Literal["create", "append", "merge"] = "create"
+        if found:
+            evolution, columns = target.compare(columns, found, entity)
+            if settings.contract == "freeze":
+                target.require_same(parts, found, evolution, entity)
+            if mode == "append":
+                target.require_filled(columns, found, entity)
+            action = "append" if mode == "append" else "merge"
+        columns = target.with_policies(columns, settings, known_key, entity)
+        return Plan(
+            drop, mode, known_key, action, tuple(columns), tuple(parts), evolution, skipped, settings.max_rejected
+        )
 
     def load(
         self,
@@ -167,7 +186,7 @@ class Loader:
             with translated():
                 if not _one(conn, LOCK, (entity,)):
                     conn.execute(AWAIT_LOCK, (entity,))
-                if conn.execute(COLUMNS, (self._database.schema, entity)).fetchone():
+                if target.read_target(conn, self._database.schema, entity):
                     conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
             plan = self.plan(conn, drop, settings)
             if plan.action == "nothing":
@@ -175,74 +194,85 @@ class Loader:
             with translated():
                 load_id: int = _one(conn, BEGIN_LOAD, {"entity": entity, "date": drop.date, "mode": plan.mode})
             try:
-                return plan, self._run(conn, plan, load_id, prepare, progress(plan))
+                rejects = Rejects(plan.key, plan.max_rejected)
+                return plan, self._run(Run(conn, plan, load_id, prepare, progress(plan), rejects))
             except errors.PgpipeError as exc:
                 with translated():
                     conn.execute(FAIL_LOAD, (str(exc), load_id))
                 raise
 
-    def _run(self, conn: Connection, plan: Plan, load_id: int, prepare: Prepare, progress: copy.Progress) -> Counts:
+    def _run(self, run: Run) -> Counts:
+        plan = run.plan
         if plan.action == "recognise":
-            with translated(), conn.transaction():
+            with translated(), run.conn.transaction():
                 counts = Counts()
-                _record(conn, load_id, plan, counts)
+                _record(run, counts)
             return counts
-        if plan.action == "create":
-            return self._create(conn, plan, load_id, prepare, progress)
+        look = SecondLook(self._database, self._source, plan.drop.entity, plan.columns, run.rejects)
         if plan.action == "append":
-            return self._append(conn, plan, load_id, progress)
-        return self._merge(conn, plan, load_id, progress)
+            return self._append(run, look)
+        step = self._create if plan.action == "create" else self._merge
+        return look.do(plan.parts, lambda columns: step(run, columns))
 
-    def _create(self, conn: Connection, plan: Plan, load_id: int, prepare: Prepare, progress: copy.Progress) -> Counts:
+    def _create(self, run: Run, columns: list[Column]) -> Counts:
         """Build the target aside on all connections, index it, then publish it with its ledger entries by a rename."""
+        conn, plan, rejects = run.conn, run.plan, run.rejects
         entity = plan.drop.entity
         with translated(), conn.transaction():
-            conn.execute(CREATE_ASIDE, (entity, _json(plan.columns), list(plan.key), False))
-            prepare(conn, plan)
-        rows = self._copy(plan, progress)
+            conn.execute(CREATE_ASIDE, (entity, as_json(plan.columns), list(plan.key), False))
+            run.prepare(conn, plan)
+        rows = self._copy(run, columns)
         with translated():
             conn.execute(INDEX_ASIDE, (entity, list(plan.key)))
             with conn.transaction():
                 conn.execute(PUBLISH, (entity, self._database.schema))
                 conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
-                counts = Counts(read=rows, inserted=rows)
-                _record(conn, load_id, plan, counts)
+                counts = Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count)
+                _record(run, counts)
         return counts
 
-    def _merge(self, conn: Connection, plan: Plan, load_id: int, progress: copy.Progress) -> Counts:
+    def _merge(self, run: Run, columns: list[Column]) -> Counts:
         """Stage all files, then touch only the rows that differ, in one transaction with the ledger."""
+        conn, plan, rejects = run.conn, run.plan, run.rejects
         entity, key = plan.drop.entity, list(plan.key)
         with translated():
-            conn.execute(CREATE_ASIDE, (entity, _json(plan.columns), key, True))
-        rows = self._copy(plan, progress)
+            conn.execute(CREATE_ASIDE, (entity, as_json(plan.columns), key, True))
+        rows = self._copy(run, columns)
         with translated(), conn.transaction():
             conn.execute(CHECK_KEY, (entity, key))
             tables = (self._database.schema, entity, entity)
             self._evolve(conn, plan, ())  # a merge adds columns itself, where it can fill them
             filled = 0
             if plan.evolution.add:
-                filled = _one(conn, ADD_COLUMNS, (*tables, _json(plan.evolution.add), key, plan.mode))
+                filled = _one(conn, ADD_COLUMNS, (*tables, as_json(plan.evolution.add), key, plan.mode))
             names = [c.name for c in plan.columns]
-            merged = conn.execute(MERGE, (*tables, names, key, plan.mode)).fetchone()
+            merged = conn.execute(MERGE, (*tables, names, key, plan.mode, rejects.keys)).fetchone()
             assert merged is not None
             inserted, updated, deleted, unchanged = merged
-            counts = Counts(rows, inserted, updated, deleted, unchanged, filled)
-            _record(conn, load_id, plan, counts)
+            read_ = rows + rejects.count
+            counts = Counts(read_, inserted, updated, deleted, unchanged, rejects.count, filled)
+            _record(run, counts)
             conn.execute(DROP_ASIDE, (entity,))
         return counts
 
-    def _append(self, conn: Connection, plan: Plan, load_id: int, progress: copy.Progress) -> Counts:
+    def _append(self, run: Run, look: SecondLook) -> Counts:
         """Copy straight into the target, each transaction some whole files with their ledger entries."""
+        plan, load_id, rejects = run.plan, run.load_id, run.rejects
         table = sql.Identifier(self._database.schema, plan.drop.entity)
-        copier = copy.Copier(self._source, table, list(plan.columns), progress, threading.Event())
+        stop = threading.Event()
 
         def commit(conn: Connection, parts: list[Part], *, evolve: bool = False) -> int:
+            return look.do(parts, lambda columns: commit_once(conn, parts, columns, evolve=evolve))
+
+        def commit_once(conn: Connection, parts: list[Part], columns: list[Column], *, evolve: bool) -> int:
+            copier = copy.Copier(self._source, table, columns, run.progress, stop, rejects)
             with translated(), conn.transaction():
                 if evolve:  # in the transaction that brings the first rows of the new shape: it fails with them
                     self._evolve(conn, plan, plan.evolution.add)
                 rows = copier.copy(conn, read.units(parts))
-                conn.execute(MOVE_LEDGER, (load_id, Jsonb([_entry(part.file, sum(part.rows)) for part in parts])))
-                conn.execute(ADD_ROWS, (rows, rows, load_id))
+                _enter(conn, load_id, [_entry(part.file, sum(part.rows), rejects) for part in parts], rejects)
+                read_ = sum(sum(part.rows) for part in parts)
+                conn.execute(ADD_ROWS, (read_, rows, read_ - rows, load_id))
             return rows
 
         def commit_all(conn: Connection) -> int:
@@ -251,27 +281,28 @@ class Loader:
         waiting = commits(plan.parts)
         rows = 0
         if plan.evolution.add or plan.evolution.widen:  # alone: the table is locked while its shape changes
-            rows += commit(conn, waiting.pop(0), evolve=True)
+            rows += commit(run.conn, waiting.pop(0), evolve=True)
         left = copy.drained(waiting)
         jobs = min(self._jobs, len(waiting))
         if jobs > 1:
-            rows += sum(copy.on_connections(self._database, jobs, commit_all, copier.stop))
+            rows += sum(copy.on_connections(self._database, jobs, commit_all, stop))
         else:
-            rows += commit_all(conn)
+            rows += commit_all(run.conn)
         with translated():
-            conn.execute(END_APPEND, (load_id,))
-        return Counts(read=rows, inserted=rows)
+            run.conn.execute(END_APPEND, (load_id,))
+        return Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count)
 
     def _evolve(self, conn: Connection, plan: Plan, add: tuple[Column, ...]) -> None:
         """Change the target within the transaction that brings the first rows of the new shape: it fails with them."""
         if add or plan.evolution.widen:
-            changes = _json(add), _json(plan.evolution.widen)
+            changes = as_json(add), as_json(plan.evolution.widen)
             conn.execute(EVOLVE, (self._database.schema, plan.drop.entity, *changes))
 
-    def _copy(self, plan: Plan, progress: copy.Progress) -> int:
-        table = sql.Identifier("pgpipe_staging", plan.drop.entity)
+    def _copy(self, run: Run, columns: list[Column]) -> int:
+        table = sql.Identifier("pgpipe_staging", run.plan.drop.entity)
+        parts = list(run.plan.parts)
         return copy.copy_parallel(
-            self._database, self._source, list(plan.parts), table, list(plan.columns), self._jobs, progress
+            self._database, self._source, parts, table, columns, self._jobs, run.progress, run.rejects
         )
 
 
@@ -299,22 +330,32 @@ def _each_or_all(commit: Callable[[list[Part]], int], parts: list[Part]) -> int:
         return sum(commit([part]) for part in parts)
 
 
-def _record(conn: Connection, load_id: int, plan: Plan, counts: Counts) -> None:
+def _record(run: Run, counts: Counts) -> None:
+    plan = run.plan
     rows = {part.file.uri: sum(part.rows) for part in plan.parts}
     entries = [
-        _entry(file, rows.get(file.uri, 0)) for file in plan.drop.files if file.uri in rows or plan.mode == "snapshot"
+        _entry(file, rows.get(file.uri), run.rejects)
+        for file in plan.drop.files
+        if file.uri in rows or plan.mode == "snapshot"
     ]
+    _enter(run.conn, run.load_id, entries, run.rejects)
+    done = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged, counts.rejected)
+    run.conn.execute(END_LOAD, (*done, run.load_id))
+
+
+def _enter(conn: Connection, load_id: int, entries: list[dict[str, Any]], rejects: Rejects) -> None:
+    """The ledger's entries, and beside them the rows of these files that were set aside."""
     conn.execute(MOVE_LEDGER, (load_id, Jsonb(entries)))
-    done = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged)
-    conn.execute(END_LOAD, (*done, load_id))
+    rows = [row for entry in entries for row in rejects.of(entry["file"])]
+    for first in range(0, len(rows), REJECTED_AT_ONCE):
+        some = rows[first : first + REJECTED_AT_ONCE]
+        conn.execute(REJECT_ROWS, (load_id, f"[{','.join(row.as_json() for row in some)}]"))
 
 
-def _entry(file: File, rows: int) -> dict[str, str | int]:
-    return {"file": file.uri, "etag": file.etag, "bytes": file.bytes, "read": rows}
-
-
-def _json(columns: tuple[Column, ...]) -> Jsonb:
-    return Jsonb([{"name": c.name, "type": c.sql} for c in columns])
+def _entry(file: File, rows: int | None, rejects: Rejects) -> dict[str, Any]:
+    """A file for the ledger; without a number of rows it was not read, but recognised."""
+    identity = {"file": file.uri, "etag": file.etag, "bytes": file.bytes}
+    return identity | {"read": rows or 0, "rejected": len(rejects.of(file.uri)), "recognised": rows is None}
 
 
 def _identities(ledger: dict[tuple[str, str], int]) -> list[tuple[str, int]]:

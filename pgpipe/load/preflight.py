@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pgpipe.config import Bad
 from pgpipe.errors import DataError, SourceError
 from pgpipe.load import types
 from pgpipe.source import File, Source
@@ -24,6 +25,17 @@ class Column:
     name: str
     sql: str
     untyped: bool = False  # the files hold only nulls: any type will do
+    base: str = ""  # what values are sent as, where that is another type: under a domain, for an enum
+    labels: tuple[str, ...] = ()  # of an enum
+    natural: str = ""  # the type that the files alone would give it, where another is declared
+    required: bool = False  # NOT NULL
+    bad: Bad = "error"  # what happens to a value that cannot be stored
+    careful: bool = False  # also check what the server would find
+
+    @property
+    def sent(self) -> str:
+        """The type in whose form values are sent."""
+        return self.base or self.sql
 
 
 @dataclass(frozen=True)
@@ -146,37 +158,3 @@ def check_name(name: str, what: str, where: str) -> None:
             f"{where}: the {what} name {name!r} has {size} bytes; PostgreSQL keeps {NAME_BYTES} and would confuse it"
             " with others; rename it at the source"
         )
-
-
-def compare(columns: list[Column], target: dict[str, str], generated: set[str], entity: str) -> Evolution:
-    """What must change in the target so that the columns fit.
-
-    Args:
-        columns: those of the files.
-        target: the target's columns that a load may write, name to SQL type.
-        generated: the others, such as the search column.
-        entity: for the message.
-
-    Raises:
-        DataError: values of a column would be lost, or the target makes it itself; the message names every such column.
-    """
-    add, widen = [], []
-    refused = [
-        f"{c.name!r} is a column that the target fills itself; rename it at the source, or if it is the search"
-        f" column, give that another name by entity.{entity}.search.column_name"
-        for c in columns
-        if c.name in generated
-    ]
-    for column in columns:
-        there = target.get(column.name)
-        if there is None:
-            add.append(column)
-        elif not column.untyped and not types.fits(column.sql, there):
-            wide = types.widened(column.sql, there)
-            if wide is None:
-                refused.append(f"{column.name!r} is {column.sql} in the files but {there} in the target")
-            else:
-                widen.append(Column(column.name, wide))
-    if refused:
-        raise DataError(f"{entity}: {'; '.join(refused)}")
-    return Evolution(tuple(add), tuple(widen))

@@ -51,6 +51,11 @@ class Piece:
     rows: pa.RecordBatch
 
 
+def where(unit: Unit) -> str:
+    """How messages name a row group."""
+    return f"{unit.part.file.uri}, row group {unit.group}"
+
+
 Batch = list[Piece]  # pieces of one schema, together not larger than a batch
 
 

@@ -61,7 +61,7 @@ CASES: dict[str, tuple[pa.DataType, list, list | None]] = {  # name: type, value
         NESTED,
         [{"n": 2**63 - 1, "list": ["a", None], "at": datetime(2026, 1, 1, tzinfo=UTC)}, {}],
         [
-            {"n": 2**63 - 1, "list": ["a", None], "at": "2026-01-01T00:00:00+00:00"},
+            {"n": 2**63 - 1, "list": ["a", None], "at": "2026-01-01T00:00:00.000000000Z"},
             {"n": None, "list": None, "at": None},
         ],
     ),

@@ -23,7 +23,7 @@ COLUMNS = [
     (pa.decimal128(12, 2), "numeric(12,2)"),
     (pa.decimal128(5, -3), "numeric(8,0)"),
     (pa.decimal256(38, 38), "numeric(38,38)"),
-    (pa.decimal256(39, 0), None),
+    (pa.decimal256(39, 0), "numeric(39,0)"),
     (pa.string(), "text"),
     (pa.large_string(), "text"),
     (pa.string_view(), "text"),
@@ -56,7 +56,7 @@ COLUMNS = [
     (pa.struct({"a": pa.int32()}), "jsonb"),
     (pa.map_(pa.string(), pa.int32()), "jsonb"),
     (pa.month_day_nano_interval(), None),
-    (pa.list_(pa.decimal256(50, 0)), None),
+    (pa.list_(pa.decimal256(50, 0)), "numeric(50,0)[]"),
 ]
 
 

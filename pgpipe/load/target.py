@@ -1,0 +1,154 @@
+"""The target as the catalogue tells it, and what its columns become: the contract between files and target."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from pgpipe.config import EntitySettings
+from pgpipe.db import Connection, translated
+from pgpipe.errors import DataError, UsageError
+from pgpipe.load import types
+from pgpipe.load.preflight import Column, Evolution, Part
+
+COLUMNS = """
+    select name, type, base, coalesce(labels, '{}'), filled, required, defaulted
+      from pgpipe.target_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))
+"""
+DECLARED = "select type_name, base, coalesce(labels, '{}') from pgpipe.declared_type(%s)"
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """A column that is there."""
+
+    name: str
+    type: str
+    base: str  # as Column.base
+    labels: tuple[str, ...]
+    filled: bool  # by the target itself
+    required: bool  # NOT NULL
+    defaulted: bool
+
+
+def read_target(conn: Connection, schema: str, entity: str) -> list[TargetColumn]:
+    """The columns of the target; none where it does not exist."""
+    with translated():
+        found = conn.execute(COLUMNS, (schema, entity)).fetchall()
+    return [TargetColumn(name, kind, base, tuple(labels), *rest) for name, kind, base, labels, *rest in found]
+
+
+def declare(conn: Connection, columns: Iterable[Column], settings: EntitySettings, entity: str) -> list[Column]:
+    """The columns with the types that the user declares for them.
+
+    Raises:
+        UsageError: there is no such type.
+        DataError: the files' values cannot be read as it; the message names every such column.
+    """
+    found, refused = [], []
+    for column in columns:
+        declared = settings.types.get(column.name)
+        if declared is None:
+            found.append(column)
+            continue
+        with translated():
+            row = conn.execute(DECLARED, (declared,)).fetchone()
+        if row is None:
+            raise UsageError(f"entity.{entity}.types.{column.name}: there is no type {declared!r} in this database")
+        kind, base, labels = row
+        if not column.untyped and not types.may_be_read_as(column.sql, base):
+            refused.append(f"{column.name!r} is {column.sql} in the files, which cannot be read as {kind}")
+        found.append(replace(column, sql=kind, base=base, labels=tuple(labels), natural=column.sql))
+    if refused:
+        raise DataError(f"{entity}: {'; '.join(refused)}")
+    return found
+
+
+def compare(columns: list[Column], target: list[TargetColumn], entity: str) -> tuple[Evolution, list[Column]]:
+    """What must change in the target so that the columns fit, and the columns as they will be there.
+
+    Raises:
+        DataError: values of a column would be lost, or the target makes it itself; the message names every such column.
+    """
+    add, widen, refused, settled = [], [], [], []
+    there = {c.name: c for c in target}
+    for column in columns:
+        known = there.get(column.name)
+        if known is None:
+            add.append(column)
+            settled.append(column)
+            continue
+        as_there = replace(column, sql=known.type, base=known.base, labels=known.labels, required=known.required)
+        if known.filled:
+            refused.append(
+                f"{column.name!r} is a column that the target fills itself; rename it at the source, or if it is the"
+                f" search column, give that another name by entity.{entity}.search.column_name"
+            )
+        elif not column.untyped and not _accepts(column, known):
+            wide = types.widened(column.natural or column.sql, known.base) if known.type == known.base else None
+            if wide is None or column.natural:
+                found = column.natural or column.sql
+                refused.append(f"{column.name!r} is {found} in the files but {known.type} in the target")
+            else:
+                as_there = replace(as_there, sql=wide, base="")
+                widen.append(as_there)
+        settled.append(as_there)
+    if refused:
+        raise DataError(f"{entity}: {'; '.join(refused)}")
+    return Evolution(tuple(add), tuple(widen)), settled
+
+
+def _accepts(column: Column, known: TargetColumn) -> bool:
+    if column.natural:  # declared: each value is checked to go into the type that was declared, which is the target's
+        return types.may_be_read_as(column.natural, known.base) and column.sent == known.base
+    return types.fits(column.sql, known.base)
+
+
+def require_same(parts: list[Part], target: list[TargetColumn], evolution: Evolution, entity: str) -> None:
+    """Hold a frozen contract.
+
+    Raises:
+        DataError: a file's columns are not the target's; the message names every difference.
+    """
+    different = [f"{c.name!r} is not in the target" for c in evolution.add]
+    kinds = {c.name: c.type for c in target}
+    different += [f"{c.name!r} is {c.sql} in the files but {kinds[c.name]} in the target" for c in evolution.widen]
+    for column in target:
+        lacking = [part.file.uri for part in parts if column.name not in part.schema.names]
+        if lacking and not column.filled and not column.defaulted:
+            different.append(f"{column.name!r} is not in {lacking[0]}")
+    if different:
+        raise DataError(f"{entity}: the contract is frozen: {'; '.join(different)}")
+
+
+def require_filled(columns: list[Column], target: list[TargetColumn], entity: str) -> None:
+    """Refuse to append rows that lack a column which is NOT NULL.
+
+    Raises:
+        DataError: the message names every such column.
+    """
+    names = {c.name for c in columns}
+    lacking = [c.name for c in target if c.required and not (c.defaulted or c.filled) and c.name not in names]
+    if lacking:
+        raise DataError(f"{entity}: {', '.join(map(repr, lacking))} is NOT NULL in the target and not in the files")
+
+
+def with_policies(columns: list[Column], settings: EntitySettings, key: tuple[str, ...], entity: str) -> list[Column]:
+    """The columns with what happens to their bad values.
+
+    Raises:
+        UsageError: a policy names a column that is not there, or strips one that is not text.
+    """
+    named = set() if isinstance(settings.bad_values, str) else set(settings.bad_values) - {"*"}
+    unknown = sorted(named - {c.name for c in columns})
+    if unknown:
+        raise UsageError(f"entity.{entity}.bad_values: the files have no column {unknown[0]!r}")
+    found = []
+    for column in columns:
+        bad = settings.bad(column.name)
+        if bad == "strip" and types.base(column.sent) not in types.TEXTS:
+            if column.name in named:
+                raise UsageError(f"entity.{entity}.bad_values.{column.name}: strip is for text, and it is {column.sql}")
+            bad = "error"
+        # A NULL in the key is told by how often it occurs, unless its row may be set aside.
+        required = bad == "reject" if column.name in key else column.required
+        found.append(replace(column, bad=bad, required=required))
+    return found
