@@ -10,6 +10,7 @@ from pgpipe.config import EntitySettings, SearchDeclaration
 from pgpipe.context import Advance, Context
 from pgpipe.db import Connection, translated
 from pgpipe.embed import declare as embedding
+from pgpipe.embed import index, queue
 from pgpipe.embed.model import dimensions
 from pgpipe.embed.worker import Worker
 from pgpipe.load.loader import Loader, Plan
@@ -81,8 +82,12 @@ class EmbeddingsGenerator(Component):
                 return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.embed))
         except errors.VectorsMissing as exc:
             return StageReport(entity.entity, self.name, "skipped", note=str(exc))
-        with context.database.connect() as conn:
+        with context.database.connect(autocommit=True) as conn:
             waiting = _waiting(conn, entity.entity)
+            if not waiting:  # a worker that does not own the store may not index it
+                for declared in queue.embeddings(conn):
+                    if declared.entity == entity.entity:
+                        index.build(conn, declared)
         if not self._drain or not waiting:
             note = f"{waiting:,} rows wait for `pgpipe embedder`" if waiting else "all vectors are fresh"
             return StageReport(entity.entity, self.name, "ok" if waiting else "nothing to do", note=note)

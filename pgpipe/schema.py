@@ -74,6 +74,8 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
         _create_vector(conn)
         done.migrations = _apply_migrations(database, ROOT / "migrations")
         _apply_files(conn, done)
+        if done.migrations or done.files:  # what is new has the grants that a new object has: none, or too many
+            conn.execute("select pgpipe.grant_roles(%s)", (database.schema,))
         if folder is not None:
             _refuse_our_names(folder)
             done.migrations += _apply_migrations(database, folder)

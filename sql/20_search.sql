@@ -122,6 +122,7 @@ begin
     if with_index and not online and filling.target is null then
         perform pgpipe.index_search(target);
     end if;
+    perform pgpipe.share(target);
 end
 $$;
 comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolean, name, boolean) is

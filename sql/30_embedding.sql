@@ -119,6 +119,7 @@ begin
             not exists (select from pgpipe.embedding e where e.target = enable_embedding.target and e.active))
     returning * into known;
     perform pgpipe.watch(target);
+    perform pgpipe.share(target);
     perform pgpipe.enqueue_all(known.embedding_id);
     return known.embedding_id;
 end

@@ -37,7 +37,7 @@ comment on function pgpipe.claim_jobs(int, int, text, uuid, interval) is
 
 create or replace function pgpipe.settle_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], hashes bytea[],
     out done int[], out gone int[], out stale int)
-    volatile  set search_path = ''
+    volatile  security definer  set search_path = ''
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$
@@ -48,6 +48,7 @@ declare
     current int[];  -- of those, the ones that nobody enqueued again
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = settle_jobs.embedding_id;
+    -- A worker may not write the target, and a lock on a row asks for that right: hence the rights of the function's owner.
     -- Target first, then job: the order in which a writer's statement and its trigger take them.
     execute format($sql$
         with seen as materialized (

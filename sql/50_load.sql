@@ -317,6 +317,7 @@ begin
         delete from pgpipe.load_file f where f.entity = keep_ledger.entity;
         execute format('create trigger pgpipe_ledger after truncate on %s for each statement execute function pgpipe.forget_files(%L)',
                        target, entity);
+        perform pgpipe.share(target);
     end if;
 end
 $$;

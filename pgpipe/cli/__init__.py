@@ -5,7 +5,7 @@ import sys
 import click
 
 from pgpipe import errors
-from pgpipe.cli import admin, config, demo, embedder, load, search, status  # noqa: F401 - importing a module registers its commands
+from pgpipe.cli import admin, config, demo, embedder, load, roles, search, status  # noqa: F401 - importing a module registers its commands
 from pgpipe.cli.app import cli
 from pgpipe.mask import mask
 

@@ -49,17 +49,19 @@ def test_every_function_pins_its_search_path(conn: Connection) -> None:
     assert set(column(conn, open_)) <= CALLERS_PATH | COMMITS | inlined
 
 
-def test_definers_rights_are_only_for_triggers(conn: Connection) -> None:
-    """SECURITY DEFINER: trigger functions alone, each with a pinned search_path."""
+def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
+    """SECURITY DEFINER: triggers, and the one lock a worker may not take itself; pinned, and not for PUBLIC."""
     definers = f"""
-        select proname::text, prorettype = 'trigger'::regtype, proconfig && array['search_path=""']
+        select proname::text, prorettype = 'trigger'::regtype, proconfig && array['search_path=""'],
+               has_function_privilege('public', oid, 'execute')
           from pg_proc where pronamespace = ({OURS}) and prosecdef
     """
 
-    found = conn.execute(definers).fetchall()
+    found = {name: rest for name, *rest in conn.execute(definers).fetchall()}
 
-    assert {"enqueue_changes", "forget_files"} <= {f[0] for f in found}
-    assert all(is_trigger and pinned for _, is_trigger, pinned in found)
+    assert {"enqueue_changes", "forget_files", "settle_jobs"} <= set(found)
+    assert {name for name, (is_trigger, _, _) in found.items() if not is_trigger} == {"settle_jobs"}
+    assert all(pinned and not public for _, pinned, public in found.values())
 
 
 def test_one_function_of_a_name(conn: Connection) -> None:

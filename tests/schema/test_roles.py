@@ -1,0 +1,314 @@
+"""The roles: made by somebody who is no superuser; each does its part with its own rights, and no more."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+import pgpipe
+from pgpipe import errors
+from pgpipe.config import DatabaseSettings, Settings, load_settings
+from pgpipe.db import Connection, Database
+from pgpipe.schema import migrate
+from pgpipe.search.query import Question, answer, find_target
+from tests.conftest import Cli, Lake, Server, make_cli
+from tests.flow.support import fails
+from tests.sql.fake_model import Fake, make_worker
+from tests.sql.support import column, sqlstate, value
+
+DENIED = "42501"
+ROLES = ("pgpipe_owner", "pgpipe_loader", "pgpipe_embedder", "pgpipe_reader")
+EMBED = "select pgpipe.enable_embedding('product', '{text}', 'fake', 3)"
+
+
+@dataclass(frozen=True)
+class House:
+    """A database that uses the roles, and who administers it."""
+
+    server: Server
+    name: str
+    dba: str
+
+    def as_role(self, role: str) -> Database:
+        """The database as this role sees it."""
+        return Database(DatabaseSettings(url=make_conninfo(self.server.at(self.name), user=role)))
+
+    def connect(self, role: str) -> Connection:
+        """A connection of this role."""
+        return self.as_role(role).connect(autocommit=True)
+
+
+@pytest.fixture
+def house(server: Server) -> Iterator[House]:
+    """Migrated by a DBA with CREATEROLE who owns the database; pgvector was made by a superuser."""
+    name = f"house_{uuid.uuid4().hex[:12]}"
+    dba = sql.Identifier(name)
+    with psycopg.connect(server.url, autocommit=True) as conn:
+        for role in ROLES:  # of an earlier test: another DBA may not grant what he did not make
+            if value(conn, "select to_regrole(%s)", role):
+                conn.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
+    server.execute(sql.SQL("create role {} login createrole").format(dba))
+    server.execute(sql.SQL("create database {0} owner {0}").format(dba))
+    with psycopg.connect(server.at(name), autocommit=True) as conn:
+        conn.execute("create extension vector")
+    house = House(server, name, name)
+    migrate(house.as_role(name))
+    yield house
+    server.execute(sql.SQL("drop database {} with (force)").format(dba))
+    with psycopg.connect(server.url, autocommit=True) as conn:
+        for role in ROLES:
+            if value(conn, "select to_regrole(%s)", role):
+                conn.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+        conn.execute(sql.SQL("drop role {}").format(dba))
+
+
+@pytest.fixture
+def roles(house: House) -> House:
+    """The same with the roles."""
+    with house.connect(house.dba) as conn:
+        conn.execute("select pgpipe.create_roles()")
+    return house
+
+
+def load(house: House, lake: Lake, *components: pgpipe.Component, role: str = "pgpipe_loader", **entity) -> None:
+    """A load as this role, by the real pipeline."""
+    settings: Settings = load_settings(
+        options={"source": {"url": lake.url}, "entity": {"product": {"key": ["id"], **entity}}}
+    )
+    used = components or (pgpipe.ParquetImporter(), pgpipe.SearchIndexer())
+    report = pgpipe.Pipeline(settings, list(used), house.as_role(role)).run()
+    assert report.exit_code == 0, report.failures
+
+
+def text(n: int, word: str = "jacket") -> dict:
+    return {"id": n, "text": f"a waterproof {word}, number {n}, good for cycling in the rain"}
+
+
+def test_twice_is_a_no_op_and_nobody_is_a_superuser(house: House) -> None:
+    """The four are created once; none has more than LOGIN, the owner not even that."""
+    with house.connect(house.dba) as conn:
+        first = column(conn, "select pgpipe.create_roles()")
+        assert [line for line in first if line.startswith("created")] == [f"created {role}" for role in ROLES]
+        assert column(conn, "select pgpipe.create_roles()") == []
+        found = conn.execute(
+            "select rolname::text, rolcanlogin, rolsuper or rolcreaterole or rolcreatedb or rolreplication or"
+            " rolbypassrls from pg_roles where rolname = any (%s) order by 1",
+            (list(ROLES),),
+        ).fetchall()
+    assert found == [(role, role != "pgpipe_owner", False) for role in sorted(ROLES)]
+
+
+def test_each_part_runs_with_its_own_role(roles: House, lake: Lake) -> None:
+    """Create, merge, evolve and delete as the loader, embed as the embedder, search in all modes as the reader."""
+    lake.put("2026-01-01", "product", [text(n) for n in range(1, 8)])
+    load(roles, lake, mode="snapshot")
+    with roles.connect("pgpipe_loader") as conn:
+        conn.execute(EMBED)
+    model = Fake()
+    assert make_worker(roles.as_role("pgpipe_embedder"), model).drain().embedded == {"product": 7}
+
+    lake.put("2026-01-02", "product", [text(n, "coat") | {"price": n} for n in range(3, 10)])
+    load(roles, lake, mode="snapshot")
+    assert make_worker(roles.as_role("pgpipe_embedder"), model).drain().embedded == {"product": 7}
+
+    with roles.connect("pgpipe_reader") as conn:
+        assert value(conn, "select count(*) from product_embedding") == 7
+        query = model.encode(["coat"])[0].tolist()
+        target = find_target(conn, "product")
+        asked = Question("waterproof coats", 10, {"price": {"gte": 5}})
+        assert len(answer(conn, target, "hybrid", asked, query)) == 5
+        assert len(column(conn, "select key from pgpipe.text_search('product', 'coats')")) == 7
+        assert len(column(conn, "select key from pgpipe.vector_search('product', %s::vector)", str(query))) == 7
+        assert column(conn, "select entity from pgpipe.load_status") == ["product"]
+        assert column(conn, "select entity from pgpipe.embedding_status") == ["product"]
+
+
+MUST_NOT = {
+    "pgpipe_reader": [
+        "insert into product (id, text) values (99, 'x')",
+        "update product set text = 'x'",
+        "delete from product",
+        "truncate product",
+        "drop table product",
+        "update product_embedding set model = 'x'",
+        "select * from pgpipe.job",
+        "delete from pgpipe.load_file",
+        "update pgpipe.search set documents = 0",
+        "insert into pgpipe.lexeme values (1, 'x', 1)",
+        "create table mine (id int)",
+        "create table pgpipe.mine (id int)",
+        "create table pgpipe_staging.mine (id int)",
+        "select pgpipe.enable_search('product', '{text=>B}', column_name => 'other')",
+        EMBED.replace("3)", "3, name => 'other')"),
+        "create or replace function pgpipe.vector_schema() returns name language sql as $$ select 'x'::name $$",
+        "set role pgpipe_loader",
+        "set role pgpipe_owner",
+    ],
+    "pgpipe_embedder": [
+        "insert into product (id, text) values (99, 'x')",
+        "update product set text = 'x'",
+        "update product set id = 100 where id = 1",
+        "select * from product for update",
+        "delete from product",
+        "truncate product",
+        "alter table product add column mine int",
+        "truncate product_embedding",
+        "drop table product_embedding",
+        "update pgpipe.embedding set template = 'x'",
+        "update pgpipe.embedding set target = 'pg_authid'::regclass",
+        "delete from pgpipe.load_file",
+        "select * from pgpipe.load",
+        "create table mine (id int)",
+        "create table pgpipe.mine (id int)",
+        "create or replace function pgpipe.vector_schema() returns name language sql as $$ select 'x'::name $$",
+        "create trigger mine after insert on product for each statement execute function pgpipe.enqueue_changes()",
+        "set role pgpipe_loader",
+        "set role pgpipe_owner",
+    ],
+    "pgpipe_loader": [
+        "create table pgpipe.mine (id int)",
+        "drop table pgpipe.load",
+        "alter table pgpipe.job add column mine int",
+        "truncate pgpipe.load_file",
+        "update pgpipe.sql_file set checksum = ''",
+        "create or replace function pgpipe.vector_schema() returns name language sql as $$ select 'x'::name $$",
+        "alter schema pgpipe rename to mine",
+        "create role mine",
+        "drop extension vector",
+        "copy product to '/tmp/mine'",
+        "copy product from program 'true'",
+        "select * from pg_authid",
+        "set role pgpipe_owner",
+        "set role pgpipe_embedder",
+    ],
+}
+
+
+@pytest.mark.parametrize("role", MUST_NOT)
+def test_no_role_does_more_than_its_part(roles: House, lake: Lake, role: str) -> None:
+    """Each statement is refused for want of the right, not for another reason."""
+    lake.put("2026-01-01", "product", [text(1)])
+    load(roles, lake)
+    with roles.connect("pgpipe_loader") as conn:
+        conn.execute(EMBED)
+
+    with roles.connect(role) as conn:
+        refused = {statement: sqlstate(conn, statement) for statement in MUST_NOT[role]}
+
+    assert {s: state for s, state in refused.items() if state != DENIED} == {}
+
+
+def test_the_owner_cannot_log_in(roles: House) -> None:
+    """Nor does anybody who connects become it."""
+    with pytest.raises(errors.Unreachable, match=r"refused the login|not permitted to log in"):
+        roles.connect("pgpipe_owner")
+
+
+def test_who_owns_what(roles: House, lake: Lake) -> None:
+    """The schema is the owner's; targets, and functions with their owner's rights, are the loader's."""
+    lake.put("2026-01-01", "product", [text(1)])
+    load(roles, lake)
+    with roles.connect(roles.dba) as conn:
+        owners = """
+            select distinct proowner::regrole::text, prosecdef from pg_proc where pronamespace = 'pgpipe'::regnamespace
+        """
+        assert set(conn.execute(owners)) == {("pgpipe_owner", False), ("pgpipe_loader", True)}
+        tables = "select distinct relowner::regrole::text from pg_class where relnamespace = 'pgpipe'::regnamespace"
+        assert column(conn, tables + " and relkind <> 'c'") == ["pgpipe_owner"]
+        assert value(conn, "select relowner::regrole::text from pg_class where relname = 'product'") == "pgpipe_loader"
+        open_ = """
+            select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace and prosecdef
+               and has_function_privilege('public', oid, 'execute')
+        """
+        assert column(conn, open_) == []
+        may = """
+            select r from unnest('{pgpipe_loader,pgpipe_embedder,pgpipe_reader}'::name[]) r, pg_proc
+             where proname = 'settle_jobs' and has_function_privilege(r, pg_proc.oid, 'execute')
+        """
+        assert column(conn, may) == ["pgpipe_loader", "pgpipe_embedder"]
+
+
+def test_the_vector_index_is_built_by_who_may(roles: House, lake: Lake) -> None:
+    """Not the embedder, which owns no store and goes on; the next load, which finds nothing waiting, builds it."""
+    lake.put("2026-01-01", "product", [text(n) for n in range(5000)])
+    load(roles, lake)
+    with roles.connect("pgpipe_loader") as conn:
+        conn.execute(EMBED)
+    assert make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain().embedded == {"product": 5000}
+    indexes = "select count(*) from pg_indexes where tablename = 'product_embedding' and indexdef ~ 'hnsw'"
+    with roles.connect(roles.dba) as conn:
+        assert value(conn, indexes) == 0
+
+        load(roles, lake, pgpipe.EmbeddingsGenerator())
+
+        assert value(conn, indexes) == 1
+
+
+def test_what_was_there_before_is_handed_over(house: House, lake: Lake) -> None:
+    """A database that one user filled: the loader goes on with its tables, the embedder with its stores."""
+    lake.put("2026-01-01", "product", [text(1)])
+    load(house, lake, role=house.dba)
+    with house.connect(house.dba) as conn:
+        conn.execute(EMBED)
+        told = column(conn, "select pgpipe.create_roles()")
+    assert {"pgpipe_loader owns public.product", "pgpipe_loader owns public.product_embedding"} <= set(told)
+
+    lake.put("2026-01-02", "product", [text(1, "coat") | {"extra": 1.5}, text(2)])
+    load(house, lake)
+
+    assert make_worker(house.as_role("pgpipe_embedder"), Fake()).drain().embedded == {"product": 2}
+    with house.connect("pgpipe_reader") as conn:
+        assert len(column(conn, "select key from pgpipe.text_search('product', 'waterproof')")) == 2
+
+
+def test_migrate_goes_on_after_the_roles(roles: House) -> None:
+    """Functions that are replaced, dropped and made anew keep their owners, and what is made anew is closed again."""
+    with roles.connect(roles.dba) as conn:
+        conn.execute("update pgpipe.sql_file set checksum = ''")
+        conn.execute("drop function pgpipe.forget_files() cascade")
+
+    assert migrate(roles.as_role(roles.dba)).files
+
+    with roles.connect(roles.dba) as conn:
+        found = """
+            select proowner::regrole::text, has_function_privilege('public', oid, 'execute')
+              from pg_proc where proname = %s
+        """
+        assert conn.execute(found, ("forget_files",)).fetchall() == [("pgpipe_loader", False)]
+        assert conn.execute(found, ("merge",)).fetchall() == [("pgpipe_owner", True)]
+
+
+def test_who_may_not_create_roles_is_told_what_to_run(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line with the statements for a superuser; once they have run, `pgpipe roles` does the rest."""
+    with psycopg.connect(house.server.url, autocommit=True) as conn:
+        conn.execute(sql.SQL("alter role {} nocreaterole").format(sql.Identifier(house.dba)))
+    cli: Cli = make_cli(house.as_role(house.dba).url, tmp_path, monkeypatch)
+
+    line = fails(cli("roles"), 2, f"{house.dba} may not create roles. As a superuser, or a role with CREATEROLE, run: ")
+
+    statements = line.partition("run: ")[2].partition("; then `pgpipe roles` again")[0]
+    with psycopg.connect(house.server.url, autocommit=True) as conn:
+        conn.execute(statements.encode())
+    done = cli("roles")
+    assert (done.code, done.out) == (0, "pgpipe_owner owns the schema pgpipe\n")
+    assert cli("roles").out == "The roles are up to date.\n"
+
+
+def test_without_pgvector(server15: Server, plain_database: Database, lake: Lake) -> None:
+    """Server 15, before roles had grantors: load and keyword search with their roles."""
+    with plain_database.connect(autocommit=True) as conn:
+        conn.execute("select pgpipe.create_roles()")
+        name = conn.info.dbname
+    house = House(server15, name, "postgres")
+    lake.put("2026-01-01", "product", [text(1)])
+    load(house, lake)
+    with house.connect("pgpipe_reader") as conn:
+        assert len(column(conn, "select key from pgpipe.text_search('product', 'waterproof')")) == 1
+        assert sqlstate(conn, "delete from product") == DENIED
