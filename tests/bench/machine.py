@@ -1,0 +1,121 @@
+"""What a measurement stands on: a server of its own, processes timed with their CPU, and the machine's name."""
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import psycopg
+
+from pgpipe.db import pgserver
+
+SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL that nobody else uses."""
+
+    url: str
+    folder: Path  # the server may write here
+    bin: Path
+    pid: int
+
+    def run(self, *statements: str) -> list[tuple]:
+        """Run statements, each its own transaction; the rows of the last, if it has any."""
+        with psycopg.connect(self.url, autocommit=True) as conn:
+            for statement in statements:
+                cursor = conn.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def cpu(self) -> float:
+        """Seconds of CPU used by all processes of the server, those that ended included."""
+        ticks = sum(_ticks(self.pid))
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            ticks += sum(_ticks(int(child))[:2])
+        return ticks / TICKS
+
+
+def _ticks(pid: int) -> tuple[int, ...]:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:  # it has just ended, and its parent counts it
+        return (0,)
+    return tuple(map(int, fields[11:15]))  # utime, stime, and those of the children that ended
+
+
+@contextmanager
+def server(base: str | None = None) -> Iterator[Server]:
+    """PostgreSQL 18 with its usual durability (fsync and WAL as they come), in a folder that goes with it."""
+    folder = Path(tempfile.mkdtemp(prefix="pgpipe-bench-", dir=base))
+    folder.chmod(0o777)
+    started = pgserver().get_server(folder / "data", cleanup_mode="stop", postgres_version=18)
+    with psycopg.connect(started.get_uri(), autocommit=True) as conn:
+        for name, value in SETTINGS.items():
+            conn.execute(f"alter system set {name} = '{value}'")
+    started.cleanup()
+    started = pgserver().get_server(folder / "data", cleanup_mode="stop", postgres_version=18)
+    executable = Path((folder / "data" / "postmaster.opts").read_text().split()[0].strip('"'))
+    pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+    try:
+        with psycopg.connect(started.get_uri(), autocommit=True) as conn:
+            conn.execute("create database bench")
+        yield Server(started.get_uri(database="bench"), folder, executable.parent, pid)
+    finally:
+        started.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run took: seconds of wall and CPU, bytes of memory at the peak."""
+
+    wall: float
+    client: float
+    server: float
+    memory: int
+
+
+def timed(server: Server, command: Sequence[str], environment: dict[str, str]) -> Cost:
+    """Run a command to its end; one that fails ends the measurement with what it said."""
+    before = server.cpu()
+    began = perf_counter()
+    process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout
+    said = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    wall = perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{said.decode()[-2000:]}")
+    return Cost(wall, used.ru_utime + used.ru_stime, server.cpu() - before, used.ru_maxrss * 1024)
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure by itself."""
+    return Cost(
+        *(statistics.median(getattr(c, name) for c in costs) for name in ("wall", "client", "server")),
+        memory=max(c.memory for c in costs),
+    )
+
+
+def name() -> str:
+    """The machine, in a line."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    return f"{os.cpu_count()} cores of {model}, {memory} GB of memory, Python {platform.python_version()}"
