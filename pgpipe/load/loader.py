@@ -138,7 +138,7 @@ class Loader:
         known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= written else ())
         mode: Mode = settings.mode or ("upsert" if known_key else "append")
         new = tuple(f for f in drop.files if (f.uri, f.etag) not in ledger)
-        skipped = tuple(f for f in drop.files if f not in new)
+        skipped = tuple(f for f in drop.files if (f.uri, f.etag) in ledger)
         plan = Plan(drop, mode, known_key, "nothing", skipped=skipped)
         if not new and (mode != "snapshot" or len(ledger) == len(drop.files)):
             return plan

@@ -16,6 +16,8 @@ NAME_BYTES = 63  # NAMEDATALEN - 1
 SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table has them
 OPENERS = 8  # a footer is one or two small requests
 MAGIC = b"PAR1"
+FOOTER_BYTES = 64 << 10  # read first; a longer footer takes a second request
+MOST_FOOTER = 256 << 20  # a longer one is taken for damage
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,40 @@ def read_footers(source: Source, files: tuple[File, ...]) -> list[Part]:
 
 
 def read_footer(source: Source, file: File) -> Part:
-    """Read the footer of one file."""
+    """Read the footer of one file, as a rule with one request."""
     with source.open(file) as stream, named(file):
-        head = stream.read(len(MAGIC))
-        if head != MAGIC:
-            raise DataError(f"{file.uri} is not a Parquet file")
-        stream.seek(max(file.bytes - len(MAGIC), 0))
-        if file.bytes < 3 * len(MAGIC) or stream.read() != MAGIC:
-            raise DataError(f"{file.uri} is a Parquet file that was cut short; upload it again")
-        stream.seek(0)
-        parquet = pq.ParquetFile(stream)
-        groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+        parquet = pq.ParquetFile(pa.BufferReader(_footer(stream, file)))
+        metadata = parquet.metadata
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         return Part(
             file,
             parquet.schema_arrow,
             tuple(g.num_rows for g in groups),
             tuple(g.total_byte_size for g in groups),
         )
+
+
+def _footer(stream: pa.NativeFile, file: File) -> bytes:
+    """The end of a file from where its footer begins, or from before that.
+
+    Raises:
+        DataError: it is not Parquet, or was cut short, or the footer has a length that cannot be.
+    """
+    start = max(file.bytes - FOOTER_BYTES, 0)
+    tail = _read_at(stream, start, file.bytes)
+    if tail[-len(MAGIC) :] != MAGIC or file.bytes < 3 * len(MAGIC):
+        if _read_at(stream, 0, len(MAGIC)) == MAGIC:
+            raise DataError(f"{file.uri} is a Parquet file that was cut short; upload it again")
+        raise DataError(f"{file.uri} is not a Parquet file")
+    size = int.from_bytes(tail[-8:-4], "little") + 8
+    if size > min(file.bytes - len(MAGIC), MOST_FOOTER):
+        raise DataError(f"{file.uri} cannot be read: its footer claims a length of {size:,} bytes; upload it again")
+    return tail if size <= len(tail) else _read_at(stream, file.bytes - size, file.bytes)
+
+
+def _read_at(stream: pa.NativeFile, start: int, end: int) -> bytes:
+    stream.seek(start)
+    return bytes(stream.read(end - start))
 
 
 class named:  # noqa: N801 - a context manager, used like a function
@@ -108,7 +127,11 @@ def join_schemas(parts: list[Part]) -> list[Column]:
         DataError: a name or a type cannot be kept, or two files disagree; the message names column and file.
     """
     joined: dict[str, tuple[Column, File]] = {}
+    seen: pa.Schema | None = None
     for part in parts:
+        if seen is not None and part.schema.equals(seen, check_metadata=True):
+            continue  # as the file before: with thousands of them the comparison of names and types would show
+        seen = part.schema
         for column in _columns(part):
             known = joined.get(column.name)
             if known is None or known[0].untyped:

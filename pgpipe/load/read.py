@@ -75,8 +75,12 @@ def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
     at_once = max(1, min(BATCH_ROWS, unit.rows * BATCH_BYTES // max(unit.bytes, 1)))
     large = unit.bytes > STREAMED
     with source.open(unit.part.file) as stream, named(unit.part.file):
-        whole = pa.BufferReader(stream.read()) if unit.part.file.bytes <= SMALL else stream
-        parquet = pq.ParquetFile(whole, pre_buffer=not large, buffer_size=WINDOW if large else 0)
+        small = unit.part.file.bytes <= SMALL
+        parquet = pq.ParquetFile(
+            pa.BufferReader(stream.read()) if small else stream,
+            pre_buffer=not (small or large),  # a few large requests instead of one a column
+            buffer_size=WINDOW if large else 0,
+        )
         yield from parquet.iter_batches(batch_size=at_once, row_groups=[unit.group], use_threads=False)
 
 
@@ -99,12 +103,13 @@ def _shared(source: Source, work: Iterable[Unit]) -> Iterator[Batch]:
     for unit in work:
         first = 0
         for rows in read_batches(source, unit):
-            if batch and (size + rows.nbytes > BATCH_BYTES or not rows.schema.equals(batch[0].rows.schema)):
+            # The footer's figure: to ask every array for its own would cost as much as reading it.
+            if batch and (size + unit.bytes > BATCH_BYTES or not rows.schema.equals(batch[0].rows.schema)):
                 yield batch
                 batch, size = [], 0
             batch.append(Piece(unit, first, rows))
             first += rows.num_rows
-            size += rows.nbytes
+        size += unit.bytes
     if batch:
         yield batch
 

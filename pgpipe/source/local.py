@@ -3,15 +3,21 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.source import File
+
+HASHERS = min(os.cpu_count() or 1, 8)
+READ_AT_ONCE = 1 << 20
+_Path = TypeVar("_Path", Path, str)
 
 
 class LocalSource:
@@ -33,16 +39,26 @@ class LocalSource:
 
     def files(self, under: str) -> Iterator[File]:
         """All files below."""
-        with _readable(self._root / under) as path:
-            found = sorted(p for p in path.rglob("*") if p.is_file())
-        for p in found:
-            with _readable(p):
-                stat = p.stat()
-                with p.open("rb") as stream:
-                    etag = hashlib.file_digest(stream, "sha256").hexdigest()
-            relative = p.relative_to(self._root).as_posix()
-            modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-            yield File(relative, f"{self.url}/{relative}", etag, stat.st_size, modified)
+        with ThreadPoolExecutor(HASHERS, thread_name_prefix="hash") as pool:
+            yield from pool.map(self._file, sorted(self._walk(under)))
+
+    def _walk(self, under: str) -> Iterator[str]:
+        with _readable(self._root / under) as path, os.scandir(path) as entries:
+            for entry in entries:
+                inner = f"{under}/{entry.name}" if under else entry.name
+                if entry.is_dir():
+                    yield from self._walk(inner)
+                elif entry.is_file():
+                    yield inner
+
+    def _file(self, path: str) -> File:
+        whole = f"{self._root}/{path}"
+        with _readable(whole), Path(whole).open("rb") as stream:
+            stat = os.fstat(stream.fileno())
+            small = stat.st_size <= READ_AT_ONCE
+            digest = hashlib.sha256(stream.read()) if small else hashlib.file_digest(stream, "sha256")
+        modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+        return File(path, f"{self.url}/{path}", digest.hexdigest(), stat.st_size, modified)
 
     @contextmanager
     def open(self, file: File) -> Iterator[pa.NativeFile]:
@@ -55,7 +71,7 @@ class LocalSource:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[Path]:
+def _readable(path: _Path) -> Iterator[_Path]:
     try:
         yield path
     except OSError as exc:

@@ -15,9 +15,11 @@ from pgpipe.demo.lake import SCHEMA, documented
 FIRST, SECOND, THIRD = "2026-01-01", "2026-01-02", "2026-01-03"
 PARTS = 8
 LINEITEM = """
-    create table lineitem (l_orderkey bigint, l_partkey bigint, l_suppkey bigint, l_linenumber integer, l_quantity numeric(15,2),
-        l_extendedprice numeric(15,2), l_discount numeric(15,2), l_tax numeric(15,2), l_returnflag text, l_linestatus text,
-        l_shipdate date, l_commitdate date, l_receiptdate date, l_shipinstruct text, l_shipmode text, l_comment text)
+    create table lineitem (
+        l_orderkey bigint, l_partkey bigint, l_suppkey bigint, l_linenumber integer,
+        l_quantity numeric(15,2), l_extendedprice numeric(15,2), l_discount numeric(15,2), l_tax numeric(15,2),
+        l_returnflag text, l_linestatus text, l_shipdate date, l_commitdate date, l_receiptdate date,
+        l_shipinstruct text, l_shipmode text, l_comment text)
 """
 
 
@@ -33,7 +35,7 @@ def lineitem(folder: Path, scale: str) -> Path:
 def prose(folder: Path, lake: str | None, entity: str, key: str, copies: int) -> Path:
     """A lake of prose on three dates: rows, the same in other files, and one in a hundred changed.
 
-    The rows are those of the first date of `lake`, or the standard library's docstrings, `copies` times under other keys.
+    The rows are those of the first date of `lake`, or the standard library's docstrings, `copies` times over.
     """
     if lake:
         dates = sorted(path for path in Path(lake.removeprefix("file://")).iterdir() if (path / entity).is_dir())
@@ -88,7 +90,7 @@ def huge(folder: Path, size: int) -> Path:
     """One file with one row group of about `size` bytes, uncompressed, most of it text."""
     to = folder / "huge" / FIRST / "blob"
     to.mkdir(parents=True)
-    letters = random.Random(1)  # noqa: S311 - the same text each time
+    letters = random.Random(1)  # the same text each time
     pool = "".join(letters.choices("abcdefghijklmnopqrstuvwxyz ", k=1 << 20))
     text = pa.array([pool[n * 997 % (1 << 19) :][:1000] for n in range(10_000)])
     chunks = size // text.nbytes  # one piece of memory, over and over

@@ -1,7 +1,8 @@
 """`make bench-load`: pgpipe against other loaders, one run, one machine, the same files.
 
-Knobs, by environment: SCALE (of TPC-H, "0.3,1"), RUNS (3), PEERS and WORK (comma lists; all), JOBS ("1,2,4"), LAKE, ENTITY, KEY and
-COPIES (of the prose), FILES (50000 tiny ones), GROUP_GB (2), BENCH_DIR (where the server and the lakes lie).
+Knobs, by environment: SCALE (of TPC-H, "0.3,1"), RUNS (3), PEERS and WORK (comma lists; all), JOBS ("1,2,4"), LAKE,
+ENTITY, KEY and COPIES (of the prose), FILES (50000 tiny ones), GROUP_GB (2), BENCH_DIR (for the server and the lakes).
+WORK is of lineitem, prose, tiny, group; with it README is left alone.
 """
 
 import os
@@ -20,7 +21,6 @@ README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- bench-load: written by `make bench-load` -->", "<!-- /bench-load -->"
 RUNS = int(os.environ.get("RUNS", "3"))
 JOBS = os.environ.get("JOBS", "1,2,4").split(",")
-COLUMNS = ("wall", "rows/s", "×", "CPU client", "CPU server")
 
 
 def wanted(name: str, knob: str) -> bool:
@@ -51,18 +51,20 @@ class Contest:
     def table(self, results: dict[str, tuple[Cost, int]]) -> list[str]:
         """As markdown; ratios are of the time per row."""
         base, base_rows = results[self.limit]
-        lines = ["| | seconds | rows/s | × the first | CPU s, client | CPU s, server |", "|---|--:|--:|--:|--:|--:|"]
+        lines = [
+            "| | seconds | rows/s | time, first = 1 | CPU s, client | CPU s, server |",
+            "|---|--:|--:|--:|--:|--:|",
+        ]
         for name, (cost, rows) in results.items():
             ratio = (cost.wall / rows) / (base.wall / base_rows)
-            lines.append(
-                f"| {name} | {cost.wall:.2f} | {rows / cost.wall:,.0f} | {ratio:.2f} | {cost.client:.2f} | {cost.server:.2f} |"
-            )
+            cpu = f"{cost.client:.2f} | {cost.server:.2f}"
+            lines.append(f"| {name} | {cost.wall:.2f} | {rows / cost.wall:,.0f} | {ratio:.2f} | {cpu} |")
         return lines
 
 
 def say(line: str) -> None:
     """Progress, beside the result."""
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")
 
 
 def pgpipe(server: Server, lake: Path, *options: str) -> Cost:
@@ -127,7 +129,7 @@ def lineitem(server: Server, scale: str) -> list[str]:
     results = Contest(server, rows, limit).run(contestants)
     results["pgpipe, first load: makes the table and its primary key"] = first_load(server, lake, rows)
     return [
-        f"**TPC-H lineitem, scale {scale}: {rows:,} rows in {len(files)} Parquet files**, into an existing table without indexes.",
+        f"**TPC-H lineitem, scale {scale}: {rows:,} rows in {len(files)} Parquet files**, into a table without index.",
         "",
         *Contest(server, rows, limit).table(results),
     ]
@@ -188,7 +190,7 @@ def prose(server: Server) -> list[str]:
         "",
         *Contest(server, rows, limit).table(results),
         "",
-        f"Of the first load's time the unchanged snapshot took {unchanged:.2f}, the one with 1 % changed {changed:.2f}.",
+        f"Of the first load's time the unchanged snapshot took {unchanged:.2f}, with 1 % changed {changed:.2f}.",
     ]
 
 
@@ -222,10 +224,8 @@ def group(server: Server) -> list[str]:
     size = int(float(os.environ.get("GROUP_GB", "2")) * (1 << 30))
     lake = lakes.huge(server.folder, size)
     cost = pgpipe(server, lake, "--skip-search", "--skip-embeddings")
-    return [
-        f"**One row group of {size / (1 << 30):g} GB** uncompressed: {cost.wall:.1f} s,"
-        f" at the peak {cost.memory >> 20} MB of resident memory."
-    ]
+    at_most = f"at the peak {cost.memory >> 20} MB of resident memory"
+    return [f"**One row group of {size / (1 << 30):g} GB** uncompressed: {cost.wall:.1f} s, {at_most}."]
 
 
 def main() -> None:
@@ -249,11 +249,12 @@ def main() -> None:
                 lines += [*step(), ""]
     busy = os.getloadavg()[2]
     lines.append(
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine.name()}, PostgreSQL 18 on the same machine (fsync on, shared_buffers 1 GB),"
-        f" medians of {RUNS}, contestants in turns; load average {busy:.1f}; {perf_counter() - began:,.0f} s in all."
+        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine.name()}, PostgreSQL 18 on the same machine (fsync on,"
+        f" shared_buffers 1 GB), medians of {RUNS}, contestants in turns; load average {busy:.1f};"
+        f" {perf_counter() - began:,.0f} s in all."
     )
     text = "\n".join(lines)
-    print(text)
+    sys.stdout.write(f"{text}\n")
     readme = README.read_text(encoding="utf-8")
     if BEGIN in readme and not os.environ.get("WORK"):
         before, _, rest = readme.partition(BEGIN)
