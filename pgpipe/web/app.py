@@ -1,0 +1,163 @@
+"""The web application: routes, what each answers, and errors as one line."""
+
+import json
+from collections.abc import Collection
+from dataclasses import asdict
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from pgpipe import errors
+from pgpipe.db import Database
+from pgpipe.metrics import DatabaseMetrics
+from pgpipe.web import openapi, views
+from pgpipe.web.asking import COMPARISONS, MODES, ModelLoading, Models, ask, parse_question
+from pgpipe.web.guard import LOOPBACK, Guard
+from pgpipe.web.queries import overview, reading
+
+STATUS: dict[type[errors.PgpipeError], int] = {
+    ModelLoading: 503,
+    errors.Unreachable: 503,
+    errors.SchemaMissing: 503,
+    errors.ModelError: 503,
+    errors.VectorsMissing: 409,
+    errors.UsageError: 400,
+    errors.DataError: 400,
+}
+
+
+class Page:
+    """The endpoints over one database."""
+
+    def __init__(self, database: Database, models: Models) -> None:
+        self._database = database
+        self._models = models
+        self._templates = views.environment()
+        self._metrics = CollectorRegistry()
+        self._metrics.register(DatabaseMetrics(database))
+
+    def index(self, request: Request) -> Response:
+        """The page. With a question in it, its answers in three modes side by side."""
+        conditions = _conditions(request)
+        answers, refused = [], None
+        with reading(self._database) as conn:
+            shown = overview(conn)
+            for name in {e["model"] for entity in shown.entities.values() for e in entity.embeddings}:
+                self._models.start(name)
+            if request.query_params.get("q", "").strip():
+                try:
+                    answers = ask(conn, self._models, parse_question(request.query_params, conditions))
+                except errors.UsageError as exc:
+                    refused = str(exc)
+        return self._html(
+            "index.html",
+            400 if refused else 200,
+            overview=shown,
+            answers=answers,
+            refused=refused,
+            asked=request.query_params,
+            conditions=[*conditions, ("", "eq", "")],
+            comparisons=COMPARISONS,
+            loading=any(isinstance(answer.error, ModelLoading) for answer in answers),
+        )
+
+    def api(self, _request: Request) -> Response:
+        """The OpenAPI document, for people."""
+        return self._html("api.html", document=openapi.document())
+
+    def openapi(self, _request: Request) -> Response:
+        """The OpenAPI document."""
+        return _json(openapi.document())
+
+    def search(self, request: Request) -> Response:
+        """One question in one mode."""
+        question = parse_question(request.query_params)
+        mode = next((m for m in MODES if m == request.query_params.get("mode", "text")), None)
+        if mode is None:
+            raise errors.UsageError(f"mode is one of {', '.join(MODES)}")
+        if not question.query:
+            raise errors.UsageError("ask something: ?q=…")
+        with reading(self._database) as conn:
+            (answer,) = ask(conn, self._models, question, [mode])
+        if answer.error:
+            raise answer.error
+        return _json({"hits": [asdict(hit) for hit in answer.hits]})
+
+    def status(self, _request: Request) -> Response:
+        """Entities with their last load and their queues."""
+        with reading(self._database) as conn:
+            return _json({"entities": [views.as_json(e) for e in overview(conn).entities.values()]})
+
+    def throughput(self, _request: Request) -> Response:
+        """What the plots are drawn from."""
+        with reading(self._database) as conn:
+            entities = overview(conn).entities.values()
+        series = [{n: e[n] for n in ("entity", "name", "throughput")} for x in entities for e in x.embeddings]
+        return _json({"loads": [load for entity in entities for load in entity.loads], "embeddings": series})
+
+    def metrics(self, _request: Request) -> Response:
+        """Gauges for Prometheus."""
+        return Response(generate_latest(self._metrics), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def healthz(self, _request: Request) -> Response:
+        """Whether the database answers."""
+        with reading(self._database):
+            return _json({"status": "ok"})
+
+    def failed(self, request: Request, exc: Exception) -> Response:
+        """An error as one line: JSON for programs, a page for people."""
+        if isinstance(exc, HTTPException):
+            code, line = exc.status_code, f"{exc.detail}: {request.url.path}"
+        else:
+            code = next((code for kind, code in STATUS.items() if isinstance(exc, kind)), 500)
+            line = str(exc)
+        if request.url.path.startswith("/api/") or request.url.path in {"/healthz", "/openapi.json"}:
+            return _json({"error": line}, code)
+        return self._html("error.html", code, line=line)
+
+    def _html(self, template: str, code: int = 200, **values: Any) -> Response:  # noqa: ANN401 - what a template shows
+        return HTMLResponse(self._templates.get_template(template).render(values), code)
+
+
+def create_app(database: Database, models: Models, hosts: Collection[str] = LOOPBACK) -> Starlette:
+    """The application.
+
+    Args:
+        database: where to read; a role that may only read is enough.
+        models: that turn questions into vectors.
+        hosts: names that a request may call this server by.
+    """
+    page = Page(database, models)
+    routes = [
+        Route("/", page.index),
+        Route("/api", page.api),
+        Route("/openapi.json", page.openapi),
+        Route("/api/search", page.search),
+        Route("/api/status", page.status),
+        Route("/api/throughput", page.throughput),
+        Route("/metrics", page.metrics),
+        Route("/healthz", page.healthz),
+        Mount("/static", StaticFiles(directory=views.FOLDER / "static")),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, hosts=hosts)],
+        exception_handlers={errors.PgpipeError: page.failed, HTTPException: page.failed},
+    )
+
+
+def _conditions(request: Request) -> list[tuple[str, str, str]]:
+    """The filter fields of the form that are filled in."""
+    fields = (request.query_params.getlist(name) for name in ("column", "is", "value"))
+    return [(column, comparison, value) for column, comparison, value in zip(*fields, strict=False) if column]
+
+
+def _json(value: Any, code: int = 200) -> Response:  # noqa: ANN401 - whatever an endpoint answers
+    return Response(json.dumps(value, ensure_ascii=False, default=str), code, media_type="application/json")

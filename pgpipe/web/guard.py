@@ -1,0 +1,55 @@
+"""What every response carries, and which requests get none: headers, and the Host check against DNS rebinding."""
+
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+HEADERS = {
+    # No script at all: a text that got past the escaping could still run nothing, and nothing is fetched elsewhere.
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+
+
+class Guard:
+    """Middleware: refuse a Host that is not ours, and put HEADERS on every response.
+
+    A page elsewhere whose name is made to resolve to 127.0.0.1 reaches this server, but its Host gives it away.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse and answer with 421."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        if hostname(Headers(scope=scope).get("host", "")) in self._hosts:
+            await self._app(scope, receive, dressed)
+        else:
+            refused = PlainTextResponse("This host is not served here; see `pgpipe serve --hostname`.\n", 421)
+            await refused(scope, receive, dressed)
+
+
+def hostname(host: str) -> str:
+    """The name in a Host header, without its port; an IPv6 address keeps its brackets."""
+    name, bracket, _ = host.lower().partition("]")
+    return name + bracket if bracket else name.partition(":")[0]
