@@ -5,20 +5,17 @@ import sys
 import click
 
 from pgpipe import errors
-<<<<<<< HEAD
-from pgpipe.cli import admin, config, demo, embedder, load, roles, search, status  # noqa: F401 - importing a module registers its commands
-=======
 from pgpipe.cli import (  # noqa: F401 - importing a module registers its commands
     admin,
     config,
     demo,
     embedder,
     load,
+    roles,
     search,
     serve,
     status,
 )
->>>>>>> cf19983 (wip)
 from pgpipe.cli.app import cli
 from pgpipe.mask import mask
 
