@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from typing import Any, get_args
 
@@ -52,6 +53,7 @@ class Models:
         self._load = load
         self._loading: dict[str, Future[Model]] = {}
         self._lock = threading.Lock()  # of the dictionary, and of the model: one question at a time
+        self._encoded = lru_cache(maxsize=256)(self._encode)  # vector and hybrid ask the same, and so do reloads
 
     def start(self, name: str) -> Future[Model]:
         """Begin to load a model, unless that has begun already."""
@@ -71,7 +73,11 @@ class Models:
         future = self.start(name)
         if not future.done():
             raise ModelLoading(f"the model {name} is being loaded; ask again in a few seconds")
-        model = future.result()
+        future.result()
+        return self._encoded(name, text)
+
+    def _encode(self, name: str, text: str) -> list[float]:
+        model = self._loading[name].result()
         with self._lock:
             vector: list[float] = model.encode([text])[0].tolist()
             return vector
@@ -101,6 +107,9 @@ def _answer(conn: Connection, models: Models, target: Target, question: Question
         with translated(), conn.transaction():  # a savepoint: the next mode is asked on the same connection
             hits = _hits(conn, models, target, question, mode)
     except errors.PgpipeError as exc:
+        state = getattr(exc.__cause__, "sqlstate", None) or ""
+        if question.filter and (state in {"PP002", "PP003"} or state.startswith("22")):  # only a filter can cause these
+            exc = errors.UsageError(f"filter: {exc}")
         return Answer(mode, [], perf_counter() - began, exc)
     return Answer(mode, hits, perf_counter() - began)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH, HEIGHT, TOP, BOTTOM = 320, 96, 14, 14
+FEWEST = 12  # places for bars
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ def bars(values: Sequence[Bar], label: str, first: str, last: str) -> Markup:
     """
     top = max((bar.value for bar in values), default=0)
     summary = f"{label}: {len(values)} values, at most {short(top)}"
-    room = WIDTH / max(len(values), 1)
+    room = WIDTH / max(len(values), FEWEST)
+    left = WIDTH - room * len(values)  # few values stand at the right end: the newest is always there
     base = HEIGHT - BOTTOM
-    drawn = Markup().join(_bar(bar, n * room, room, base, top) for n, bar in enumerate(values))
+    drawn = Markup().join(_bar(bar, left + n * room, room, base, top) for n, bar in enumerate(values))
     return Markup(
         '<svg class="plot" viewBox="0 0 {w} {h}" role="img" aria-label="{summary}">'
         '<line class="axis" x1="0" x2="{w}" y1="{base}" y2="{base}"/>{drawn}'
@@ -50,7 +52,7 @@ def _bar(bar: Bar, x: float, room: float, base: float, top: float) -> Markup:
         return Markup()
     return Markup(
         '<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"><title>{title}</title></rect>'
-    ).format(kind=bar.kind, x=x + room * 0.1, y=base - height, w=min(room * 0.8, 24.0), h=height, title=bar.title)
+    ).format(kind=bar.kind, x=x + room * 0.1, y=base - height, w=room * 0.8, h=height, title=bar.title)
 
 
 def short(value: float) -> str:

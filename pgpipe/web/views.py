@@ -89,7 +89,7 @@ def load_plot(entity: Entity) -> str:
     loads = [load for load in reversed(entity.loads) if load["finished_at"]]
     drawn = [Bar(_rate(load), _told(load), "bar" if load["state"] == "done" else "bar failed") for load in loads]
     ends = [when(load["finished_at"])[:10] for load in loads] or ["", ""]
-    return bars(drawn, "Rows read per second, by load", ends[0], ends[-1])
+    return bars(drawn, "Rows read per second, by load", ends[0] if len(ends) > 1 else "", ends[-1])
 
 
 def _rate(load: Row) -> float:

@@ -27,6 +27,7 @@ def test_wheel_has_every_migration_sql_file_and_unit(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"pgpipe/{f.relative_to(ROOT)}" for f in [*ROOT.glob("migrations/*.sql"), *ROOT.glob("sql/*.sql")]}
     wanted |= {str(f.relative_to(ROOT)) for f in ROOT.glob("pgpipe/units/*.service")}
+    wanted |= {str(f.relative_to(ROOT)) for f in ROOT.glob("pgpipe/web/*/*.*") if f.suffix in {".html", ".css", ".svg"}}
 
     assert wanted <= names
     assert not [n for n in names if n.startswith("tests/")]
