@@ -1,11 +1,12 @@
 """The Python face of search: a question in, typed hits out. The model stays loaded between calls."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from pgpipe import errors
 from pgpipe.config import EmbeddingSettings, Settings, load_settings
 from pgpipe.db import Database
-from pgpipe.embed.model import SentenceModel, load_model
+from pgpipe.embed.model import Model, load_model
 from pgpipe.search import query as ask
 from pgpipe.search.query import Filter, Hit, Question, SearchMode, Target
 
@@ -47,24 +48,37 @@ def search(
         target = ask.find_target(conn, entity)
         mode = mode or target.best_mode
         # What find_target has seen holds for the whole search, also where another embedding becomes active meanwhile.
-        vector = None if mode == "text" else _vector(query, target, settings.embedding)
+        vector = None if mode == "text" else question_vector(query, target, settings.embedding)
         return ask.answer(conn, target, mode, question, vector)
 
 
-def _vector(query: str, target: Target, settings: EmbeddingSettings) -> list[float]:
-    """The question as the model of the target's vectors reads it."""
+def question_vector(
+    query: str, target: Target, settings: EmbeddingSettings, model: Callable[[EmbeddingSettings], Model] | None = None
+) -> list[float]:
+    """The question as the model of the target's vectors reads it.
+
+    Args:
+        query: the question.
+        target: whose active embedding names the model.
+        settings: where and how models run here.
+        model: gives a loaded model; by default one that stays loaded.
+
+    Raises:
+        VectorsMissing: the target has no embedding.
+        UsageError: the model on this machine makes other vectors than the target has.
+    """
     if target.model is None:
         raise errors.VectorsMissing(f"{target.entity} has no embedding, so it can be searched in mode text only")
-    model = _model(settings.model_copy(update={"model": target.model}))
-    if model.dims != target.dims:
+    loaded = (model or _model)(settings.model_copy(update={"model": target.model}))
+    if loaded.dims != target.dims:
         raise errors.UsageError(
             f"the vectors of {target.entity} have {target.dims} dimensions; the model {target.model!r} on this machine"
-            f" makes {model.dims}, so it is not the one that made them"
+            f" makes {loaded.dims}, so it is not the one that made them"
         )
-    vector: list[float] = model.encode([query])[0].tolist()
+    vector: list[float] = loaded.encode([query])[0].tolist()
     return vector
 
 
 @lru_cache(maxsize=4)
-def _model(settings: EmbeddingSettings) -> SentenceModel:
+def _model(settings: EmbeddingSettings) -> Model:
     return load_model(settings)

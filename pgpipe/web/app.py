@@ -78,14 +78,14 @@ class Page:
 
     def search(self, request: Request) -> Response:
         """One question in one mode."""
-        question = parse_question(request.query_params)
+        asked = parse_question(request.query_params)
         mode = next((m for m in MODES if m == request.query_params.get("mode", "text")), None)
         if mode is None:
             raise errors.UsageError(f"mode is one of {', '.join(MODES)}")
-        if not question.query:
+        if not asked.question.query:
             raise errors.UsageError("ask something: ?q=…")
         with reading(self._database) as conn:
-            (answer,) = ask(conn, self._models, question, [mode])
+            (answer,) = ask(conn, self._models, asked, [mode])
         if answer.error:
             raise answer.error
         return _json({"hits": [asdict(hit) for hit in answer.hits]})

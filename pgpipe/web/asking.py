@@ -10,25 +10,24 @@ from time import perf_counter
 from typing import Any, get_args
 
 from pgpipe import errors
+from pgpipe.api import question_vector
 from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Connection, translated
 from pgpipe.embed.model import Model, load_model
 from pgpipe.search import query as search
-from pgpipe.search.query import Filter, Hit, SearchMode, Target
+from pgpipe.search.query import Filter, Hit, Question, SearchMode, Target
 
 MODES: tuple[SearchMode, ...] = get_args(SearchMode)
-MOST, LONGEST = 100, 2000  # hits, and characters of a question
+MOST, FARTHEST, LONGEST = 100, 10_000, 2000  # hits, hits left out, characters of a question
 COMPARISONS = {"eq": "=", "ne": "≠", "lt": "<", "lte": "≤", "gt": ">", "gte": "≥", "null": "is empty"}
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked; filter as in `pgpipe search --filter`."""
+class Asked:
+    """What is asked of which entity."""
 
-    query: str
+    question: Question
     entity: str | None
-    k: int
-    filter: Filter | None
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,15 @@ class ModelLoading(errors.PgpipeError):
 
 
 class Models:
-    """Models by name, each loaded once by a thread of its own."""
+    """Models, each loaded once by a thread of its own."""
 
     def __init__(self, settings: EmbeddingSettings, load: Callable[[EmbeddingSettings], Model] = load_model) -> None:
         self._settings = settings
         self._load = load
         self._loading: dict[str, Future[Model]] = {}
-        self._lock = threading.Lock()  # of the dictionary, and of the model: one question at a time
-        self._encoded = lru_cache(maxsize=256)(self._encode)  # vector and hybrid ask the same, and so do reloads
+        self._lock = threading.Lock()
+        # The modes vector and hybrid ask the same, and so does a page that is loaded again.
+        self._vector = lru_cache(maxsize=256)(self._encode)
 
     def start(self, name: str) -> Future[Model]:
         """Begin to load a model, unless that has begun already."""
@@ -63,24 +63,24 @@ class Models:
                 threading.Thread(target=self._run, args=(name, future), name=f"load {name}", daemon=True).start()
             return self._loading[name]
 
-    def vector(self, name: str, text: str) -> list[float]:
-        """The vector of a text.
+    def vector(self, query: str, target: Target) -> list[float]:
+        """The vector of a question.
 
         Raises:
-            ModelLoading: it is still being loaded.
+            ModelLoading: the model is still being loaded.
             ModelError: it cannot be loaded.
+            VectorsMissing, UsageError: as `question_vector`.
         """
-        future = self.start(name)
-        if not future.done():
-            raise ModelLoading(f"the model {name} is being loaded; ask again in a few seconds")
-        future.result()
-        return self._encoded(name, text)
+        return self._vector(query, target)
 
-    def _encode(self, name: str, text: str) -> list[float]:
-        model = self._loading[name].result()
-        with self._lock:
-            vector: list[float] = model.encode([text])[0].tolist()
-            return vector
+    def _encode(self, query: str, target: Target) -> list[float]:
+        return question_vector(query, target, self._settings, self._loaded)
+
+    def _loaded(self, wanted: EmbeddingSettings) -> Model:
+        future = self.start(wanted.model)
+        if not future.done():
+            raise ModelLoading(f"the model {wanted.model} is being loaded; ask again in a few seconds")
+        return future.result()
 
     def _run(self, name: str, future: Future[Model]) -> None:
         try:
@@ -89,61 +89,58 @@ class Models:
             future.set_exception(exc)
 
 
-def ask(conn: Connection, models: Models, question: Question, modes: Iterable[SearchMode] = MODES) -> list[Answer]:
+def ask(conn: Connection, models: Models, asked: Asked, modes: Iterable[SearchMode] = MODES) -> list[Answer]:
     """The answers of each mode; a mode that fails says why, and the others answer.
 
     Raises:
         UsageError: there is no such entity, or the question is too long.
     """
-    if len(question.query) > LONGEST:
-        raise errors.UsageError(f"the question has {len(question.query):,} characters; the most is {LONGEST:,}")
-    target = search.find_target(conn, question.entity)
-    return [_answer(conn, models, target, question, mode) for mode in modes]
+    if len(asked.question.query) > LONGEST:
+        raise errors.UsageError(f"the question has {len(asked.question.query):,} characters; the most is {LONGEST:,}")
+    target = search.find_target(conn, asked.entity)
+    return [_answer(conn, models, target, asked.question, mode) for mode in modes]
 
 
 def _answer(conn: Connection, models: Models, target: Target, question: Question, mode: SearchMode) -> Answer:
     began = perf_counter()
+    hits: list[Hit] = []
+    error: errors.PgpipeError | None = None
     try:
+        vector = None if mode == "text" else models.vector(question.query, target)
         with translated(), conn.transaction():  # a savepoint: the next mode is asked on the same connection
-            hits = _hits(conn, models, target, question, mode)
+            hits = search.answer(conn, target, mode, question, vector)
     except errors.PgpipeError as exc:
         state = getattr(exc.__cause__, "sqlstate", None) or ""
-        if question.filter and (state in {"PP002", "PP003"} or state.startswith("22")):  # only a filter can cause these
-            exc = errors.UsageError(f"filter: {exc}")
-        return Answer(mode, [], perf_counter() - began, exc)
-    return Answer(mode, hits, perf_counter() - began)
+        blamed = question.filter and (
+            state in {"PP002", "PP003"} or state.startswith("22")
+        )  # nothing else can cause it
+        error = errors.UsageError(f"filter: {exc}") if blamed else exc
+    return Answer(mode, hits, perf_counter() - began, error)
 
 
-def _hits(conn: Connection, models: Models, target: Target, question: Question, mode: SearchMode) -> list[Hit]:
-    if mode == "text":
-        return search.text(conn, target, question.query, question.k, question.filter)
-    if target.model is None:
-        raise errors.VectorsMissing(f"{target.entity} has no embedding, so it can be searched in mode text only")
-    vector = models.vector(target.model, question.query)
-    if mode == "vector":
-        return search.vector(conn, target, vector, question.k, question.filter)
-    return search.hybrid(conn, target, question.query, vector, question.k, question.filter)
-
-
-def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str, str, str]] = ()) -> Question:
+def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str, str, str]] = ()) -> Asked:
     """The question of a request.
 
     Args:
-        parameters: q, entity, k, filter (JSON).
+        parameters: q, entity, k, skip, filter (JSON).
         conditions: of the form: column, comparison, value; added to the filter.
 
     Raises:
-        UsageError: k is no number in range, the filter is no JSON object, or a comparison is unknown.
+        UsageError: k or skip is no number in range, the filter is no JSON object, or a comparison is unknown.
     """
     where = _parse_filter(parameters.get("filter", ""))
     for column, comparison, value in conditions:
         if column:
             _add(where, column, comparison, value)
-    k = parameters.get("k") or "10"
-    if not (k.isascii() and k.isdigit() and 1 <= int(k) <= MOST):
-        raise errors.UsageError(f"k is a number from 1 to {MOST}, not {k[:20]!r}")
-    query = parameters.get("q", "").replace("\0", " ").strip()  # PostgreSQL has no NUL in text
-    return Question(query, parameters.get("entity") or None, int(k), where or None)
+    k, skip = _number(parameters, "k", 10, 1, MOST), _number(parameters, "skip", 0, 0, FARTHEST)
+    return Asked(Question(parameters.get("q", "").strip(), k, where or None, skip), parameters.get("entity") or None)
+
+
+def _number(parameters: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    given = parameters.get(name) or str(default)
+    if not (given.isascii() and given.isdigit() and len(given) < 10 and low <= int(given) <= high):  # noqa: PLR2004 - int() of a novel takes long
+        raise errors.UsageError(f"{name} is a number from {low} to {high}, not {given[:20]!r}")
+    return int(given)
 
 
 def _parse_filter(text: str) -> Filter:
@@ -161,8 +158,6 @@ def _parse_filter(text: str) -> Filter:
 def _add(where: Filter, column: str, comparison: str, value: str) -> None:
     if comparison not in COMPARISONS:
         raise errors.UsageError(f"there is no comparison {comparison[:20]!r}; there are {', '.join(COMPARISONS)}")
-    if comparison in {"eq", "null"}:
-        where[column] = value if comparison == "eq" else None
-    else:
-        bounds = where.get(column)
-        where[column] = (bounds if isinstance(bounds, dict) else {}) | {comparison: value}
+    bounds = where.get(column)
+    same = bounds if isinstance(bounds, dict) else {}
+    where[column] = same | {comparison: True if comparison == "null" else value}

@@ -77,6 +77,9 @@ SEARCH: Schema = {
         _parameter("entity", "may be left out where there is only one", {"type": "string"}),
         _parameter("mode", "text needs no model", {"enum": ["text", "vector", "hybrid"], "default": "text"}),
         _parameter("k", "at most so many hits", {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}),
+        _parameter(
+            "skip", "leave out so many, those of the pages before", {"type": "integer", "minimum": 0, "default": 0}
+        ),
         _parameter("filter", 'JSON, such as {"brand": "x", "price": {"lt": 20}}', {"type": "string"}),
     ],
     "responses": _answers("the hits, best first", _array(HIT, "hits")),
