@@ -253,14 +253,20 @@ def _stripped(array: Array, faults: Iterable[int], *, json_text: bool) -> Array:
 
 
 def _printable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """With texts that JSON and PostgreSQL can hold: a sign stands where a NUL or a wrong byte stood."""
-    arrays = [_printable_text(array) if types.is_text(array.type) else array for array in batch.columns]
-    return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
+    """With values that JSON and PostgreSQL can hold."""
+    return pa.RecordBatch.from_arrays([_printable_array(array) for array in batch.columns], batch.schema.names)
 
 
-def _printable_text(array: Array) -> Array:
-    plain = types_removed(array).cast(pa.large_binary()).to_pylist()
-    return pa.array([None if value is None else _shown(value) for value in plain], pa.large_string())
+def _printable_array(array: Array) -> Array:
+    """A sign for a NUL or a wrong byte in a text, a date of no calendar as Arrow writes it, else NULL."""
+    if types.is_text(array.type):
+        plain = types_removed(array).cast(pa.large_binary()).to_pylist()
+        return pa.array([None if value is None else _shown(value) for value in plain], pa.large_string())
+    try:
+        jsontext.json_text(array)
+    except (BadValue, pa.ArrowException):
+        return array.cast(pa.string()) if at.is_temporal(array.type) else nulls(len(array), pa.string())
+    return array
 
 
 def _shown(value: bytes) -> str:

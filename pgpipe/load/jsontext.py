@@ -24,7 +24,7 @@ def json_text(array: Array) -> Array:
     """JSON text for each value, strings without NULL: an absent value is `null`.
 
     Raises:
-        BadValue: a map has a key twice, and JSON would keep one of its values.
+        BadValue: a map has a key twice, of which JSON would keep one, or a date is beyond what its text can say.
     """
     return _value(array).fill_null("null")
 
@@ -71,6 +71,8 @@ def _scalar(array: Array) -> Array:
     if at.is_boolean(kind) or at.is_integer(kind) or at.is_decimal(kind):
         return array.cast(pa.string())
     text = array.cast(pa.timestamp(kind.unit, "UTC") if at.is_timestamp(kind) and kind.tz else kind).cast(pa.string())
+    if pc.any(pc.match_substring(text, "<value out of range")).as_py():
+        raise BadValue("a date or time that has no text in ISO 8601")
     return _joined('"', pc.replace_substring(text, " ", "T") if at.is_timestamp(kind) else text, '"')
 
 

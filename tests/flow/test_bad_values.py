@@ -1,0 +1,375 @@
+"""Values that PostgreSQL cannot store: refused, stripped, cleared or set aside, as the column says."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pgpipe.db import Database
+from tests.conftest import Cli, Lake
+from tests.flow.support import counts, fails, load, rows, table
+
+REJECTED = """
+    select file, row_group, row_number, column_name, reason, key, row from pgpipe.rejected_row
+     where entity = 'product' order by file, row_group, row_number
+"""
+Configure = Callable[..., Path]
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Configure:
+    """Write the settings of the entity `product` where the command line finds them."""
+
+    def write(**settings: Any) -> Path:
+        file = tmp_path / "pgpipe.json"
+        file.write_text(json.dumps({"entity": {"product": {"search": False, "embed": False} | settings}}))
+        return file
+
+    return write
+
+
+def days(*numbers: int | None) -> pa.Array:
+    """Dates by their number since 1970, also those of no calendar."""
+    return pa.array(numbers, pa.int32()).cast(pa.date32())
+
+
+FAR = 2**31 - 1
+NUL = "a NUL character, which PostgreSQL's text cannot hold"
+BYTES = pa.array([b"fine", b"\xff\xfe!", b"\xed\xa0\x80?", None]).view(pa.string())
+
+
+def some_bad() -> pa.Table:
+    """Four rows a row group; the second has a bad text, the third a bad date."""
+    return pa.table({
+        "id": [1, 2, 3, 4],
+        "title": ["one", "tw\0o", "three", None],
+        "day": days(0, 1, FAR, None),
+    })  # fmt: skip
+
+
+MODES = ["append", "upsert", "snapshot"]
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["first load", "later load"])
+@pytest.mark.parametrize("mode", MODES)
+def test_rejected_rows_are_kept_with_their_place(
+    cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str, later: bool
+) -> None:
+    """The rest loads; each bad row is kept with file, row group, row, column, reason, key and content, and counted."""
+    configure(key=["id"], mode=mode, bad_values="reject")
+    if later:
+        lake.put("2026-01-01", "product", pa.table({"id": [9], "title": ["nine"], "day": days(9)}))
+        load(cli, lake.url)
+    file = lake.put("2026-01-02", "product", pa.concat_tables([some_bad()] * 2).set_column(
+        0, "id", pa.array(range(1, 9))), row_group_size=4)  # fmt: skip
+
+    stage = load(cli, lake.url)["product", "import"]
+
+    assert (stage["read"], stage["inserted"], stage["rejected"]) == (8, 4, 4)
+    found = table(database, "product", "id")
+    assert set(found) - {9} == {1, 4, 5, 8}
+    out = "out of the range of PostgreSQL's date"
+    assert rows(database, REJECTED) == [
+        (
+            f"file://{file}",
+            group,
+            row,
+            column,
+            reason,
+            {"id": 4 * group + row + 1},
+            content | {"id": 4 * group + row + 1},
+        )
+        for group in (0, 1)
+        for row, column, reason, content in [
+            (1, "title", NUL, {"title": "tw␀o", "day": "1970-01-02"}),
+            (2, "day", out, {"title": "three", "day": f"<value out of range: {FAR}>"}),
+        ]
+    ]
+    assert rows(database, "select read, rejected from pgpipe.load order by load_id desc limit 1") == [(8, 4)]
+    assert rows(database, "select rejected from pgpipe.load_file order by date desc limit 1") == [(4,)]
+
+
+def test_a_file_that_is_loaded_again_has_its_rejected_rows_once(
+    cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """They go with the ledger: a second run adds none, a truncated target forgets them, a new load brings them."""
+    configure(key=["id"], mode="upsert", bad_values="reject")
+    lake.put("2026-01-01", "product", some_bad())
+    load(cli, lake.url)
+
+    assert load(cli, lake.url)["product", "import"]["state"] == "nothing to do"
+    first = rows(database, REJECTED)
+    with database.connect(autocommit=True) as conn:
+        conn.execute("truncate product")
+    assert rows(database, REJECTED) == []
+    load(cli, lake.url)
+
+    assert len(first) == 2
+    assert rows(database, REJECTED) == first
+
+
+def test_a_mended_file_takes_its_rejected_rows_away(
+    cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """The file was uploaded anew under its old name: what is rejected is what is wrong in the new one."""
+    configure(key=["id"], mode="upsert", bad_values="reject")
+    lake.put("2026-01-01", "product", some_bad())
+    load(cli, lake.url)
+    lake.put("2026-01-01", "product", pa.table({"id": [2, 3], "title": ["two", "thr\0ee"], "day": days(1, 2)}))
+
+    load(cli, lake.url)
+
+    assert [row[5] for row in rows(database, REJECTED)] == [{"id": 3}]
+    assert set(table(database, "product", "id")) == {1, 2, 4}
+
+
+def test_a_snapshot_keeps_the_earlier_version_of_a_rejected_row(
+    cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """The row is in the snapshot, so it is not deleted; what is gone, is. Recognised files keep what was rejected."""
+    configure(key=["id", "day"], mode="snapshot", bad_values="reject")
+    lake.put("2026-01-01", "product", pa.table({"id": [1, 2, 5], "title": ["i", "ii", "v"], "day": days(0, 1, 5)}))
+    load(cli, lake.url)
+    second = lake.put("2026-01-02", "product", some_bad().slice(0, 2))
+
+    stage = load(cli, lake.url)["product", "import"]
+
+    assert counts(stage) == (0, 1, 1, 0)
+    assert {n: row["title"] for n, row in table(database, "product", "id").items()} == {1: "one", 2: "ii"}
+    (lake.path / "2026-01-03/product").mkdir(parents=True)
+    third = lake.path / "2026-01-03/product/renamed.parquet"
+    third.write_bytes(second.read_bytes())
+    load(cli, lake.url)
+    assert [row[0] for row in rows(database, REJECTED)] == [f"file://{third}"]
+    assert rows(database, "select file, read, rejected from pgpipe.load_file") == [(f"file://{third}", 2, 1)]
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["first load", "later load"])
+@pytest.mark.parametrize("mode", MODES)
+def test_strip_and_null(cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str, later: bool) -> None:
+    """A text loses what cannot be stored, any other value becomes NULL; nothing is rejected."""
+    configure(key=["id"], mode=mode, bad_values={"title": "strip", "*": "null"})
+    if later:
+        lake.put("2026-01-01", "product", pa.table({"id": [9], "title": ["nine"], "day": days(9)}))
+        load(cli, lake.url)
+    lake.put("2026-01-02", "product", some_bad(), "a.parquet")
+    lake.put(
+        "2026-01-02", "product", pa.table({"id": [5, 6, 7, 8], "title": BYTES, "day": days(*[1] * 4)}), "b.parquet"
+    )
+
+    stage = load(cli, lake.url)["product", "import"]
+
+    assert (stage["inserted"], stage["rejected"]) == (8, 0)
+    found = table(database, "product", "id")
+    assert [found[n]["title"] for n in range(1, 9)] == ["one", "two", "three", None, "fine", "!", "?", None]
+    assert [found[n]["day"] is None for n in range(1, 5)] == [False, False, True, True]
+    assert rows(database, REJECTED) == []
+
+
+def test_error_is_the_default_and_names_the_first_bad_value(cli: Cli, lake: Lake, configure: Configure) -> None:
+    """File, row group, row and column; the value itself is not told."""
+    configure(key=["id"], bad_values={"day": "reject"})
+    lake.put("2026-01-01", "product", some_bad(), row_group_size=1)
+
+    line = fails(
+        cli("load", "--source", lake.url, "--json"),
+        1,
+        f"product/part-0.parquet, row group 1, row 0, column 'title': {NUL}",
+    )
+
+    assert "tw" not in line
+
+
+def test_rows_of_many_batches_are_told_by_their_number(
+    cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """Within the row group, wherever batches are cut, over all connections; small files may share one."""
+    count = 150_000
+    bad = {7, 65_535, 65_536, 149_999}
+    texts = ["a\0" if n in bad else "a" for n in range(count)]
+    configure(key=["id"], bad_values="reject")
+    lake.put("2026-01-01", "product", pa.table({"id": range(count), "title": texts}), "large.parquet")
+    for n in range(3):
+        small = pa.table(
+            {"id": range(count + 10 * n, count + 10 * n + 10), "title": ["b"] * n + ["\0"] + ["b"] * (9 - n)}
+        )
+        lake.put("2026-01-01", "product", small, f"small-{n}.parquet")
+
+    stage = load(cli, lake.url, "--jobs", "2")["product", "import"]
+
+    assert (stage["inserted"], stage["rejected"]) == (count + 30 - 7, 7)
+    found = {(Path(file).name, row): key["id"] for file, _, row, _, _, key, _ in rows(database, REJECTED)}
+    assert found == {("large.parquet", n): n for n in bad} | {
+        (f"small-{n}.parquet", n): count + 10 * n + n for n in range(3)
+    }
+
+
+def test_more_than_may_be_rejected_fails_the_load(
+    cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """Nothing is loaded; a limit of as many as there are holds them."""
+    lake.put("2026-01-01", "product", some_bad())
+    configure(key=["id"], bad_values="reject", max_rejected=1)
+
+    fails(cli("load", "--source", lake.url, "--json"), 1, "more than max_rejected = 1 rows of this load are bad")
+
+    assert rows(database, "select to_regclass('product'), count(*) from pgpipe.rejected_row") == [(None, 0)]
+    configure(key=["id"], bad_values="reject", max_rejected=2)
+    load(cli, lake.url)
+    assert len(rows(database, REJECTED)) == 2
+
+
+def test_a_null_in_the_key_can_be_rejected(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """Its row has no key; the others load."""
+    configure(key=["id"], bad_values={"id": "reject"})
+    lake.put("2026-01-01", "product", pa.table({"id": [1, None], "title": ["a", "b"]}))
+
+    load(cli, lake.url)
+
+    assert [(row[3], row[5]) for row in rows(database, REJECTED)] == [("id", {"id": None})]
+    assert set(table(database, "product", "id")) == {1}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_not_null_and_check_of_the_target(
+    cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str
+) -> None:
+    """What the target's own rules refuse is found among all rows at once, named, and may be rejected."""
+    lake.put("2026-01-01", "product", pa.table({"id": [1], "size": [1], "colour": ["red"]}))
+    configure(key=["id"], mode=mode)
+    load(cli, lake.url)
+    with database.connect(autocommit=True) as conn:
+        conn.execute("alter table product alter colour set not null, add constraint small check (size < 10)")
+        conn.execute("alter table product add constraint either check (size > 0 or colour <> 'red')")
+    file = lake.put("2026-01-02", "product", pa.table({
+        "id": [1, 2, 3, 4, 5],
+        "size": [2, 11, 3, 0, None],
+        "colour": ["blue", "blue", None, "red", "blue"],
+    }), row_group_size=2)  # fmt: skip
+
+    fails(cli("load", "--source", lake.url, "--json"), 1, "row group 1, row 0, column 'colour': NULL, and the column")
+    configure(key=["id"], mode=mode, bad_values={"colour": "reject"})
+    fails(cli("load", "--source", lake.url, "--json"), 1, 'row group 0, row 1: violates check constraint "small"')
+    assert rows(database, "select count(*) from product") == [(1,)]
+    configure(key=["id"], mode=mode, bad_values="reject")
+    if mode == "append":
+        with database.connect(autocommit=True) as conn:
+            conn.execute("alter table product drop constraint product_pkey")
+    stage = load(cli, lake.url)["product", "import"]
+
+    assert (stage["read"], stage["rejected"]) == (5, 3)
+    small, either = ('violates check constraint "small"', 'violates check constraint "either"')
+    null = "NULL, and the column is NOT NULL"
+    assert rows(database, REJECTED) == [
+        (f"file://{file}", 0, 1, "size", small, {"id": 2}, {"id": 2, "size": 11, "colour": "blue"}),
+        (f"file://{file}", 1, 0, "colour", null, {"id": 3}, {"id": 3, "size": 3, "colour": None}),
+        (f"file://{file}", 1, 1, None, either, {"id": 4}, {"id": 4, "size": 0, "colour": "red"}),
+    ]
+    assert rows(database, "select id, size from product where size is distinct from 1 order by id") == [
+        (1, 2),
+        (5, None),
+    ]
+
+
+def test_a_check_sees_the_row_as_it_would_become(
+    cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """A column that the files lack has the value of the row that is there."""
+    configure(key=["id"], bad_values="reject")
+    lake.put("2026-01-01", "product", pa.table({"id": [1, 2], "low": [1, 5], "high": [9, 9]}))
+    load(cli, lake.url)
+    with database.connect(autocommit=True) as conn:
+        conn.execute("alter table product add constraint ordered check (low < high)")
+    lake.put("2026-01-02", "product", pa.table({"id": [1, 2, 3], "low": [10, 6, 99]}))
+
+    stage = load(cli, lake.url)["product", "import"]
+
+    assert (stage["inserted"], stage["updated"], stage["rejected"]) == (1, 1, 1)
+    assert rows(database, "select id, low, high from product order by id") == [(1, 1, 9), (2, 6, 9), (3, 99, None)]
+
+
+def test_json_that_postgresql_refuses(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """Found by the server, named by file and row; then found here, and stripped, cleared or rejected."""
+    texts = ['{"a": 1}', "{", r'{"a": "b\u0000c \\u0000"}', r'{"a": "\ud800"}', None]
+    file = lake.put("2026-01-01", "product", pa.table({"id": range(5), "doc": pa.array(texts, pa.json_())}))
+
+    configure(key=["id"])
+    fails(cli("load", "--source", lake.url, "--json"), 1, "row group 0, row 1, column 'doc': invalid input syntax for")
+    configure(key=["id"], bad_values="reject")
+    load(cli, lake.url)
+
+    assert [row[1:6] for row in rows(database, REJECTED)] == [
+        (0, 1, "doc", "text that is not JSON", {"id": 1}),
+        (0, 2, "doc", "JSON with a NUL character, which jsonb cannot hold", {"id": 2}),
+        (0, 3, "doc", "JSON with half of a surrogate pair, or with bytes that are not UTF-8", {"id": 3}),
+    ]
+    with database.connect(autocommit=True) as conn:
+        conn.execute("truncate product")
+    file.unlink()
+    lake.put("2026-01-01", "product", pa.table({"id": range(5), "doc": pa.array(texts, pa.json_())}).take([0, 2, 4]))
+    configure(key=["id"], bad_values={"doc": "null"})
+    load(cli, lake.url)
+    assert {n: row["doc"] for n, row in table(database, "product", "id").items()} == {0: {"a": 1}, 2: None, 4: None}
+
+
+def test_nested_texts_with_a_nul(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """At any depth."""
+    docs = pa.array([{"t": ["a"]}, {"t": ["b\0"]}, None], pa.struct({"t": pa.list_(pa.string())}))
+    lake.put("2026-01-01", "product", pa.table({"id": range(3), "doc": docs}))
+    configure(key=["id"], bad_values="reject")
+
+    load(cli, lake.url)
+
+    assert [row[2:] for row in rows(database, REJECTED)] == [
+        (1, "doc", "JSON with a NUL character, which jsonb cannot hold", {"id": 1}, {"id": 1, "doc": {"t": ["b␀"]}})
+    ]
+    assert {n: row["doc"] for n, row in table(database, "product", "id").items()} == {0: {"t": ["a"]}, 2: None}
+
+
+def test_a_number_of_more_digits_than_its_type(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """Parquet promises decimal(5,2) and does not check it; the column is numeric(5,2)."""
+    whole = pa.array([100, 10**9, None], pa.int64()).cast(pa.decimal128(19, 0))
+    forged = pa.Array.from_buffers(pa.decimal128(5, 2), 3, whole.buffers())
+    lake.put("2026-01-01", "product", pa.table({"id": range(3), "price": forged}))
+
+    configure(key=["id"])
+    fails(cli("load", "--source", lake.url, "--json"), 1, "row group 0, row 1", "numeric field overflow")
+    configure(key=["id"], bad_values="reject")
+    load(cli, lake.url)
+
+    assert [row[2:5] for row in rows(database, REJECTED)] == [
+        (1, "price", "a number of more digits than decimal128(5, 2) has")
+    ]
+    assert {n: str(row["price"]) for n, row in table(database, "product", "id").items()} == {0: "1.00", 2: "None"}
+
+
+def test_a_policy_must_fit_its_column(cli: Cli, lake: Lake, configure: Configure) -> None:
+    """One line that names setting and column."""
+    lake.put("2026-01-01", "product", some_bad())
+
+    configure(bad_values={"day": "strip"})
+    fails(
+        cli("load", "--source", lake.url, "--json"),
+        2,
+        "entity.product.bad_values.day: strip is for text, and it is date",
+    )
+    configure(bad_values={"tittle": "null"})
+    fails(
+        cli("load", "--source", lake.url, "--json"), 2, "entity.product.bad_values: the files have no column 'tittle'"
+    )
+    file = configure(bad_values={"title": "ignore"})
+    fails(cli("load", "--source", lake.url), 2, f"{file.name}: entity.product.bad_values", "'error', 'strip', 'null'")
+
+
+def test_the_content_of_rows_is_in_no_message(cli: Cli, lake: Lake, configure: Configure) -> None:
+    """Neither on the terminal nor in what the database keeps of the load."""
+    configure(key=["id"], bad_values="reject", max_rejected=0)
+    lake.put("2026-01-01", "product", pa.table({"id": [1], "title": ["secret\0"]}))
+
+    result = cli("load", "--source", lake.url)
+
+    assert result.code == 1
+    assert "secret" not in result.out + result.err
