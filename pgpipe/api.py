@@ -6,7 +6,7 @@ from functools import lru_cache
 from pgpipe import errors
 from pgpipe.config import EmbeddingSettings, Settings, load_settings
 from pgpipe.db import Database
-from pgpipe.embed.model import Model, load_model
+from pgpipe.embed.model import Model, encode_query, fit, load_model
 from pgpipe.search import query as ask
 from pgpipe.search.query import Filter, Hit, Question, SearchMode, Target
 
@@ -70,13 +70,12 @@ def question_vector(
     if target.model is None:
         raise errors.VectorsMissing(f"{target.entity} has no embedding, so it can be searched in mode text only")
     loaded = (model or _model)(settings.model_copy(update={"model": target.model}))
-    if loaded.dims != target.dims:
+    if target.dims is None or target.dims not in {loaded.dims, settings.truncate_dim}:
         raise errors.UsageError(
             f"the vectors of {target.entity} have {target.dims} dimensions; the model {target.model!r} on this machine"
             f" makes {loaded.dims}, so it is not the one that made them"
         )
-    vector: list[float] = loaded.encode([query])[0].tolist()
-    return vector
+    return encode_query(fit(loaded, target.dims, target.entity, settings.truncate_dim), query)
 
 
 @lru_cache(maxsize=4)

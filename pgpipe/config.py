@@ -6,17 +6,20 @@ A file is TOML or JSON. In the environment a setting is PGPIPE_ and its path joi
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from pgpipe.errors import UsageError
 from pgpipe.layers import ALIASES, PREFIX, Layer, depth, from_variables, merged, nearest, read_file
 
 FILES = ("pgpipe.toml", "pgpipe.json", "config.json")
+BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
+PLUGINS = "pgpipe.embedders"  # the entry point group that a package names its backend in
 
 Mode = Literal["append", "upsert", "snapshot"]
 Weight = Literal["A", "B", "C", "D"]
@@ -68,6 +71,15 @@ class DatabaseSettings(Section):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class IndexSettings(Section):
+    """The vector index of a store, and when it is built."""
+
+    kind: Literal["hnsw", "ivfflat", "none"] = Field("hnsw", description="hnsw | ivfflat | none")
+    min_rows: int = Field(5000, ge=1, description="fewer are read in a few milliseconds without an index")
+    max_wait: float = Field(3600, ge=0, description="seconds after which it is built though jobs still wait")
+    memory_mb: int = Field(1024, ge=1, description="at most so much maintenance_work_mem for a build")
+
+
 class EmbeddingSettings(Section):
     """The model, and how much of it at once."""
 
@@ -75,10 +87,46 @@ class EmbeddingSettings(Section):
         "sentence-transformers/all-MiniLM-L6-v2",
         description="name on the model hub, or a folder; of embeddings to come",
     )
-    backend: Literal["torch", "onnx", "openvino"] = Field("torch", description="what runs it: torch | onnx | openvino")
+    backend: str = Field(
+        "torch", description="torch | onnx | onnx-int8 | openvino | http, or one that a package brings"
+    )
     device: str | None = Field(None, description="cpu, cuda, mps; by default the best there is", examples=["cpu"])
     batch: int = Field(256, ge=1, le=10000, description="jobs that a worker claims at once")
-    cache_dir: Path | None = Field(None, description="folder of downloaded models", examples=["/var/cache/pgpipe"])
+    cache_dir: Path | None = Field(
+        None, description="folder of downloaded and of exported models", examples=["/var/cache/pgpipe"]
+    )
+    revision: str | None = Field(
+        None, description="of the model on the hub: a branch, a tag or a commit", examples=["main"]
+    )
+    truncate_dim: int | None = Field(
+        None, ge=1, description="keep the first dimensions only, of a Matryoshka model", examples=[256]
+    )
+    query_prompt: str | None = Field(
+        None, description="put before a question; the model's own where left out", examples=["query: "]
+    )
+    document_prompt: str | None = Field(
+        None, description="put before a text; the model's own where left out", examples=["passage: "]
+    )
+    url: str | None = Field(None, description="of an OpenAI-compatible service", examples=["https://api.openai.com/v1"])
+    api_key: SecretStr | None = Field(None, description="of that service", examples=["…"])
+    api_key_file: Path | None = Field(
+        None, description="file that holds the key, such as a systemd credential", examples=["/etc/pgpipe/api_key"]
+    )
+    max_tokens: int = Field(512, ge=16, description="that the service's model reads at once; longer texts are split")
+    timeout: float = Field(60, gt=0, description="seconds that the service may take to answer")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="of /metrics, /healthz and /readyz; 0: any", examples=[9464]
+    )
+    metrics_host: str = Field("127.0.0.1", description="address that the metrics are served on")
+    index: IndexSettings = Field(IndexSettings(), description="The vector index of a store.")
+
+    @field_validator("backend")
+    @classmethod
+    def _known_backend(cls, value: str) -> str:
+        known = {*BACKENDS, *entry_points(group=PLUGINS).names}
+        if value not in known:
+            raise ValueError(f"there is no backend {value!r}; there are {', '.join(sorted(known))}")
+        return value
 
 
 class SearchDeclaration(Section):

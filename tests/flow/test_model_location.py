@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pgpipe.config import EmbeddingSettings
-from pgpipe.embed.model import dimensions, load_model, locate
+from pgpipe.embed.location import locate
+from pgpipe.embed.model import dimensions, load_model
 
 pytestmark = pytest.mark.model
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
