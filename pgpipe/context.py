@@ -14,6 +14,7 @@ from pgpipe.config import EntitySettings, Settings
 from pgpipe.db import Connection, Database, translated
 from pgpipe.load.preflight import read_footer
 from pgpipe.load.read import Unit, read_batches
+from pgpipe.schema import require_version
 from pgpipe.source import Source
 from pgpipe.source.layout import Drop, choose_date, find_drops
 
@@ -75,11 +76,11 @@ def require_schema(conn: Connection, targets: str) -> None:
     """Look once for all entities, before any is tried.
 
     Raises:
-        SchemaMissing: `pgpipe migrate` has not run.
+        SchemaMissing: `pgpipe migrate` has not run, or another version of it.
         UsageError: the schema of the targets is not there.
     """
+    require_version(conn)
     with translated():
-        conn.execute("select from pgpipe.sql_file limit 1")
         there = conn.execute("select from pg_catalog.pg_namespace where nspname = %s", (targets,)).fetchone()
     if there is None:
         raise errors.UsageError(f"database.schema: the database has no schema {targets!r}; create it, or name another")

@@ -13,10 +13,12 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
 from pgpipe.db import Connection, Database, translated
-from pgpipe.errors import UsageError
+from pgpipe.errors import SchemaMissing, UsageError
 
 LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
+FOUND = "select version, oldest from pgpipe.schema_version()"
 EXTENSIONS = "select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"
+VERSION = 1  # of the schema that this code fits; pgpipe.schema_version says which one a database has
 REQUIRES = "-- requires: "  # the first line of a file that needs an extension
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE if (PACKAGE / "sql").is_dir() else PACKAGE.parent  # in a wheel the two folders lie in the package
@@ -62,7 +64,7 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
         folder: migrations of the user's own, applied after pgpipe's.
 
     Raises:
-        UsageError: a migration of the user's has the name of one of pgpipe's.
+        UsageError: a migration of the user's has the name of one of pgpipe's, or the database is newer than this code.
         Unreachable: no server answers.
         DatabaseError: a statement was refused; what was applied before it stays.
     """
@@ -70,6 +72,7 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
     with database.connect(autocommit=True) as conn, translated():
         conn.execute(LOCK)
         conn.execute("set client_min_messages = warning")
+        _refuse_newer(conn)
         conn.execute("create schema if not exists pgpipe")
         _create_vector(conn)
         done.migrations = _apply_migrations(database, ROOT / "migrations")
@@ -80,6 +83,37 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
             _refuse_our_names(folder)
             done.migrations += _apply_migrations(database, folder)
     return done
+
+
+def require_version(conn: Connection) -> None:
+    """Check that this code fits the database; cheap enough for every round of a worker.
+
+    Raises:
+        SchemaMissing: `pgpipe migrate` has not run, or not with this version, or a newer one has run that this code no
+            longer fits.
+    """
+    with translated():
+        version, oldest = conn.execute(FOUND).fetchone() or (0, 0)
+    if version < VERSION:
+        raise SchemaMissing(
+            f"the database has schema version {version}, this pgpipe needs {VERSION}; run `pgpipe migrate`"
+        )
+    if oldest > VERSION:
+        raise SchemaMissing(
+            f"the database was migrated by a newer pgpipe, whose schema serves version {oldest} and newer; this is"
+            f" {VERSION}: upgrade this installation and start it again"
+        )
+
+
+def _refuse_newer(conn: Connection) -> None:
+    """An older `migrate` would put its older functions over the newer ones."""
+    known = conn.execute("select to_regprocedure('pgpipe.schema_version()') is not null").fetchone()
+    found = conn.execute(FOUND).fetchone() if known and known[0] else None
+    if found and found[0] > VERSION:
+        raise UsageError(
+            f"the database has schema version {found[0]}, which is newer than this pgpipe's {VERSION};"
+            " upgrade this installation"
+        )
 
 
 def _refuse_our_names(folder: Path) -> None:

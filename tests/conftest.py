@@ -288,7 +288,7 @@ def make_cli(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 @dataclass(frozen=True)
 class Guarded:
-    """A PostgreSQL that wants TLS and a password."""
+    """A PostgreSQL that wants TLS and a password of everybody but `plain`."""
 
     url: str  # host and port
     superuser: str  # by socket, without a password
@@ -307,12 +307,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     files = {
         "server.key": issued.private_key_pem.bytes(),
         "server.crt": b"".join(part.bytes() for part in issued.cert_chain_pems),
-        "pg_hba.conf": b"local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n",
+        "pg_hba.conf": b"local all postgres trust\nhost all plain 127.0.0.1/32 trust\n"
+        b"hostssl all all 127.0.0.1/32 scram-sha-256\n",
     }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with start_debian(f"-h 127.0.0.1 -p {port}", "-c ssl=on", files=files) as socket_folder:
+    with start_debian(f"-h 127.0.0.1 -p {port}", "-c ssl=on -c max_connections=40", files=files) as socket_folder:
         yield Guarded(
             f"host=localhost hostaddr=127.0.0.1 port={port}",
             f"host={socket_folder} port={port} user=postgres dbname=postgres",

@@ -9,6 +9,7 @@ from pgpipe.cli import (  # noqa: F401 - importing a module registers its comman
     admin,
     config,
     demo,
+    doctor,
     embedder,
     load,
     roles,

@@ -5,6 +5,8 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -31,6 +33,7 @@ REASONS = {
     "InvalidAccessKeyId": "the access key is unknown",
     "SignatureDoesNotMatch": "the secret key is wrong",
     "ExpiredToken": "the credentials have expired",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it (timedatectl set-ntp true)",
     "PermanentRedirect": "the bucket is in another region: set source.region",
     "PreconditionFailed": "it was overwritten while it was read; load again",
     "412": "it was overwritten while it was read; load again",
@@ -60,6 +63,12 @@ class S3Source:
                     max_pool_connections=64,
                 ),
             )
+
+    def server_time(self) -> datetime:
+        """The clock of the server; it refuses requests whose clock differs by more than 15 minutes."""
+        with _translated(self.url):
+            answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def folders(self, under: str) -> list[str]:
         """Names of the folders directly below."""

@@ -188,3 +188,37 @@ def test_no_superuser_is_needed(server: Server) -> None:
         conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
         conn.execute("select pgpipe.refresh_search('doc')")
         assert len(column(conn, "select key from pgpipe.hybrid_search('doc', 'title', '[1,0,0]')")) == 2
+
+
+def set_version(conn: Connection, version: int, oldest: int) -> None:
+    """What another release of pgpipe would have left."""
+    values = sql.SQL("select {}, {}").format(version, oldest).as_string()
+    conn.execute(
+        f"create or replace function pgpipe.schema_version(out version int, out oldest int) immutable"
+        f" language sql as $$ {values} $$".encode()
+    )
+
+
+def test_the_version_is_the_databases(conn: Connection) -> None:
+    """What the code needs is what its own migrate makes."""
+    assert conn.execute("select * from pgpipe.schema_version()").fetchone() == (schema.VERSION, schema.VERSION)
+
+
+@pytest.mark.parametrize(
+    ("version", "oldest", "word"),
+    [(0, 0, "run `pgpipe migrate`"), (9, 9, "upgrade this installation"), (9, 1, None)],
+    ids=["older", "newer", "newer, serves us"],
+)
+def test_what_does_not_fit_stops(
+    any_database: Database, conn: Connection, version: int, oldest: int, word: str
+) -> None:
+    """An older database, and a newer one that no longer serves this code; one that does is worked with."""
+    set_version(conn, version, oldest)
+    if word is None:
+        schema.require_version(conn)
+    else:
+        with pytest.raises(errors.SchemaMissing, match=word):
+            schema.require_version(conn)
+    if version > schema.VERSION:
+        with pytest.raises(errors.UsageError, match="newer than this pgpipe"):
+            migrate(any_database)

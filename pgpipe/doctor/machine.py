@@ -1,0 +1,61 @@
+"""This machine, examined: the model and its device, disk, clocks."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pgpipe.config import EmbeddingSettings, Settings
+from pgpipe.db import Database, default_dir
+from pgpipe.doctor.finding import Finding, ok, warning
+from pgpipe.embed import queue
+from pgpipe.embed.model import dimensions, load_model
+from pgpipe.errors import PgpipeError
+
+FREE = 2 << 30  # bytes below which a disk is nearly full: a model, or the WAL of a small load
+
+
+def compare_clocks(check: str, theirs: datetime, ours: datetime, most: float) -> Finding:
+    """Two clocks that should be one, `most` seconds apart at most."""
+    apart = (ours - theirs).total_seconds()
+    if abs(apart) <= most:
+        return ok(check, f"{abs(apart):.1f} s apart")
+    ahead = "ahead of" if apart > 0 else "behind"
+    return warning(check, f"this machine is {abs(apart):,.0f} s {ahead} it", "set the clocks: timedatectl set-ntp true")
+
+
+def examine_model(settings: EmbeddingSettings, database: Database) -> Iterator[Finding]:
+    """Load the model, embed a word, and compare its dimensions with what is declared."""
+    dims = dimensions(settings)
+    began = time.monotonic()
+    model = load_model(settings)
+    vectors = model.encode(["a word"])
+    device = getattr(model, "device", settings.device or "cpu")
+    took = time.monotonic() - began
+    yield ok(
+        "model", f"{settings.model}: {vectors.shape[1]} dimensions by {settings.backend} on {device}, {took:.1f} s"
+    )
+    try:
+        with database.connect(autocommit=True) as conn:
+            declared = [e for e in queue.embeddings(conn) if e.model == settings.model and e.dims != dims]
+    except PgpipeError:
+        return  # the database has findings of its own
+    for e in declared:
+        yield warning(
+            "model", f"{e.entity} was declared with {e.dims} dimensions, the model has {dims}", "declare it anew"
+        )
+
+
+def examine_disk(settings: Settings) -> Iterator[Finding]:
+    """Room where models are kept, and where the embedded server keeps its data."""
+    folders = {"disk of models": settings.embedding.cache_dir or Path.home() / ".cache"}
+    if settings.database.url is None:
+        folders["disk of the embedded server"] = settings.database.embedded_dir or default_dir()
+    for check, folder in folders.items():
+        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(there).free
+        if free < FREE:
+            yield warning(check, f"{free / (1 << 30):.1f} GiB free in {folder}", "make room, or name another folder")
+        else:
+            yield ok(check, f"{free / (1 << 30):,.0f} GiB free in {folder}")

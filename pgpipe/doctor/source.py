@@ -1,0 +1,44 @@
+"""The source, examined: reachable, listing and reading allowed, the latest date, its clock."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from pgpipe.config import SourceSettings
+from pgpipe.doctor.finding import Finding, failure, ok, warning
+from pgpipe.doctor.machine import compare_clocks
+from pgpipe.errors import SourceError
+from pgpipe.source import File, Source, open_source
+from pgpipe.source.layout import choose_date, find_dates, find_drops
+
+
+def examine(settings: SourceSettings) -> Iterator[Finding]:
+    """List, find the latest date, read the first bytes of a file of it."""
+    if not settings.url:
+        yield warning("source", "none is set; an embedder needs none", "for loads: source.url, or --source")
+        return
+    source = open_source(settings)
+    server_time = getattr(source, "server_time", None)  # a folder has no clock of its own
+    if server_time is not None:
+        yield compare_clocks("source clock", server_time(), datetime.now(UTC), 60)
+    dates = find_dates(source)
+    yield ok("source", f"{source.url} can be listed; {len(dates)} date folders")
+    day, folder = choose_date(source, "latest", settings.complete)
+    drops = find_drops(source, day, folder)
+    files = [file for drop in drops for file in drop.files]
+    names = ", ".join(drop.entity for drop in drops)
+    if not files:
+        yield failure("latest date", f"{day} holds no Parquet file", "look at what writes it", SourceError.exit_code)
+        return
+    yield ok("latest date", f"{day}: {len(files)} files of {names}, {sum(file.bytes for file in files):,} bytes")
+    yield _read(source, files[0])
+
+
+def _read(source: Source, file: File) -> Finding:
+    try:
+        with source.open(file) as stream:
+            head = stream.read(4)
+    except SourceError as exc:
+        return failure("reading", str(exc), "listing is allowed, reading is not: s3:GetObject", exc.exit_code)
+    if head != b"PAR1":
+        return failure("reading", f"{file.uri} is not a Parquet file", "look at what writes it")
+    return ok("reading", f"{file.uri} can be read")
