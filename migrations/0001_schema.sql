@@ -10,6 +10,7 @@ comment on schema pgpipe_staging is 'Tables being filled by a load. Whatever is 
 
 create table pgpipe.load (
     load_id     bigint generated always as identity primary key,
+    schema      name not null default 'public',  -- of the target
     entity      text not null,
     date        date not null,
     mode        text not null check (mode in ('append', 'upsert', 'snapshot')),
@@ -25,9 +26,10 @@ create table pgpipe.load (
     check (error is null or finished_at is not null)  -- a failed load has ended
 );
 comment on table pgpipe.load is 'One row per load: one run of one entity over one date.';
-create index load_entity on pgpipe.load (entity, started_at desc);
+create index load_entity on pgpipe.load (entity, schema, started_at desc);
 
 create table pgpipe.load_file (
+    schema    name not null default 'public',
     entity    text not null,
     file      text not null,  -- the file's full address
     etag      text not null,  -- identity of its bytes, as the source states it
@@ -37,12 +39,13 @@ create table pgpipe.load_file (
     rejected  bigint not null default 0 check (rejected >= 0),
     load_id   bigint not null references pgpipe.load,
     loaded_at timestamptz not null default now(),
-    primary key (entity, file, etag)
+    primary key (schema, entity, file, etag)
 );
 comment on table pgpipe.load_file is
     'The ledger: the files whose rows are in the target, written in the transaction that put them there.';
 
 create table pgpipe.rejected_row (
+    schema      name not null default 'public',
     entity      text not null,
     file        text not null,
     etag        text not null,
@@ -54,8 +57,8 @@ create table pgpipe.rejected_row (
     row         jsonb check (jsonb_typeof(row) = 'object'),  -- null where it is too large to keep twice; the file has it
     load_id     bigint not null references pgpipe.load,
     rejected_at timestamptz not null default now(),
-    primary key (entity, file, etag, row_group, row_number),
-    foreign key (entity, file, etag) references pgpipe.load_file on delete cascade  -- it goes with the rows beside it
+    primary key (schema, entity, file, etag, row_group, row_number),
+    foreign key (schema, entity, file, etag) references pgpipe.load_file on delete cascade  -- it goes with the rows beside it
 );
 comment on table pgpipe.rejected_row is
     'Rows of the files in the ledger that are not in the target, and why: a value in them cannot be stored, and the policy was `reject`.';

@@ -13,7 +13,8 @@ from pgpipe.embed import declare as embedding
 from pgpipe.embed import index, queue
 from pgpipe.embed.model import dimensions
 from pgpipe.embed.worker import Worker
-from pgpipe.load.loader import Loader, Plan
+from pgpipe.load.loader import Loader
+from pgpipe.load.plan import Plan
 from pgpipe.report import StageReport
 from pgpipe.search import declare as search
 from pgpipe.source.layout import Drop

@@ -1,18 +1,21 @@
 """Connections, the embedded server and error translation. The only caller of psycopg.connect."""
 
 import os
+import random
 import re
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, TypeVar
 
 import platformdirs
 import psycopg
+import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from pgpipe import errors
@@ -20,6 +23,8 @@ from pgpipe.config import DatabaseSettings
 from pgpipe.mask import said
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+T = TypeVar("T")
+log = structlog.get_logger()
 
 BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
     "PP006": errors.VectorsMissing,
@@ -29,6 +34,9 @@ BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
 PART_OF_URL = re.compile(
     r"""(["'])[^"']*@[^"']*\1"""
 )  # libpq takes what follows the first @ of a password for the host's name
+# SQLSTATEs: a lost connection, a server that restarts, a deadlock, no free connection.
+TRANSIENT = ("08", "57P01", "57P02", "57P03", "40P01", "40001", "53300")
+PAUSES = (0.5, 1, 2, 4, 8, 15, 30)  # seconds before each new try
 NO_SCHEMA = re.compile(r'(schema "pgpipe"|relation "pgpipe\.|function pgpipe\.)')
 
 
@@ -49,8 +57,35 @@ def translated() -> Iterator[None]:
         raise translate(exc) from exc
 
 
+def again(run: Callable[[], T], what: str) -> T:
+    """Run; where the database or the source was lost on the way, run anew after a pause, for about a minute in all.
+
+    Args:
+        run: begins from the start whenever it is called, whatever an earlier call did.
+        what: how the log names it.
+
+    Raises:
+        PgpipeError: one that is not transient, or the last of those that are.
+    """
+    for pause in PAUSES:
+        try:
+            return run()
+        except errors.PgpipeError as exc:
+            if not exc.transient:
+                raise
+            log.warning("begun again", what=what, because=str(exc))
+        time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spread, not secret
+    return run()
+
+
 def translate(exc: psycopg.Error) -> errors.PgpipeError:
     """The error of ours that says what the driver's says, without row values and passwords."""
+    error = _translate(exc)
+    error.transient = exc.sqlstate is None or exc.sqlstate.startswith(TRANSIENT)
+    return error
+
+
+def _translate(exc: psycopg.Error) -> errors.PgpipeError:
     state = exc.sqlstate
     if state is None or state.startswith(("08", "57P")):
         reason = PART_OF_URL.sub("… (write an @ within a URL's password as %40)", _first_line(exc))

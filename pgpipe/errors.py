@@ -5,6 +5,7 @@ class PgpipeError(Exception):
     """Something a user can act on: what is wrong, where, and what to do."""
 
     exit_code = 1
+    transient = False  # whether a later try may well succeed: a lost connection, a deadlock, a busy server
 
 
 class UsageError(PgpipeError):

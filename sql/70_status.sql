@@ -13,11 +13,12 @@ select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active,
 comment on view pgpipe.embedding_status is 'Per embedding: its model, and the jobs waiting, leased and dead.';
 
 create or replace view pgpipe.load_status as
-select distinct on (l.entity) l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,
+select distinct on (l.entity, l.schema) l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,
        l.unchanged, l.error,
-       case when l.error is not null then 'failed' when l.finished_at is null then 'running' else 'done' end as state
+       case when l.error is not null then 'failed' when l.finished_at is null then 'running' else 'done' end as state,
+       l.schema
   from pgpipe.load l
- order by l.entity, l.started_at desc, l.load_id desc;
+ order by l.entity, l.schema, l.started_at desc, l.load_id desc;
 comment on view pgpipe.load_status is 'The last load of each entity.';
 
 create or replace view pgpipe.embedding_throughput as

@@ -13,7 +13,7 @@ from pgpipe.db import Connection
 from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
-from pgpipe.load.loader import Plan as LoadPlan
+from pgpipe.load.plan import Plan as LoadPlan
 from pgpipe.pipeline import Pipeline, default_components
 from pgpipe.report import Report
 from pgpipe.search.declare import plan_search

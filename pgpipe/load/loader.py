@@ -1,115 +1,38 @@
-"""One load of one entity: plan, stage, merge, record. Rows and their ledger entries commit together."""
+"""One load of one entity: alone, planned, done, recorded, and begun again where the database or the source was lost."""
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from contextlib import suppress
 
-from psycopg import sql
-from psycopg.types.json import Jsonb
+import structlog
 
 from pgpipe import errors
-from pgpipe.config import EntitySettings, Mode
-from pgpipe.db import Connection, Database, translated
-from pgpipe.load import copy, preflight, read, target
+from pgpipe.config import EntitySettings
+from pgpipe.db import Connection, Database, again, translated
+from pgpipe.load import copy, target
 from pgpipe.load.bad import Rejects
-from pgpipe.load.preflight import Column, Evolution, Part
-from pgpipe.load.second import CREATE_ASIDE, DROP_ASIDE, SecondLook, as_json
-from pgpipe.source import File, Source
+from pgpipe.load.plan import Plan, make_plan, one
+from pgpipe.load.steps import KEEP_LEDGER, Counts, Prepare, Run, Steps
+from pgpipe.source import Source
 from pgpipe.source.layout import Drop
+
+log = structlog.get_logger()
 
 LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
 AWAIT_LOCK = "select pg_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
-PRIMARY_KEY = "select pgpipe.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
-KEEP_LEDGER = "select pgpipe.keep_ledger(format('%%I.%%I', %s::text, %s::text)::regclass, %s)"
-LEDGER = "select file, etag, bytes from pgpipe.load_file where entity = %s"
-MOVE_LEDGER = "select pgpipe.record_files(%s, %s)"
-REJECT_ROWS = "select pgpipe.reject_rows(%s, %s::jsonb)"
-REJECTED_AT_ONCE = 500
 BEGIN_LOAD = """
     with interrupted as (  -- whoever left these held the lock that we hold
         update pgpipe.load set finished_at = now(), error = 'interrupted'
          where entity = %(entity)s and finished_at is null
     )
-    insert into pgpipe.load (entity, date, mode) values (%(entity)s, %(date)s, %(mode)s) returning load_id
+    insert into pgpipe.load (entity, schema, date, mode) values (%(entity)s, %(schema)s, %(date)s, %(mode)s)
+    returning load_id
 """
-END_LOAD = """
-    update pgpipe.load
-       set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s,
-           rejected = %s
-     where load_id = %s
+COUNTED = """
+    select sum(read)::bigint, sum(inserted)::bigint, sum(updated)::bigint, sum(deleted)::bigint, sum(unchanged)::bigint,
+           sum(rejected)::bigint
+      from pgpipe.load where load_id = any (%s)
 """
-ADD_ROWS = """
-    update pgpipe.load set read = read + %s, inserted = inserted + %s, rejected = rejected + %s where load_id = %s
-"""
-END_APPEND = "update pgpipe.load set finished_at = clock_timestamp() where load_id = %s"
 FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s where load_id = %s"
-INDEX_ASIDE = "select pgpipe.index_aside(%s, %s)"
-PUBLISH = "select pgpipe.publish(%s, %s)"
-MERGE = """
-    select inserted, updated, deleted, unchanged
-      from pgpipe.merge(format('%%I.%%I', %s::text, %s::text)::regclass,
-                        format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s, %s::jsonb)
-"""
-EVOLVE = "select pgpipe.evolve(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
-ADD_COLUMNS = """
-    select pgpipe.add_columns(format('%%I.%%I', %s::text, %s::text)::regclass,
-                              format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
-"""
-CHECK_KEY = "select pgpipe.check_key(format('pgpipe_staging.%%I', %s::text)::regclass, %s)"
-
-
-NO_CHANGE = Evolution()
-COMMIT_BYTES = 32 << 20  # uncompressed: what `append` commits at once, if it is more than one file
-COMMIT_FILES = 1000
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a load will do, decided from footers, the target and the ledger alone."""
-
-    drop: Drop
-    mode: Mode
-    key: tuple[str, ...]
-    action: Literal["nothing", "recognise", "create", "append", "merge"]
-    columns: tuple[Column, ...] = ()
-    parts: tuple[Part, ...] = ()
-    evolution: Evolution = NO_CHANGE
-    skipped: tuple[File, ...] = ()  # already in the target
-    max_rejected: int = 0
-
-    @property
-    def rows(self) -> int:
-        """Rows that will be read."""
-        return sum(sum(part.rows) for part in self.parts)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a load did, in rows."""
-
-    read: int = 0
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
-    unchanged: int = 0
-    rejected: int = 0  # of those read
-    filled: int = 0  # rows written only because a column is new
-
-
-Prepare = Callable[[Connection, Plan], None]  # declares search and embedding on a table that is being made
-
-
-@dataclass(frozen=True)
-class Run:
-    """A load that is under way."""
-
-    conn: Connection
-    plan: Plan
-    load_id: int
-    prepare: Prepare
-    progress: copy.Progress
-    rejects: Rejects
 
 
 class Loader:
@@ -118,7 +41,7 @@ class Loader:
     def __init__(self, database: Database, source: Source, jobs: int) -> None:
         self._database = database
         self._source = source
-        self._jobs = jobs
+        self._steps = Steps(database, source, jobs)
 
     def plan(self, conn: Connection, drop: Drop, settings: EntitySettings) -> Plan:
         """Decide what to do; touches nothing.
@@ -126,42 +49,7 @@ class Loader:
         Raises:
             DataError: the files, or the files and the target, do not agree; the message says what and where.
         """
-        entity = drop.entity
-        preflight.check_name(entity, "entity", self._source.url)
-        if not drop.files:
-            raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file")
-        found = target.read_target(conn, self._database.schema, entity)
-        with translated():
-            primary_key = _one(conn, PRIMARY_KEY, (self._database.schema, entity)) or []
-            ledger = {(f, e): b for f, e, b in conn.execute(LEDGER, (entity,))} if found else {}
-        written = {c.name for c in found if not c.filled}
-        known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= written else ())
-        mode: Mode = settings.mode or ("upsert" if known_key else "append")
-        new = tuple(f for f in drop.files if (f.uri, f.etag) not in ledger)
-        skipped = tuple(f for f in drop.files if (f.uri, f.etag) in ledger)
-        plan = Plan(drop, mode, known_key, "nothing", skipped=skipped)
-        if not new and (mode != "snapshot" or len(ledger) == len(drop.files)):
-            return plan
-        if mode == "snapshot" and _identities(ledger) == sorted((f.etag, f.bytes) for f in drop.files):
-            return Plan(drop, mode, known_key, "recognise", skipped=drop.files)
-        if mode == "snapshot":
-            new, skipped = drop.files, ()  # a snapshot is whole: what is missing in it will be deleted
-        parts = preflight.read_footers(self._source, new)
-        columns = target.declare(conn, preflight.join_schemas(parts), settings, entity)
-        _check_key(entity, mode, known_key, columns, parts)
-        evolution = NO_CHANGE
-        action: Literal["create", "append", "merge"] = "create"
-        if found:
-            evolution, columns = target.compare(columns, found, entity)
-            if settings.contract == "freeze":
-                target.require_same(parts, found, evolution, entity)
-            if mode == "append":
-                target.require_filled(columns, found, entity)
-            action = "append" if mode == "append" else "merge"
-        columns = target.with_policies(columns, settings, known_key, entity)
-        return Plan(
-            drop, mode, known_key, action, tuple(columns), tuple(parts), evolution, skipped, settings.max_rejected
-        )
+        return make_plan(conn, self._database.schema, self._source, drop, settings)
 
     def load(
         self,
@@ -181,204 +69,54 @@ class Loader:
         Raises:
             PgpipeError: any of the tree; the target is as before.
         """
-        entity = drop.entity
-        with self._database.connect(autocommit=True) as conn:
-            with translated():
-                if not _one(conn, LOCK, (entity,)):
-                    conn.execute(AWAIT_LOCK, (entity,))
-                if target.read_target(conn, self._database.schema, entity):
-                    conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
-            plan = self.plan(conn, drop, settings)
-            if plan.action == "nothing":
-                return plan, Counts()
-            with translated():
-                load_id: int = _one(conn, BEGIN_LOAD, {"entity": entity, "date": drop.date, "mode": plan.mode})
-            try:
-                rejects = Rejects(plan.key, plan.max_rejected)
-                return plan, self._run(Run(conn, plan, load_id, prepare, progress(plan), rejects))
-            except errors.PgpipeError as exc:
-                with translated():
-                    conn.execute(FAIL_LOAD, (str(exc), load_id))
-                raise
+        begun: list[tuple[Plan, int]] = []
 
-    def _run(self, run: Run) -> Counts:
-        plan = run.plan
-        if plan.action == "recognise":
-            with translated(), run.conn.transaction():
-                counts = Counts()
-                _record(run, counts)
-            return counts
-        look = SecondLook(self._database, self._source, plan.drop.entity, plan.columns, run.rejects)
-        if plan.action == "append":
-            return self._append(run, look)
-        step = self._create if plan.action == "create" else self._merge
-        return look.do(plan.parts, lambda columns: step(run, columns))
+        def attempt() -> tuple[Plan, Counts]:
+            with self._database.connect(autocommit=True) as conn:
+                self._lock(conn, drop.entity)
+                plan = self.plan(conn, drop, settings)
+                if plan.action == "nothing":
+                    return (begun[0][0], _counted(conn, begun)) if begun else (plan, Counts())
+                begun.append((plan, self._begin(conn, plan)))
+                counts = self._recorded(conn, *begun[-1], prepare, progress)
+                return plan, _counted(conn, begun) if len(begun) > 1 and plan.mode == "append" else counts
 
-    def _create(self, run: Run, columns: list[Column]) -> Counts:
-        """Build the target aside on all connections, index it, then publish it with its ledger entries by a rename."""
-        conn, plan, rejects = run.conn, run.plan, run.rejects
-        entity = plan.drop.entity
-        with translated(), conn.transaction():
-            conn.execute(CREATE_ASIDE, (entity, as_json(plan.columns), list(plan.key), False))
-            run.prepare(conn, plan)
-        rows = self._copy(run, columns)
+        return again(attempt, f"the load of {drop.entity}")
+
+    def _lock(self, conn: Connection, entity: str) -> None:
+        """One load of an entity at a time: the others wait, and say so."""
         with translated():
-            conn.execute(INDEX_ASIDE, (entity, list(plan.key)))
-            with conn.transaction():
-                conn.execute(PUBLISH, (entity, self._database.schema))
+            if not one(conn, LOCK, (entity,)):
+                log.warning("another load of this entity is running; waiting for it to end", entity=entity)
+                conn.execute(AWAIT_LOCK, (entity,))
+            if target.read_target(conn, self._database.schema, entity):
                 conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
-                counts = Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count)
-                _record(run, counts)
-        return counts
 
-    def _merge(self, run: Run, columns: list[Column]) -> Counts:
-        """Stage all files, then touch only the rows that differ, in one transaction with the ledger."""
-        conn, plan, rejects = run.conn, run.plan, run.rejects
-        entity, key = plan.drop.entity, list(plan.key)
+    def _begin(self, conn: Connection, plan: Plan) -> int:
+        known = {"entity": plan.drop.entity, "schema": self._database.schema, "date": plan.drop.date, "mode": plan.mode}
         with translated():
-            conn.execute(CREATE_ASIDE, (entity, as_json(plan.columns), key, True))
-        rows = self._copy(run, columns)
-        with translated(), conn.transaction():
-            conn.execute(CHECK_KEY, (entity, key))
-            tables = (self._database.schema, entity, entity)
-            self._evolve(conn, plan, ())  # a merge adds columns itself, where it can fill them
-            filled = 0
-            if plan.evolution.add:
-                filled = _one(conn, ADD_COLUMNS, (*tables, as_json(plan.evolution.add), key, plan.mode))
-            names = [c.name for c in plan.columns]
-            merged = conn.execute(MERGE, (*tables, names, key, plan.mode, rejects.keys)).fetchone()
-            assert merged is not None
-            inserted, updated, deleted, unchanged = merged
-            read_ = rows + rejects.count
-            counts = Counts(read_, inserted, updated, deleted, unchanged, rejects.count, filled)
-            _record(run, counts)
-            conn.execute(DROP_ASIDE, (entity,))
-        return counts
+            return int(one(conn, BEGIN_LOAD, known))
 
-    def _append(self, run: Run, look: SecondLook) -> Counts:
-        """Copy straight into the target, each transaction some whole files with their ledger entries."""
-        plan, load_id, rejects = run.plan, run.load_id, run.rejects
-        table = sql.Identifier(self._database.schema, plan.drop.entity)
-        stop = threading.Event()
-
-        def commit(conn: Connection, parts: list[Part], *, evolve: bool = False) -> int:
-            return look.do(parts, lambda columns: commit_once(conn, parts, columns, evolve=evolve))
-
-        def commit_once(conn: Connection, parts: list[Part], columns: list[Column], *, evolve: bool) -> int:
-            copier = copy.Copier(self._source, table, columns, run.progress, stop, rejects)
-            with translated(), conn.transaction():
-                if evolve:  # in the transaction that brings the first rows of the new shape: it fails with them
-                    self._evolve(conn, plan, plan.evolution.add)
-                rows = copier.copy(conn, read.units(parts))
-                _enter(conn, load_id, [_entry(part.file, sum(part.rows), rejects) for part in parts], rejects)
-                read_ = sum(sum(part.rows) for part in parts)
-                conn.execute(ADD_ROWS, (read_, rows, read_ - rows, load_id))
-            return rows
-
-        def commit_all(conn: Connection) -> int:
-            return sum(_each_or_all(lambda some: commit(conn, some), parts) for parts in left)
-
-        waiting = commits(plan.parts)
-        rows = 0
-        if plan.evolution.add or plan.evolution.widen:  # alone: the table is locked while its shape changes
-            rows += commit(run.conn, waiting.pop(0), evolve=True)
-        left = copy.drained(waiting)
-        jobs = min(self._jobs, len(waiting))
-        if jobs > 1:
-            rows += sum(copy.on_connections(self._database, jobs, commit_all, stop))
-        else:
-            rows += commit_all(run.conn)
-        with translated():
-            run.conn.execute(END_APPEND, (load_id,))
-        return Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count)
-
-    def _evolve(self, conn: Connection, plan: Plan, add: tuple[Column, ...]) -> None:
-        """Change the target within the transaction that brings the first rows of the new shape: it fails with them."""
-        if add or plan.evolution.widen:
-            changes = as_json(add), as_json(plan.evolution.widen)
-            conn.execute(EVOLVE, (self._database.schema, plan.drop.entity, *changes))
-
-    def _copy(self, run: Run, columns: list[Column]) -> int:
-        table = sql.Identifier("pgpipe_staging", run.plan.drop.entity)
-        parts = list(run.plan.parts)
-        return copy.copy_parallel(
-            self._database, self._source, parts, table, columns, self._jobs, run.progress, run.rejects
-        )
-
-
-def commits(parts: tuple[Part, ...]) -> list[list[Part]]:
-    """Whole files in their order, small ones together: the transactions of an append."""
-    groups: list[list[Part]] = []
-    size = 0
-    for part in parts:
-        if groups and size + sum(part.bytes) <= COMMIT_BYTES and len(groups[-1]) < COMMIT_FILES:
-            groups[-1].append(part)
-            size += sum(part.bytes)
-        else:
-            groups.append([part])
-            size = sum(part.bytes)
-    return groups
-
-
-def _each_or_all(commit: Callable[[list[Part]], int], parts: list[Part]) -> int:
-    """Commit files together; where one of them is bad, each alone, so that it takes none of those before it along."""
-    try:
-        return commit(parts)
-    except errors.DataError:
-        if len(parts) == 1:
+    def _recorded(
+        self,
+        conn: Connection,
+        plan: Plan,
+        load_id: int,
+        prepare: Prepare,
+        progress: Callable[[Plan], copy.Progress],
+    ) -> Counts:
+        """Run; a failure is written down, if there still is a connection."""
+        try:
+            rejects = Rejects(plan.key, plan.max_rejected)
+            return self._steps.do(Run(conn, plan, load_id, prepare, progress(plan), rejects))
+        except errors.PgpipeError as exc:
+            with suppress(errors.Unreachable), translated():
+                conn.execute(FAIL_LOAD, (str(exc), load_id))
             raise
-        return sum(commit([part]) for part in parts)
 
 
-def _record(run: Run, counts: Counts) -> None:
-    plan = run.plan
-    rows = {part.file.uri: sum(part.rows) for part in plan.parts}
-    entries = [
-        _entry(file, rows.get(file.uri), run.rejects)
-        for file in plan.drop.files
-        if file.uri in rows or plan.mode == "snapshot"
-    ]
-    _enter(run.conn, run.load_id, entries, run.rejects)
-    done = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged, counts.rejected)
-    run.conn.execute(END_LOAD, (*done, run.load_id))
-
-
-def _enter(conn: Connection, load_id: int, entries: list[dict[str, Any]], rejects: Rejects) -> None:
-    """The ledger's entries, and beside them the rows of these files that were set aside."""
-    conn.execute(MOVE_LEDGER, (load_id, Jsonb(entries)))
-    rows = [row for entry in entries for row in rejects.of(entry["file"])]
-    for first in range(0, len(rows), REJECTED_AT_ONCE):
-        some = rows[first : first + REJECTED_AT_ONCE]
-        conn.execute(REJECT_ROWS, (load_id, f"[{','.join(row.as_json() for row in some)}]"))
-
-
-def _entry(file: File, rows: int | None, rejects: Rejects) -> dict[str, Any]:
-    """A file for the ledger; without a number of rows it was not read, but recognised."""
-    identity = {"file": file.uri, "etag": file.etag, "bytes": file.bytes}
-    return identity | {"read": rows or 0, "rejected": len(rejects.of(file.uri)), "recognised": rows is None}
-
-
-def _identities(ledger: dict[tuple[str, str], int]) -> list[tuple[str, int]]:
-    return sorted((etag, size) for (_, etag), size in ledger.items())
-
-
-def _one(conn: Connection, query: str, values: tuple[object, ...] | dict[str, object]) -> Any:  # noqa: ANN401 - the query says what comes back
-    row = conn.execute(query, values).fetchone()
-    return row[0] if row else None
-
-
-def _check_key(entity: str, mode: Mode, key: tuple[str, ...], columns: list[Column], parts: list[Part]) -> None:
-    names = [c.name for c in columns]
-    missing = [k for k in key if k not in names]
-    if missing:
-        raise errors.DataError(
-            f"{entity}: the key column {missing[0]!r} is not in the files; they have {', '.join(names)}"
-        )
-    if mode != "append" and not key:
-        raise errors.UsageError(
-            f"{entity}: mode {mode} needs a key: --key COLUMN, or entity.{entity}.key in the configuration"
-        )
-    if "pgpipe_row" in names and not key:
-        raise errors.DataError(
-            f"{parts[0].file.uri}: the column name 'pgpipe_row' is taken; give the entity a key, or rename it"
-        )
+def _counted(conn: Connection, begun: list[tuple[Plan, int]]) -> Counts:
+    """What several attempts did together, as each wrote it down with its rows."""
+    with translated():
+        done = conn.execute(COUNTED, ([load_id for _, load_id in begun],)).fetchone()
+    return Counts(*(done or ()))

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pgpipe.errors import DataError
 from pgpipe.load.preflight import Part, named
 from pgpipe.source import Source
 
@@ -80,8 +81,14 @@ def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
             pa.BufferReader(stream.read()) if small else stream,
             pre_buffer=not (small or large),  # a few large requests instead of one a column
             buffer_size=WINDOW if large else 0,
+            page_checksum_verification=True,  # where the writer left any
         )
-        yield from parquet.iter_batches(batch_size=at_once, row_groups=[unit.group], use_threads=False)
+        read = 0
+        for rows in parquet.iter_batches(batch_size=at_once, row_groups=[unit.group], use_threads=False):
+            yield rows
+            read += rows.num_rows
+        if read != unit.rows:
+            raise DataError(f"{where(unit)} holds {read:,} rows, its footer says {unit.rows:,}; upload it again")
 
 
 def read_units(source: Source, work: Iterable[Unit]) -> Iterator[Batch]:

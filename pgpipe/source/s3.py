@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TRIES = 5  # of a body that breaks off without a byte; the request itself is retried by botocore as often
 PAUSE = 0.2  # seconds before the second try; doubled before each further one
+BUSY = 500  # status codes from here on are the server's own trouble
+SLOW = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"}
 REASONS = {
     "NoSuchBucket": "there is no such bucket",
     "404": "there is no such bucket or key",
@@ -136,7 +138,7 @@ class _Object(io.RawIOBase):
                     tries = tries + 1 if self._at == before else 1
                     if tries >= TRIES:
                         reason = str(why or "it sent nothing").splitlines()[0]
-                        raise SourceError(f"{self._file.uri}: the server broke off {TRIES} times: {reason}") from why
+                        raise lost(f"{self._file.uri}: the server broke off {TRIES} times: {reason}") from why
                     time.sleep(PAUSE * 2 ** (tries - 1) * random.uniform(0.5, 1))  # noqa: S311 - spread, not secret
         return bytes(got)
 
@@ -158,6 +160,13 @@ class _Object(io.RawIOBase):
             self._at += len(block)
 
 
+def lost(message: str, *, transient: bool = True) -> SourceError:
+    """An error that a later try may not meet."""
+    error = SourceError(message)
+    error.transient = transient
+    return error
+
+
 @contextmanager
 def _valid_endpoint(url: str | None) -> Iterator[None]:
     try:
@@ -173,12 +182,14 @@ def _translated(what: str) -> Iterator[None]:
     except ClientError as exc:
         error = exc.response.get("Error", {})
         code = error.get("Code", "")
-        raise SourceError(f"{what}: {REASONS.get(code) or error.get('Message') or code}") from exc
+        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        said = f"{what}: {REASONS.get(code) or error.get('Message') or code}"
+        raise lost(said, transient=status >= BUSY or code in SLOW) from exc
     except NoCredentialsError as exc:
         raise SourceError(
             f"{what}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.profile"
         ) from exc
     except (NoConnection, HTTPClientError) as exc:
-        raise SourceError(f"{what}: the server does not answer: {str(exc).splitlines()[0]}") from exc
+        raise lost(f"{what}: the server does not answer: {str(exc).splitlines()[0]}") from exc
     except BotoCoreError as exc:
         raise SourceError(f"{what}: {' '.join(str(exc).split())}") from exc

@@ -1,0 +1,105 @@
+"""What a load of one entity will do, decided from footers, the target and the ledger; nothing is touched."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pgpipe import errors
+from pgpipe.config import EntitySettings, Mode
+from pgpipe.db import Connection, translated
+from pgpipe.load import preflight, target
+from pgpipe.load.preflight import Column, Evolution, Part
+from pgpipe.source import File, Source
+from pgpipe.source.layout import Drop
+
+PRIMARY_KEY = "select pgpipe.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
+LEDGER = "select file, etag, bytes from pgpipe.load_file where entity = %s and schema = %s"
+NO_CHANGE = Evolution()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a load will do, decided from footers, the target and the ledger alone."""
+
+    drop: Drop
+    mode: Mode
+    key: tuple[str, ...]
+    action: Literal["nothing", "recognise", "create", "append", "merge"]
+    columns: tuple[Column, ...] = ()
+    parts: tuple[Part, ...] = ()
+    evolution: Evolution = NO_CHANGE
+    skipped: tuple[File, ...] = ()  # already in the target
+    max_rejected: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that will be read."""
+        return sum(sum(part.rows) for part in self.parts)
+
+
+def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, settings: EntitySettings) -> Plan:
+    """Decide what to do; touches nothing.
+
+    Raises:
+        DataError: the files, or the files and the target, do not agree; the message says what and where.
+    """
+    entity = drop.entity
+    preflight.check_name(entity, "entity", source.url)
+    if not drop.files:
+        raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file")
+    found = target.read_target(conn, schema, entity)
+    with translated():
+        primary_key = one(conn, PRIMARY_KEY, (schema, entity)) or []
+        ledger = {(f, e): b for f, e, b in conn.execute(LEDGER, (entity, schema))} if found else {}
+    written = {c.name for c in found if not c.filled}
+    known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= written else ())
+    mode: Mode = settings.mode or ("upsert" if known_key else "append")
+    new = tuple(f for f in drop.files if (f.uri, f.etag) not in ledger)
+    skipped = tuple(f for f in drop.files if (f.uri, f.etag) in ledger)
+    plan = Plan(drop, mode, known_key, "nothing", skipped=skipped)
+    if not new and (mode != "snapshot" or len(ledger) == len(drop.files)):
+        return plan
+    if mode == "snapshot" and _identities(ledger) == sorted((f.etag, f.bytes) for f in drop.files):
+        return Plan(drop, mode, known_key, "recognise", skipped=drop.files)
+    if mode == "snapshot":
+        new, skipped = drop.files, ()  # a snapshot is whole: what is missing in it will be deleted
+    parts = preflight.read_footers(source, new)
+    columns = target.declare(conn, preflight.join_schemas(parts), settings, entity)
+    _check_key(entity, mode, known_key, columns, parts)
+    evolution = NO_CHANGE
+    action: Literal["create", "append", "merge"] = "create"
+    if found:
+        evolution, columns = target.compare(columns, found, entity)
+        if settings.contract == "freeze":
+            target.require_same(parts, found, evolution, entity)
+        if mode == "append":
+            target.require_filled(columns, found, entity)
+        action = "append" if mode == "append" else "merge"
+    columns = target.with_policies(columns, settings, known_key, entity)
+    return Plan(drop, mode, known_key, action, tuple(columns), tuple(parts), evolution, skipped, settings.max_rejected)
+
+
+def one(conn: Connection, query: str, values: tuple[object, ...] | dict[str, object]) -> Any:  # noqa: ANN401 - the query says what comes back
+    """The first column of the first row; None where there is none."""
+    row = conn.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+def _identities(ledger: dict[tuple[str, str], int]) -> list[tuple[str, int]]:
+    return sorted((etag, size) for (_, etag), size in ledger.items())
+
+
+def _check_key(entity: str, mode: Mode, key: tuple[str, ...], columns: list[Column], parts: list[Part]) -> None:
+    names = [c.name for c in columns]
+    missing = [k for k in key if k not in names]
+    if missing:
+        raise errors.DataError(
+            f"{entity}: the key column {missing[0]!r} is not in the files; they have {', '.join(names)}"
+        )
+    if mode != "append" and not key:
+        raise errors.UsageError(
+            f"{entity}: mode {mode} needs a key: --key COLUMN, or entity.{entity}.key in the configuration"
+        )
+    if "pgpipe_row" in names and not key:
+        raise errors.DataError(
+            f"{parts[0].file.uri}: the column name 'pgpipe_row' is taken; give the entity a key, or rename it"
+        )
