@@ -9,6 +9,7 @@ from psycopg.rows import class_row
 
 from pgpipe.db import Connection, translated
 from pgpipe.embed.model import Vectors
+from pgpipe.schema import require_version
 
 EMBEDDINGS = """
     select e.embedding_id, c.relname as entity, e.name, e.model, e.dims from pgpipe.embedding e
@@ -59,7 +60,12 @@ class Chunk:
 
 
 def embeddings(conn: Connection) -> list[Embedding]:
-    """All declared embeddings."""
+    """All declared embeddings; asked before every round, so here this code's version is compared with the database's.
+
+    Raises:
+        SchemaMissing: the schema is older, or newer and serves this code no longer.
+    """
+    require_version(conn)
     with translated(), conn.cursor(row_factory=class_row(Embedding)) as cursor:
         return cursor.execute(EMBEDDINGS).fetchall()
 

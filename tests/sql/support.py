@@ -1,8 +1,9 @@
 """What the tests of the SQL functions share: small targets, a fake vector store, and the calls of a worker."""
 
 import json
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,14 @@ def sqlstate(conn: Connection, statement: str, *values: Any) -> str:
     except psycopg.Error as exc:
         return exc.sqlstate or "?"
     return ""
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until something holds; fail where it never does."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never came to hold"
+        time.sleep(0.02)
 
 
 def make_docs(conn: Connection, rows: int = 0) -> None:

@@ -1,0 +1,170 @@
+"""Upgrades: what was released stays, a newer schema goes over a database with data, old workers go on or stop."""
+
+import shutil
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+import pgpipe
+from pgpipe import errors, schema
+from pgpipe.config import DatabaseSettings, load_settings
+from pgpipe.db import Database
+from pgpipe.schema import migrate
+from tests.conftest import Lake, Server
+from tests.schema import frozen
+from tests.sql.fake_model import Fake, make_worker
+from tests.sql.support import column, eventually, value
+
+ROOT = Path(__file__).parents[2]
+RELEASED = sorted(folder for folder in frozen.RELEASED.glob("*") if folder.is_dir())
+EMBED = "select pgpipe.enable_embedding('product', '{text}', 'fake', 3)"
+
+
+def test_what_was_released_stays() -> None:
+    """Released migrations and the sql/ of released versions are byte for byte what was released."""
+    assert frozen.problems(ROOT, schema.VERSION, frozen.read(frozen.LIST.read_text(encoding="utf-8"))) == []
+
+
+def tree(folder: Path, origin: Path = ROOT) -> Path:
+    """A copy of the two SQL folders."""
+    for name in ("migrations", "sql"):
+        shutil.copytree(origin / name, folder / name)
+    return folder
+
+
+def test_a_release_freezes(tmp_path: Path) -> None:
+    """After `make freeze` a changed migration, one that sorts before it, and a changed sql/ are each refused."""
+    root = tree(tmp_path)
+    text = frozen.freeze(root, 1, "# a comment\n")
+    assert frozen.read(text) == frozen.checksums(root, 1)
+    assert frozen.freeze(root, 1, text) == text
+    (root / "migrations/0002_more.sql").write_text("-- More.\n")
+    assert frozen.problems(root, 1, frozen.read(text)) == []
+
+    (root / "migrations/0000_first.sql").write_text("-- Too early.\n")
+    (root / "migrations/0001_schema.sql").write_text("-- Changed.\n")
+    (root / "sql/70_status.sql").write_text("-- Changed.\n")
+
+    assert [line.split()[0] for line in frozen.problems(root, 1, frozen.read(text))] == [
+        "migrations/0001_schema.sql",
+        "migrations/0000_first.sql",
+        "version",
+    ]
+    with pytest.raises(ValueError, match="write a new migration"):
+        frozen.freeze(root, 1, text)
+    assert len(frozen.problems(root, 2, frozen.read(text))) == 2  # the next version may have another sql/
+
+
+def newer(folder: Path) -> Path:
+    """The release after this one: a migration that adds columns, a changed function, a raised version."""
+    tree(folder)
+    (folder / "migrations/0999_priority.sql").write_text(
+        "alter table pgpipe.job add column priority int not null default 0;\n"
+        "alter table pgpipe.load add column note text;\n"
+    )
+    queue = folder / "sql/40_queue.sql"
+    queue.write_text(queue.read_text(encoding="utf-8") + "-- changed\n", encoding="utf-8")
+    version = folder / "sql/05_version.sql"
+    raised = version.read_text(encoding="utf-8").replace(f"select {schema.VERSION}, ", f"select {schema.VERSION + 1}, ")
+    version.write_text(raised, encoding="utf-8")
+    return folder
+
+
+def filled(server: Server, lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A database of that tree's schema with loaded, searchable and embedded rows, and one job that waits."""
+    name = f"upgrade_{uuid.uuid4().hex[:12]}"
+    server.create(name)
+    database = Database(DatabaseSettings(url=server.at(name)))
+    monkeypatch.setattr(schema, "ROOT", root)
+    migrate(database)
+    lake.put("2026-01-01", "product", [{"id": n, "text": f"a waterproof jacket, number {n}"} for n in range(4)])
+    load(database, lake)
+    with database.connect(autocommit=True) as conn:
+        conn.execute(EMBED)
+        make_worker(database, Fake()).drain()
+        conn.execute("update product set text = 'a changed jacket' where id = 1")
+    return database
+
+
+def load(database: Database, lake: Lake) -> pgpipe.Pipeline:
+    """Load by the pipeline; it must succeed."""
+    settings = load_settings(options={"source": {"url": lake.url}, "entity": {"product": {"key": ["id"]}}})
+    report = pgpipe.Pipeline(settings, [pgpipe.ParquetImporter(), pgpipe.SearchIndexer()], database).run()
+    assert report.exit_code == 0, report.failures
+
+
+def works(database: Database, lake: Lake) -> None:
+    """Load a further date, embed what changed, search in both ways."""
+    lake.put("2026-01-02", "product", [{"id": n, "text": f"a new waterproof coat, number {n}"} for n in range(2, 6)])
+    load(database, lake)
+    make_worker(database, Fake()).drain()
+    with database.connect(autocommit=True) as conn:
+        assert value(conn, "select count(*) from pgpipe.job") == 0
+        assert value(conn, "select count(*) from product_embedding") == 6
+        assert len(column(conn, "select key from pgpipe.text_search('product', 'coats')")) == 4
+        assert len(column(conn, "select key from pgpipe.hybrid_search('product', 'jacket', '[1,0,0]')")) == 6
+
+
+@pytest.mark.parametrize("release", RELEASED, ids=lambda folder: folder.name)
+def test_from_a_released_schema(
+    release: Path, server: Server, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each released schema with data in it, upgraded to this tree's, goes on as if it had always been so."""
+    database = filled(server, lake, tree(tmp_path / "old", release), monkeypatch)
+    monkeypatch.setattr(schema, "ROOT", ROOT)
+    migrate(database)
+    works(database, lake)
+
+
+def test_to_the_next_schema(server: Server, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new migration, a changed function and a raised version go over data; this code goes on to serve it."""
+    database = filled(server, lake, ROOT, monkeypatch)
+    monkeypatch.setattr(schema, "ROOT", newer(tmp_path / "new"))
+    with monkeypatch.context() as next_release:
+        next_release.setattr(schema, "VERSION", schema.VERSION + 1)
+        done = migrate(database)
+
+    assert (done.migrations, done.files) == (["0999_priority"], ["05_version.sql", "40_queue.sql"])
+    works(database, lake)
+    with pytest.raises(errors.UsageError, match="newer than this pgpipe"):
+        migrate(database)
+
+
+def test_an_old_worker_goes_on_or_stops(
+    server: Server, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that runs during the upgrade embeds on; when its version is served no longer it stops and says why."""
+    database = filled(server, lake, ROOT, monkeypatch)
+    worker = make_worker(database, Fake())
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            worker.run()
+        except errors.SchemaMissing as exc:
+            ended.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        with database.connect(autocommit=True) as conn:
+            eventually(lambda: value(conn, "select count(*) from pgpipe.job") == 0)
+            monkeypatch.setattr(schema, "ROOT", newer(tmp_path / "new"))
+            with monkeypatch.context() as next_release:
+                next_release.setattr(schema, "VERSION", schema.VERSION + 1)
+                migrate(database)
+            conn.execute("update product set text = 'a jacket after the upgrade' where id = 2")
+            eventually(lambda: value(conn, "select count(*) from pgpipe.job") == 0)
+            assert thread.is_alive()
+
+            conn.execute(
+                "create or replace function pgpipe.schema_version(out version int, out oldest int) immutable"
+                " language sql as $$ select 9, 9 $$"
+            )
+            thread.join(20)
+    finally:
+        worker.stop.set()
+        thread.join()
+    assert "upgrade this installation" in str(ended[0])
