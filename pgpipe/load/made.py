@@ -77,13 +77,12 @@ def numerics(array: Array) -> Bytes:
     limbs[negative, :8] = _negated(limbs[negative, :8])
     behind = -(-scale // 4)  # digits of base 10000 behind the point
     _multiply(limbs, 10 ** (4 * behind - scale))
-    digits = np.empty((count, NUMERIC_DIGITS), ">u2")
-    for place in range(NUMERIC_DIGITS - 1, -1, -1):
-        digits[:, place] = _divide(limbs, 10000)
-    head = np.empty((count, 4), ">u2")
-    head[:] = NUMERIC_DIGITS, (NUMERIC_DIGITS - 1 - behind) & 0xFFFF, 0, max(scale, 0)
-    head[:, 2] = np.where(negative, NEGATIVE, 0)
-    return np.concatenate([head, digits], axis=1).view(np.uint8)
+    words = np.empty((count, 4 + NUMERIC_DIGITS), ">u2")
+    words[:, :4] = NUMERIC_DIGITS, (NUMERIC_DIGITS - 1 - behind) & 0xFFFF, 0, max(scale, 0)
+    words[:, 2] = np.where(negative, NEGATIVE, 0)
+    for place in range(3 + NUMERIC_DIGITS, 3, -1):
+        words[:, place] = _divide(limbs, 10000)
+    return words.view(np.uint8)
 
 
 def moments(micro: Array) -> Bytes:
