@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test lint types check bench-load system-packages docs freeze dist constraints clean
+.PHONY: help install migrate demo test lint types check bench-load system-packages docs screenshots freeze dist constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -51,6 +51,9 @@ docs: install  ## write docs/cli.md and docs/sql.md anew
 
 freeze: install  ## at a release: note the checksums of the schema, and keep a copy that upgrades are tested from
 	$(BIN)/python -m tests.schema.frozen
+
+screenshots: install  ## photograph the page of `pgpipe serve`
+	$(BIN)/python docs/screenshots.py
 
 dist: install  ## wheel and sdist
 	$(BIN)/python -m build --outdir dist .

@@ -196,6 +196,21 @@ class LoadSettings(Section):
     skip: list[str] = Field([], description="components that are not run, for any entity", examples=[["embed"]])
 
 
+class ServeSettings(Section):
+    """The page of `pgpipe serve`."""
+
+    url: str | None = Field(
+        None,
+        description="connection string of a role that may only read; that of the database where left out",
+        examples=["postgresql://pgpipe_reader@db.example.com/shop?sslmode=verify-full"],
+    )
+    host: Literal["127.0.0.1", "::1", "localhost"] = Field("127.0.0.1", description="loopback address to listen on")
+    port: int = Field(8425, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    hostnames: list[str] = Field(
+        [], description="names by which a proxy before it calls it", examples=[["pgpipe.example.com"]]
+    )
+
+
 class Settings(Section):
     """All settings of pgpipe."""
 
@@ -203,6 +218,7 @@ class Settings(Section):
     database: DatabaseSettings = Field(DatabaseSettings(), description="The PostgreSQL that receives the data.")
     load: LoadSettings = Field(default_factory=LoadSettings, description="How a load runs.")
     embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="The model, and how much of it at once.")
+    serve: ServeSettings = Field(ServeSettings(), description="The page of `pgpipe serve`.")
     entity: dict[str, EntitySettings] = Field({}, description="One table an entity, by its name.")
 
     def for_entity(self, name: str) -> EntitySettings:

@@ -19,15 +19,15 @@ QUEUES = """
       from pgpipe.embedding_status s order by s.entity, s.name
 """
 LOADS = """
-    select l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged, (l.state = 'failed')::int as failed,
+    select l.schema, l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged, (l.state = 'failed')::int as failed,
            extract(epoch from l.finished_at - l.started_at)::float as seconds,
            extract(epoch from d.date::timestamp)::float as date, extract(epoch from d.finished_at)::float as finished
       from pgpipe.load_status l
       left join lateral (select max(x.date) as date, max(x.finished_at) as finished_at from pgpipe.load x
-                          where x.entity = l.entity and x.finished_at is not null and x.error is null) d on true
+                          where (x.entity, x.schema) = (l.entity, l.schema) and x.finished_at is not null and x.error is null) d on true
      order by l.entity
 """
-EMBEDDING, ENTITY = ("entity", "embedding"), ("entity",)
+EMBEDDING, ENTITY = ("entity", "embedding"), ("schema", "entity")
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged")
 log = structlog.get_logger()
 
@@ -90,10 +90,10 @@ def _loads(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
         family = GaugeMetricFamily(name, text, labels=ENTITY)
         for row in rows:
             if row[field] is not None:
-                family.add_metric([row["entity"]], row[field])
+                family.add_metric([row["schema"], row["entity"]], row[field])
         yield family
     counts = GaugeMetricFamily("pgpipe_last_load_rows", "Rows of the last load.", labels=[*ENTITY, "kind"])
     for row in rows:
         for kind in ROWS:
-            counts.add_metric([row["entity"], kind], row[kind])
+            counts.add_metric([row["schema"], row["entity"], kind], row[kind])
     yield counts

@@ -1,18 +1,18 @@
 """pgpipe serve."""
 
 import socket
+from collections.abc import Sequence
 
 import click
 
 from pgpipe.cli.app import App, cli
+from pgpipe.db import Database
 from pgpipe.errors import Unreachable, UsageError
-
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address of this machine's own to listen on.")
-@click.option("--port", default=8425, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--host", help="Loopback address to listen on [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one [default: 8425]")
 @click.option(
     "--hostname",
     "hostnames",
@@ -21,34 +21,36 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
     help="A name by which a proxy before it calls this server; may be repeated.",
 )
 @click.pass_obj
-def serve(app: App, host: str, port: int, hostnames: tuple[str, ...]) -> None:
+def serve(app: App, host: str | None, port: int | None, hostnames: Sequence[str]) -> None:
     """Show search, loads and queues on a web page, until interrupted.
 
     It listens on loopback only, because it has no login, and only reads: every request is one read-only transaction.
-    A role that may only read is enough; give its connection string with --database.
+    A role that may only read is enough; give its connection string as serve.url, or with --database.
     """
-    if host not in LOOPBACK:
-        raise UsageError(
-            f"--host {host} is not loopback, and the page has no login; let a proxy with one speak to it over loopback,"
-            " and name the proxy with --hostname"
-        )
     try:
         import uvicorn
 
-        from pgpipe.web import app as web
+        from pgpipe.web.app import create_app
         from pgpipe.web.asking import Models
-        from pgpipe.web.guard import LOOPBACK as OURS
+        from pgpipe.web.guard import LOOPBACK
         from pgpipe.web.queries import overview, reading
     except ImportError as exc:
         raise UsageError(f"the page needs its extra: pip install 'pgpipe[web]' ({exc})") from None
-    with reading(app.database) as conn:  # what is wrong is said here, not at the first request
+    app.set("serve", host=host, port=port, hostnames=list(hostnames) or None)
+    wanted = app.settings.serve
+    database = Database(app.settings.database.model_copy(update={"url": wanted.url})) if wanted.url else app.database
+    with reading(database) as conn:  # what is wrong is said here, not at the first request
         overview(conn)
-    page = web.create_app(app.database, Models(app.settings.embedding), {*OURS, *hostnames})
-    try:
-        sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as exc:
-        raise Unreachable(f"port {port} of {host} cannot be listened on: {exc.strerror}") from exc
-    name = f"[{host}]" if ":" in host else host
+    sock = _listen(wanted.host, wanted.port)
+    name = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
     click.echo(f"http://{name}:{sock.getsockname()[1]}/  (Ctrl-C ends it)")
+    page = create_app(database, Models(app.settings.embedding), {*LOOPBACK, *wanted.hostnames})
     config = uvicorn.Config(page, log_level="warning", access_log=False, server_header=False)
     uvicorn.Server(config).run(sockets=[sock])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as exc:
+        raise Unreachable(f"port {port} of {host} cannot be listened on: {exc.strerror}") from exc

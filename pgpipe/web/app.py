@@ -16,9 +16,10 @@ from starlette.staticfiles import StaticFiles
 
 from pgpipe import errors
 from pgpipe.db import Database
+from pgpipe.mask import mask
 from pgpipe.metrics import DatabaseMetrics
 from pgpipe.web import openapi, views
-from pgpipe.web.asking import COMPARISONS, MODES, ModelLoading, Models, ask, parse_question
+from pgpipe.web.asking import COMPARISONS, MODES, Answer, ModelLoading, Models, ask, parse_question
 from pgpipe.web.guard import LOOPBACK, Guard
 from pgpipe.web.queries import overview, reading
 
@@ -65,6 +66,7 @@ class Page:
             asked=request.query_params,
             conditions=[*conditions, ("", "eq", "")],
             comparisons=COMPARISONS,
+            further=_further(request, answers),
             loading=any(isinstance(answer.error, ModelLoading) for answer in answers),
         )
 
@@ -117,7 +119,7 @@ class Page:
             code, line = exc.status_code, f"{exc.detail}: {request.url.path}"
         else:
             code = next((code for kind, code in STATUS.items() if isinstance(exc, kind)), 500)
-            line = str(exc)
+            line = mask(str(exc))
         if request.url.path.startswith("/api/") or request.url.path in {"/healthz", "/openapi.json"}:
             return _json({"error": line}, code)
         return self._html("error.html", code, line=line)
@@ -157,6 +159,14 @@ def _conditions(request: Request) -> list[tuple[str, str, str]]:
     """The filter fields of the form that are filled in."""
     fields = (request.query_params.getlist(name) for name in ("column", "is", "value"))
     return [(column, comparison, value) for column, comparison, value in zip(*fields, strict=False) if column]
+
+
+def _further(request: Request, answers: list[Answer]) -> str:
+    """The address of the next hits; empty where no mode filled its page."""
+    if not any(answer.hits and len(answer.hits) == answer.asked.k for answer in answers):
+        return ""
+    question = answers[0].asked
+    return f"?{request.url.include_query_params(skip=question.skip + question.k).query}"
 
 
 def _json(value: Any, code: int = 200) -> Response:  # noqa: ANN401 - whatever an endpoint answers

@@ -35,6 +35,7 @@ class Answer:
     """What one mode found, or the line that says why it found nothing."""
 
     mode: SearchMode
+    asked: Question
     hits: list[Hit]
     seconds: float
     error: errors.PgpipeError | None = None
@@ -115,7 +116,7 @@ def _answer(conn: Connection, models: Models, target: Target, question: Question
             state in {"PP002", "PP003"} or state.startswith("22")
         )  # nothing else can cause it
         error = errors.UsageError(f"filter: {exc}") if blamed else exc
-    return Answer(mode, hits, perf_counter() - began, error)
+    return Answer(mode, question, hits, perf_counter() - began, error)
 
 
 def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str, str, str]] = ()) -> Asked:

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from pgpipe.db import Connection, Database, translated
+from pgpipe.mask import mask
 
 Row = dict[str, Any]
 
@@ -48,6 +49,7 @@ FAILING = """
       from pgpipe.job j join pgpipe.embedding e using (embedding_id) join pg_catalog.pg_class c on c.oid = e.target
      where j.dead_at is not null order by j.dead_at desc, j.embedding_id, j.key limit 20
 """
+MAY_SEE_JOBS = "select pg_catalog.has_table_privilege('pgpipe.job', 'select') as granted"
 HISTORY = 30  # loads of an entity that are plotted
 TIMEOUT = "select set_config('statement_timeout', '30s', true)"
 
@@ -66,7 +68,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class Overview:
-    """All entities by name, and the jobs that nobody tries again."""
+    """All entities by name, and the jobs that nobody tries again, as far as the role may see them."""
 
     entities: dict[str, Entity]
     dead: list[Row]
@@ -92,7 +94,7 @@ def overview(conn: Connection) -> Overview:
             row["entity"]: Entity(row["entity"], row["rows"], row["search"], row["columns"])
             for row in cursor.execute(TARGETS).fetchall()
         }
-        for load in cursor.execute(LOADS, (HISTORY,)).fetchall():
+        for load in _masked(cursor.execute(LOADS, (HISTORY,)).fetchall(), "error"):
             entities.setdefault(load["entity"], Entity(load["entity"])).loads.append(load)
         series: dict[int, list[Row]] = {}
         for point in cursor.execute(THROUGHPUT).fetchall():
@@ -100,7 +102,14 @@ def overview(conn: Connection) -> Overview:
         for embedding in cursor.execute(EMBEDDINGS).fetchall():
             entity = entities.setdefault(embedding["entity"], Entity(embedding["entity"]))
             entity.embeddings.append(_embedding(embedding, entity.rows, series.get(embedding["embedding_id"], [])))
-        return Overview(dict(sorted(entities.items())), cursor.execute(FAILING).fetchall())
+        granted = cursor.execute(MAY_SEE_JOBS).fetchone()
+        dead = cursor.execute(FAILING).fetchall() if granted and granted["granted"] else []  # pgpipe_reader sees counts
+        return Overview(dict(sorted(entities.items())), _masked(dead, "last_error"))
+
+
+def _masked(rows: list[Row], name: str) -> list[Row]:
+    """The rows with no password in their errors, whoever wrote those."""
+    return [row | {name: mask(row[name]) if row[name] else None} for row in rows]
 
 
 def _embedding(row: Row, rows: int | None, series: list[Row]) -> Row:

@@ -13,6 +13,8 @@ LOADED = """
         ('doc', '2026-01-03', 'append', now() - interval '10 seconds', now(), 0, 0, 'no')
 """
 
+DOC = {"schema": "public", "entity": "doc"}
+
 
 def registry(database: Database) -> CollectorRegistry:
     made = CollectorRegistry()
@@ -41,9 +43,9 @@ def test_load_gauges(conn: Connection, any_database: Database) -> None:
 
     made = registry(any_database)
 
-    assert made.get_sample_value("pgpipe_last_load_failed", {"entity": "doc"}) == 1
-    assert made.get_sample_value("pgpipe_loaded_date_timestamp_seconds", {"entity": "doc"}) == 1767312000
-    assert made.get_sample_value("pgpipe_last_load_rows", {"entity": "doc", "kind": "read"}) == 0
+    assert made.get_sample_value("pgpipe_last_load_failed", DOC) == 1
+    assert made.get_sample_value("pgpipe_loaded_date_timestamp_seconds", DOC) == 1767312000
+    assert made.get_sample_value("pgpipe_last_load_rows", DOC | {"kind": "read"}) == 0
 
 
 def test_a_scrape_survives_an_unreachable_database() -> None:

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import make_conninfo
 
 from pgpipe import errors
 from pgpipe.config import DatabaseSettings, EmbeddingSettings
@@ -25,11 +26,6 @@ from tests.conftest import Cli, Server
 from tests.flow.support import fails
 from tests.sql.fake_model import Fake
 from tests.web.conftest import HOSTILE, fill, serving
-
-READER = """
-    create role {0} login; grant usage on schema pgpipe, public to {0};
-    grant select on all tables in schema pgpipe, public to {0}; grant execute on all functions in schema pgpipe to {0};
-"""
 
 
 def get(url: str, path: str = "/", **parameters: Any) -> httpx.Response:
@@ -192,6 +188,18 @@ def test_no_question_breaks_it(page: str, q: str, column: str, value: str, where
         assert client.get("/api/search", params={"q": "a", "filter": where.encode(errors="replace")}).status_code < 500
 
 
+def test_next_hits(page: str) -> None:
+    """Each page goes on where the one before ended; the last one has no link."""
+    first = get(page, q="waterproof jacket", entity="doc", k=2)
+    link = re.search(r'<a href="(\?[^"]+)">Next hits', first.text)
+    assert link
+    second = httpx.get(f"{page}/{link[1].replace('&amp;', '&')}")
+
+    shown = [re.findall(r"<h3>(\d+)</h3>", columns(response)["vector"]) for response in (first, second)]
+    assert sorted(shown[0] + shown[1]) == ["1", "2", "3"]
+    assert "Next hits" not in second.text
+
+
 def test_text_answers_before_the_model_is_there(filled: Database) -> None:
     """The model is loaded once, in the background, and nothing waits for it."""
     there = threading.Event()
@@ -255,24 +263,20 @@ def test_a_request_cannot_write(filled: Database) -> None:
         conn.execute("set transaction read write")
 
 
-def test_a_role_that_may_only_read_is_enough(filled: Database, server18: Server) -> None:
-    """Search in all modes, state and metrics."""
-    role = "web_reader"
+def test_pgpipe_reader_is_enough(filled: Database, server18: Server) -> None:
+    """Search in all modes, state and metrics with the rights of the role that may only read."""
     with filled.connect() as conn:
-        conn.execute(READER.format(role))
+        conn.execute("select pgpipe.create_roles('public')")
         name = conn.info.dbname
-    url = server18.at(name).replace("user=postgres", f"user={role}")
-    try:
-        with serving(Database(DatabaseSettings(url=url))) as page:
-            get(page)
-            while "being loaded" in (response := get(page, q="waterproof jacket", entity="doc")).text:
-                pass
-            metrics = get(page, "/metrics").text
-    finally:
-        with filled.connect() as conn:
-            conn.execute(f"drop owned by {role}; drop role {role}".encode())
+    url = make_conninfo(server18.at(name), user="pgpipe_reader")
+    with serving(Database(DatabaseSettings(url=url))) as page:
+        get(page)
+        while "being loaded" in (response := get(page, q="waterproof jacket", entity="doc")).text:
+            pass
+        metrics = get(page, "/metrics").text
 
-    assert all("<li>" in column for column in columns(response).values())
+    assert [mode for mode, column in columns(response).items() if "<li>" in column] == ["text", "vector", "hybrid"]
+    assert "2026-01-02" in response.text
     assert "pgpipe_up 1.0" in metrics
 
 
@@ -288,6 +292,27 @@ def test_no_secret_is_shown() -> None:
         metrics = get(url, "/metrics").text
     assert "pgpipe_up 0.0" in metrics
     assert "hunter2" not in metrics
+
+
+def test_no_secret_of_an_old_error_is_shown(page: str, filled: Database) -> None:
+    """Not even where some error was stored with one."""
+    told = "cannot reach postgresql://somebody:hunter2@db/shop"
+    with filled.connect() as conn:
+        conn.execute(
+            "insert into pgpipe.load (entity, date, mode, finished_at, error)"
+            " values ('doc', now(), 'append', now(), %s)",
+            (told,),
+        )
+        conn.execute(
+            "insert into pgpipe.job (embedding_id, key, visible_at, last_error, dead_at)"
+            " values (1, '{\"id\": 99}', 'infinity', %s, now())",
+            (told,),
+        )
+
+    for path in ("/", "/api/status", "/api/throughput"):
+        text = get(page, path).text
+        assert "hunter2" not in text
+        assert "cannot reach" in text
 
 
 def test_without_the_schema(server18: Server) -> None:
@@ -328,5 +353,5 @@ def test_serve_command(database: Database) -> None:
 
 def test_serve_refuses_what_it_should_not_do(cli: Cli, page: str) -> None:
     """Other addresses than loopback, and a port that is taken: one line."""
-    fails(cli("serve", "--host", "0.0.0.0"), 2, "not loopback")
+    fails(cli("serve", "--host", "0.0.0.0"), 2, "serve.host", "127.0.0.1")
     fails(cli("serve", "--port", page.rpartition(":")[2]), 3, "cannot be listened on")
