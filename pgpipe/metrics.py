@@ -19,13 +19,15 @@ QUEUES = """
       from pgpipe.embedding_status s order by s.entity, s.name
 """
 LOADS = """
-    select l.schema, l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged, (l.state = 'failed')::int as failed,
-           extract(epoch from l.finished_at - l.started_at)::float as seconds,
+    select l.schema, l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged,
+           (l.state = 'failed')::int as failed, extract(epoch from l.finished_at - l.started_at)::float as seconds,
            extract(epoch from d.date::timestamp)::float as date, extract(epoch from d.finished_at)::float as finished
       from pgpipe.load_status l
-      left join lateral (select max(x.date) as date, max(x.finished_at) as finished_at from pgpipe.load x
-                          where (x.entity, x.schema) = (l.entity, l.schema) and x.finished_at is not null and x.error is null) d on true
-     order by l.entity
+      left join lateral (
+          select max(x.date) as date, max(x.finished_at) as finished_at from pgpipe.load x
+           where (x.entity, x.schema) = (l.entity, l.schema) and x.finished_at is not null and x.error is null
+      ) d on true
+     order by l.schema, l.entity
 """
 EMBEDDING, ENTITY = ("entity", "embedding"), ("schema", "entity")
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged")
