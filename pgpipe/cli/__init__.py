@@ -13,6 +13,7 @@ from pgpipe.cli import (  # noqa: F401 - importing a module registers its comman
     embedder,
     load,
     roles,
+    scaffold,
     search,
     serve,
     status,

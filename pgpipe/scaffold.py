@@ -1,0 +1,126 @@
+"""Scaffold: the migration that makes an entity's target, written for review from what the Parquet footers say."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from psycopg import sql
+
+from pgpipe.config import EmbedDeclaration, SearchDeclaration
+from pgpipe.context import Context, require_schema
+from pgpipe.embed.declare import plan_embedding
+from pgpipe.embed.model import dimensions
+from pgpipe.errors import UsageError
+from pgpipe.load.loader import Loader
+from pgpipe.load.plan import Plan
+from pgpipe.search.declare import plan_search
+from pgpipe.source.layout import Drop
+
+NUMBER = re.compile(r"(\d+)")
+HEAD = """\
+-- {entity}: made by `pgpipe scaffold` from {files} files of {date}. Review it, then `pgpipe migrate` and `load`.
+
+create table {target} (
+{columns}
+);
+"""
+STAGE = """
+-- What a load copies files into before it merges them; each load makes it anew.
+create unlogged table {stage} (like {target});
+"""
+SEARCH = """
+-- A generated tsvector and its GIN index; A weighs most.
+select pgpipe.enable_search({target}, {weights}, {language}, {name}, language_column => {language_column});
+"""
+EMBEDDING = """
+-- The store {store}, and the triggers that ask for vectors of rows whose text changed.
+select pgpipe.enable_embedding({target}, {columns}, {model}, {dims}, template => {template});
+"""
+
+
+def scaffold(context: Context, drop: Drop) -> str:
+    """The migration of an entity: target, staging table, and what is to be searched and embedded.
+
+    Raises:
+        UsageError: the target is there already.
+        DataError: the files cannot be loaded as they are; the message says which and why.
+        SchemaMissing: `pgpipe migrate` has not run.
+    """
+    settings, schema = context.entity(drop.entity), context.database.schema
+    with context.database.connect(autocommit=True) as conn:
+        require_schema(conn, schema)
+        plan = Loader(context.database, context.source, context.settings.load.jobs).plan(conn, drop, settings)
+    if plan.action != "create":
+        raise UsageError(f"{schema}.{drop.entity} is there already; a scaffold is for a table that is not")
+    parts = [_tables(drop, plan, schema)]
+    choices = context.choices(drop)
+    if not context.skips("search", drop.entity) and (search := plan_search(settings, choices).declaration):
+        parts.append(_search(drop, search, schema))
+    if not context.skips("embed", drop.entity) and (embed := plan_embedding(settings, choices)):
+        parts.append(_embedding(context, drop, embed))
+    return "".join(parts)
+
+
+def next_file(folder: Path, entity: str) -> Path:
+    """Where the migration goes: after those that are there."""
+    taken = [int(found[1]) for file in folder.glob("*.sql") if (found := NUMBER.match(file.name))]
+    return folder / f"{max(taken, default=0) + 1:04}_{re.sub(r'[^A-Za-z0-9]+', '_', entity).strip('_') or 'entity'}.sql"
+
+
+def _tables(drop: Drop, plan: Plan, schema: str) -> str:
+    target = _name(schema, drop.entity)
+    head = HEAD.format(
+        entity=_comment(drop.entity),
+        files=len(drop.files),
+        date=drop.date,
+        columns=",\n".join(f"    {line}" for line in _columns(plan)),
+        target=target,
+    )
+    if plan.mode == "append":  # which copies straight into the target
+        return head
+    return head + STAGE.format(stage=_name("pgpipe_staging", drop.entity), target=target)
+
+
+def _columns(plan: Plan) -> Iterator[str]:
+    for column in plan.columns:
+        yield f"{_name(column.name)} {column.sql}{' not null' if column.required else ''}"
+    if plan.key:
+        yield f"primary key ({', '.join(map(_name, plan.key))})"
+    else:
+        yield "pgpipe_row bigint generated always as identity primary key"
+
+
+def _search(drop: Drop, declared: SearchDeclaration, schema: str) -> str:
+    return SEARCH.format(
+        target=_text(_name(schema, drop.entity)),
+        weights=_text(json.dumps(declared.columns, ensure_ascii=False)),
+        language=_text(declared.language),
+        name=_text(declared.column_name),
+        language_column=_text(declared.language_column),
+    )
+
+
+def _embedding(context: Context, drop: Drop, declared: EmbedDeclaration) -> str:
+    settings = context.settings.embedding
+    return EMBEDDING.format(
+        store=_comment(f"{drop.entity}_embedding"),
+        target=_text(_name(context.database.schema, drop.entity)),
+        columns=f"array[{', '.join(map(_text, declared.columns))}]::name[]",
+        model=_text(settings.model),
+        dims=dimensions(settings),
+        template=_text(declared.template),
+    )
+
+
+def _name(*parts: str) -> str:
+    return sql.Identifier(*parts).as_string()
+
+
+def _text(value: str | None) -> str:
+    return sql.Literal(value).as_string()
+
+
+def _comment(text: str) -> str:
+    """Text that stays within its comment."""
+    return " ".join(text.split())
