@@ -17,6 +17,7 @@ from pgpipe.load.loader import Loader
 from pgpipe.load.plan import Plan
 from pgpipe.report import StageReport
 from pgpipe.search import declare as search
+from pgpipe.search import fill
 from pgpipe.source.layout import Drop
 
 
@@ -59,11 +60,18 @@ class SearchIndexer(Component):
             known = search.is_declared(conn, schema, entity.entity)
             declared = _search_plan(entity, settings, context) if settings.search or not known else None
             if declared:
-                search.enable(conn, schema, entity.entity, declared)
+                search.ensure(conn, schema, entity.entity, declared)
             elif not known:
                 return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.search))
+            filled = [self._fill(conn, target, context) for target in fill.pending(conn, entity.entity)]
             search.refresh(conn, schema, entity.entity)
-        return StageReport(entity.entity, self.name)
+        return StageReport(entity.entity, self.name, note="; ".join(filled))
+
+    def _fill(self, conn: Connection, target: fill.Pending, context: Context) -> str:
+        """A target in use gets its column online: what it has serves meanwhile."""
+        with context.bar(f"{target.entity}: search", max(target.rows - target.filled, 0)) as advance:
+            done = fill.fill(conn, target, advance)
+        return "search column filled" if done else "another process fills the search column"
 
 
 class EmbeddingsGenerator(Component):

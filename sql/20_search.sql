@@ -80,6 +80,24 @@ as $$
 $$;
 comment on function pgpipe.missing_search_indexes(regclass) is 'Columns, and methods, of the indexes that a declared search lacks.';
 
+create or replace function pgpipe.search_index_statements(target regclass)
+    returns setof text  stable strict  set search_path = ''  language sql
+as $$
+    select s.statement
+      from pgpipe.missing_search_indexes(target) m
+      cross join lateral (
+        select 1 as place, format('drop index concurrently %s', i.indexrelid::regclass) as statement  -- left by a build that was cut off
+          from pg_catalog.pg_index i
+          join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+         where i.indrelid = target and a.attname = m.column_name and not i.indisvalid and i.indnatts = 1
+        union all
+        select 2, format('create index concurrently on %s using %s (%I)', target, m.method, m.column_name)
+      ) s
+     order by m.column_name, s.place
+$$;
+comment on function pgpipe.search_index_statements(regclass) is
+    'The statements, each to be run outside of a transaction, that build the indexes a declared search lacks, without locking out writers.';
+
 drop function if exists pgpipe.enable_search(regclass, text, regconfig, name, boolean);
 create or replace function pgpipe.enable_search(
     target regclass, columns text, language regconfig default 'english', column_name name default 'search',

@@ -175,7 +175,8 @@ as $$
         select format('ts_headline(%s, concat_ws(E''\n'', %s), %s, %L)',
                       pgpipe.language_expression(s.target, s.language, s.language_column,
                                                  pgpipe.column_list(array[s.language_column], alias)),
-                      string_agg(pgpipe.column_list(array[a.attname], alias), ', ' order by w.value, a.attnum), words,
+                      string_agg(format('nullif(%s::text, '''')', pgpipe.column_list(array[a.attname], alias)), ', '
+                                 order by w.value, a.attnum), words,
                       'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')
           from pgpipe.search s cross join lateral jsonb_each_text(s.weights) w
           join pg_catalog.pg_attribute a on a.attrelid = s.target and a.attname = w.key

@@ -139,6 +139,30 @@ comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
     'first, which serves until finish_search. Twice is a no-op; the declaration that serves ends a change under way. '
     'Raises PP005 without a search, and as enable_search.';
 
+create or replace function pgpipe.ensure_search(
+    target regclass, columns text, language regconfig, column_name name default 'search', language_column name default null,
+    online_above bigint default 8000000)
+    returns boolean  volatile  set search_path = ''  language plpgsql
+as $$
+begin
+    if exists (select from pgpipe.search s where s.target = ensure_search.target and s.column_name = ensure_search.column_name) then
+        perform pgpipe.alter_search(target, columns, language, language_column);
+    else
+        perform pgpipe.enable_search(target, columns, language, column_name, true, language_column,
+            exists (select from pgpipe.search_fill f where f.target = ensure_search.target)
+            or pg_catalog.pg_relation_size(target) > online_above);
+    end if;
+    if not exists (select from pgpipe.search_fill f where f.target = ensure_search.target) then
+        perform pgpipe.index_search(target);
+        return false;
+    end if;
+    return true;
+end
+$$;
+comment on function pgpipe.ensure_search(regclass, text, regconfig, name, name, bigint) is
+    'Makes the declared search the one of the target, whatever it had before: at once for a new one of few bytes, else online. Returns '
+    'whether something is being filled. Raises as enable_search.';
+
 create or replace function pgpipe.fill_batch(target regclass, rows int default 2000,
     out filled bigint, out total bigint, out done boolean)
     volatile strict  set search_path = ''  language plpgsql
@@ -186,7 +210,7 @@ declare
     f pgpipe.search_fill;
     serving pgpipe.search;
     left_over boolean;
-    missing record;
+    missing text;
 begin
     select * into f from pgpipe.search_fill x where x.target = finish_search.target for update;
     if not found then
@@ -197,10 +221,10 @@ begin
         raise exception 'the search of % is not filled yet', target using errcode = 'PP005',
             hint = format('Run `pgpipe fill-search`, or call pgpipe.fill_search(%L).', target);
     end if;
-    for missing in select * from pgpipe.missing_search_indexes(target) loop
-        raise exception 'the search of % has no index yet', target using errcode = 'PP005',
-            hint = format('create index concurrently on %s using %s (%I)', target, missing.method, missing.column_name);
-    end loop;
+    select string_agg(i.statement, '; ') into missing from pgpipe.search_index_statements(target) i (statement);
+    if missing is not null then
+        raise exception 'the search of % has no index yet', target using errcode = 'PP005', hint = 'Run ' || missing;
+    end if;
     perform pgpipe.execute_briefly(format('lock table %s in access exclusive mode', target));
     delete from pgpipe.search s where s.target = finish_search.target returning * into serving;
     if serving.target is not null then
@@ -232,10 +256,8 @@ begin
         exit when batch.done;
     end loop;
     if exists (select from pgpipe.missing_search_indexes(target)) then
-        raise info 'filled; now run, outside of a transaction: %', (
-            select string_agg(format('create index concurrently on %s using %s (%I);', target, m.method, m.column_name), ' ')
-              from pgpipe.missing_search_indexes(target) m);
-        raise info 'then: select pgpipe.finish_search(%);', quote_literal(target);
+        raise info 'filled; now run, each by itself: %; then select pgpipe.finish_search(%)',
+            (select string_agg(i.statement, '; ') from pgpipe.search_index_statements(target) i (statement)), quote_literal(target);
     else
         perform pgpipe.finish_search(target);
     end if;

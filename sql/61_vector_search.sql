@@ -24,8 +24,8 @@ create or replace function pgpipe.scan_is_exact(e pgpipe.embedding, condition te
     returns boolean  volatile  set search_path = ''  language plpgsql
 as $$
 declare
-    visit constant double precision := 30;   -- µs for a step through the graph that meets one more row
-    compare constant double precision := 4;  -- µs to fetch a row's vector by its key and compare it
+    visit constant double precision := 25;   -- µs for a step through the graph that meets one more row
+    compare constant double precision := 5;  -- µs to fetch a row's vector by its key and compare it
     unit constant double precision := 1;     -- µs for one of the planner's units
     expected record;
     vectors double precision := (select greatest(c.reltuples, 1) from pg_catalog.pg_class c where c.oid = e.store);
@@ -35,7 +35,7 @@ begin
                      join pg_catalog.pg_am m on m.oid = x.relam
                     where i.indrelid = e.store and i.indisvalid and m.amname in ('hnsw', 'ivfflat')) then
         return true;
-    elsif condition = 'true' then
+    elsif condition is null then
         return false;
     end if;
     expected := pgpipe.estimate(e.target, condition);
@@ -45,7 +45,7 @@ begin
 end
 $$;
 comment on function pgpipe.scan_is_exact(pgpipe.embedding, text, int) is
-    'Whether to compare every vector that a condition leaves instead of walking the index: so few are left, or there is no index.';
+    'Whether to compare every vector that a condition (null: none) leaves instead of walking the index: few are left, or there is none.';
 
 drop function if exists pgpipe.rank_vector(regclass, vector, int, jsonb);
 create or replace function pgpipe.rank_vector(
@@ -60,8 +60,11 @@ as $$
 declare
     e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
     condition text := pgpipe.filter_condition(target, 't', filter);
-    chunks int := 2 * k + 10;  -- so many to begin with: a row may have several
-    exact boolean := pgpipe.scan_is_exact(e, condition, chunks);
+    -- Rows that row level security hides are filtered like any others, before the k best are counted.
+    filtered boolean := condition <> 'true' or row_security_active(target);
+    -- So many to begin with: a row may have several. Behind a filter each costs the walk of all that does not pass.
+    chunks int := case when filtered then ceil(1.25 * k) + 2 else 2 * k + 10 end;
+    exact boolean := pgpipe.scan_is_exact(e, case when filtered then condition end, chunks);
     nearest text;
     seen int;
     keys jsonb[];
@@ -81,7 +84,7 @@ begin
               from %4$s s %5$s order by distance limit $2
             $sql$, pgpipe.column_list(e.key_columns, 's'), pgpipe.vector_schema(),
             case when e.dims > 2000 then 'halfvec' else 'vector' end, e.store,
-            case when condition <> 'true' then format('join %s t on (%s) = (%s) where %s', e.target,
+            case when filtered then format('join %s t on (%s) = (%s) where %s', e.target,
                 pgpipe.column_list(e.key_columns, 't'), pgpipe.column_list(e.key_columns, 's'), condition) else '' end,
             case when exact then ' + 0' else '' end);  -- no index is in the order of a sum
         execute format($sql$

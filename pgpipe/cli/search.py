@@ -1,4 +1,4 @@
-"""pgpipe search."""
+"""pgpipe search and fill-search."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from rich.text import Text
 from pgpipe import errors
 from pgpipe.api import search as ask
 from pgpipe.cli.app import App, cli, json_option
+from pgpipe.search import fill
 from pgpipe.search.query import Hit
 
 SHOWN = 320  # characters of a passage without marks, in a terminal; --json has it whole
@@ -47,6 +48,25 @@ def search(app: App, /, query: str, entity: str | None, where: str | None, as_js
         _print(app, place, hit)
     if not hits:
         app.err.print("Nothing found.")
+
+
+@cli.command("fill-search")
+@click.option("--entity", metavar="NAME", help="Only this one.")
+@click.option("--batch", default=fill.BATCH, show_default=True, type=click.IntRange(1), help="Rows a transaction.")
+@click.pass_obj
+def fill_search(app: App, entity: str | None, batch: int) -> None:
+    """Fill search columns that were declared for tables in use, then let them serve.
+
+    Writers are not held up, and what was searchable stays so meanwhile. Stop it when you like; it goes on where it was.
+    """
+    with app.database.connect(autocommit=True) as conn:
+        targets = fill.pending(conn, entity)
+        for target in targets:
+            with app.bar(f"{target.entity}: search", max(target.rows - target.filled, 0)) as advance:
+                done = fill.fill(conn, target, advance, batch)
+            click.echo(f"{target.entity}: {'filled, and serves' if done else 'another process is at it'}")
+    if not targets:
+        click.echo("No search column is to be filled.")
 
 
 def _filter(where: str | None) -> dict[str, Any] | None:

@@ -11,6 +11,9 @@ ENABLE = """
     select pgpipe.enable_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s,
                                 with_index => %s, language_column => %s)
 """
+ENSURE = """
+    select pgpipe.ensure_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s, %s)
+"""
 DECLARED = "select true from pgpipe.search where target = to_regclass(format('%%I.%%I', %s::text, %s::text))"
 REFRESH = """
     select pgpipe.refresh_search(s.target) from pgpipe.search s
@@ -52,6 +55,18 @@ def enable(conn: Connection, schema: str, entity: str, declaration: SearchDeclar
         ENABLE,
         (schema, entity, columns, declaration.language, declaration.column_name, index, declaration.language_column),
     )
+
+
+def ensure(conn: Connection, schema: str, entity: str, declaration: SearchDeclaration) -> bool:
+    """Make this the search of the target, whatever it had. Returns whether a column is to be filled (see fill.py).
+
+    Raises:
+        DatabaseError: a column is not there or cannot be used.
+    """
+    columns = json.dumps(declaration.columns)
+    values = (schema, entity, columns, declaration.language, declaration.column_name, declaration.language_column)
+    row = conn.execute(ENSURE, values).fetchone()
+    return row is not None and row[0]
 
 
 def refresh(conn: Connection, schema: str, entity: str) -> None:

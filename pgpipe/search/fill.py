@@ -1,0 +1,70 @@
+"""Filling a search column that was added to a table in use: batch by batch, then its indexes, then it serves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from pgpipe.db import Connection, translated
+
+BATCH = 2000  # rows a transaction
+PENDING = """
+    select f.target::oid::bigint as oid, c.relname as entity, n.nspname as schema,
+           greatest(c.reltuples, 0)::bigint as rows, f.filled
+      from pgpipe.search_fill f
+      join pg_catalog.pg_class c on c.oid = f.target
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname <> 'pgpipe_staging' and c.relname = coalesce(%s, c.relname)
+     order by c.relname
+"""
+FILL = "select filled, done from pgpipe.fill_batch(%s::oid::regclass, %s)"
+INDEXES = "select * from pgpipe.search_index_statements(%s::oid::regclass)"
+FINISH = "select pgpipe.finish_search(%s::oid::regclass)"
+TRY_LOCK = "select pg_try_advisory_lock(hashtext('pgpipe fill'), hashtext(%s::text))"
+UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe fill'), hashtext(%s::text))"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A target whose new search column is being filled."""
+
+    oid: int
+    entity: str
+    schema: str
+    rows: int  # an estimate
+    filled: int
+
+
+def pending(conn: Connection, entity: str | None = None) -> list[Pending]:
+    """What is to be filled: of all targets, or of one."""
+    with translated(), conn.cursor(row_factory=class_row(Pending)) as cursor:
+        return cursor.execute(PENDING, (entity,)).fetchall()
+
+
+def fill(conn: Connection, target: Pending, advance: Callable[[int], None], batch: int = BATCH) -> bool:
+    """Fill, index, and let the column serve. Stopped at any point, it goes on from there when called again.
+
+    Args:
+        conn: in autocommit mode: a batch is a transaction, and an index built concurrently allows none around it.
+        target: what to fill.
+        advance: takes the rows of each batch.
+        batch: rows a transaction, about.
+
+    Returns:
+        Whether it was done; False where another process is at it.
+    """
+    with translated():
+        if conn.execute(TRY_LOCK, (target.oid,)).fetchone() != (True,):
+            return False
+        try:
+            before, done = target.filled, False
+            while not done:
+                filled, done = conn.execute(FILL, (target.oid, batch)).fetchone() or (before, True)
+                advance(filled - before)
+                before = filled
+            for (statement,) in conn.execute(INDEXES, (target.oid,)).fetchall():
+                conn.execute(statement.encode())
+            conn.execute(FINISH, (target.oid,))
+        finally:
+            conn.execute(UNLOCK, (target.oid,))
+    return True
