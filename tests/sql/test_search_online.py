@@ -2,8 +2,6 @@
 
 import random
 import threading
-import time
-from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from pgpipe.db import Connection, Database
 from pgpipe.search import fill
-from tests.sql.support import column, make_docs, sqlstate, value
+from tests.sql.support import column, eventually, make_docs, sqlstate, value
 
 ONLINE = "select pgpipe.enable_search('doc', '{title=>A, body=>B}', online => true)"
 LOCKS = "select max(mode) from pg_locks where relation = 'doc'::regclass and pid = pg_backend_pid()"
@@ -140,7 +138,7 @@ def test_a_busy_table_is_not_held_up(any_database: Database, conn: Connection) -
         thread = threading.Thread(target=declare)
         thread.start()
         waiting = "select count(*) from pg_locks where not granted and relation = 'doc'::regclass"
-        wait_for(lambda: value(conn, waiting) == 1)
+        eventually(lambda: value(conn, waiting) == 1)
         second.execute("set statement_timeout = '30s'")
         assert second.execute("select count(*) from doc").fetchone() == (10,)
         assert not declared.is_set()
@@ -149,15 +147,6 @@ def test_a_busy_table_is_not_held_up(any_database: Database, conn: Connection) -
     assert declared.is_set()
     fill_all(conn)
     assert found(conn, "7") == [7]
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    """Look until it is so."""
-    for _ in range(600):
-        if happened():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never happened")
 
 
 def test_alter_keeps_serving(conn: Connection) -> None:
@@ -290,6 +279,7 @@ def test_two_fillers(any_database: Database, conn: Connection) -> None:
     with any_database.connect(autocommit=True) as own:
         own.execute(fill.TRY_LOCK.encode(), (target.oid,))
         assert fill.fill(conn, target, lambda _rows: None) is False
+        own.execute(fill.UNLOCK.encode(), (target.oid,))
     assert fill.fill(conn, target, lambda _rows: None) is True
 
 
