@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 TRIES = 5  # of a body that breaks off without a byte; the request itself is retried by botocore as often
+SILENCE = 60  # seconds without a byte after which a request is given up
 PAUSE = 0.2  # seconds before the second try; doubled before each further one
 BUSY = 500  # status codes from here on are the server's own trouble
 SLOW = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"}
@@ -61,7 +62,7 @@ class S3Source:
                     retries={"mode": "standard", "total_max_attempts": TRIES},
                     s3={"addressing_style": settings.addressing_style},
                     connect_timeout=10,
-                    read_timeout=60,
+                    read_timeout=SILENCE,
                     max_pool_connections=64,
                 ),
             )

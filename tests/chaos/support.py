@@ -1,0 +1,103 @@
+"""What the chaos tests of the loader share: a lake whose states can be told apart, and loads watched from outside."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pgpipe.db import Connection, Database
+
+OLDER, NEWER = "2026-01-01", "2026-01-02"
+OPTIONS = ("--entity", "item", "--skip-search", "--skip-embeddings", "--jobs", "2")
+MODES = {
+    "first load": ("--mode", "snapshot", "--key", "id"),
+    "merge": ("--mode", "snapshot", "--key", "id"),
+    "append": ("--mode", "append"),
+}
+MEMORY = 600 << 20  # what a load of these lakes may take at its peak, whatever its files claim
+FILES, ROWS = 4, 10_000
+
+State = tuple[int, int] | None  # rows, and a sum over their contents; None without a table
+
+
+def items(first: int, rows: int, word: str) -> pa.Table:
+    """Rows with the ids from `first` on."""
+    ids = range(first, first + rows)
+    return pa.table({"id": ids, "file": [first // ROWS] * rows, "text": [f"{word} {n} {'x' * (n % 90)}" for n in ids]})
+
+
+def build(folder: Path) -> str:
+    """Two dates: in the newer one half of the files are changed, and one is new. Returns the url of the source."""
+    for date, files, word in ((OLDER, FILES, "old"), (NEWER, FILES + 1, "new")):
+        to = folder / date / "item"
+        to.mkdir(parents=True)
+        for n in range(files):
+            rows = items(n * ROWS, ROWS, word if n % 2 else "same")
+            pq.write_table(rows, to / f"part-{n}.parquet", row_group_size=ROWS // 2)
+    return f"file://{folder}"
+
+
+def state(conn: Connection) -> State:
+    """What the target holds."""
+    if conn.execute("select to_regclass('public.item')").fetchone() == (None,):
+        return None
+    rows, contents = conn.execute("select count(*), coalesce(sum(hashtext(i::text)), 0) from item i").fetchone() or (
+        0,
+        0,
+    )
+    return int(rows), int(contents)
+
+
+def agrees(conn: Connection, mode: str) -> bool:
+    """Whether the ledger says what the target holds: in sum, and for appended files one by one."""
+    if state(conn) is None:
+        return conn.execute("select count(*) from pgpipe.load_file").fetchone() == (0,)
+    if mode != "append":
+        return bool(
+            (
+                conn.execute("select (select sum(read) from pgpipe.load_file) = (select count(*) from item)").fetchone()
+                or [0]
+            )[0]
+        )
+    held = conn.execute("select count(*) from item group by file, md5(split_part(text, ' ', 1)) order by 1").fetchall()
+    return held == conn.execute("select read from pgpipe.load_file order by 1").fetchall()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a load that ran as a process of its own ended."""
+
+    code: int
+    said: str
+    memory: int  # bytes of resident memory at the peak
+
+
+def start(database: Database, url: str, *options: str) -> subprocess.Popen:
+    """Begin a load as a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-m", "pgpipe", "load", "--source", url, *OPTIONS, *options]
+    environment = os.environ | {"DATABASE_URL": database.url}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def run(database: Database, url: str, *options: str) -> Ended:
+    """A load as a process of its own, to its end."""
+    process = start(database, url, *options)
+    assert process.stderr
+    said = process.stderr.read().decode()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stderr.close()
+    return Ended(process.returncode, said, used.ru_maxrss * 1024)
+
+
+def await_begin(conn: Connection, process: subprocess.Popen, loads: int) -> None:
+    """Until the load has written down that it began, or has ended."""
+    while process.poll() is None:
+        if (conn.execute("select count(*) from pgpipe.load").fetchone() or (0,))[0] > loads:
+            return
+        time.sleep(0.002)

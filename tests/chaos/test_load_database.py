@@ -1,0 +1,171 @@
+"""The database fails under a load: a backend ended, the server crashed, the disk full. Nobody is needed to set it right."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pgpipe.db import Connection, Database
+from tests.chaos.support import MEMORY, MODES, NEWER, OLDER, agrees, build, run, state
+from tests.conftest import Server, clone, start_wheel
+
+COPYING = (
+    "select pid from pg_stat_activity where query ilike 'copy %' and state = 'active' and datname = current_database()"
+)
+MERGING = "select pid from pg_stat_activity where query like '%pgpipe.merge%' and state = 'active' and pid <> pg_backend_pid()"
+SLOW = """
+    create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(0.0005); return new; end';
+    create trigger slow before update on item for each row execute function slow()
+"""
+LIMIT = 60  # seconds that a fault is waited for
+
+
+@contextmanager
+def once(database: Database, query: str, hit: Callable[[Connection, int], object]) -> Iterator[list[int]]:
+    """Do something to the first backend that a query finds; yields the list that its pid is put on."""
+    found: list[int] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        with database.connect(autocommit=True) as conn:
+            until = time.monotonic() + LIMIT
+            while not (found or done.is_set()) and time.monotonic() < until:
+                for (pid,) in conn.execute(query.encode()).fetchmany(1):
+                    found.append(pid)
+                    hit(conn, pid)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_backend_that_is_ended_mid_copy(mode: str, database: Database, tmp_path: Path) -> None:
+    """The load is begun again by itself; what comes of it is what an undisturbed load brings."""
+    url = build(tmp_path / "lake")
+    day = OLDER if mode == "first load" else NEWER
+    if mode != "first load":
+        assert run(database, url, *MODES[mode], "--date", OLDER).code == 0
+
+    with once(database, COPYING, lambda conn, pid: conn.execute("select pg_terminate_backend(%s)", (pid,))) as ended:
+        load = run(database, url, *MODES[mode], "--date", day)
+
+    assert ended
+    assert load.code == 0, load.said
+    assert "begun again" in load.said
+    assert load.memory < MEMORY
+    with database.connect(autocommit=True) as conn:
+        assert agrees(conn, MODES[mode][1])
+        files = {"first load": 4, "merge": 5, "append": 9}[mode]
+        assert (state(conn) or (0,))[0] == files * 10_000
+        undone = conn.execute("select count(*) from pgpipe.load where finished_at is null").fetchone()
+    assert undone == (0,)
+
+
+@pytest.fixture
+def fragile() -> Iterator[Server]:
+    """A server of the test's own, which it may crash."""
+    yield from start_wheel(18)
+
+
+@pytest.fixture
+def fragile_database(fragile: Server) -> Iterator[Database]:
+    """A migrated database on it."""
+    yield from clone(fragile)
+
+
+def test_a_server_that_crashes_mid_merge(fragile_database: Database, tmp_path: Path) -> None:
+    """It recovers, and the load with it: rows, ledger and the staging table that the crash emptied."""
+    url = build(tmp_path / "lake")
+    assert run(fragile_database, url, *MODES["merge"], "--date", OLDER).code == 0
+    with fragile_database.connect(autocommit=True) as conn:
+        conn.execute(SLOW.encode())
+
+    with once(fragile_database, MERGING, lambda _conn, pid: os.kill(pid, signal.SIGKILL)) as crashed:
+        load = run(fragile_database, url, *MODES["merge"], "--date", NEWER)
+
+    assert crashed
+    assert load.code == 0, load.said
+    assert "begun again" in load.said
+    with fragile_database.connect(autocommit=True) as conn:
+        assert agrees(conn, "snapshot")
+        assert conn.execute("select count(*) from item where text like 'new %'").fetchone() == (20_000,)
+        assert conn.execute("select count(*) from item").fetchone() == (50_000,)
+
+
+@pytest.fixture
+def small_disk(server18: Server) -> Iterator[Path]:
+    """A disk of 6 MB that the server may write to."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root can mount a small disk")
+    folder = Path(tempfile.mkdtemp(prefix="pgpipe-small-"))
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        folder.rmdir()
+        pytest.skip(f"this machine does not let root mount a disk: {mounted.stderr.decode().strip()}")
+    server18.execute(b"select 1")
+    owner = owner_of(server18)
+    folder.chmod(0o755)
+    (folder / "space").mkdir()
+    os.chown(folder / "space", owner, -1)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+    folder.rmdir()
+
+
+def owner_of(server: Server) -> int:
+    """The user that the server runs as."""
+    import psycopg
+
+    with psycopg.connect(server.url) as conn:
+        (folder,) = conn.execute("show data_directory").fetchone() or ("",)
+    return Path(folder).stat().st_uid
+
+
+@pytest.mark.parametrize("mode", ["first load", "merge"])
+def test_a_full_disk(mode: str, server18: Server, database: Database, small_disk: Path, tmp_path: Path) -> None:
+    """The load fails with one line, the target is as it was, and with more room the next run completes."""
+    url = build(tmp_path / "lake")
+    if mode == "merge":
+        assert run(database, url, *MODES[mode], "--date", OLDER).code == 0
+    space = f"small_{mode.split()[0]}"
+    with database.connect(autocommit=True) as conn:
+        before = state(conn)
+        conn.execute(f"create tablespace {space} location '{small_disk}/space'".encode())
+        name = (conn.execute("select current_database()").fetchone() or ("",))[0]
+        conn.execute(f"alter database {name} set default_tablespace = {space}".encode())
+    try:
+        full = run(database, url, *MODES[mode], "--date", NEWER)
+        with database.connect(autocommit=True) as conn:
+            after, agreed = state(conn), agrees(conn, "snapshot")
+        subprocess.run(["mount", "-o", "remount,size=300m", small_disk], check=True)
+        again = run(database, url, *MODES[mode], "--date", NEWER)
+        with database.connect(autocommit=True) as conn:
+            done = state(conn)
+    finally:
+        with database.connect(autocommit=True) as conn:
+            conn.execute("drop table if exists item cascade; drop table if exists pgpipe_staging.item")
+            conn.execute(f"alter database {name} reset default_tablespace".encode())
+        server18.execute(f"drop tablespace {space}".encode())
+
+    assert full.code == 1
+    assert "No space left on device" in full.said
+    assert "Traceback" not in full.said
+    assert (after, agreed) == (before, True)
+    assert again.code == 0, again.said
+    assert done is not None
+    assert done[0] == 50_000

@@ -1,0 +1,43 @@
+"""kill -9 of a load: the target is the old state or the new one, the ledger agrees, and the next run completes."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from pgpipe.db import Database
+from tests.chaos.support import MODES, NEWER, OLDER, agrees, await_begin, build, run, start, state
+
+MOMENTS = 10
+SPAN = 0.6  # seconds; about what the load takes after it has begun
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_killed_load_leaves_the_old_state_or_the_new(mode: str, database: Database, tmp_path: Path) -> None:
+    """At ten random moments of a load (an append may also stand between two files); then it runs to its end."""
+    url = build(tmp_path / "lake")
+    day = OLDER if mode == "first load" else NEWER
+    if mode != "first load":
+        assert run(database, url, *MODES[mode], "--date", OLDER).code == 0
+    moments = sorted(random.Random(mode).uniform(0, SPAN) for _ in range(MOMENTS))
+    with database.connect(autocommit=True) as conn:
+        states = [state(conn)]
+        for number, moment in enumerate(moments):
+            load = start(database, url, *MODES[mode], "--date", day)
+            await_begin(conn, load, number + (mode != "first load"))
+            time.sleep(moment)
+            load.kill()
+            load.communicate()
+            states.append(state(conn))
+            assert agrees(conn, MODES[mode][1])
+        ended = run(database, url, *MODES[mode], "--date", day)
+        done = state(conn)
+
+        assert ended.code == 0, ended.said
+        assert agrees(conn, MODES[mode][1])
+        if mode != "append":
+            assert set(states) <= {states[0], done}
+        assert conn.execute("select count(*) from pgpipe.load where finished_at is null").fetchone() == (0,)
+        left = conn.execute("select count(*) from pg_class where relnamespace = 'pgpipe_staging'::regnamespace")
+        assert left.fetchone() == (0,)
