@@ -28,7 +28,7 @@ class ParquetImporter(Component):
 
     def process_entity(self, entity: Drop, context: Context) -> StageReport:
         """Load the files of the date."""
-        loader = Loader(context.database, context.source, context.settings.load.jobs)
+        loader = Loader(context.database, context.source, context.settings.load.jobs, context.tell)
         settings = context.entity(entity.entity)
 
         def prepare(conn: Connection, _plan: Plan) -> None:

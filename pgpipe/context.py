@@ -27,6 +27,10 @@ def no_bar(_label: str, _total: int) -> AbstractContextManager[Advance]:
     return nullcontext(lambda _rows: None)
 
 
+def no_word(_line: str) -> None:
+    """News that nobody reads."""
+
+
 @dataclass
 class Context:
     """What components share during a run."""
@@ -37,6 +41,7 @@ class Context:
     bar: Bar = no_bar
     override: dict[str, Any] = field(default_factory=dict)  # mode and key for every entity, from the command line
     skip: frozenset[str] = frozenset()  # components that this run leaves out
+    tell: Callable[[str], None] = no_word  # takes what somebody who waits should know, a line each
     _choices: dict[str, list[Choice]] = field(default_factory=dict)
 
     def entity(self, name: str) -> EntitySettings:

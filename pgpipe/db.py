@@ -57,12 +57,13 @@ def translated() -> Iterator[None]:
         raise translate(exc) from exc
 
 
-def again(run: Callable[[], T], what: str) -> T:
+def again(run: Callable[[], T], what: str, tell: Callable[[str], None] = lambda _line: None) -> T:
     """Run; where the database or the source was lost on the way, run anew after a pause, for about a minute in all.
 
     Args:
         run: begins from the start whenever it is called, whatever an earlier call did.
-        what: how the log names it.
+        what: how messages name it.
+        tell: called with a line before each new try.
 
     Raises:
         PgpipeError: one that is not transient, or the last of those that are.
@@ -74,6 +75,7 @@ def again(run: Callable[[], T], what: str) -> T:
             if not exc.transient:
                 raise
             log.warning("begun again", what=what, because=str(exc))
+            tell(f"{what} is begun again: {exc}")
         time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spread, not secret
     return run()
 

@@ -1,6 +1,6 @@
 """The run: components over entities, with a report. One entity's failure leaves the others done."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import structlog
@@ -8,7 +8,7 @@ import structlog
 from pgpipe.component import Step, installed_components, perform
 from pgpipe.components import EmbeddingsGenerator, ParquetImporter, SearchIndexer
 from pgpipe.config import Settings, load_settings
-from pgpipe.context import Bar, Context, no_bar, require_schema, select_drops
+from pgpipe.context import Bar, Context, no_bar, no_word, require_schema, select_drops
 from pgpipe.db import Database
 from pgpipe.errors import UsageError
 from pgpipe.layers import nearest
@@ -36,6 +36,7 @@ class Pipeline:
         bar: Bar = no_bar,
         override: dict[str, Any] | None = None,
         skip: Collection[str] = (),
+        tell: Callable[[str], None] = no_word,
     ) -> None:
         """Nothing is reached yet.
 
@@ -47,6 +48,7 @@ class Pipeline:
             bar: how progress is shown.
             override: key and mode for every entity.
             skip: names of components to leave out, besides those of the settings.
+            tell: takes what somebody who waits should know: another load is waited for, a lost one is begun again.
 
         Raises:
             UsageError: a component to be skipped does not exist, or an installed one does not load.
@@ -63,6 +65,7 @@ class Pipeline:
             bar,
             override or {},
             skipped,
+            tell,
         )
 
     def run(self, wanted_date: str = "latest", entities: Sequence[str] = ()) -> Report:

@@ -54,6 +54,11 @@ class App:
         if given:
             self.options.setdefault(section, {}).update(given)
 
+    def tell(self, line: str) -> None:
+        """A line on stderr for somebody who waits; nothing with -q."""
+        if not self.quiet:
+            click.echo(f"pgpipe: {line}", err=True)
+
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Advance]:
         """A progress bar on stderr with rows, rate and time left; nothing where stderr is no terminal."""

@@ -130,6 +130,7 @@ def _run(
         bar=app.bar,
         override=_override(mode, key),
         skip=_skipped(skip_search, skip_embeddings),
+        tell=app.tell,
     )
     report = pipeline.run(day, entities)
     if as_json:

@@ -38,7 +38,10 @@ FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s 
 class Loader:
     """Loads entities of one source into one database."""
 
-    def __init__(self, database: Database, source: Source, jobs: int) -> None:
+    def __init__(
+        self, database: Database, source: Source, jobs: int, tell: Callable[[str], None] = lambda _line: None
+    ) -> None:
+        self._tell = tell
         self._database = database
         self._source = source
         self._steps = Steps(database, source, jobs)
@@ -81,13 +84,14 @@ class Loader:
                 counts = self._recorded(conn, *begun[-1], prepare, progress)
                 return plan, _counted(conn, begun) if len(begun) > 1 and plan.mode == "append" else counts
 
-        return again(attempt, f"the load of {drop.entity}")
+        return again(attempt, f"the load of {drop.entity}", self._tell)
 
     def _lock(self, conn: Connection, entity: str) -> None:
         """One load of an entity at a time: the others wait, and say so."""
         with translated():
             if not one(conn, LOCK, (entity,)):
                 log.warning("another load of this entity is running; waiting for it to end", entity=entity)
+                self._tell(f"another load of {entity} is running; waiting for it to end")
                 conn.execute(AWAIT_LOCK, (entity,))
             if target.read_target(conn, self._database.schema, entity):
                 conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
