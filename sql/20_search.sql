@@ -131,8 +131,9 @@ begin
         if online then
             perform pgpipe.start_fill(wanted);
         else
-            execute format('alter table %s add column %I tsvector generated always as (%s) stored', target, column_name,
-                           pgpipe.search_expression(target, wanted.weights, language, language_column));
+            -- storage main: ranking reads this column of thousands of rows, so where a row is long, other columns are stored apart
+            execute format('alter table %s add column %2$I tsvector generated always as (%s) stored, alter column %2$I set storage main',
+                           target, column_name, pgpipe.search_expression(target, wanted.weights, language, language_column));
             insert into pgpipe.search (target, column_name, weights, language, language_column)
             values (target, column_name, wanted.weights, language, language_column);
         end if;

@@ -63,101 +63,12 @@ as $$
 $$;
 comment on function pgpipe.word_query(text, boolean) is 'The tsquery that asks for this lexeme, or for all that begin with it.';
 
-create or replace function pgpipe.bm25f(document tsvector, words text[], idf double precision[], mean_length double precision)
-    returns double precision  immutable strict  set search_path = ''  language sql
+create or replace function pgpipe.any_word(words tsquery[])
+    returns tsquery  immutable strict  set search_path = ''  language sql
 as $$
-    with entry as (
-        select u.lexeme, coalesce(cardinality(u.positions), 1) as occurrences,
-               coalesce((select sum(case w when 'A' then 1.5 when 'B' then 1.0 when 'C' then 0.75 else 0.5 end)
-                           from unnest(u.weights) w), 1) as frequency
-          from unnest(document) u
-    ), length as (select sum(occurrences) as words from entry)
-    select coalesce(sum(w.idf * e.frequency * 2.2
-                        / (e.frequency + 1.2 * (0.25 + 0.75 * l.words / greatest(mean_length, 1)))), 0)
-      from entry e join unnest(words, idf) w (lexeme, idf) using (lexeme) cross join length l
+    select string_agg('(' || w::text || ')', ' | ')::tsquery from unnest(words) w
 $$;
-comment on function pgpipe.bm25f(tsvector, text[], double precision[], double precision) is
-    'BM25F of a document: an occurrence counts 1.5 in a column of weight A, 1 in B, 0.75 in C, 0.5 in D.';
-
-drop function if exists pgpipe.rank_text(regclass, text, int, jsonb);
-create or replace function pgpipe.rank_text(
-    target regclass, query text, k int, filter jsonb default null, prefix boolean default false)
-    returns table (key jsonb, score double precision)
-    stable rows 100  set search_path = ''
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
-    set jit = off
-    language plpgsql
-as $$
-declare
-    rough_limit constant int := 500;      -- documents that get the exact score
-    match_budget constant int := 20000;   -- documents that get the rough one
-    most_words constant int := 32;
-    beginnings constant int := 20;        -- words that a beginning stands for
-    declared pgpipe.search := pgpipe.require_search(target);
-    asked record;
-    words text[];
-    idf double precision[];
-    queries tsquery[]; -- one a word
-    probe tsquery;     -- what finds the candidates
-    any_word tsquery;
-    strict_too text;   -- SQL text: the conditions that every answer meets
-    too_few boolean := false;
-    key_columns name[] := pgpipe.require_key(target);
-begin
-    select * into asked from pgpipe.parse_query(pgpipe.search_languages(target), query, prefix);
-    -- Rarest first: those words decide the ranking, and their matches are the cheapest to find.
-    with asked_word as (
-        select w.word, w.times, w.open, coalesce(l.documents, 1) as documents
-          from unnest(asked.words, asked.counts, asked.prefixes) w (word, times, open)
-          left join pgpipe.lexeme l on l.target = rank_text.target and l.lexeme = w.word
-    ), known as (
-        select w.word, w.times, w.open, w.documents from asked_word w
-        union all  -- the words that begin so, as far as they are known, and any other by the beginning itself
-        select l.lexeme, w.times, false, l.documents
-          from asked_word w
-          cross join lateral (select l.lexeme, l.documents from pgpipe.lexeme l
-                               where l.target = rank_text.target and l.lexeme ^@ w.word and l.lexeme <> w.word
-                               order by l.documents desc limit beginnings) l
-         where w.open and l.lexeme <> all (asked.words)
-         order by 4, 1 limit most_words
-    ), weighed as (
-        select k.*, k.times * ln(1 + (greatest(declared.documents, k.documents) - k.documents + 0.5) / (k.documents + 0.5)) as idf,
-               sum(k.documents) over (order by k.documents, k.word) as matches,
-               row_number() over (order by k.documents, k.word) as n
-          from known k
-    )
-    select array_agg(w.word), array_agg(w.idf), array_agg(pgpipe.word_query(w.word, w.open)),
-           string_agg(pgpipe.word_query(w.word, w.open)::text, ' | ') filter (where w.n = 1 or w.matches <= match_budget),
-           string_agg(pgpipe.word_query(w.word, w.open)::text, ' | ')
-      into words, idf, queries, probe, any_word
-      from weighed w;
-    if words is null then
-        return;  -- nothing but stop words, or nothing at all
-    end if;
-    strict_too := format('($4 is null or t.%I @@ $4) and %s', declared.column_name, pgpipe.filter_condition(target, 't', filter));
-    if probe <> any_word then
-        execute format('select count(*) < $1 from (select from %s t where t.%I @@ $3 and %s limit $1) s',
-                       target, declared.column_name, strict_too) into too_few using k, null, probe, asked.required;
-    end if;
-    return query execute format($sql$
-        with matching as (
-            select %1$s as key, t.%2$I as document from %3$s t where t.%2$I @@ $3 and %4$s
-            union all  -- too few hold a rare word: some of those that hold a common one
-            (select %1$s, t.%2$I from %3$s t where $8 and t.%2$I @@ $9 and not t.%2$I @@ $3 and %4$s limit $10)
-        ), candidate as materialized (
-            select m.key, m.document,
-                   (select sum(w.idf * ts_rank(m.document, w.query)) from unnest($11, $2) w (query, idf)) as rough
-              from matching m order by rough desc limit $5
-        )
-        select c.key, pgpipe.bm25f(c.document, $1, $2, $6) as score from candidate c order by score desc, c.key limit $7
-        $sql$, pgpipe.key_json(key_columns, 't'), declared.column_name, target, strict_too)
-        using words, idf, probe, asked.required, greatest(rough_limit, k), declared.mean_length, k, too_few, any_word, match_budget,
-              queries;
-end
-$$;
-comment on function pgpipe.rank_text(regclass, text, int, jsonb, boolean) is
-    'Keys and BM25F scores of the k best rows for a question. Raises PP005 without a search column, PP007 without a primary key, '
-    'PP002 and PP003 as filter_condition.';
+comment on function pgpipe.any_word(tsquery[]) is 'The tsquery that asks for any of these; null for none.';
 
 create or replace function pgpipe.asked_words(languages regconfig[], query text, prefix boolean default false)
     returns tsquery  stable  set search_path = ''  language sql

@@ -90,7 +90,8 @@ begin
         raise exception '% is a generated column, which a trigger cannot read', quote_ident(generated) using errcode = 'PP003',
             hint = 'Search the columns that it is generated from, or leave `online` out.';
     end if;
-    perform pgpipe.execute_briefly(format('alter table %s add column %I tsvector', wanted.target, wanted.column_name));
+    perform pgpipe.execute_briefly(format('alter table %s add column %2$I tsvector, alter column %2$I set storage main',
+                                          wanted.target, wanted.column_name));
     perform pgpipe.keep_search_column(wanted);
     insert into pgpipe.search_fill (target, column_name, weights, language, language_column, end_block)
     select wanted.target, wanted.column_name, wanted.weights, wanted.language, wanted.language_column,

@@ -1,8 +1,9 @@
-"""A large target for the search bench: real sentences, recombined, with clustered vectors; built once, kept in a folder."""
+"""A large target for the search bench: real sentences recombined, and clustered vectors; built once, then kept."""
 
 import ast
 import os
 import re
+import sys
 import sysconfig
 import time
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def _sentences(file: Path) -> Iterator[str]:
 
 
 def rows(lines: list[str], count: int) -> Iterator[list[tuple[int, str, str, int, int, bool]]]:
-    """Batches of rows of `article`. Some sentences are used far more often than others: words stay as unequal as in life."""
+    """Batches of rows of `article`. Some sentences come far more often than others."""
     rng = np.random.default_rng(11)
     weight = 1 / (np.arange(len(lines)) + 200.0) ** 0.7
     edges = np.cumsum(weight / weight.sum())
@@ -108,7 +109,7 @@ def rows(lines: list[str], count: int) -> Iterator[list[tuple[int, str, str, int
 
 
 def vectors(count: int, dims: int, seed: int) -> Iterator[np.ndarray]:
-    """Batches of unit vectors around common centres: shape (batch, dims). Another seed gives other vectors of the same kind."""
+    """Batches of unit vectors around common centres: shape (batch, dims). Another seed gives others of their kind."""
     centres = np.random.default_rng(13).standard_normal((CLUSTERS, dims), dtype=np.float32)
     rng = np.random.default_rng(seed)
     for start in range(0, count, BATCH):
@@ -133,7 +134,7 @@ def ensure(url: str, folder: Path, count: int, dims: int) -> Database:
         for step in (_fill_rows, _index_words, _fill_vectors, _index_vectors):
             started = time.perf_counter()
             step(conn, folder, count, dims)
-            print(f"{name}: {step.__name__[1:]} {time.perf_counter() - started:.0f} s", flush=True)
+            sys.stderr.write(f"{name}: {step.__name__[1:]} {time.perf_counter() - started:.0f} s\n")
     done.touch()
     return database
 

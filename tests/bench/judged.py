@@ -1,4 +1,4 @@
-"""Test collections with judgements: read from a folder in SMART or BEIR form, or made from the standard library's docstrings."""
+"""Collections with judgements: read from a folder in SMART or BEIR form, or made of the library's docstrings."""
 
 import csv
 import json
@@ -43,7 +43,9 @@ def read(folder: Path | None) -> Judged:
         return _beir(folder)
     if any(folder.glob("*.ALL")):
         return _smart(folder)
-    raise FileNotFoundError(f"{folder} holds neither *.ALL, *.QRY, *.REL nor corpus.jsonl, queries.jsonl, qrels/test.tsv")
+    raise FileNotFoundError(
+        f"{folder} holds neither *.ALL, *.QRY, *.REL nor corpus.jsonl, queries.jsonl, qrels/test.tsv"
+    )
 
 
 def docstrings() -> Judged:
@@ -59,9 +61,13 @@ def docstrings() -> Judged:
     return Judged("docstrings", documents, questions, gains)
 
 
-def _judged(name: str, documents: list[Document], questions: dict[str, str], gains: dict[str, dict[str, float]]) -> Judged:
+def _judged(
+    name: str, documents: list[Document], questions: dict[str, str], gains: dict[str, dict[str, float]]
+) -> Judged:
     known = {d.id for d in documents}
-    gains = {q: {d: g for d, g in found.items() if d in known and g > 0} for q, found in gains.items() if q in questions}
+    gains = {
+        q: {d: g for d, g in found.items() if d in known and g > 0} for q, found in gains.items() if q in questions
+    }
     gains = {q: found for q, found in gains.items() if found}
     return Judged(name, documents, {q: t for q, t in questions.items() if q in gains}, gains)
 

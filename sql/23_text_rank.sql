@@ -1,0 +1,228 @@
+-- Ranking by words: which rows are worth looking at, and their BM25F (docs/search.md tells how and why).
+-- BM25F: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.6. A word's
+-- frequency is the sum of its occurrences times the weight of the column they stand in; then BM25 with k1 = 1.2, b = 0.75.
+
+drop function if exists pgpipe.bm25f(tsvector, text[], double precision[], double precision);
+create or replace function pgpipe.candidate_query(words tsquery[], documents double precision[], total double precision)
+    returns tsquery  immutable strict  set search_path = ''  language plpgsql
+as $$
+declare
+    row_limit constant double precision := 8000;        -- rows to read from the table: about 2 µs each
+    posting_limit constant double precision := 200000;  -- entries to read from the index: about 80 ns each
+    together constant double precision := 1.5;          -- words of one question meet in a row more often than by chance
+    n constant int := cardinality(words);
+    share double precision[] := array(select least(1, together * d / greatest(total, 1)) from unnest(documents) d);
+    postings double precision[] := array(select sum(u.d) over (order by u.place) from unnest(documents) with ordinality u (d, place));
+    rows double precision := 0;
+    room double precision := 1;  -- the share of rows that are not among them
+    wanted tsquery;
+    part tsquery;
+    rest tsquery;
+    before double precision;
+    expected double precision;
+    next int;
+begin
+    for head in 1 .. n loop
+        part := words[head];
+        rest := null;
+        expected := documents[head] * room;
+        next := head + 1;
+        while rows + expected > row_limit and next <= n loop  -- too common: together with the next, and the next
+            part := coalesce(part && rest, part);
+            rest := words[next];
+            before := expected;
+            expected := before * share[next];
+            next := next + 1;
+        end loop;
+        exit when wanted is not null and (rows + expected > row_limit or postings[next - 1] > posting_limit);
+        while rest is not null and next <= n and rows + expected + before * share[next] <= row_limit
+              and postings[next] <= posting_limit loop  -- space for more: any of the following will do in place of the last
+            rest := rest || words[next];
+            expected := expected + before * share[next];
+            next := next + 1;
+        end loop;
+        part := coalesce(part && rest, part);
+        wanted := coalesce(wanted || part, part);
+        rows := rows + expected;
+        room := greatest(0, 1 - rows / greatest(total, 1));
+    end loop;
+    return wanted;
+end
+$$;
+comment on function pgpipe.candidate_query(tsquery[], double precision[], double precision) is
+    'What finds the rows worth ranking, for words from the rarest to the most common and the documents that hold each, of `total`: '
+    'a rare word alone, a common one together with others.';
+
+create or replace function pgpipe.bm25f_expression(words tsquery[], idf double precision[], weights text[])
+    returns text  immutable strict  set search_path = ''  language sql
+as $$
+    -- ts_rank of a word that occurs n times is 6/π² · (1 + 1/4 + … + 1/n²). What that lacks of 1 is 6/π² over a number between n
+    -- and
+    -- n + 1, so n is read back exactly, and no tsvector is taken apart. Its weights, 0 or 1 for D, C, B, A, say which columns count.
+    with field as (  -- the lightest column for every occurrence, then for each heavier one what it adds
+        select f.value - lag(f.value, 1, 0.0) over (order by f.value) as step, f.columns, row_number() over (order by f.value) as place
+          from (values ('D', 0.5, '{1,1,1,1}'), ('C', 0.75, '{0,1,1,1}'), ('B', 1.0, '{0,0,1,1}'), ('A', 1.5, '{0,0,0,1}'))
+               f (weight, value, columns)
+         where f.weight = any (weights)
+    )
+    select string_agg(format('%s * (1 - c.norm / (c.norm + %s))', 2.2 * idf[w.n], (
+               select string_agg(
+                   case f.place when 1 then format('%s * floor(0.6079271018540267 / (1 - ts_rank(''{1,1,1,1}'', c.document, %L)))',
+                                                   f.step, w.query)
+                   else format('case when c.heavier > 0 then %s * floor(0.6079271018540267 / (1 - ts_rank(%L, c.document, %L))) else 0 end',
+                               f.step, f.columns, w.query) end, ' + ' order by f.place) from field f)), ' + ' order by w.n)
+      from unnest(words) with ordinality w (query, n)
+$$;
+comment on function pgpipe.bm25f_expression(tsquery[], double precision[], text[]) is
+    'SQL text: BM25F of c.document, whose words are searched by columns of these weights; c.norm is k1 · (1 - b + b · length / mean '
+    'length), c.heavier above 0 where a word may stand in another than the lightest column.';
+
+create or replace function pgpipe.rough_expression(words tsquery[], idf double precision[], document text)
+    returns text  immutable strict  set search_path = ''  language sql
+as $$
+    select string_agg(format('%s * ts_rank(''{1,1,1,1}'', %s, %L)', g.weight, document, g.query), ' + ')
+      from (select sum(w.idf) as weight, pgpipe.any_word(array_agg(w.query)) as query
+              from unnest(words, idf) w (query, idf) group by round(w.idf)) g
+$$;
+comment on function pgpipe.rough_expression(tsquery[], double precision[], text) is
+    'SQL text: about how much of a question a document holds. Words of about the same rarity share one call.';
+
+create or replace function pgpipe.weigh_words(target regclass, query text, prefix boolean,
+    out words tsquery[], out idf double precision[], out probes tsquery[], out documents double precision[],
+    out total double precision, out required tsquery)
+    volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    most_words constant int := 128;
+    beginnings constant int := 20;  -- words that a beginning stands for
+    declared pgpipe.search := pgpipe.require_search(target);
+    asked record;
+    growth double precision;  -- rows since the lexemes were counted
+    counted boolean := exists (select from pgpipe.lexeme l where l.target = weigh_words.target);
+begin
+    select * into asked from pgpipe.parse_query(pgpipe.search_languages(target), query, prefix);
+    required := asked.required;
+    select greatest(declared.documents, c.reltuples, 1) into total from pg_catalog.pg_class c where c.oid = target;
+    growth := greatest(1, total / greatest(declared.documents, 1));
+    with known as (
+        select w.word, w.times, w.open, least(total, growth * case
+                   when not counted then (pgpipe.estimate(target, format('t.%I @@ %L', declared.column_name,
+                                                                        pgpipe.word_query(w.word, w.open)))).rows / growth
+                   when w.open then 1 + (select coalesce(sum(l.documents), 0) from pgpipe.lexeme l
+                                          where l.target = weigh_words.target and l.lexeme ^@ w.word)
+                   else coalesce((select l.documents from pgpipe.lexeme l
+                                   where l.target = weigh_words.target and l.lexeme = w.word), 1) end) as documents
+          from unnest(asked.words, asked.counts, asked.prefixes) w (word, times, open)
+         order by 4, 1 limit most_words
+    ), scored as (  -- instead of a beginning the words that begin so, as far as they are known
+        select k.word, k.times, case when k.open then 1 else k.documents end as documents from known k
+        union all
+        select l.lexeme, k.times, l.documents * growth
+          from known k
+          cross join lateral (select l.lexeme, l.documents from pgpipe.lexeme l
+                               where l.target = weigh_words.target and l.lexeme ^@ k.word and l.lexeme <> k.word
+                               order by l.documents desc limit beginnings) l
+         where k.open and l.lexeme <> all (asked.words)
+    )
+    select (select array_agg(pgpipe.word_query(s.word) order by s.documents, s.word) from scored s),
+           (select array_agg(s.times * ln(1 + (total - least(s.documents, total) + 0.5) / (s.documents + 0.5)) order by s.documents, s.word)
+              from scored s),
+           array_agg(pgpipe.word_query(k.word, k.open) order by k.documents, k.word), array_agg(k.documents order by k.documents, k.word)
+      into words, idf, probes, documents
+      from known k;
+end
+$$;
+comment on function pgpipe.weigh_words(regclass, text, boolean) is
+    'What a question asks for: the words that score with their idf, and from the rarest to the most common what finds their rows, with '
+    'the documents that hold each, of `total`. Figures come from the lexeme table, from the planner where that is empty or hidden.';
+
+create or replace function pgpipe.rank_statement(
+    declared pgpipe.search, key_columns name[], condition text, words tsquery[], idf double precision[])
+    returns text  stable  set search_path = ''  language sql
+as $$
+    select format($sql$
+        with matching as (  -- setweight of no word is a copy: a value that is stored apart, or compressed, is fetched once
+            (select %1$s, setweight(t.%2$I, 'D', '{}') as document from %3$s t where t.%2$I @@ $1 and %4$s limit $3)
+            union all
+            (select %1$s, setweight(t.%2$I, 'D', '{}') from %3$s t where t.%2$I @@ $2 and %4$s limit $3)
+        ), candidate as materialized (
+            -- The divisor is that of BM25 for a word that occurs once.
+            select m.* from matching m order by (%5$s) / (1.44 * %6$s + length(m.document)) desc limit $4
+        ), measured as (
+            select n.*, %7$s as heavier,
+                   1.2 * (0.25 + 0.75 * coalesce(round(ts_rank('{1,1,1,1}', n.document, %8$L)::double precision
+                                                       / nullif(ts_rank('{1,1,1,1}', n.document, %8$L, 2), 0)), length(n.document))
+                                 / %6$s) as norm
+              from candidate n offset 0
+        ), scored as (
+            select %9$s as key, %10$s as score from measured c
+        )
+        select array_agg(b.key order by b.score desc, b.key), array_agg(b.score order by b.score desc, b.key)
+          from (select * from scored s order by s.score desc, s.key limit $5) b
+        $sql$,
+        (select string_agg(format('t.%I as key_%s', c, n), ', ') from unnest(key_columns) with ordinality k (c, n)),
+        declared.column_name, declared.target, condition, pgpipe.rough_expression(words, idf, 'm.document'),
+        greatest(declared.mean_length, 1)::text,
+        case when cardinality(f.weights) > 1
+             then format('ts_rank(%L, n.document, %L)', case f.weights[2] when 'A' then '{0,0,0,1}' when 'B' then '{0,0,1,1}'
+                                                             else '{0,1,1,1}' end, pgpipe.any_word(words))
+             else '0' end,
+        pgpipe.any_word(words),
+        (select format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, c.key_%s', c, n), ', '))
+           from unnest(key_columns) with ordinality k (c, n)),
+        pgpipe.bm25f_expression(words, idf, f.weights))
+      from (select array_agg(distinct w.value order by w.value desc) as weights from jsonb_each_text(declared.weights) w) f
+$$;
+comment on function pgpipe.rank_statement(pgpipe.search, name[], text, tsquery[], double precision[]) is
+    'SQL text that ranks the rows which match $1, and those that match $2, at most $3 of each: a rough score for all, BM25F for the best '
+    '$4 of them, keys and scores of the best $5.';
+
+drop function if exists pgpipe.rank_text(regclass, text, int, jsonb);
+create or replace function pgpipe.rank_text(
+    target regclass, query text, k int, filter jsonb default null, prefix boolean default false)
+    returns table (key jsonb, score double precision)
+    stable rows 100  set search_path = ''
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    set jit = off set work_mem = '32MB'  -- so that the bitmap of a common word keeps its rows apart
+    language plpgsql
+as $$
+declare
+    match_limit constant int := 10000;            -- rows that are looked at
+    score_limit constant int := greatest(1000, k);  -- rows that get the exact score
+    cheap constant double precision := 50000;     -- of the planner's units: so little to read that all of it is read
+    declared pgpipe.search := pgpipe.require_search(target);
+    key_columns name[] := pgpipe.require_key(target);
+    condition text := pgpipe.filter_condition(target, 't', filter);
+    asked record := pgpipe.weigh_words(target, query, prefix);
+    any_word tsquery := pgpipe.any_word(asked.probes);
+    phrase boolean := asked.required is not null and not ''::tsvector @@ asked.required;
+    probe tsquery;
+    more tsquery;
+    statement text;
+    keys jsonb[];
+    scores double precision[];
+begin
+    if any_word is null then
+        return;  -- nothing but stop words, or nothing at all
+    elsif phrase then
+        probe := asked.required;
+    elsif condition <> 'true'
+          and (pgpipe.estimate(target, format('t.%I @@ %L and %s', declared.column_name, any_word, condition))).cost < cheap then
+        probe := coalesce(any_word && asked.required, any_word);
+    else
+        probe := pgpipe.candidate_query(asked.probes, asked.documents, asked.total);
+        more := any_word && !!probe;
+        probe := coalesce(probe && asked.required, probe);
+        more := coalesce(more && asked.required, more);
+    end if;
+    statement := pgpipe.rank_statement(declared, key_columns, condition, asked.words, asked.idf);
+    execute statement into keys, scores using probe, null::tsquery, match_limit, score_limit, k;
+    if coalesce(cardinality(keys), 0) < k and more is not null then  -- then also rows that hold common words only
+        execute statement into keys, scores using probe, more, match_limit, score_limit, k;
+    end if;
+    return query select * from unnest(keys, scores);
+end
+$$;
+comment on function pgpipe.rank_text(regclass, text, int, jsonb, boolean) is
+    'Keys and BM25F scores of the k best rows for a question. Raises PP005 without a search column, PP007 without a primary key, '
+    'PP002 and PP003 as filter_condition.';

@@ -1,0 +1,208 @@
+"""Ranking by words: the score is BM25F to the last digit, and words too common to read are narrowed down."""
+
+import math
+import random
+
+import pytest
+
+from pgpipe.db import Connection
+from tests.sql.support import column, make_docs, value
+
+FIELDS = {"A": 1.5, "B": 1.0, "C": 0.75, "D": 0.5}
+WORDS = [f"w{n}x" for n in range(30)]
+ENTRIES = "select id, lexeme, positions, weights from doc, unnest(search)"
+
+
+def bm25f(conn: Connection, asked: list[str]) -> dict[int, float]:
+    """BM25F of every row that holds an asked word, computed here from the search column taken apart."""
+    documents: dict[int, dict[str, list[str]]] = {row: {} for row in column(conn, "select id from doc")}
+    for row, lexeme, _positions, weights in conn.execute(ENTRIES).fetchall():
+        documents[row][lexeme] = weights
+    mean = sum(len(w) for d in documents.values() for w in d.values()) / len(documents)
+    holding = {word: sum(word in d for d in documents.values()) for word in asked}
+    scores: dict[int, float] = {}
+    for row, words in documents.items():
+        norm = 1.2 * (0.25 + 0.75 * sum(map(len, words.values())) / mean)
+        for word in asked:
+            frequency = sum(FIELDS[w] for w in words.get(word, []))
+            if frequency:
+                idf = math.log(1 + (len(documents) - holding[word] + 0.5) / (holding[word] + 0.5))
+                scores[row] = scores.get(row, 0) + idf * frequency * 2.2 / (frequency + norm)
+    return scores
+
+
+def ranked(conn: Connection, query: str, k: int = 1000) -> dict[int, float]:
+    """The answer: scores by id, best first."""
+    return dict(
+        conn.execute("select (key ->> 'id')::int, score from pgpipe.rank_text('doc', %s, %s)", (query, k)).fetchall()
+    )
+
+
+@pytest.mark.parametrize("weights", ["{title=>A, body=>B}", "{title=>B, body=>B}", "{title=>D, body=>A}", "{body=>C}"])
+def test_the_score_is_bm25f(conn: Connection, weights: str) -> None:
+    """For any columns and weights, and words that occur from once to 200 times, the score is the formula's."""
+    rng = random.Random(weights)
+    make_docs(conn)
+    for row in range(40):
+        texts = [" ".join(rng.choices(WORDS, range(1, 31), k=rng.choice([0, 3, 30]))) for _ in "tb"]
+        repeated = f" {rng.choice(WORDS)}" * rng.choice([0, 1, 7, 200])
+        conn.execute("insert into doc values (%s, %s, %s)", (row, texts[0], texts[1] + repeated))
+    conn.execute("select pgpipe.enable_search('doc', %s, 'simple')", (weights,))
+    conn.execute("select pgpipe.refresh_search('doc')")
+
+    for asked in (["w3x"], ["w0x", "w7x", "w29x"], WORDS):
+        assert ranked(conn, " ".join(asked)) == pytest.approx(bm25f(conn, asked), rel=1e-9)
+
+
+def test_four_weights(conn: Connection) -> None:
+    """Each column counts by its own weight."""
+    conn.execute("create table doc (id int primary key, a text, b text, c text, d text)")
+    conn.execute("select pgpipe.enable_search('doc', '{a=>A, b=>B, c=>C, d=>D}', 'simple')")
+    rng = random.Random(4)
+    for row in range(60):
+        texts = [" ".join(rng.choices(WORDS[:6], k=rng.randrange(5))) or None for _ in range(4)]
+        conn.execute("insert into doc values (%s, %s, %s, %s, %s)", (row, *texts))
+    conn.execute("select pgpipe.refresh_search('doc')")
+
+    assert ranked(conn, "w0x w1x w5x") == pytest.approx(bm25f(conn, ["w0x", "w1x", "w5x"]), rel=1e-9)
+
+
+def test_a_row_that_is_stored_apart(conn: Connection) -> None:
+    """A text of thousands of words scores like any other; its search column stays in the row."""
+    make_docs(conn)
+    conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}', 'simple')")
+    long = (
+        "select n, 'long', (select string_agg('w' || n || 'y' || m, ' ') from generate_series(1, %s) m) || ' zebra', 0"
+    )
+    conn.execute("insert into doc " + long + " from generate_series(1, 9) n", (150,))
+    conn.execute("insert into doc " + long + " from generate_series(10, 12) n", (4000,))
+    conn.execute("select pgpipe.refresh_search('doc')")
+
+    assert ranked(conn, "zebra long") == pytest.approx(bm25f(conn, ["zebra", "long"]), rel=1e-9)
+    assert (
+        value(conn, "select attstorage from pg_attribute where attrelid = 'doc'::regclass and attname = 'search'")
+        == "m"
+    )
+
+
+def candidates(conn: Connection, documents: list[float], total: float = 1e6) -> str:
+    """The query that finds candidates for words a, b, c, … which so many documents hold."""
+    words = [chr(97 + n) for n in range(len(documents))]
+    found = value(conn, "select pgpipe.candidate_query(%s::text[]::tsquery[], %s, %s)", words, documents, total)
+    return found.replace("'", "")
+
+
+def test_rare_words_are_looked_for_as_they_are(conn: Connection) -> None:
+    """Rows with any rare word are candidates, and in a small table those with any word."""
+    assert candidates(conn, [5]) == "a"
+    assert candidates(conn, [5, 700, 6000]) == "a | b | c"
+    assert candidates(conn, [900, 950, 1000], total=1000) == "a | b | c"
+
+
+def test_common_words_are_looked_for_together(conn: Connection) -> None:
+    """A word that many rows hold is asked for with others, so many of them that few rows are left."""
+    assert candidates(conn, [5, 400000]) == "a"
+    assert candidates(conn, [20000, 200000]) == "a & b"
+    assert candidates(conn, [20000, 60000, 60000]) == "a & ( b | c )"
+    assert candidates(conn, [60000, 60000, 60000, 60000]) == "a & b"
+    assert candidates(conn, [90000, 90000, 90000, 90000]) == "a & b & c"
+    assert candidates(conn, [50, 20000, 150000]) == "a | b & c"
+    assert candidates(conn, [5e5]) == "a"
+
+
+@pytest.fixture
+def common(conn: Connection) -> Connection:
+    """20,000 docs; the words are in every second, third, … of them."""
+    make_docs(conn)
+    words = " || ".join(
+        f"case when hashint4(n * 31 + {m}) % {m} = 0 then ' common{m}' else '' end" for m in range(2, 9)
+    )
+    conn.execute(f"insert into doc select n, 'doc ' || n, 'filler' {'||' + words}, n from generate_series(1, 20000) n")
+    conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}', 'simple')")
+    conn.execute("vacuum analyze doc")
+    conn.execute("select pgpipe.refresh_search('doc', 1000000)")
+    return conn
+
+
+def test_narrowing_finds_the_best(common: Connection) -> None:
+    """Of a question of common words, the rows that hold most of them come out, as if all had been read."""
+    asked = [f"common{m}" for m in range(2, 9)]
+    exact = sorted(bm25f(common, asked).values(), reverse=True)[:10]
+    common.execute("update pgpipe.search set documents = documents * 100")
+    common.execute("update pgpipe.lexeme set documents = documents * 100")
+    common.execute("update pg_class set reltuples = 2000000 where oid = 'doc'::regclass")
+
+    found = ranked(common, " ".join(asked), 10)
+
+    everything = "select pgpipe.any_word(w.probes) from pgpipe.weigh_words('doc', %s, false) w"
+    narrowed = (
+        "select pgpipe.candidate_query(w.probes, w.documents, w.total) from pgpipe.weigh_words('doc', %s, false) w"
+    )
+    read = [
+        value(common, "select count(*) from doc where search @@ %s", value(common, query, " ".join(asked)))
+        for query in (everything, narrowed)
+    ]
+    assert read[1] < read[0] / 10
+    assert len(found) == 10
+    full = bm25f(common, asked)
+    assert sum(full[row] for row in found) > 0.95 * sum(exact)
+
+
+def test_too_few_candidates_are_filled_up(common: Connection) -> None:
+    """Where only few rows hold the rare word, or the common ones together, the answer still has k rows."""
+    common.execute("insert into doc values (0, 'zebra', 'common2', 0)")
+    common.execute("update pgpipe.search set documents = documents * 1000")
+    common.execute("update pgpipe.lexeme set documents = documents * 1000")
+
+    found = list(ranked(common, "zebra common2 common3", 20))
+
+    assert found[0] == 0
+    assert len(found) == 20
+    assert len(ranked(common, "common8 nothing -filler", 20)) == 0
+
+
+def test_a_filter_leaves_nothing_out(common: Connection) -> None:
+    """All rows that pass a rare filter and hold any of the words are ranked, however common the words are."""
+    common.execute("create index on doc (size)")
+    common.execute("update pgpipe.lexeme set documents = documents * 100")
+    where = '{"size": {"gte": 100, "lt": 130}}'
+    found = "select (key ->> 'id')::int from pgpipe.rank_text('doc', %s, 1000, %s)"
+
+    holding = "select id from doc where size between 100 and 129 and search @@ 'common2 | common3'"
+    assert set(column(common, found, "common2 common3", where)) == set(column(common, holding))
+
+
+@pytest.mark.parametrize("state", ["emptied", "hidden"])
+def test_the_planner_stands_in_for_the_lexeme_table(common: Connection, state: str) -> None:
+    """Without the lexeme table, or where it is hidden, the planner's statistics tell which words are common."""
+    if state == "emptied":
+        common.execute("delete from pgpipe.lexeme")
+    else:
+        common.execute("create role stranger")
+        common.execute("grant usage on schema pgpipe to stranger")
+        common.execute("grant select on doc, pgpipe.search, pgpipe.lexeme to stranger")
+        common.execute("alter table doc enable row level security")
+        common.execute("create policy everybody on doc using (true)")
+        common.execute("set role stranger")
+    try:
+        documents = value(common, "select documents from pgpipe.weigh_words('doc', 'common2 zebra', false)")
+        best = list(ranked(common, "common2 common3 common4", 5))
+    finally:
+        common.execute("reset role")
+        if state == "hidden":
+            common.execute("drop owned by stranger")
+            common.execute("drop role stranger")
+
+    assert documents == pytest.approx([documents[0], 10000], rel=0.1)
+    assert documents[0] < 1000
+    assert set(best) <= set(column(common, "select id from doc where search @@ 'common2 & common3 & common4'"))
+
+
+def test_rows_since_the_count(common: Connection) -> None:
+    """Where the table has grown since its lexemes were counted, so has what is expected of each word."""
+    before = value(common, "select documents from pgpipe.weigh_words('doc', 'common2', false)")
+    common.execute("update pg_class set reltuples = 200000 where oid = 'doc'::regclass")
+
+    after = value(common, "select documents from pgpipe.weigh_words('doc', 'common2', false)")
+
+    assert after == pytest.approx([10 * before[0]], rel=0.01)
