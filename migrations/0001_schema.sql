@@ -94,7 +94,7 @@ comment on table pgpipe.search_fill is
 
 create table pgpipe.lexeme (
     target    oid not null,
-    lexeme    text not null,
+    lexeme    text collate "C" not null,  -- so that the primary key finds beginnings too
     documents real not null check (documents > 0),  -- how many documents hold it; an estimate where a sample was read
     primary key (target, lexeme)
 );

@@ -38,7 +38,7 @@ def recall(found: list[str], gains: dict[str, float], k: int = DEPTH) -> float:
 
 
 def plain(question: str) -> str:
-    """A question without operators: those of the collections know none, a quotation in them is not a phrase to insist on."""
+    """A question without operators: where the people who asked these put quotes, they did not insist on a phrase."""
     return re.sub(r"(^|\s)-+|\"", r"\1 ", question)
 
 
