@@ -14,7 +14,14 @@ from pgpipe.source import open_source
 @cli.command("scaffold")
 @click.argument("entity")
 @click.option("--source", "url", help="s3://bucket/prefix or file:///path")
-@click.option("--date", "day", default="latest", show_default=True, metavar="latest|YYYY-MM-DD")
+@click.option(
+    "--date",
+    "day",
+    default="latest",
+    show_default=True,
+    metavar="latest|YYYY-MM-DD",
+    help="Which date folder to read.",
+)
 @click.option("--key", help="Columns that identify a row, separated by commas.")
 @click.option(
     "--mode", type=click.Choice(["append", "upsert", "snapshot"]), help="[default: upsert with a key, else append]"
