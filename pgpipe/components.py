@@ -15,6 +15,7 @@ from pgpipe.embed.model import dimensions
 from pgpipe.embed.worker import Worker
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan import Plan
+from pgpipe.load.steps import Counts
 from pgpipe.report import StageReport
 from pgpipe.search import declare as search
 from pgpipe.search import fill
@@ -43,8 +44,8 @@ class ParquetImporter(Component):
 
             plan, counts = loader.load(entity, settings, prepare, start)
         rows = asdict(counts)
-        filled = rows.pop("filled")
-        return StageReport(entity.entity, self.name, _state(plan), **rows, note=_note(plan, filled))
+        rows.pop("filled")
+        return StageReport(entity.entity, self.name, _state(plan), **rows, note=_note(plan, counts))
 
 
 class SearchIndexer(Component):
@@ -148,15 +149,17 @@ def _state(plan: Plan) -> Literal["ok", "nothing to do"]:
     return "nothing to do" if plan.action in {"nothing", "recognise"} else "ok"
 
 
-def _note(plan: Plan, filled: int) -> str:
+def _note(plan: Plan, counts: Counts) -> str:
     files = len(plan.skipped)
     if plan.action == "recognise":
         return f"the same bytes as the snapshot before: {files} file{'s' * (files != 1)} recognised"
     if plan.action == "nothing":
         return f"{files} file{'s' * (files != 1)} in the ledger"
     notes = [f"new column {c.name}" for c in plan.evolution.add]
-    notes += [f"{filled:,} rows written to fill it"] if filled else []
+    notes += [f"{counts.filled:,} rows written to fill it"] if counts.filled else []
     notes += [f"{c.name} widened to {c.sql}" for c in plan.evolution.widen]
+    notes += [f"{counts.rejected:,} rows rejected, kept in pgpipe.rejected_row"] if counts.rejected else []
+    notes += [f"{counts.mended:,} bad values stripped or cleared"] if counts.mended else []
     if not plan.key:
         notes.append("no key: rows are appended")
     return "; ".join(notes)

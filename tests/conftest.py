@@ -1,5 +1,6 @@
 """Fixtures: real PostgreSQL servers, a migrated database per test, a real S3 server, lakes, and the command line."""
 
+import json
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -320,3 +322,18 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             folder / "authority.pem",
             folder / "other.pem",
         )
+
+
+Configure = Callable[..., Path]
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Configure:
+    """Write the settings of the entity `product` where the command line finds them."""
+
+    def write(**settings: Any) -> Path:
+        file = tmp_path / "pgpipe.json"
+        file.write_text(json.dumps({"entity": {"product": {"search": False, "embed": False} | settings}}))
+        return file
+
+    return write

@@ -20,7 +20,8 @@ from pgpipe.search.declare import plan_search
 from pgpipe.source import open_source
 from pgpipe.source.layout import Drop
 
-ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "embedded")
+ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "rejected", "embedded")
+ONLY_IF_ANY = {"rejected"}
 ACTIONS = {
     "nothing": "nothing: in the ledger",
     "recognise": "nothing: the same bytes as the snapshot before",
@@ -146,7 +147,8 @@ def print_report(app: App, report: Report) -> None:
     """The table at the end of a run, and under it what there is to say in words."""
     if all(s.state in {"nothing to do", "skipped"} or s.stage == "search" for s in report.stages):
         app.out.print(f"Nothing to do: everything of {report.date} is in place.")
-    shown = [name for name in ROWS if any(getattr(s, name) is not None for s in report.stages)]
+    found = {name: [n for s in report.stages if (n := getattr(s, name)) is not None] for name in ROWS}
+    shown = [name for name in ROWS if (any(found[name]) if name in ONLY_IF_ANY else found[name])]
     table = app.table("entity", "stage", *(f"{name}#" for name in shown), "seconds#", "state")
     for s in report.stages:
         numbers = [f"{n:,}" if (n := getattr(s, name)) is not None else "" for name in shown]
@@ -173,7 +175,10 @@ def plan(
     skip_embeddings: bool,
     as_json: bool,
 ) -> None:
-    """Print what `load` would do and why. Reads footers only and touches nothing."""
+    """Print what `load` would do and why; touches nothing.
+
+    Of the files it reads the footers, and a sample of one where columns for search are chosen from the data.
+    """
     app: App = context.obj
     app.set("source", url=url)
     app.set("load", jobs=jobs)
@@ -200,8 +205,8 @@ def _plan_entity(run: Context, conn: Connection, drop: Drop) -> dict[str, Any]:
         entry["search"] = "skipped" if run.skips("search", drop.entity) else _search(run, drop)
         entry["embed"] = "skipped" if run.skips("embed", drop.entity) else _embed(run, drop)
     except PgpipeError as exc:
-        entry["refused"] = str(exc)
-        click.echo(f"pgpipe: {drop.entity}: {exc}", err=True)
+        entry["refused"] = str(exc).removeprefix(f"{drop.entity}: ")
+        click.echo(f"pgpipe: {drop.entity}: {entry['refused']}", err=True)
     return entry
 
 
@@ -220,12 +225,21 @@ def _described(made: LoadPlan) -> dict[str, Any]:
     }
     if made.parts:
         described["rows"] = made.rows
+        described["row groups"] = sum(len(part.rows) for part in made.parts)
+    if made.skipped and made.action not in {"nothing", "recognise"}:
+        described["files in the ledger"] = len(made.skipped)
     if made.action == "create":
         described["columns"] = ", ".join(f"{c.name} {c.sql}" for c in made.columns)
     if made.evolution.add:
         described["new columns"] = ", ".join(f"{c.name} {c.sql}" for c in made.evolution.add)
     if made.evolution.widen:
         described["widened"] = ", ".join(f"{c.name} to {c.sql}" for c in made.evolution.widen)
+    if made.converted:
+        described["converted"] = ", ".join(made.converted)
+    if made.absent:
+        described["not in the files"] = ", ".join(made.absent)
+    if policies := ", ".join(f"{c.name} {c.bad}" for c in made.columns if c.bad != "error"):
+        described["bad values"] = policies
     return described
 
 

@@ -59,6 +59,7 @@ class Rejects:
     limit: int = 0
     known: dict[tuple[str, int], Reasons] = field(default_factory=dict)  # by file and group
     _files: dict[str, dict[tuple[int, int], Rejected]] = field(default_factory=dict)  # by group and row
+    _mended: dict[tuple[str, int, int], int] = field(default_factory=dict)  # values stripped or cleared, by piece
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _bytes: int = 0
 
@@ -66,6 +67,16 @@ class Rejects:
     def count(self) -> int:
         """How many there are."""
         return sum(map(len, self._files.values()))
+
+    @property
+    def mended(self) -> int:
+        """How many values were stripped or cleared."""
+        return sum(self._mended.values())
+
+    def mend(self, piece: Piece, values: int) -> None:
+        """Count values of a piece that were stripped or cleared."""
+        with self._lock:
+            self._mended[piece.unit.part.file.uri, piece.unit.group, piece.first] = values
 
     def of(self, uri: str) -> list[Rejected]:
         """Those of a file, in their order in it."""
@@ -133,8 +144,10 @@ def _good(piece: Piece, columns: list[Column], rejects: Rejects) -> Batch:
     """The rows of a piece that are loaded, mended where that is the policy, as runs of neighbours."""
     known = rejects.known.get((piece.unit.part.file.uri, piece.unit.group), {})
     reasons = {row - piece.first: why for row, why in known.items() if 0 <= row - piece.first < piece.rows.num_rows}
-    rows, found = _mended(piece, columns)
+    rows, found, mended = _mended(piece, columns)
     reasons |= found
+    if mended:
+        rejects.mend(piece, mended)
     if reasons:
         rejects.add(piece, reasons)
     ends = [-1, *sorted(reasons), rows.num_rows]
@@ -194,9 +207,9 @@ def _json_fault(text: bytes, sql: str) -> str | None:
     return None
 
 
-def _mended(piece: Piece, columns: list[Column]) -> tuple[pa.RecordBatch, Reasons]:
-    """Strip and clear what may be; also returns what has to be rejected."""
-    rows = piece.rows
+def _mended(piece: Piece, columns: list[Column]) -> tuple[pa.RecordBatch, Reasons, int]:
+    """Strip and clear what may be; also returns what has to be rejected, and how many values were mended."""
+    rows, mended = piece.rows, 0
     rejected: Reasons = {}
     for column in columns:
         if column.name not in rows.schema.names:
@@ -207,11 +220,12 @@ def _mended(piece: Piece, columns: list[Column]) -> tuple[pa.RecordBatch, Reason
             rejected = {row: (column.name, reason) for row, reason in faults.items()} | rejected
         elif faults:
             array = _without(array, faults, column)
+            mended += len(faults)
             faults = find(array, column) if column.bad != "error" else faults
             if faults:
                 raise bad_row(piece.unit, piece.first + min(faults), column.name, faults[min(faults)])
             rows = rows.set_column(rows.schema.names.index(column.name), column.name, array)
-    return rows, rejected
+    return rows, rejected, mended
 
 
 def _without(array: Array, faults: Faults, column: Column) -> Array:

@@ -29,6 +29,8 @@ class Plan:
     evolution: Evolution = NO_CHANGE
     skipped: tuple[File, ...] = ()  # already in the target
     max_rejected: int = 0
+    converted: tuple[str, ...] = ()  # columns whose values the target has in another type than the files
+    absent: tuple[str, ...] = ()  # columns of the target that the files lack
 
     @property
     def rows(self) -> int:
@@ -63,7 +65,8 @@ def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, setting
     if mode == "snapshot":
         new, skipped = drop.files, ()  # a snapshot is whole: what is missing in it will be deleted
     parts = preflight.read_footers(source, new)
-    columns = target.declare(conn, preflight.join_schemas(parts), settings, entity)
+    joined = preflight.join_schemas(parts)
+    columns = target.declare(conn, joined, settings, entity)
     _check_key(entity, mode, known_key, columns, parts)
     evolution = NO_CHANGE
     action: Literal["create", "append", "merge"] = "create"
@@ -75,7 +78,25 @@ def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, setting
             target.require_filled(columns, found, entity)
         action = "append" if mode == "append" else "merge"
     columns = target.with_policies(columns, settings, known_key, entity)
-    return Plan(drop, mode, known_key, action, tuple(columns), tuple(parts), evolution, skipped, settings.max_rejected)
+    return Plan(
+        drop,
+        mode,
+        known_key,
+        action,
+        tuple(columns),
+        tuple(parts),
+        evolution,
+        skipped,
+        settings.max_rejected,
+        _converted(joined, columns, evolution),
+        tuple(c.name for c in found if not c.filled and c.name not in {column.name for column in columns}),
+    )
+
+
+def _converted(joined: list[Column], columns: list[Column], evolution: Evolution) -> tuple[str, ...]:
+    changed = {column.name for column in evolution.widen}
+    pairs = [(before, after) for before, after in zip(joined, columns, strict=True) if before.name not in changed]
+    return tuple(f"{a.name} {b.sql} as {a.sql}" for b, a in pairs if not b.untyped and b.sql != a.sql)
 
 
 def one(conn: Connection, query: str, values: tuple[object, ...] | dict[str, object]) -> Any:  # noqa: ANN401 - the query says what comes back

@@ -58,6 +58,7 @@ class Counts:
     deleted: int = 0
     unchanged: int = 0
     rejected: int = 0  # of those read
+    mended: int = 0  # values stripped or cleared
     filled: int = 0  # rows written only because a column is new
 
 
@@ -111,7 +112,7 @@ class Steps:
             with conn.transaction():
                 conn.execute(PUBLISH, (entity, self._database.schema))
                 conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
-                counts = Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count)
+                counts = _inserted(rows, rejects)
                 _record(run, counts)
         return counts
 
@@ -134,7 +135,7 @@ class Steps:
             assert merged is not None
             inserted, updated, deleted, unchanged = merged
             read_ = rows + rejects.count
-            counts = Counts(read_, inserted, updated, deleted, unchanged, rejects.count, filled)
+            counts = Counts(read_, inserted, updated, deleted, unchanged, rejects.count, rejects.mended, filled)
             _record(run, counts)
             conn.execute(DROP_ASIDE, (entity,))
         return counts
@@ -174,7 +175,7 @@ class Steps:
             rows += commit_all(run.conn)
         with translated():
             run.conn.execute(END_APPEND, (load_id,))
-        return Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count)
+        return _inserted(rows, rejects)
 
     def _evolve(self, conn: Connection, plan: Plan, add: tuple[Column, ...]) -> None:
         """Change the target within the transaction that brings the first rows of the new shape: it fails with them."""
@@ -212,6 +213,10 @@ def _each_or_all(commit: Callable[[list[Part]], int], parts: list[Part]) -> int:
         if len(parts) == 1:
             raise
         return sum(commit([part]) for part in parts)
+
+
+def _inserted(rows: int, rejects: Rejects) -> Counts:
+    return Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count, mended=rejects.mended)
 
 
 def _record(run: Run, counts: Counts) -> None:

@@ -51,7 +51,7 @@ def declare(conn: Connection, columns: Iterable[Column], settings: EntitySetting
             continue
         with translated():
             row = conn.execute(DECLARED, (declared,)).fetchone()
-        if row is None:
+        if row is None or row[0] is None:
             raise UsageError(f"entity.{entity}.types.{column.name}: there is no type {declared!r} in this database")
         kind, base, labels = row
         if not column.untyped and not types.may_be_read_as(column.sql, base):

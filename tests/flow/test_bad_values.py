@@ -1,34 +1,18 @@
 """Values that PostgreSQL cannot store: refused, stripped, cleared or set aside, as the column says."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pgpipe.db import Database
-from tests.conftest import Cli, Lake
+from tests.conftest import Cli, Configure, Lake
 from tests.flow.support import counts, fails, load, rows, table
 
 REJECTED = """
     select file, row_group, row_number, column_name, reason, key, row from pgpipe.rejected_row
      where entity = 'product' order by file, row_group, row_number
 """
-Configure = Callable[..., Path]
-
-
-@pytest.fixture
-def configure(tmp_path: Path) -> Configure:
-    """Write the settings of the entity `product` where the command line finds them."""
-
-    def write(**settings: Any) -> Path:
-        file = tmp_path / "pgpipe.json"
-        file.write_text(json.dumps({"entity": {"product": {"search": False, "embed": False} | settings}}))
-        return file
-
-    return write
 
 
 def days(*numbers: int | None) -> pa.Array:

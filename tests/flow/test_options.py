@@ -57,6 +57,7 @@ def test_a_plan_touches_nothing(cli: Cli, lake: Lake, database: Database) -> Non
             "mode": "upsert",
             "key": "id",
             "rows": 3,
+            "row groups": 1,
             "columns": "id bigint, text text",
             "search": "text A (5.0 words a value: titles)",
             "embed": "text by sentence-transformers/all-MiniLM-L6-v2",
@@ -78,9 +79,9 @@ def test_a_plan_says_what_will_change(cli: Cli, lake: Lake) -> None:
 
     assert (again.code, again.err) == (0, "")
     assert again.out.count("  action: nothing: in the ledger\n") == 2
-    fails(later, 1, "pgpipe: b: b: 'size' is text in the files but bigint in the target")
+    fails(later, 1, "pgpipe: b: 'size' is text in the files but bigint in the target")
     assert "  new columns: colour[/] text\n" in later.out
-    assert "  refused: b: 'size' is text" in later.out
+    assert "  refused: 'size' is text" in later.out
 
 
 def test_an_entity_that_fails_leaves_the_others_done(cli: Cli, lake: Lake) -> None:
