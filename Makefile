@@ -44,7 +44,7 @@ bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEER
 
 system-packages:  ## Debian packages that some tests use; without them those tests are skipped
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 util-linux chromium
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 util-linux chromium fish zsh
 
 docs: install  ## write docs/cli.md and docs/sql.md anew
 	$(BIN)/python docs/generate.py

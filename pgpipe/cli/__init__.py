@@ -7,6 +7,7 @@ import click
 from pgpipe import errors
 from pgpipe.cli import (  # noqa: F401 - importing a module registers its commands
     admin,
+    completion,
     config,
     demo,
     doctor,
