@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 import pgpipe.cli
 from pgpipe.cli.app import cli
 from pgpipe.config import DatabaseSettings
-from pgpipe.db import Connection, Database
+from pgpipe.db import Connection, Database, pgserver
 from pgpipe.schema import migrate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,10 +179,14 @@ def _codes() -> Iterator[str]:
 def main() -> None:
     """Write both files."""
     with tempfile.TemporaryDirectory(prefix="pgpipe-docs-") as folder:
-        database = Database(DatabaseSettings(embedded_dir=Path(folder) / "data"))
-        migrate(database)
-        with database.connect() as conn:
-            (ROOT / "docs/sql.md").write_text(sql_reference(conn), encoding="utf-8")
+        server = pgserver().get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            database = Database(DatabaseSettings(url=server.get_uri()))
+            migrate(database)
+            with database.connect() as conn:
+                (ROOT / "docs/sql.md").write_text(sql_reference(conn), encoding="utf-8")
+        finally:
+            server.cleanup()  # while its folder is there
     (ROOT / "docs/cli.md").write_text(command_line(), encoding="utf-8")
 
 

@@ -142,3 +142,15 @@ def test_sql_functions_exist(page: Path) -> None:
     sql = set(re.findall(r"\bpgpipe\.(\w+)\(", text.replace(python, "")))
 
     assert sql <= documented | {"search", "Pipeline"}, sql - documented
+
+
+def test_comparison_has_a_source_for_each_fact_and_a_test_for_each_promise() -> None:
+    """A row about another tool links where it stands; a sentence about pgpipe links the test that holds it."""
+    text = (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
+    rows = [row for row in re.findall(r"^\| .+$", text, re.MULTILINE) if not row.startswith("| tool")]
+    ours = re.findall(r"What pgpipe (?:adds|does)[^\n]*\n\n(.*?)\n\n", text, re.DOTALL)
+    promises = [promise for part in ours for promise in re.split(r"^- ", part, flags=re.MULTILINE)[1:]]
+
+    assert [row for row in rows if "](" not in row] == []
+    assert len(promises) >= 12
+    assert [promise for promise in promises if "](../tests/" not in promise] == []
