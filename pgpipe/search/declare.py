@@ -36,7 +36,12 @@ def plan_search(settings: EntitySettings, choices: list[Choice]) -> SearchPlan:
     if settings.search is not None:
         return SearchPlan(settings.search)
     weights = {c.column: c.weight for c in choices if c.weight}
-    return SearchPlan(SearchDeclaration(columns=weights) if weights else None, tuple(choices))
+    if not weights:
+        return SearchPlan(None, tuple(choices))
+    # The longest text says most surely what language it is in; where none does, the configuration's default holds.
+    known = [c.language for c in sorted(choices, key=lambda c: c.weight or "", reverse=True) if c.weight and c.language]
+    declaration = SearchDeclaration(columns=weights, **({"language": known[0]} if known else {}))
+    return SearchPlan(declaration, tuple(choices))
 
 
 def is_declared(conn: Connection, schema: str, entity: str) -> bool:
