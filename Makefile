@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test lint types check bench-load system-packages docs screenshots freeze dist constraints clean
+.PHONY: help install migrate demo test lint types check bench-load bench-bad-values system-packages docs screenshots freeze dist constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -37,6 +37,10 @@ types: install  ## mypy, strict
 	$(BIN)/mypy
 
 check: lint types test  ## what CI runs
+
+bench-bad-values: install  ## what looking for bad values costs; RUNS=, SCALE=, LAKE= (tests/bench/bad_values.py)
+	$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/python -W ignore -m tests.bench.bad_values
 
 bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEERS=, WORK= (tests/bench/load.py)
 	$(BIN)/pip install --quiet '.[bench]'

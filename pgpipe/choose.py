@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -57,11 +58,14 @@ class Choice:
 
 def choose(sample: pa.Table) -> list[Choice]:
     """Judge the string columns of a sample: prose is searched, short as a title (A), long as a body (B)."""
-    return [
-        _judge(field.name, [value for value in sample.column(field.name).to_pylist() if value])
-        for field in sample.schema
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-    ]
+    kinds = {pa.string(), pa.large_string(), pa.string_view()}
+    return [_judge(field.name, _texts(sample.column(field.name))) for field in sample.schema if field.type in kinds]
+
+
+def _texts(column: "pa.ChunkedArray[Any]") -> list[str]:
+    """What is there to be judged; bytes that are not UTF-8 are nobody's prose."""
+    found = column.cast(pa.large_string()).cast(pa.large_binary()).to_pylist()
+    return [value.decode(errors="ignore") for value in found if value]
 
 
 def language_of(texts: Iterable[str]) -> str | None:

@@ -1,117 +1,25 @@
 """Bad values: what happens to a value that cannot be stored, as its column says. A column without one pays nothing."""
 
 import json
-import re
-import threading
+from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.types as at
 
-from pgpipe.errors import BadValue, DataError
-from pgpipe.load import jsontext, types
+from pgpipe.errors import BadValue
+from pgpipe.load import types
 from pgpipe.load.convert import convert, converter
 from pgpipe.load.kernels import Array, nulls, pc, types_removed
 from pgpipe.load.preflight import Column
-from pgpipe.load.read import Batch, Piece, Unit, where
+from pgpipe.load.read import Batch, Piece
+from pgpipe.load.rejects import NUL_ESCAPE, Reasons, Rejects, bad_row
 
 Faults = dict[int, str]  # row → reason
-Reasons = dict[int, tuple[str | None, str]]  # row → column and reason
-
-ROW_BYTES = 1 << 20  # of a rejected row kept as JSON; of a larger one its place and key alone
-KEPT_BYTES = 64 << 20  # of all rejected rows of a load
-NUL_SIGN, NUL_ESCAPE = "\N{SYMBOL FOR NULL}", re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-
-
-def bad_row(unit: Unit, row: int, column: str | None, reason: str) -> DataError:
-    """The error that names a row of a row group."""
-    return DataError(f"{where(unit)}, row {row}{f', column {column!r}' if column else ''}: {reason}")
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that is not loaded, and why."""
-
-    unit: Unit
-    number: int  # of the row within its row group, from 0
-    column: str | None
-    reason: str
-    key: str | None  # JSON
-    row: str | None  # JSON
-
-    def as_json(self) -> str:
-        """As pgpipe.reject_rows reads it."""
-        file = self.unit.part.file
-        head = {"file": file.uri, "etag": file.etag, "row_group": self.unit.group, "row_number": self.number}
-        told = json.dumps(head | {"column_name": self.column, "reason": self.reason})
-        return f'{told[:-1]},"key":{self.key or "null"},"row":{self.row or "null"}}}'
-
-
-@dataclass
-class Rejects:
-    """The rows that a load sets aside; its connections share it. A row that is read twice is set aside once."""
-
-    key: tuple[str, ...] = ()
-    limit: int = 0
-    known: dict[tuple[str, int], Reasons] = field(default_factory=dict)  # by file and group
-    _files: dict[str, dict[tuple[int, int], Rejected]] = field(default_factory=dict)  # by group and row
-    _mended: dict[tuple[str, int, int], int] = field(default_factory=dict)  # values stripped or cleared, by piece
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _bytes: int = 0
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return sum(map(len, self._files.values()))
-
-    @property
-    def mended(self) -> int:
-        """How many values were stripped or cleared."""
-        return sum(self._mended.values())
-
-    def mend(self, piece: Piece, values: int) -> None:
-        """Count values of a piece that were stripped or cleared."""
-        with self._lock:
-            self._mended[piece.unit.part.file.uri, piece.unit.group, piece.first] = values
-
-    def of(self, uri: str) -> list[Rejected]:
-        """Those of a file, in their order in it."""
-        with self._lock:
-            found = self._files.get(uri, {})
-            return [found[place] for place in sorted(found)]
-
-    @property
-    def keys(self) -> str:
-        """The keys of all of them, as a JSON array."""
-        keys = (row.key for rows in self._files.values() for row in rows.values() if row.key)
-        return f"[{','.join(keys)}]"
-
-    def add(self, piece: Piece, reasons: Reasons) -> None:
-        """Set rows of a piece aside.
-
-        Raises:
-            DataError: they are more than may be.
-        """
-        numbers = sorted(reasons)
-        chosen = _printable(piece.rows.take(pa.array(numbers)))
-        keys = _objects(chosen, [name for name in self.key if name in chosen.schema.names])
-        rows = _objects(chosen, chosen.schema.names)
-        file = piece.unit.part.file
-        with self._lock:
-            for number, key, row in zip(numbers, keys, rows, strict=True):
-                self._bytes += len(row)
-                small = len(row) <= ROW_BYTES and self._bytes <= KEPT_BYTES
-                at_row, why = piece.first + number, reasons[number]
-                rejected = Rejected(piece.unit, at_row, *why, key if self.key else None, row if small else None)
-                self._files.setdefault(file.uri, {})[piece.unit.group, at_row] = rejected
-            if self.count > self.limit:
-                column, reason = reasons[numbers[0]]
-                limit = f"more than max_rejected = {self.limit:,} rows of this load are bad"
-                raise bad_row(piece.unit, piece.first + numbers[0], column, f"{reason}; {limit}")
 
 
 def to_wire(batch: Batch, columns: list[Column], rejects: Rejects) -> tuple[Batch, pa.RecordBatch]:
@@ -124,13 +32,33 @@ def to_wire(batch: Batch, columns: list[Column], rejects: Rejects) -> tuple[Batc
         DataError: a bad value in a column whose policy is `error`, or too many rejected rows; it names file, row group,
             row and column.
     """
-    if not any((piece.unit.part.file.uri, piece.unit.group) in rejects.known for piece in batch):
+    rows = _joined(batch)
+    starts = [0, *accumulate(piece.rows.num_rows for piece in batch)]
+    reasons: Reasons = {}  # by the row of the batch
+    mended: list[int] = []
+    arrays: list[Any] = []
+    for column in columns:
+        if column.name not in rows.schema.names:
+            arrays.append(nulls(rows.num_rows, converter(column.sent, pa.null())))
+            continue
+        array = rows.column(column.name)
         try:
-            return batch, _wire(_joined(batch), columns)
+            arrays.append(strict(array, column))
         except BadValue:
-            pass  # which one, and what is to be done, is found below
-    good = [rest for piece in batch for rest in _good(piece, columns, rejects)]
-    return good, _wire(_joined(good or [replace(batch[0], rows=batch[0].rows.slice(0, 0))]), columns)
+            wire, faults, left = _mended(array, column)
+            if left:
+                piece, row = _place(batch, starts, min(left))
+                raise bad_row(piece.unit, piece.first + row, column.name, left[min(left)]) from None
+            if column.bad == "reject":
+                reasons = {row: (column.name, reason) for row, reason in faults.items()} | reasons
+            else:
+                mended += faults
+            arrays.append(wire)
+    wire_rows = pa.RecordBatch.from_arrays(arrays, [c.name for c in columns])
+    known = _known(batch, starts, rejects)
+    if not (reasons or mended or known):
+        return batch, wire_rows
+    return _settled(batch, starts, known | reasons, mended, rejects, wire_rows)
 
 
 def _joined(batch: Batch) -> pa.RecordBatch:
@@ -140,28 +68,38 @@ def _joined(batch: Batch) -> pa.RecordBatch:
     return table.to_batches()[0] if table.num_rows else batch[0].rows
 
 
-def _good(piece: Piece, columns: list[Column], rejects: Rejects) -> Batch:
-    """The rows of a piece that are loaded, mended where that is the policy, as runs of neighbours."""
-    known = rejects.known.get((piece.unit.part.file.uri, piece.unit.group), {})
-    reasons = {row - piece.first: why for row, why in known.items() if 0 <= row - piece.first < piece.rows.num_rows}
-    rows, found, mended = _mended(piece, columns)
-    reasons |= found
-    if mended:
-        rejects.mend(piece, mended)
-    if reasons:
-        rejects.add(piece, reasons)
-    ends = [-1, *sorted(reasons), rows.num_rows]
-    runs = [(a + 1, b - a - 1) for a, b in pairwise(ends) if b - a > 1]
-    return [Piece(piece.unit, piece.first + start, rows.slice(start, count)) for start, count in runs]
+def _place(batch: Batch, starts: list[int], row: int) -> tuple[Piece, int]:
+    """The piece that a row of the batch is in, and its number there."""
+    number = bisect_right(starts, row) - 1
+    return batch[number], row - starts[number]
 
 
-def _wire(batch: pa.RecordBatch, columns: list[Column]) -> pa.RecordBatch:
-    names = set(batch.schema.names)
-    arrays: list[Any] = [
-        strict(batch.column(c.name), c) if c.name in names else nulls(batch.num_rows, converter(c.sent, pa.null()))
-        for c in columns
-    ]
-    return pa.RecordBatch.from_arrays(arrays, [c.name for c in columns])
+def _known(batch: Batch, starts: list[int], rejects: Rejects) -> Reasons:
+    """The rows of the batch that the server is known to refuse."""
+    found: Reasons = {}
+    for piece, start in zip(batch, starts, strict=False):
+        for row, why in rejects.known.get((piece.unit.part.file.uri, piece.unit.group), {}).items():
+            if piece.first <= row < piece.first + piece.rows.num_rows:
+                found[start + row - piece.first] = why
+    return found
+
+
+def _settled(
+    batch: Batch, starts: list[int], reasons: Reasons, mended: list[int], rejects: Rejects, wire: pa.RecordBatch
+) -> tuple[Batch, pa.RecordBatch]:
+    """Set rows aside, count what was mended; what is left of the batch, as runs of neighbours, and of the rows."""
+    good: Batch = []
+    for piece, (start, end) in zip(batch, pairwise(starts), strict=True):
+        inside = {row - start: why for row, why in reasons.items() if start <= row < end}
+        if inside:
+            rejects.add(piece, inside)
+        rejects.mend(piece, sum(start <= row < end for row in mended))
+        ends = [-1, *sorted(inside), piece.rows.num_rows]
+        runs = [(a + 1, b - a - 1) for a, b in pairwise(ends) if b - a > 1]
+        good += [Piece(piece.unit, piece.first + first, piece.rows.slice(first, count)) for first, count in runs]
+    kept = np.ones(wire.num_rows, bool)
+    kept[list(reasons)] = False
+    return good, wire.filter(pa.array(kept)) if reasons else wire
 
 
 def strict(array: Array, column: Column) -> Array:
@@ -207,53 +145,67 @@ def _json_fault(text: bytes, sql: str) -> str | None:
     return None
 
 
-def _mended(piece: Piece, columns: list[Column]) -> tuple[pa.RecordBatch, Reasons, int]:
-    """Strip and clear what may be; also returns what has to be rejected, and how many values were mended."""
-    rows, mended = piece.rows, 0
-    rejected: Reasons = {}
-    for column in columns:
-        if column.name not in rows.schema.names:
-            continue
-        array = rows.column(column.name)
-        faults = find(array, column)
-        if faults and column.bad == "reject":
-            rejected = {row: (column.name, reason) for row, reason in faults.items()} | rejected
-        elif faults:
-            array = _without(array, faults, column)
-            mended += len(faults)
-            faults = find(array, column) if column.bad != "error" else faults
-            if faults:
-                raise bad_row(piece.unit, piece.first + min(faults), column.name, faults[min(faults)])
-            rows = rows.set_column(rows.schema.names.index(column.name), column.name, array)
-    return rows, rejected, mended
-
-
-def _without(array: Array, faults: Faults, column: Column) -> Array:
+def _mended(array: Array, column: Column) -> tuple[Array, Faults, Faults]:
+    """The column without its bad values in the form it travels in, which they were, and which are left."""
+    faults = find(array, column)
+    if column.bad == "error":
+        return None, faults, faults
     if column.bad == "strip":
-        return _stripped(array, faults, json_text=column.sent in {"json", "jsonb"})
-    return _cleared(array, faults) if column.bad == "null" else array
+        array = _stripped(array, faults, json_text=column.sent in {"json", "jsonb"})
+    else:
+        array = clear(array, faults)
+    lenient = replace(column, required=column.required and column.bad != "reject")  # those rows are not sent
+    try:
+        return strict(array, lenient), faults, {}
+    except BadValue:
+        return None, faults, find(array, lenient)
 
 
 def find(array: Array, column: Column) -> Faults:
     """The rows whose value cannot be stored, and why: halves of the column are tried until each stands alone."""
-    faults: Faults = {}
+    suspects = _bad_texts(array) if types.is_text(array.type) else []
+    faults = {row: reason for row in suspects if (reason := _reason(array.slice(row, 1), column))}
+    if faults:
+        array = clear(array, faults)
     spans = [(0, len(array))]
     while spans:
         start, count = spans.pop()
-        try:
-            strict(array.slice(start, count), column)
-        except BadValue as exc:
-            if count == 1:
-                faults[start] = str(exc)
-            else:
-                spans += [(start, count // 2), (start + count // 2, count - count // 2)]
+        reason = _reason(array.slice(start, count), column)
+        if reason and count > 1:
+            spans += [(start, count // 2), (start + count // 2, count - count // 2)]
+        elif reason:
+            faults.setdefault(start, reason)  # what was cleared may be NULL where it must not
     return faults
 
 
-def _cleared(array: Array, faults: Iterable[int]) -> Array:
-    mask = np.zeros(len(array), bool)
-    mask[list(faults)] = True
-    return array.take(pa.array(np.arange(len(array)), mask=mask))
+def _reason(array: Array, column: Column) -> str | None:
+    try:
+        strict(array, column)
+    except BadValue as exc:
+        return str(exc)
+    return None
+
+
+def _bad_texts(array: Array) -> list[int]:
+    """The texts with a NUL or with bytes that are not UTF-8, in one pass: they are the most common bad values."""
+    values = types_removed(array).cast(pa.large_binary()).to_pylist()
+    return [row for row, value in enumerate(values) if value is not None and (b"\0" in value or not _is_utf8(value))]
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def clear(array: Array, faults: Iterable[int]) -> Array:
+    """NULL in these rows. Cut and joined: not every type can be taken from by number."""
+    ends = [-1, *sorted(faults), len(array)]
+    nothing = nulls(1, array.type)
+    parts = [part for a, b in pairwise(ends) for part in (array.slice(a + 1, b - a - 1), nothing)][:-1]
+    return pa.concat_arrays(parts)
 
 
 def _stripped(array: Array, faults: Iterable[int], *, json_text: bool) -> Array:
@@ -264,33 +216,3 @@ def _stripped(array: Array, faults: Iterable[int], *, json_text: bool) -> Array:
             clean = values[row].decode("utf-8", "ignore").replace("\0", "").encode()
             values[row] = NUL_ESCAPE.sub(rb"\1", clean) if json_text else clean
     return pa.array(values, pa.large_binary()).cast(pa.large_string())
-
-
-def _printable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """With values that JSON and PostgreSQL can hold."""
-    return pa.RecordBatch.from_arrays([_printable_array(array) for array in batch.columns], batch.schema.names)
-
-
-def _printable_array(array: Array) -> Array:
-    """A sign for a NUL or a wrong byte in a text, a date of no calendar as Arrow writes it, else NULL."""
-    if types.is_text(array.type):
-        plain = types_removed(array).cast(pa.large_binary()).to_pylist()
-        return pa.array([None if value is None else _shown(value) for value in plain], pa.large_string())
-    try:
-        jsontext.json_text(array)
-    except (BadValue, pa.ArrowException):
-        return array.cast(pa.string()) if at.is_temporal(array.type) else nulls(len(array), pa.string())
-    return array
-
-
-def _shown(value: bytes) -> str:
-    return value.decode("utf-8", "replace").replace("\0", NUL_SIGN)
-
-
-def _objects(batch: pa.RecordBatch, names: list[str]) -> list[str]:
-    """Each row as a JSON object of these columns."""
-    if not names:
-        return ["{}"] * batch.num_rows
-    struct = pa.StructArray.from_arrays([batch.column(name) for name in names], names)
-    found = jsontext.json_text(struct).cast(pa.binary()).to_pylist()
-    return [_shown(NUL_ESCAPE.sub(rb"\1" + NUL_SIGN.encode(), text)) for text in found]

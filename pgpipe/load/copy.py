@@ -17,9 +17,10 @@ from psycopg import sql
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translate
-from pgpipe.load.bad import Rejects, bad_row, to_wire
+from pgpipe.load.bad import to_wire
 from pgpipe.load.preflight import Column, Part
 from pgpipe.load.read import Batch, Unit, ahead, read_units, units, where
+from pgpipe.load.rejects import Rejects, bad_row
 from pgpipe.source import Source
 
 DEPTH = 2  # batches that are ready before the connection asks for them

@@ -9,8 +9,8 @@ from pgpipe import errors
 from pgpipe.config import EntitySettings
 from pgpipe.db import Connection, Database, again, translated
 from pgpipe.load import copy, target
-from pgpipe.load.bad import Rejects
 from pgpipe.load.plan import Plan, make_plan, one
+from pgpipe.load.rejects import Rejects
 from pgpipe.load.steps import KEEP_LEDGER, Counts, Prepare, Run, Steps
 from pgpipe.source import Source
 from pgpipe.source.layout import Drop

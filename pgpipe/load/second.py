@@ -12,9 +12,9 @@ from psycopg.types.json import Jsonb
 from pgpipe.db import Database, translated
 from pgpipe.errors import DataError
 from pgpipe.load import copy
-from pgpipe.load.bad import Rejects, bad_row
 from pgpipe.load.preflight import Column, Part
 from pgpipe.load.read import units
+from pgpipe.load.rejects import Rejects, bad_row
 from pgpipe.source import Source
 
 CREATE_ASIDE = "select pgpipe.create_aside(%s, %s, %s, %s)"

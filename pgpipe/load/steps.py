@@ -11,9 +11,9 @@ from psycopg.types.json import Jsonb
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translated
 from pgpipe.load import copy, read
-from pgpipe.load.bad import Rejects
 from pgpipe.load.plan import Plan, one
 from pgpipe.load.preflight import Column, Part
+from pgpipe.load.rejects import Rejects
 from pgpipe.load.second import CREATE_ASIDE, DROP_ASIDE, SecondLook, as_json
 from pgpipe.source import File, Source
 

@@ -357,3 +357,16 @@ def test_the_content_of_rows_is_in_no_message(cli: Cli, lake: Lake, configure: C
 
     assert result.code == 1
     assert "secret" not in result.out + result.err
+
+
+def test_columns_are_chosen_for_search_in_spite_of_bad_texts(cli: Cli, lake: Lake, database: Database) -> None:
+    """The sample that the choice is made from is judged by what can be read of it; what was stripped is searchable."""
+    (lake.path.parent / "pgpipe.toml").write_text("[entity.product]\nbad_values = 'strip'\n")
+    texts = pa.array([b"some words about a fox\xff", b"other words about a \0dog"]).view(pa.string())
+    lake.put("2026-01-01", "product", pa.table({"id": [1, 2], "text": texts}))
+
+    load(cli, lake.url, "--key", "id")
+
+    assert rows(database, "select text from product where search @@ to_tsquery('dog')") == [
+        ("other words about a dog",)
+    ]

@@ -16,9 +16,10 @@ import pytest
 
 from pgpipe.db import Database
 from pgpipe.load import read
+from pgpipe.load.bad import clear
 from pgpipe.load.convert import convert
 from pgpipe.load.types import sql_type, storage
-from tests.conftest import Cli, Lake
+from tests.conftest import Cli, Configure, Lake
 from tests.flow.support import load, rows, table
 
 README = Path(__file__).parents[2] / "README.md"
@@ -321,3 +322,22 @@ def test_a_slice_travels_as_the_whole_does(kind: pa.DataType) -> None:
 
     for start, end in [*pairwise(range(len(whole))), (1, len(whole)), (0, 2), (2, 2)]:
         assert same(convert(whole.slice(start, end - start), sql).to_pylist(), travels[start:end])
+
+
+def test_a_row_of_any_types_can_be_set_aside(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """With all its values, where another column's is bad; NULL takes the place of a value of any type."""
+    configure(bad_values="reject", search=False)
+    columns = {f"c{n}": array(kind).slice(0, 3) for n, kind in enumerate(KINDS)}
+    lake.put("2026-01-01", "product", pa.table({"id": [1, 2, 3], "bad": ["", "\0", ""]} | columns))
+
+    load(cli, lake.url)
+
+    ((row,),) = rows(database, "select row from pgpipe.rejected_row")
+    assert row["id"] == 2
+    assert row.keys() == {"id", "bad", *columns}
+    assert [
+        n for n, kind in enumerate(KINDS) if (row[f"c{n}"] is None) != (in_json(kind, values(kind)[0]) is None)
+    ] == []
+    for kind in KINDS:
+        cleared = clear(array(kind), [1, 2])
+        assert (cleared.type, cleared.slice(0, 3).null_count) == (kind, 3)
