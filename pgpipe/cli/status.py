@@ -1,5 +1,8 @@
 """pgpipe status."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 from psycopg.rows import dict_row
 
@@ -14,20 +17,59 @@ EMBEDDINGS = """
     select entity, name, model, dims, waiting, leased, dead, oldest_age
       from pgpipe.embedding_status order by entity, name
 """
+LOAD_SPEED = """
+    select entity, array_agg(rate order by started_at) as rates from (
+        select entity, started_at, row_number() over (partition by entity order by started_at desc) as place,
+               read / greatest(extract(epoch from finished_at - started_at), 0.001)::float8 as rate
+          from pgpipe.load where finished_at is not null and error is null and read > 0) l
+     where place <= %s group by entity order by entity
+"""
+EMBEDDING_SPEED = """
+    select e.entity, e.name, array_agg(coalesce(t.jobs, 0)::float8 order by m.minute) as rates
+      from (select distinct embedding_id, entity, name from pgpipe.embedding_throughput
+             where minute > now() - make_interval(mins => %(span)s)) e
+     cross join generate_series(date_trunc('minute', now()) - make_interval(mins => %(span)s - 1), now(), '1 minute')
+           m (minute)
+      left join pgpipe.embedding_throughput t on t.embedding_id = e.embedding_id and t.minute = m.minute
+     group by e.entity, e.name order by e.entity, e.name
+"""
+POINTS = 30  # loads, and minutes of embedding, that a line of bars shows
+BARS = "▁▂▃▄▅▆▇█"
 
 
 @cli.command()
 @json_option
 @click.pass_obj
 def status(app: App, as_json: bool) -> None:
-    """Last load of each entity, and the queue of each embedding."""
+    """Last load of each entity, the queue of each embedding, and how fast both are."""
     with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
         loads = cursor.execute(LOADS).fetchall()
         embeddings = cursor.execute(EMBEDDINGS).fetchall()
+        load_speed = cursor.execute(LOAD_SPEED, (POINTS,)).fetchall()
+        embedding_speed = cursor.execute(EMBEDDING_SPEED, {"span": POINTS}).fetchall()
     if as_json:
-        app.print_json({"loads": loads, "embeddings": embeddings})
+        speeds = {"load_rows_per_second": load_speed, "embedding_jobs_per_minute": embedding_speed}
+        app.print_json({"loads": loads, "embeddings": embeddings, **speeds})
         return
     for title, rows in (("Last loads", loads), ("Embeddings", embeddings)):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
             app.print_rows(rows)
+    _print_speeds(app, load_speed, embedding_speed)
+
+
+def _print_speeds(app: App, loads: list[dict[str, Any]], embeddings: list[dict[str, Any]]) -> None:
+    """A line of bars each: the last loads, and the last minutes of embedding."""
+    lines = [(row["entity"], "rows/s of the last loads", row["rates"]) for row in loads]
+    lines += [(row["entity"], f"vectors/min, {row['name']}", row["rates"]) for row in embeddings]
+    if lines:
+        app.out.print("[bold]Throughput[/]")
+        app.print_rows(
+            [{"entity": e, "of": what, "last": round(rates[-1]), "": sparkline(rates)} for e, what, rates in lines]
+        )
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as bars from 0 to their maximum, one character each."""
+    top = max(values, default=0) or 1
+    return "".join(BARS[min(int(value / top * len(BARS)), len(BARS) - 1)] for value in values)

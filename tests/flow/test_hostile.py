@@ -10,7 +10,7 @@ from typing import get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -87,12 +87,11 @@ def victim(database: Database) -> Iterator[Database]:
 
 def configured(url: str, entity: str, key: str, words: str) -> Settings:
     """Everything declared by hostile names."""
-    template = "{" + words + "}"
     declared = {
         "key": [key],
         "mode": "snapshot",
         "search": {"columns": {words: "A"}},
-        "embed": {"columns": [words]} | ({"template": template} if not {"{", "}"} & set(words) else {}),
+        "embed": {"columns": [words], "template": "{" + words + "}"},
     }
     return load_settings(options={"source": {"url": url}, "entity": {entity: declared}})
 
@@ -115,7 +114,7 @@ def refusal(conn: Connection, target: Target, mode: SearchMode, question: Questi
 
 
 @settings(
-    max_examples=30,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
@@ -139,6 +138,7 @@ def test_nothing_hostile_is_run(
 ) -> None:
     """Load, declare, embed, load again, search in every mode: rows come out as they went in, nothing else happens."""
     key, words, other = columns
+    assume(not {"{", "}", "\n"} & set(words))  # of templates, which are lines with {column}; refused in its name
     lake = lakes / uuid.uuid4().hex
     write(lake, 1, entity, file, pa.table({key: texts, words: texts, other: texts}))
     chosen = configured(f"file://{lake}", entity, key, words)
