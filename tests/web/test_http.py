@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import jsonschema
+import openapi_spec_validator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -131,6 +132,7 @@ def test_every_endpoint_is_documented_and_answers_as_documented(page: str) -> No
     document = get(page, "/openapi.json").json()
     readable = get(page, "/api").text
 
+    openapi_spec_validator.validate(document)
     assert set(document["paths"]) == set(PATHS)
     for path, operations in document["paths"].items():
         response = get(page, path, q="jacket")
