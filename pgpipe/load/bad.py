@@ -188,8 +188,14 @@ def _reason(array: Array, column: Column) -> str | None:
 
 def _bad_texts(array: Array) -> list[int]:
     """The texts with a NUL or with bytes that are not UTF-8, in one pass: they are the most common bad values."""
-    values = types_removed(array).cast(pa.large_binary()).to_pylist()
-    return [row for row, value in enumerate(values) if value is not None and (b"\0" in value or not _is_utf8(value))]
+    plain = types_removed(array)
+    values = plain.cast(pa.large_binary())
+    found: list[int] = pc.indices_nonzero(pc.match_substring(values, "\0")).to_pylist()
+    try:
+        plain.validate(full=True)
+    except pa.ArrowInvalid:
+        found += [row for row, value in enumerate(values.to_pylist()) if value is not None and not _is_utf8(value)]
+    return found
 
 
 def _is_utf8(value: bytes) -> bool:
