@@ -114,9 +114,13 @@ create table pgpipe.embedding (
     key_columns  name[] not null check (cardinality(key_columns) > 0),
     columns      name[] not null check (cardinality(columns) > 0),
     template     text not null,  -- lines with {column} in them; a line whose columns are all empty is left out
+    condition    text,           -- SQL over the row's columns; a row for which it is not true has no vectors
     model        text not null,
     dims         int not null check (dims between 1 and 16000),
+    chunk_size   int check (chunk_size > 0),  -- tokens; null: as many as the model reads
+    chunk_overlap int not null default 0 check (chunk_overlap >= 0 and chunk_overlap < coalesce(chunk_size, 1)),
     active       boolean not null default true,  -- the one that search uses
+    paused_at    timestamptz,    -- changes are still enqueued, nothing is claimed
     max_attempts int not null default 5 check (max_attempts > 0),
     created_at   timestamptz not null default now(),
     unique (target, name)
@@ -125,10 +129,11 @@ comment on table pgpipe.embedding is 'One declared way of turning the rows of a 
 create unique index embedding_active on pgpipe.embedding (target) where active;
 
 create table pgpipe.job (
-    embedding_id int not null references pgpipe.embedding on delete cascade,
+    embedding_id int not null,  -- no foreign key: checking it would cost more than the row; a trigger on embedding cleans up
     key          jsonb not null check (jsonb_typeof(key) = 'object'),  -- {"id": 7}
     gen          bigint not null default 1,  -- one higher with every change of the row: a worker that saw less may not finish it
     attempts     int not null default 0,
+    rescues      int not null default 0,  -- leases that ran out: each halves the batch in which it is claimed next
     enqueued_at  timestamptz not null default now(),
     visible_at   timestamptz not null default now(),  -- when it may be claimed: now, after a back-off, or when a lease runs out
     lease_token  uuid,
@@ -146,11 +151,23 @@ create index job_ready on pgpipe.job (embedding_id, visible_at);
 create table pgpipe.finished (
     embedding_id int not null references pgpipe.embedding on delete cascade,
     finished_at  timestamptz not null default clock_timestamp(),
-    jobs         int not null check (jobs > 0)
+    worker       text,  -- host:process
+    jobs         int not null check (jobs >= 0),
+    stale        int not null default 0 check (stale >= 0)  -- had passed to another worker: what was computed for them was dropped
 );
 comment on table pgpipe.finished is
     'What workers finished, one row for each batch, written in the transaction that finished it and kept for a week: rates come from here.';
 create index finished_at on pgpipe.finished (finished_at);
+
+create table pgpipe.reconciliation (
+    embedding_id int primary key references pgpipe.embedding on delete cascade,
+    position     jsonb,  -- key of the last row that was looked at; null: none yet
+    examined     bigint not null default 0,
+    enqueued     bigint not null default 0,
+    started_at   timestamptz not null default now(),
+    moved_at     timestamptz not null default now()
+);
+comment on table pgpipe.reconciliation is 'How far an unfinished `pgpipe reconcile` came; it goes on from there. Gone once it is through.';
 
 -- What is applied -----------------------------------------------------------------------------------------------------
 

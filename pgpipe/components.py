@@ -104,9 +104,9 @@ class EmbeddingsGenerator(Component):
         return self._work_off(entity, context, waiting)
 
     def _declare(self, drop: Drop, settings: EntitySettings, context: Context) -> bool:
-        schema = context.database.schema
         with context.database.connect(autocommit=True) as conn, translated():
-            known = embedding.find(conn, schema, drop.entity)
+            target = embedding.target_of(conn, context.database.schema, drop.entity)
+            known = embedding.find(conn, target)
             if known and settings.embed is None:
                 return True
             choices = context.choices(drop) if settings.embed is None else []
@@ -116,7 +116,8 @@ class EmbeddingsGenerator(Component):
             if known and known.serves(declared, context.settings.embedding.model):
                 return True
             dims = dimensions(context.settings.embedding)
-            embedding.enable(conn, schema, drop.entity, declared, context.settings.embedding.model, dims)
+            name = known.name if known else "default"
+            embedding.enable(conn, target, declared, context.settings.embedding.model, dims, name)
             return True
 
     def _work_off(self, drop: Drop, context: Context, waiting: int) -> StageReport:

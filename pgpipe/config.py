@@ -92,6 +92,7 @@ class EmbeddingSettings(Section):
     )
     device: str | None = Field(None, description="cpu, cuda, mps; by default the best there is", examples=["cpu"])
     batch: int = Field(256, ge=1, le=10000, description="jobs that a worker claims at once")
+    lease: float = Field(300, ge=1, description="seconds that a worker holds a batch; extended while it works")
     cache_dir: Path | None = Field(
         None, description="folder of downloaded and of exported models", examples=["/var/cache/pgpipe"]
     )
@@ -136,7 +137,9 @@ class SearchDeclaration(Section):
         min_length=1, description="columns and their weights, A to D", examples=[{"title": "A", "description": "B"}]
     )
     language: str = Field("english", description="text search configuration of PostgreSQL")
-    language_column: str | None = Field(None, description="column with each row's language, such as german or de")
+    language_column: str | None = Field(
+        None, description="column with each row's language, such as german or de", examples=["language"]
+    )
     column_name: str = Field("search", description="name of the generated column")
 
 
@@ -151,6 +154,13 @@ class EmbedDeclaration(Section):
         description="lines with {column}; one column a line where left out",
         examples=["{title}\n{description}"],
     )
+    where: str | None = Field(
+        None, description="SQL condition on the row's columns; other rows have no vectors", examples=["essential"]
+    )
+    chunk_size: int | None = Field(
+        None, ge=1, description="tokens of a piece of a long text; as many as the model reads", examples=[128]
+    )
+    chunk_overlap: int = Field(0, ge=0, description="tokens that neighbouring pieces may share")
 
 
 class EntitySettings(Section):

@@ -98,6 +98,8 @@ def _translate(exc: psycopg.Error) -> errors.PgpipeError:
         return errors.SchemaMissing(
             f"the database lacks pgpipe's schema ({exc.diag.message_primary}); run `pgpipe migrate`"
         )
+    if state.startswith("40"):
+        return errors.Conflict(f"another transaction was in the way: {exc.diag.message_primary}")
     kind = BY_SQLSTATE.get(state, errors.DataError if state.startswith(("22", "23")) else errors.DatabaseError)
     hint = f" {exc.diag.message_hint}" if exc.diag.message_hint else ""
     message = said(exc).rstrip(".")
@@ -139,7 +141,8 @@ class Database:
             ) from None
         defaults: dict[str, Any] = {"application_name": "pgpipe", "connect_timeout": 10}
         with translated():
-            return psycopg.connect(**(defaults | options), autocommit=autocommit)
+            # PgBouncer in transaction mode gives each transaction another server: nothing is prepared on one of them.
+            return psycopg.connect(**(defaults | options), autocommit=autocommit, prepare_threshold=None)
 
 
 def default_dir() -> Path:

@@ -28,6 +28,10 @@ class DatabaseError(PgpipeError):
     """The database refused a statement."""
 
 
+class Conflict(DatabaseError):
+    """A deadlock or a serialization failure: the transaction is as if it had not been, and may be tried again."""
+
+
 class DataError(PgpipeError):
     """A file or a value that the target cannot take."""
 

@@ -51,13 +51,33 @@ as $$
 $$;
 comment on function pgpipe.key_json(name[], text) is 'SQL text: the key of the row `alias` as jsonb.';
 
+create or replace function pgpipe.array_literal(value jsonb)
+    returns text  immutable strict parallel safe  set search_path = ''  language sql
+as $$
+    select case jsonb_typeof(value)
+           when 'array' then '{' || coalesce((select string_agg(coalesce(pgpipe.array_literal(e), 'NULL'), ',' order by n)
+                                                from jsonb_array_elements(value) with ordinality a (e, n)), '') || '}'
+           when 'null' then 'NULL'
+           else '"' || replace(replace(value #>> '{}', '\', '\\'), '"', '\"') || '"' end
+$$;
+comment on function pgpipe.array_literal(jsonb) is 'A JSON array of any depth as the text form of a PostgreSQL array.';
+
+create or replace function pgpipe.key_value(target regclass, column_name name, key text)
+    returns text  stable strict  set search_path = ''  language sql
+as $$
+    select format(case when y.typelem <> 0 and y.typlen = -1 then 'pgpipe.array_literal(%s -> %L)::%s' else '(%s ->> %L)::%s' end,
+                  key, column_name, pg_catalog.format_type(a.atttypid, a.atttypmod))
+      from pg_catalog.pg_attribute a join pg_catalog.pg_type y on y.oid = a.atttypid
+     where a.attrelid = key_value.target and a.attname = key_value.column_name
+$$;
+comment on function pgpipe.key_value(regclass, name, text) is
+    'SQL text: the value of one key column, of its type, out of the jsonb expression `key`.';
+
 create or replace function pgpipe.key_match(target regclass, columns name[], alias text, key text)
     returns text  stable strict  set search_path = ''  language sql
 as $$
-    select string_agg(format('%s.%I = (%s ->> %L)::%s', alias, c, key, c,
-                             pg_catalog.format_type(a.atttypid, a.atttypmod)), ' and ' order by n)
+    select string_agg(format('%s.%I = %s', alias, c, pgpipe.key_value(target, c, key)), ' and ' order by n)
       from unnest(columns) with ordinality k (c, n)
-      join pg_catalog.pg_attribute a on a.attrelid = key_match.target and a.attname = c
 $$;
 comment on function pgpipe.key_match(regclass, name[], text, text) is
     'SQL text: the row `alias` has the key held by the jsonb expression `key`.';

@@ -1,74 +1,62 @@
--- Embeddings: how a row becomes a text, where its vectors lie, and the triggers that ask for fresh ones.
+-- Embeddings: declaring them, where their vectors lie, and which of them search uses.
 
-create or replace function pgpipe.input_expression(columns name[], template text)
-    returns text  immutable strict  set search_path = ''  language plpgsql
+drop function if exists pgpipe.enable_embedding(regclass, name[], text, int, text, text);
+
+create or replace function pgpipe.create_store(target regclass, store text, key_columns name[], dims int)
+    returns regclass  volatile strict  set search_path = ''  language plpgsql
 as $$
-declare
-    line text;
-    piece text[];
-    parts text[];
-    used name[];
-    all_used name[] := '{}';
-    lines text[] := '{}';
 begin
-    foreach line in array string_to_array(template, E'\n') loop
-        parts := '{}';
-        used := '{}';
-        for piece in select m from regexp_matches(line, '\{([^{}]*)\}|([^{}]+)', 'g') m loop  -- {column}, or text between
-            if piece[1] is null then
-                parts := parts || quote_literal(piece[2]);
-            elsif piece[1] = any (columns) then
-                used := used || piece[1]::name;
-                parts := parts || format('t.%I', piece[1]);
-            else
-                raise exception 'the template names {%}, which is not among the columns %', piece[1], columns
-                    using errcode = 'PP003';
-            end if;
-        end loop;
-        all_used := all_used || used;
-        lines := lines || case when used = '{}' then quote_literal(line)
-                               else format('case when concat(%s) <> '''' then concat(%s) end',
-                                           pgpipe.column_list(used, 't'), array_to_string(parts, ', ')) end;
-    end loop;
-    if all_used = '{}' then
-        raise exception 'the template names no column' using errcode = 'PP003', hint = 'Write {column} where its text belongs.';
-    end if;
-    return format('case when btrim(concat(%s), E'' \t\n\r'') <> '''' then btrim(concat_ws(E''\n'', %s), E'' \t\n\r'') end',
-                  pgpipe.column_list(all_used, 't'), array_to_string(lines, ', '));
+    execute format($sql$
+        create table %1$s (
+            %2$s,
+            chunk        int not null check (chunk >= 0),       -- 0, 1, … where a long text was split
+            char_start   int not null check (char_start >= 0),  -- the passage, in characters of the text
+            char_end     int not null check (char_end > char_start),
+            content_hash bytea not null,                        -- of the whole text
+            model        text not null,
+            vector       %3$s not null,
+            primary key (%4$s, chunk),
+            foreign key (%4$s) references %5$s (%4$s) on update cascade on delete cascade
+        )$sql$, store,
+        (select string_agg(format('%I %s not null', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' order by k.n)
+           from unnest(key_columns) with ordinality k (c, n)
+           join pg_catalog.pg_attribute a on a.attrelid = create_store.target and a.attname = k.c),
+        format('%I.%s(%s)', pgpipe.vector_schema(), case when dims > 2000 then 'halfvec' else 'vector' end, dims),
+        pgpipe.column_list(key_columns), target);
+    execute format('alter table %s alter column vector set storage main', store);  -- inline: a scan reads it faster
+    execute format('create index on %s (content_hash) where chunk = 0', store);    -- an equal text is not embedded twice
+    return store::regclass;
 end
 $$;
-comment on function pgpipe.input_expression(name[], text) is
-    'SQL text: what the model reads of row `t`. A template line whose columns are all empty is left out; null where every column is '
-    'empty. Raises PP003 for a template that names another column, or none.';
+comment on function pgpipe.create_store(regclass, text, name[], int) is 'Creates the table of an embedding''s vectors.';
 
-create or replace function pgpipe.input_texts(columns name[], alias text)
-    returns text  immutable strict  set search_path = ''  language sql
+create or replace function pgpipe.drop_orphaned_embeddings()
+    returns void  volatile  set search_path = ''  language plpgsql
 as $$
-    -- As the model reads them: 1.0 is not 1.00, a collation that ignores case does not count, and json needs no equality.
-    select string_agg(format('%s.%I::text collate "C"', alias, c), ', ' order by n) from unnest(columns) with ordinality k (c, n)
+declare
+    orphan regclass;
+begin
+    for orphan in delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
+                  returning e.store loop
+        if exists (select from pg_catalog.pg_class c where c.oid = orphan) then
+            execute format('drop table %s', orphan);
+        end if;
+    end loop;
+end
 $$;
-comment on function pgpipe.input_texts(name[], text) is 'SQL text: the input columns of the row `alias` in a form that tells every change.';
-
-create or replace function pgpipe.content_hash(content text)
-    returns bytea  immutable strict parallel safe  language sql
-as $$ select pg_catalog.sha256(pg_catalog.convert_to(content, 'UTF8')) $$;
-comment on function pgpipe.content_hash(text) is 'The hash that says whether a stored vector is of this text (32 bytes).';
+comment on function pgpipe.drop_orphaned_embeddings() is 'Drops the stores whose target DROP TABLE … CASCADE took away.';
 
 create or replace function pgpipe.enable_embedding(
-    target regclass, columns name[], model text, dims int, template text default null, name text default 'default')
+    target regclass, columns name[], model text, dims int, template text default null, name text default 'default',
+    condition text default null, chunk_size int default null, chunk_overlap int default 0, enqueue boolean default true)
     returns int  volatile  set search_path = ''  language plpgsql
 as $$
 declare
     key_columns name[] := pgpipe.key_columns(target);
-    schema name := (select n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                     where c.oid = target);
-    table_name name := (select c.relname from pg_catalog.pg_class c where c.oid = target);
-    store name := pgpipe.derived_name(table_name, case name when 'default' then '_embedding' else '_embedding_' || name end);
-    vectors name := pgpipe.vector_schema();
-    orphan regclass;
     known pgpipe.embedding;
+    store text;
 begin
-    if vectors is null then
+    if pgpipe.vector_schema() is null then
         raise exception 'vectors need the extension pgvector, which this database lacks' using errcode = 'PP006',
             hint = 'Install it (Debian: postgresql-NN-pgvector), run `create extension vector`, then `pgpipe migrate`.';
     elsif key_columns is null then
@@ -79,58 +67,46 @@ begin
             hint = 'Up to 40 lower-case letters, digits and _, a letter first: the name becomes part of a table''s name.';
     end if;
     perform pgpipe.require_columns(target, columns);
-    template := coalesce(template, (select string_agg('{' || c || '}', E'\n' order by n)
-                                      from unnest(columns) with ordinality k (c, n)));
+    template := coalesce(template, (select string_agg(pgpipe.brace(c), E'\n' order by n) from unnest(columns) with ordinality k (c, n)));
     perform pgpipe.input_expression(columns, template);  -- refuses a template it cannot use
-    for orphan in delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
-                  returning e.store loop  -- DROP TABLE … CASCADE took the target and left its store
-        if exists (select from pg_catalog.pg_class c where c.oid = orphan) then
-            execute format('drop table %s', orphan);
-        end if;
-    end loop;
+    condition := pgpipe.checked_condition(target, condition);
+    perform pgpipe.drop_orphaned_embeddings();
     select * into known from pgpipe.embedding e where e.target = enable_embedding.target and e.name = enable_embedding.name;
-    if found and (known.columns, known.template, known.model, known.dims) is distinct from (columns, template, model, dims) then
+    if found and (known.columns, known.template, known.condition, known.model, known.dims, known.chunk_size, known.chunk_overlap)
+                 is distinct from (columns, template, condition, model, dims, chunk_size, chunk_overlap) then
         raise exception '% has an embedding % already: % of % with % dimensions', target, quote_ident(name), known.columns,
             known.model, known.dims using errcode = 'PP004',
-            hint = format('Drop it first: select pgpipe.disable_embedding(%L, %L); or give the new one another name.', target, name);
+            hint = format('Fill a second one beside it under another name, then pgpipe.switch_embedding(%1$L, …); or drop it first: '
+                          'select pgpipe.disable_embedding(%1$L, %2$L).', target, name);
     elsif found then
         return known.embedding_id;
     end if;
-    execute format($sql$
-        create table %1$I.%2$I (
-            %3$s,
-            chunk        int not null check (chunk >= 0),       -- 0, 1, … where a long text was split
-            char_start   int not null check (char_start >= 0),  -- the passage, in characters of the text
-            char_end     int not null check (char_end > char_start),
-            content_hash bytea not null,                        -- of the whole text
-            model        text not null,
-            vector       %4$s not null,
-            primary key (%5$s, chunk),
-            foreign key (%5$s) references %6$s (%5$s) on update cascade on delete cascade
-        )$sql$, schema, store,
-        (select string_agg(format('%I %s not null', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' order by k.n)
-           from unnest(key_columns) with ordinality k (c, n)
-           join pg_catalog.pg_attribute a on a.attrelid = enable_embedding.target and a.attname = k.c),
-        format('%I.%s(%s)', vectors, case when dims > 2000 then 'halfvec' else 'vector' end, dims),
-        pgpipe.column_list(key_columns), target);
-    execute format('alter table %I.%I alter column vector set storage main', schema, store);  -- inline: a scan reads it faster
-    insert into pgpipe.embedding (target, name, store, key_columns, columns, template, model, dims, active)
-    values (target, name, format('%I.%I', schema, store)::regclass, key_columns, columns, template, model, dims,
+    store := (select format('%I.%I', n.nspname, pgpipe.derived_name(c.relname, case name when 'default' then '_embedding'
+                                                                                    else '_embedding_' || name end))
+                from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+               where c.oid = enable_embedding.target);
+    insert into pgpipe.embedding (target, name, store, key_columns, columns, template, condition, model, dims, chunk_size,
+                                  chunk_overlap, active)
+    values (target, name, pgpipe.create_store(target, store, key_columns, dims), key_columns, columns, template, condition, model,
+            dims, chunk_size, chunk_overlap,
             not exists (select from pgpipe.embedding e where e.target = enable_embedding.target and e.active))
     returning * into known;
     perform pgpipe.watch(target);
     perform pgpipe.share(target);
-    perform pgpipe.enqueue_all(known.embedding_id);
+    if enqueue then
+        perform pgpipe.enqueue_all(known.embedding_id);
+    end if;
     return known.embedding_id;
 end
 $$;
-comment on function pgpipe.enable_embedding(regclass, name[], text, int, text, text) is
-    'Declares an embedding: creates its store and the triggers of the target, and enqueues every row. Returns its id. Twice is a no-op. '
-    'Raises PP002 for an unknown column, PP003 for a bad template, PP004 where another is declared, PP006 without pgvector, '
-    'PP007 without a primary key.';
+comment on function pgpipe.enable_embedding(regclass, name[], text, int, text, text, text, int, int, boolean) is
+    'Declares an embedding: creates its store and the triggers of the target, and enqueues every row (`enqueue` false: leave that to '
+    '`pgpipe reconcile`, which holds no lock for long). `condition` is SQL over the row''s columns; rows for which it is not true have '
+    'no vectors. The first one of a target is active. Returns its id. Twice is a no-op. Raises PP002 for an unknown column, PP003 for a '
+    'bad template or condition, PP004 where another is declared, PP006 without pgvector, PP007 without a primary key.';
 
 create or replace function pgpipe.disable_embedding(target regclass, name text default 'default')
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = ''  language plpgsql
 as $$
 declare
     gone pgpipe.embedding;
@@ -149,101 +125,61 @@ $$;
 comment on function pgpipe.disable_embedding(regclass, text) is
     'Drops an embedding with its store and its jobs, and with the last one the triggers of the target. Twice is a no-op.';
 
--- The triggers --------------------------------------------------------------------------------------------------------
-
-create or replace function pgpipe.enqueue_changes()
-    returns trigger  security definer  set search_path = ''
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
-    language plpgsql
+create or replace function pgpipe.require_embedding(target regclass, embedding text)
+    returns pgpipe.embedding  stable  set search_path = ''  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
 begin
-    for e in select * from pgpipe.embedding x where x.target = tg_relid loop
-        if tg_op = 'INSERT' then
-            execute format($sql$
-                insert into pgpipe.job as j (embedding_id, key) select $1, %s from new_rows n
-                on conflict (embedding_id, key) do update
-                   set gen = j.gen + 1, attempts = 0, dead_at = null,
-                       visible_at = case when j.lease_token is null then excluded.visible_at else j.visible_at end
-                $sql$, pgpipe.key_json(e.key_columns, 'n')) using e.embedding_id;
-        elsif tg_op = 'UPDATE' then
-            -- A changed key is a row that went and a row that came.
-            execute format($sql$
-                delete from pgpipe.job j using old_rows o
-                 where j.embedding_id = $1 and j.key = %1$s
-                   and not exists (select from new_rows n where (%2$s) = (%3$s))
-                $sql$, pgpipe.key_json(e.key_columns, 'o'), pgpipe.column_list(e.key_columns, 'n'),
-                pgpipe.column_list(e.key_columns, 'o')) using e.embedding_id;
-            execute format($sql$
-                insert into pgpipe.job as j (embedding_id, key)
-                select $1, %1$s from new_rows n left join old_rows o on (%2$s) = (%3$s)
-                 where o.%4$I is null or (%5$s) is distinct from (%6$s)
-                on conflict (embedding_id, key) do update
-                   set gen = j.gen + 1, attempts = 0, dead_at = null,
-                       visible_at = case when j.lease_token is null then excluded.visible_at else j.visible_at end
-                $sql$, pgpipe.key_json(e.key_columns, 'n'), pgpipe.column_list(e.key_columns, 'n'),
-                pgpipe.column_list(e.key_columns, 'o'), e.key_columns[1],
-                pgpipe.input_texts(e.columns, 'n'), pgpipe.input_texts(e.columns, 'o')) using e.embedding_id;
-        elsif tg_op = 'DELETE' then
-            execute format('delete from pgpipe.job j using old_rows o where j.embedding_id = $1 and j.key = %s',
-                           pgpipe.key_json(e.key_columns, 'o')) using e.embedding_id;
-        else  -- TRUNCATE
-            delete from pgpipe.job j where j.embedding_id = e.embedding_id;
-        end if;
-    end loop;
-    return null;
+    select * into e from pgpipe.embedding x
+     where x.target = require_embedding.target
+       and case when require_embedding.embedding is null then x.active else x.name = require_embedding.embedding end;
+    if not found then
+        raise exception '% has no embedding%', target, coalesce(' ' || quote_ident(embedding), '') using errcode = 'PP008',
+            hint = coalesce((select 'It has ' || string_agg(quote_ident(x.name), ', ' order by x.embedding_id) || '.'
+                               from pgpipe.embedding x where x.target = require_embedding.target),
+                            format('Declare one: select pgpipe.enable_embedding(%L, ''{column}'', model => …, dims => …)', target));
+    end if;
+    return e;
 end
 $$;
-comment on function pgpipe.enqueue_changes() is
-    'Trigger: one job per row whose key or input columns changed, none for rows that went. It only writes the queue, and never '
-    'touches a lease: the worker that holds one finds that gen has moved.';
+comment on function pgpipe.require_embedding(regclass, text) is
+    'The embedding of that name, the active one where none is named. Raises PP008, naming those it has.';
 
-create or replace function pgpipe.watch(target regclass)
+create or replace function pgpipe.switch_embedding(target regclass, name text, force boolean default false)
     returns void  volatile strict  set search_path = ''  language plpgsql
 as $$
 declare
-    event text;
+    e pgpipe.embedding := pgpipe.require_embedding(target, name);
+    waiting bigint;
 begin
-    foreach event in array '{insert,update,delete,truncate}'::text[] loop
-        execute format('create or replace trigger pgpipe_%1$s after %1$s on %2$s %3$s for each statement '
-                       'execute function pgpipe.enqueue_changes()', event, target,
-                       case event when 'insert' then 'referencing new table as new_rows'
-                                  when 'update' then 'referencing old table as old_rows new table as new_rows'
-                                  when 'delete' then 'referencing old table as old_rows' else '' end);
-    end loop;
+    select count(*) into waiting from pgpipe.job j where j.embedding_id = e.embedding_id and j.dead_at is null;
+    if waiting > 0 and not force then
+        raise exception 'the embedding % of % still lacks vectors: % jobs wait', quote_ident(name), target, waiting
+            using errcode = 'PP011', hint = 'Let `pgpipe embedder` finish first; `force` switches all the same.';
+    end if;
+    -- Both in this transaction: a search sees the one or the other.
+    update pgpipe.embedding x set active = false where x.target = switch_embedding.target and x.active and x.embedding_id <> e.embedding_id;
+    update pgpipe.embedding x set active = true where x.embedding_id = e.embedding_id and not x.active;
 end
 $$;
-comment on function pgpipe.watch(regclass) is 'Puts the statement triggers on a target, one per event. Twice is a no-op.';
+comment on function pgpipe.switch_embedding(regclass, text, boolean) is
+    'Makes search use this embedding from the moment of commit on; the other stays, is kept fresh, and can be switched back to. '
+    'Raises PP008 for an unknown one, PP011 while jobs of it wait, unless forced.';
 
-create or replace function pgpipe.unwatch(target regclass)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+create or replace function pgpipe.pause_embedding(target regclass, name text default 'default')
+    returns void  volatile strict  set search_path = ''  language sql
 as $$
-declare
-    watcher name;
-begin
-    for watcher in select g.tgname from pg_catalog.pg_trigger g
-                    where g.tgrelid = target and not g.tgisinternal and g.tgfoid = 'pgpipe.enqueue_changes'::regproc loop
-        execute format('drop trigger %I on %s', watcher, target);
-    end loop;
-end
+    update pgpipe.embedding e set paused_at = coalesce(e.paused_at, now())
+     where e.embedding_id = (pgpipe.require_embedding(pause_embedding.target, pause_embedding.name)).embedding_id
 $$;
-comment on function pgpipe.unwatch(regclass) is 'Takes the statement triggers off a target again. Twice is a no-op.';
+comment on function pgpipe.pause_embedding(regclass, text) is
+    'Nothing more is claimed; changes are still enqueued, and batches at work are finished. Twice is a no-op. Raises PP008.';
 
-create or replace function pgpipe.enqueue_all(embedding_id int)
-    returns bigint  volatile strict  set search_path = ''
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
-    language plpgsql
+create or replace function pgpipe.resume_embedding(target regclass, name text default 'default')
+    returns void  volatile strict  set search_path = ''  language sql
 as $$
-declare
-    e pgpipe.embedding;
-    enqueued bigint;
-begin
-    select * into strict e from pgpipe.embedding x where x.embedding_id = enqueue_all.embedding_id;
-    execute format('insert into pgpipe.job (embedding_id, key) select $1, %s from %s t on conflict (embedding_id, key) do nothing',
-                   pgpipe.key_json(e.key_columns, 't'), e.target) using e.embedding_id;
-    get diagnostics enqueued = row_count;
-    return enqueued;
-end
+    update pgpipe.embedding e set paused_at = null
+     where e.embedding_id = (pgpipe.require_embedding(resume_embedding.target, resume_embedding.name)).embedding_id
 $$;
-comment on function pgpipe.enqueue_all(int) is 'Enqueues every row of an embedding''s target that has no job yet. Returns how many.';
+comment on function pgpipe.resume_embedding(regclass, text) is 'Claiming goes on. Twice is a no-op. Raises PP008.';

@@ -1,83 +1,129 @@
--- The queue: claim, finish, fail, release, retry. A worker holds a lease, never a transaction, while the model runs.
+-- The queue: claim, finish, fail, extend, release, retry. A worker holds a lease, never a transaction, while the model runs.
 -- Every lock is taken with `skip locked`: a worker waits for nobody, so nobody can be in a deadlock with it.
+-- These functions forbid the plans that suit large sets: a queue is empty at one moment and has millions of rows at the next, and
+-- statistics that lag behind must not turn a claim into a scan of the table.
+
+drop function if exists pgpipe.claim_jobs(int, int, text, uuid, interval);
+drop function if exists pgpipe.settle_jobs(int, uuid, jsonb[], bigint[], bytea[]);
+drop function if exists pgpipe.release_jobs(uuid);
+drop function if exists pgpipe.extend_lease(uuid, interval);
+drop function if exists pgpipe.retry_jobs(int);
 
 create or replace function pgpipe.claim_jobs(embedding_id int, max_jobs int, worker text, token uuid,
                                              lease interval default '5 minutes')
-    returns table (key jsonb, gen bigint, attempts int, content text, content_hash bytea, fresh boolean)
+    returns table (key jsonb, gen bigint, attempts int, content text, content_hash bytea, fresh boolean, twin boolean)
     volatile  set search_path = ''
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language plpgsql
 as $$
 declare
     e pgpipe.embedding;
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = claim_jobs.embedding_id;
-    -- A lease that ran out is claimed like any other job: its holder is fenced off by the new token.
+    if e.paused_at is not null then
+        return;
+    end if;
+    -- A lease that ran out is claimed like any other job: its holder is fenced off by the new token. Perhaps a row of the batch killed
+    -- the holder, so the batch is halved with each such death until that row stands alone; from then on it is charged.
     return query execute format($sql$
         with ready as materialized (
-            select j.key from pgpipe.job j where j.embedding_id = $1 and j.visible_at <= now()
+            select j.ctid as tid, j.attempts, j.lease_token is not null as rescued,
+                   j.rescues + (j.lease_token is not null)::int as rescues
+              from pgpipe.job j where j.embedding_id = $1 and j.visible_at <= now()
              order by j.visible_at limit $2 for update skip locked
+        ), chosen as materialized (
+            select r.tid, r.rescues, c.charge, c.charge = 1 and r.attempts + 1 >= $7 as dead
+              from ready r cross join lateral (select (r.rescued and $2 >> least(r.rescues, 30) = 0)::int as charge) c
+             limit (select greatest(1, $2 >> least(max(a.rescues), 30)) from ready a)
         ), leased as (
-            update pgpipe.job j set lease_token = $3, leased_by = $4, visible_at = now() + $5
-              from ready r where j.embedding_id = $1 and j.key = r.key
-            returning j.key, j.gen, j.attempts
+            update pgpipe.job j
+               set rescues = c.rescues, attempts = j.attempts + c.charge,
+                   lease_token = case when not c.dead then $3 end, leased_by = case when not c.dead then $4 end,
+                   visible_at = case when c.dead then 'infinity' else now() + $5 end, dead_at = case when c.dead then now() end,
+                   last_error = case when c.dead then 'each worker that took this row alone ended without a word' else j.last_error end
+              from chosen c where j.ctid = c.tid
+            returning j.key, j.gen, j.attempts, j.dead_at
         )
-        select l.key, l.gen, l.attempts, i.content, pgpipe.content_hash(i.content),
-               coalesce((select s.content_hash = pgpipe.content_hash(i.content) and s.model = $6 from %3$s s
-                          where %4$s and s.chunk = 0), false)
-          from leased l left join lateral (select %1$s as content from %2$s t where %5$s) i on true
-        $sql$, pgpipe.input_expression(e.columns, e.template), e.target, e.store,
+        select l.key, l.gen, l.attempts, i.content, h.hash, coalesce(s.content_hash = h.hash and s.model = $6, false),
+               h.hash is not null and (s.content_hash = h.hash and s.model = $6) is not true
+               and exists (select from %3$s o where o.content_hash = h.hash and o.model = $6 and o.chunk = 0)
+          from leased l
+          left join lateral (select %1$s as content from %2$s t where %5$s offset 0) i on true
+          left join lateral (select pgpipe.content_hash(i.content) as hash offset 0) h on true
+          left join lateral (select s.content_hash, s.model from %3$s s where %4$s and s.chunk = 0 offset 0) s on true
+         where l.dead_at is null
+        $sql$, pgpipe.input_expression(e.columns, e.template, e.condition), e.target, e.store,
         pgpipe.key_match(e.target, e.key_columns, 's', 'l.key'), pgpipe.key_match(e.target, e.key_columns, 't', 'l.key'))
-        using e.embedding_id, max_jobs, token, worker, lease, e.model;
+        using e.embedding_id, max_jobs, token, worker, lease, e.model, e.max_attempts;
 end
 $$;
 comment on function pgpipe.claim_jobs(int, int, text, uuid, interval) is
     'Leases up to max_jobs ready jobs, longest waiting first, to `token`, and returns what to embed: `content` is null where the row '
-    'is gone or empty, `fresh` says that the stored vectors are of this very text and model. Commit before the model runs.';
+    'is gone, empty or outside the condition, `fresh` says that the stored vectors are of this very text and model, `twin` that another '
+    'row of the store has them. Jobs whose lease ran out are rescued: claimed again, in a smaller batch each time. None while the '
+    'embedding is paused. Commit before the model runs.';
 
-create or replace function pgpipe.settle_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], hashes bytea[],
-    out done int[], out gone int[], out stale int)
+create or replace function pgpipe.settle_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
+    out done int[], out gone int[], out stale int, out locked int[])
     volatile  security definer  set search_path = ''
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language plpgsql
 as $$
 declare
     e pgpipe.embedding;
-    living int[];   -- rows that still hold the text the worker saw; locked against deletion until the end
+    seen int[];     -- rows that are there; locked against deletion until the end
+    living int[];   -- of those, the ones that still hold the text the worker saw
     held int[];     -- jobs that are still this worker's
-    current int[];  -- of those, the ones that nobody enqueued again
+    tids tid[];     -- where those lie; locked, so they stay there
+    same boolean[]; -- whether nobody enqueued them again
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = settle_jobs.embedding_id;
     -- A worker may not write the target, and a lock on a row asks for that right: hence the rights of the function's owner.
     -- Target first, then job: the order in which a writer's statement and its trigger take them.
     execute format($sql$
         with seen as materialized (
-            select w.n from unnest($1, $2) with ordinality w (key, hash, n) join %1$s t on %2$s
-             where pgpipe.content_hash(%3$s) is not distinct from w.hash
+            select w.n, pgpipe.content_hash(%3$s) is not distinct from w.hash as same
+              from unnest($1, $2) with ordinality w (key, hash, n) join %1$s t on %2$s
                for key share of t skip locked
         )
-        select coalesce((select array_agg(n) from seen), '{}'),
-               array(select w.n from unnest($1) with ordinality w (key, n) where not exists (select from %1$s t where %2$s))
-        $sql$, e.target, pgpipe.key_match(e.target, e.key_columns, 't', 'w.key'), pgpipe.input_expression(e.columns, e.template))
-        into living, gone using keys, hashes;
+        select coalesce(array_agg(n), '{}'), coalesce(array_agg(n) filter (where same), '{}') from seen
+        $sql$, e.target, pgpipe.key_match(e.target, e.key_columns, 't', 'w.key'),
+        pgpipe.input_expression(e.columns, e.template, e.condition)) into seen, living using keys, hashes;
+    gone := '{}';
+    if cardinality(seen) < cardinality(keys) then
+        execute format('select array(select w.n from unnest($1) with ordinality w (key, n) '
+                       'where not exists (select from %1$s t where %2$s))', e.target,
+                       pgpipe.key_match(e.target, e.key_columns, 't', 'w.key')) into gone using keys;
+    end if;
     with mine as materialized (
-        select w.n, j.gen = w.gen as same
+        select w.n, j.tid, j.gen = w.gen as same
           from unnest(keys, gens) with ordinality w (key, gen, n)
-          join pgpipe.job j on j.embedding_id = settle_jobs.embedding_id and j.key = w.key
-         where j.lease_token = settle_jobs.token
-           for update of j skip locked
+         cross join lateral (  -- key by key: a join might read all that is leased for each of them
+               select j.ctid as tid, j.gen from pgpipe.job j
+                where j.embedding_id = settle_jobs.embedding_id and j.key = w.key and j.lease_token = settle_jobs.token
+                  for update skip locked) j
     )
-    select coalesce(array_agg(m.n), '{}'), coalesce(array_agg(m.n) filter (where m.same), '{}') into held, current from mine m;
-    done := array(select n from unnest(current) n where n = any (living) or n = any (gone));
-    delete from pgpipe.job j using unnest(done) n
-     where j.embedding_id = settle_jobs.embedding_id and j.key = keys[n];
-    -- Changed meanwhile: back into the queue for whoever comes next.
-    update pgpipe.job j set lease_token = null, leased_by = null, visible_at = now()
-      from unnest(held) n
-     where n <> all (done) and j.embedding_id = settle_jobs.embedding_id and j.key = keys[n];
-    stale := cardinality(keys) - cardinality(held);
-    if done <> '{}' then
-        insert into pgpipe.finished (embedding_id, jobs) values (settle_jobs.embedding_id, cardinality(done));
+    select coalesce(array_agg(m.n), '{}'), array_agg(m.tid), array_agg(m.same) into held, tids, same from mine m;
+    done := array(select h.n from unnest(held, same) h (n, same) where h.same and (h.n = any (living) or h.n = any (gone)));
+    delete from pgpipe.job j
+     where j.ctid = any (array(select h.tid from unnest(held, tids) h (n, tid) where h.n = any (done)));
+    if cardinality(done) < cardinality(held) then  -- changed meanwhile: back into the queue for whoever comes next
+        update pgpipe.job j set lease_token = null, leased_by = null, visible_at = now()
+         where j.ctid = any (array(select h.tid from unnest(held, tids) h (n, tid) where h.n <> all (done)));
+    end if;
+    locked := '{}';
+    if cardinality(held) < cardinality(keys) then
+        locked := array(select w.n from unnest(keys) with ordinality w (key, n)
+                         cross join lateral (select j.lease_token from pgpipe.job j
+                                              where j.embedding_id = settle_jobs.embedding_id and j.key = w.key offset 0) j
+                         where j.lease_token = settle_jobs.token and w.n <> all (held));
+    end if;
+    stale := cardinality(keys) - cardinality(held) - cardinality(locked);
+    if done <> '{}' or stale > 0 then
+        insert into pgpipe.finished (embedding_id, worker, jobs, stale)
+        values (settle_jobs.embedding_id, settle_jobs.worker, cardinality(done), settle_jobs.stale);
         delete from pgpipe.finished f where f.ctid = any (array(
             select o.ctid from pgpipe.finished o where o.finished_at < now() - interval '7 days' limit 100 for update skip locked));
     end if;
@@ -85,26 +131,29 @@ begin
     done := array(select n from unnest(done) n where n = any (living) order by n);
 end
 $$;
-comment on function pgpipe.settle_jobs(int, uuid, jsonb[], bigint[], bytea[]) is
+comment on function pgpipe.settle_jobs(int, uuid, text, jsonb[], bigint[], bytea[]) is
     'Deletes the jobs that `token` still holds, whose gen is what it saw and whose row is unchanged or gone; gives the changed ones back. '
     '`done` numbers (from 1) those whose row lives and is locked: their vectors may be written in this transaction. `gone` numbers '
-    'those whose row is not there. `stale` counts the jobs that were no longer this worker''s, or are locked by a writer: nothing of '
-    'them may be written.';
+    'those whose row is not there. `stale` counts the jobs that were no longer this worker''s, `locked` numbers those that are, but '
+    'which a writer has locked: release them a little later. Nothing of either may be written.';
 
 create or replace function pgpipe.fail_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], error text, charge boolean,
                                             retry_after interval default null)
-    returns int  volatile  set search_path = ''  language sql
+    returns int  volatile  set search_path = ''
+    set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+    language sql
 as $$
     -- Doubling from five seconds to an hour, spread by a fifth so that failures do not come back together.
     with mine as materialized (
-        select j.key, j.gen = w.gen as same, j.attempts + fail_jobs.charge::int as attempts, e.max_attempts
-          from unnest(fail_jobs.keys, fail_jobs.gens) w (key, gen)
-          join pgpipe.job j on j.embedding_id = fail_jobs.embedding_id and j.key = w.key
-          join pgpipe.embedding e on e.embedding_id = j.embedding_id
-         where j.lease_token = fail_jobs.token
-           for update of j skip locked
+        select j.tid, j.gen = w.gen as same, j.attempts + fail_jobs.charge::int as attempts, e.max_attempts
+          from pgpipe.embedding e
+         cross join unnest(fail_jobs.keys, fail_jobs.gens) w (key, gen)
+         cross join lateral (select j.ctid as tid, j.gen, j.attempts from pgpipe.job j
+                              where j.embedding_id = fail_jobs.embedding_id and j.key = w.key and j.lease_token = fail_jobs.token
+                                for update skip locked) j
+         where e.embedding_id = fail_jobs.embedding_id
     ), judged as (
-        select m.*, m.same and m.attempts >= m.max_attempts as dead from mine m
+        select m.*, m.same and fail_jobs.charge and m.attempts >= m.max_attempts as dead from mine m
     ), failed as (
         update pgpipe.job j
            set lease_token = null, leased_by = null,
@@ -114,7 +163,7 @@ as $$
                visible_at = case when m.dead then 'infinity' when not m.same then now()
                                  else now() + coalesce(fail_jobs.retry_after, least(interval '5 seconds' * 2 ^ least(m.attempts, 10),
                                                        interval '1 hour') * (0.9 + 0.2 * random())) end
-          from judged m where j.embedding_id = fail_jobs.embedding_id and j.key = m.key
+          from judged m where j.ctid = m.tid
         returning 1
     )
     select count(*)::int from failed
@@ -124,51 +173,83 @@ comment on function pgpipe.fail_jobs(int, uuid, jsonb[], bigint[], text, boolean
     'by command. A job whose row changed meanwhile is given back as it is: that text has not failed. Returns how many were still this '
     'worker''s.';
 
-create or replace function pgpipe.release_jobs(token uuid)
-    returns int  volatile strict  set search_path = ''  language sql
+create or replace function pgpipe.release_jobs(embedding_id int, token uuid, keys jsonb[], out released int, out locked int)
+    volatile strict  set search_path = ''
+    set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+    language plpgsql
 as $$
+begin
     with mine as materialized (
-        select j.embedding_id, j.key
-          from pgpipe.embedding e  -- per embedding: so the index finds them among millions that wait
-          join pgpipe.job j on j.embedding_id = e.embedding_id and j.visible_at > now()
-         where j.lease_token = release_jobs.token
-           for update of j skip locked
-    ), released as (
-        update pgpipe.job j set lease_token = null, leased_by = null, visible_at = now()
-          from mine m where j.embedding_id = m.embedding_id and j.key = m.key
-        returning 1
+        select j.tid from unnest(release_jobs.keys) w (key)
+         cross join lateral (select j.ctid as tid from pgpipe.job j
+                              where j.embedding_id = release_jobs.embedding_id and j.key = w.key and j.lease_token = release_jobs.token
+                                for update skip locked) j
     )
-    select count(*)::int from released
+    update pgpipe.job j set lease_token = null, leased_by = null, visible_at = now() from mine m where j.ctid = m.tid;
+    get diagnostics released = row_count;
+    select count(*) into locked from unnest(release_jobs.keys) w (key)
+     cross join lateral (select j.lease_token from pgpipe.job j
+                          where j.embedding_id = release_jobs.embedding_id and j.key = w.key offset 0) j
+     where j.lease_token = release_jobs.token;
+end
 $$;
-comment on function pgpipe.release_jobs(uuid) is 'Gives back, uncharged and at once, whatever this token still holds. Returns how many.';
+comment on function pgpipe.release_jobs(int, uuid, jsonb[]) is
+    'Gives back, uncharged and at once, those of the keys that this token still holds. `locked` counts those that it holds but that a '
+    'writer has locked: call again a little later.';
 
-create or replace function pgpipe.extend_lease(token uuid, lease interval default '5 minutes')
-    returns int  volatile strict  set search_path = ''  language sql
+create or replace function pgpipe.extend_lease(embedding_id int, token uuid, keys jsonb[], lease interval default '5 minutes')
+    returns int  volatile strict  set search_path = ''
+    set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+    language sql
 as $$
     with mine as materialized (
-        select j.embedding_id, j.key from pgpipe.job j where j.lease_token = extend_lease.token for update skip locked
+        select j.tid from unnest(extend_lease.keys) w (key)
+         cross join lateral (select j.ctid as tid from pgpipe.job j
+                              where j.embedding_id = extend_lease.embedding_id and j.key = w.key and j.lease_token = extend_lease.token
+                                for update skip locked) j
     ), extended as (
-        update pgpipe.job j set visible_at = now() + extend_lease.lease
-          from mine m where j.embedding_id = m.embedding_id and j.key = m.key
+        update pgpipe.job j set visible_at = now() + extend_lease.lease from mine m where j.ctid = m.tid
         returning 1
     )
     select count(*)::int from extended
 $$;
-comment on function pgpipe.extend_lease(uuid, interval) is 'Holds on for another `lease` from now. Returns how many jobs are still held.';
+comment on function pgpipe.extend_lease(int, uuid, jsonb[], interval) is
+    'Holds on for another `lease` from now. Returns how many of the keys are still held.';
 
-create or replace function pgpipe.retry_jobs(embedding_id int default null)
+create or replace function pgpipe.retry_jobs(embedding_id int default null, keys jsonb[] default null)
     returns int  volatile  set search_path = ''  language sql
 as $$
     -- One that a writer has locked is being revived by that writer.
     with dead as materialized (
-        select j.embedding_id, j.key from pgpipe.job j
-         where j.dead_at is not null and j.embedding_id = coalesce(retry_jobs.embedding_id, j.embedding_id)
+        select j.ctid as tid from pgpipe.job j
+         where j.dead_at is not null and j.visible_at = 'infinity'
+           and j.embedding_id = coalesce(retry_jobs.embedding_id, j.embedding_id)
+           and (retry_jobs.keys is null or j.key = any (retry_jobs.keys))
            for update skip locked
     ), retried as (
-        update pgpipe.job j set dead_at = null, visible_at = now(), attempts = 0
-          from dead d where j.embedding_id = d.embedding_id and j.key = d.key
+        update pgpipe.job j set dead_at = null, visible_at = now(), attempts = 0, rescues = 0 from dead d where j.ctid = d.tid
         returning 1
     )
     select count(*)::int from retried
 $$;
-comment on function pgpipe.retry_jobs(int) is 'Puts dead jobs, of one embedding or of all, back into the queue. Returns how many.';
+comment on function pgpipe.retry_jobs(int, jsonb[]) is
+    'Puts dead jobs back into the queue: all, those of one embedding, or those with the given keys. Returns how many.';
+
+create or replace function pgpipe.drop_jobs(embedding_id int default null, keys jsonb[] default null)
+    returns int  volatile  set search_path = ''  language sql
+as $$
+    with dead as materialized (
+        select j.ctid as tid from pgpipe.job j
+         where j.dead_at is not null and j.visible_at = 'infinity'
+           and j.embedding_id = coalesce(drop_jobs.embedding_id, j.embedding_id)
+           and (drop_jobs.keys is null or j.key = any (drop_jobs.keys))
+           for update skip locked
+    ), dropped as (
+        delete from pgpipe.job j using dead d where j.ctid = d.tid
+        returning 1
+    )
+    select count(*)::int from dropped
+$$;
+comment on function pgpipe.drop_jobs(int, jsonb[]) is
+    'Deletes dead jobs, chosen as in retry_jobs: their rows stay without fresh vectors until they change or are reconciled. '
+    'Returns how many.';

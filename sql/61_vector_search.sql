@@ -1,25 +1,6 @@
 -- requires: vector
 -- Search by meaning, and by words and meaning together. Applied once pgvector is installed.
 
-create or replace function pgpipe.require_embedding(target regclass, embedding text)
-    returns pgpipe.embedding  stable  set search_path = ''  language plpgsql
-as $$
-declare
-    e pgpipe.embedding;
-begin
-    select * into e from pgpipe.embedding x
-     where x.target = require_embedding.target
-       and case when require_embedding.embedding is null then x.active else x.name = require_embedding.embedding end;
-    if not found then
-        raise exception '% has no embedding%', target, coalesce(' ' || quote_ident(embedding), '') using errcode = 'PP008',
-            hint = format('Declare one: select pgpipe.enable_embedding(%L, ''{column}'', model => …, dims => …)', target);
-    end if;
-    return e;
-end
-$$;
-comment on function pgpipe.require_embedding(regclass, text) is
-    'The embedding of that name, the active one where none is named. Raises PP008 where there is none.';
-
 create or replace function pgpipe.scan_is_exact(e pgpipe.embedding, condition text, wanted int)
     returns boolean  volatile  set search_path = ''  language plpgsql
 as $$

@@ -1,16 +1,66 @@
 -- Views that the CLI, psql and a dashboard read alike.
 
-create or replace view pgpipe.embedding_status as
-select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active,
-       count(j.key) filter (where j.dead_at is null and j.lease_token is null) as waiting,
-       count(j.key) filter (where j.lease_token is not null) as leased,
-       count(j.key) filter (where j.dead_at is not null) as dead,
-       now() - min(j.enqueued_at) filter (where j.dead_at is null) as oldest_age
+create or replace function pgpipe.embeddable_rows(e pgpipe.embedding)
+    returns bigint  volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    rows bigint;
+    condition text := pgpipe.condition_on(e.condition, 't');
+begin
+    if not pg_catalog.has_table_privilege(e.target, 'select') then
+        return null;
+    elsif pg_catalog.pg_table_size(e.target) > 64 << 20 then
+        return (pgpipe.estimate(e.target, condition)).rows;
+    end if;
+    execute format('select count(*) from %s t where %s', e.target, condition) into rows;
+    return rows;
+end
+$$;
+comment on function pgpipe.embeddable_rows(pgpipe.embedding) is
+    'Rows of the target for which the condition holds: counted, or above 64 MB the planner''s estimate. Null without the right to read.';
+
+drop view if exists pgpipe.embedding_status;
+create view pgpipe.embedding_status as
+select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active, e.paused_at is not null as paused,
+       j.waiting, j.leased, j.dead, n.rows,
+       round(1 - (j.waiting + j.leased + j.dead)::numeric / nullif(greatest(n.rows, j.waiting + j.leased + j.dead), 0), 4) as coverage,
+       j.oldest_age, f.rate, make_interval(secs => (j.waiting + j.leased) / nullif(f.rate, 0)::float8) as eta, f.stale
   from pgpipe.embedding e
   join pg_catalog.pg_class c on c.oid = e.target
-  left join pgpipe.job j using (embedding_id)
- group by e.embedding_id, c.relname;
-comment on view pgpipe.embedding_status is 'Per embedding: its model, and the jobs waiting, leased and dead.';
+ cross join lateral (
+       select count(*) filter (where a.dead_at is null and a.lease_token is null) as waiting,
+              count(*) filter (where a.lease_token is not null) as leased, count(*) filter (where a.dead_at is not null) as dead,
+              now() - min(a.enqueued_at) filter (where a.dead_at is null) as oldest_age
+         from pgpipe.job a where a.embedding_id = e.embedding_id) j
+ cross join lateral (select pgpipe.embeddable_rows(e) as rows offset 0) n
+ cross join lateral (
+       select round(coalesce(sum(w.jobs) filter (where w.finished_at > clock_timestamp() - interval '1 minute'), 0) / 60.0, 1) as rate,
+              coalesce(sum(w.stale), 0)::bigint as stale
+         from pgpipe.finished w where w.embedding_id = e.embedding_id) f;
+comment on view pgpipe.embedding_status is
+    'Per embedding: its model; the jobs waiting, leased and dead; the rows it is for and the share of them whose vectors are up to date '
+    '(coverage); the age of the oldest job (lag); jobs per second over the last minute, and when the queue is empty at that rate (eta); '
+    'results dropped within a week because their job had passed to another worker (stale).';
+
+create or replace view pgpipe.queue_status as
+select t.n_live_tup as live_tuples, t.n_dead_tup as dead_tuples, t.last_autovacuum, pg_catalog.pg_total_relation_size(t.relid) as bytes,
+       s.holder as oldest_snapshot, s.since as oldest_snapshot_since, s.age as oldest_snapshot_age
+  from pg_catalog.pg_stat_all_tables t
+  left join lateral (
+       select h.* from (
+           select format('process %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.backend_type)), a.xact_start,
+                  pg_catalog.age(a.backend_xmin)
+             from pg_catalog.pg_stat_activity a where a.backend_xmin is not null and a.pid <> pg_catalog.pg_backend_pid()
+           union all
+           select format('prepared transaction %s', p.gid), p.prepared, pg_catalog.age(p.transaction) from pg_catalog.pg_prepared_xacts p
+           union all
+           select format('replication slot %s', r.slot_name), null, pg_catalog.age(r.xmin)
+             from pg_catalog.pg_replication_slots r where r.xmin is not null
+       ) h (holder, since, age) order by h.age desc, h.since limit 1) s on true
+ where t.relid = 'pgpipe.job'::regclass;
+comment on view pgpipe.queue_status is
+    'The health of the job table: dead tuples that wait for vacuum, and what holds the oldest snapshot, which keeps vacuum from removing '
+    'them: its age in transactions. Other users'' processes are shown to members of pg_read_all_stats only.';
 
 create or replace view pgpipe.load_status as
 select distinct on (l.entity, l.schema) l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,

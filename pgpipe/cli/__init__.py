@@ -12,6 +12,7 @@ from pgpipe.cli import (  # noqa: F401 - importing a module registers its comman
     demo,
     doctor,
     embedder,
+    embedding,
     load,
     roles,
     scaffold,

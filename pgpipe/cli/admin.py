@@ -1,6 +1,7 @@
 """pgpipe migrate and jobs."""
 
 from pathlib import Path
+from typing import LiteralString
 
 import click
 from psycopg.rows import dict_row
@@ -14,8 +15,18 @@ JOBS = """
       from pgpipe.job j join pgpipe.embedding e using (embedding_id) join pg_catalog.pg_class c on c.oid = e.target
      where j.last_error is not null order by j.dead_at desc nulls last, j.embedding_id, j.key limit %s
 """
-DROP = "delete from pgpipe.job where dead_at is not null"
-RETRY = "select pgpipe.retry_jobs()"
+RETRY = """
+    select coalesce(sum(pgpipe.retry_jobs(e.embedding_id, %s::jsonb[])), 0)
+      from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target where %s::text is null or c.relname = %s
+"""
+DROP = """
+    select coalesce(sum(pgpipe.drop_jobs(e.embedding_id, %s::jsonb[])), 0)
+      from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target where %s::text is null or c.relname = %s
+"""
+entity_option = click.option("--entity", help="Only of this one.")
+key_option = click.option(
+    "--key", "keys", multiple=True, help="Only this row, as listed, such as '{\"id\": 7}'; repeatable."
+)
 
 
 @cli.command()
@@ -65,19 +76,25 @@ def list_jobs(app: App, limit: int, as_json: bool) -> None:
 
 
 @jobs.command("retry")
+@entity_option
+@key_option
 @click.pass_obj
-def retry_jobs(app: App) -> None:
+def retry_jobs(app: App, entity: str | None, keys: tuple[str, ...]) -> None:
     """Put dead jobs back into the queue."""
-    with app.database.connect() as conn, translated():
-        row = conn.execute(RETRY).fetchone()
-    click.echo(f"{row[0] if row else 0} jobs wait again.")
+    click.echo(f"{_judge(app, RETRY, entity, keys)} jobs wait again.")
 
 
 @jobs.command("drop")
+@entity_option
+@key_option
 @click.confirmation_option(prompt="Their rows stay without fresh vectors until they change. Drop?")
 @click.pass_obj
-def drop_jobs(app: App) -> None:
+def drop_jobs(app: App, entity: str | None, keys: tuple[str, ...]) -> None:
     """Delete dead jobs."""
+    click.echo(f"{_judge(app, DROP, entity, keys)} jobs dropped.")
+
+
+def _judge(app: App, statement: LiteralString, entity: str | None, keys: tuple[str, ...]) -> int:
     with app.database.connect() as conn, translated():
-        dropped = conn.execute(DROP).rowcount
-    click.echo(f"{dropped} jobs dropped.")
+        row = conn.execute(statement, (list(keys) or None, entity, entity)).fetchone()
+    return int(row[0]) if row else 0

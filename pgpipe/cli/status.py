@@ -14,8 +14,12 @@ LOADS = """
       from pgpipe.load_status
 """
 EMBEDDINGS = """
-    select entity, name, model, dims, waiting, leased, dead, oldest_age
-      from pgpipe.embedding_status order by entity, name
+    select entity, name, model, active, paused, rows, coverage, waiting, leased, dead, oldest_age, rate, eta
+      from pgpipe.embedding_status order by entity, active desc, name
+"""
+QUEUE = """
+    select live_tuples, dead_tuples, last_autovacuum, bytes, oldest_snapshot, oldest_snapshot_since, oldest_snapshot_age
+      from pgpipe.queue_status
 """
 LOAD_SPEED = """
     select entity, array_agg(rate order by started_at) as rates from (
@@ -47,11 +51,12 @@ def status(app: App, as_json: bool) -> None:
         embeddings = cursor.execute(EMBEDDINGS).fetchall()
         load_speed = cursor.execute(LOAD_SPEED, (POINTS,)).fetchall()
         embedding_speed = cursor.execute(EMBEDDING_SPEED, {"span": POINTS}).fetchall()
+        queue = cursor.execute(QUEUE).fetchall()
     if as_json:
         speeds = {"load_rows_per_second": load_speed, "embedding_jobs_per_minute": embedding_speed}
-        app.print_json({"loads": loads, "embeddings": embeddings, **speeds})
+        app.print_json({"loads": loads, "embeddings": embeddings, "queue": queue[0], **speeds})
         return
-    for title, rows in (("Last loads", loads), ("Embeddings", embeddings)):
+    for title, rows in (("Last loads", loads), ("Embeddings", embeddings), ("Queue", queue if embeddings else [])):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
             app.print_rows(rows)

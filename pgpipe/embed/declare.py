@@ -6,29 +6,53 @@ from psycopg.rows import class_row
 
 from pgpipe.choose import Choice
 from pgpipe.config import EmbedDeclaration, EntitySettings
-from pgpipe.db import Connection
+from pgpipe.db import Connection, translated
+from pgpipe.errors import UsageError
 
+TARGET = "select to_regclass(format('%%I.%%I', %s::text, %s::text))::oid"
 ENABLE = """
-    select pgpipe.enable_embedding(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s, %s, template => %s)
+    select pgpipe.enable_embedding(%s::oid::regclass, %s, %s, %s, template => %s, name => %s, condition => %s,
+                                   chunk_size => %s, chunk_overlap => %s, enqueue => %s)
 """
 FIND = """
-    select columns, template, model from pgpipe.embedding
-     where target = to_regclass(format('%%I.%%I', %s::text, %s::text)) order by active desc limit 1
+    select name, columns, template, condition, chunk_size, chunk_overlap, model from pgpipe.embedding
+     where target = %s::oid and (%s::text is null and active or name = %s)
 """
+DISABLE = "select pgpipe.disable_embedding(%s::oid::regclass, %s)"
+SWITCH = "select pgpipe.switch_embedding(%s::oid::regclass, %s, %s)"
+PAUSE = "select pgpipe.pause_embedding(%s::oid::regclass, %s)"
+RESUME = "select pgpipe.resume_embedding(%s::oid::regclass, %s)"
+REQUIRE = "select pgpipe.require_embedding(%s::oid::regclass, %s)"
 
 
 @dataclass(frozen=True)
 class Declared:
     """The embedding that a target has."""
 
+    name: str
     columns: list[str]
     template: str
+    condition: str | None
+    chunk_size: int | None
+    chunk_overlap: int
     model: str
 
     def serves(self, wanted: EmbedDeclaration, model: str) -> bool:
-        """Whether it is what is wanted."""
-        template = wanted.template or "\n".join(f"{{{c}}}" for c in wanted.columns)
-        return (self.columns, self.template, self.model) == (wanted.columns, template, model)
+        """Whether it is surely what is wanted; a condition may be written in many ways, which the server compares."""
+        template = wanted.template or "\n".join(map(_brace, wanted.columns))
+        mine = (self.columns, self.template, self.chunk_size, self.chunk_overlap, self.model)
+        theirs = (wanted.columns, template, wanted.chunk_size, wanted.chunk_overlap, model)
+        return mine == theirs and self.condition is None and wanted.where is None
+
+    def as_declaration(self) -> EmbedDeclaration:
+        """The same, to be declared again for another model."""
+        return EmbedDeclaration(
+            columns=self.columns,
+            template=self.template,
+            where=self.condition,
+            chunk_size=self.chunk_size,
+            chunk_overlap=self.chunk_overlap,
+        )
 
 
 def plan_embedding(settings: EntitySettings, choices: list[Choice]) -> EmbedDeclaration | None:
@@ -41,17 +65,45 @@ def plan_embedding(settings: EntitySettings, choices: list[Choice]) -> EmbedDecl
     return EmbedDeclaration(columns=columns) if columns else None
 
 
-def find(conn: Connection, schema: str, entity: str) -> Declared | None:
-    """The embedding of a target; the active one where it has several."""
+def target_of(conn: Connection, schema: str, entity: str) -> int:
+    """The table of an entity, as the server numbers it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    row = conn.execute(TARGET, (schema, entity)).fetchone()
+    if row is None or row[0] is None:
+        raise UsageError(f"there is no table {schema}.{entity}; `pgpipe embedding list` shows what has embeddings")
+    return int(row[0])
+
+
+def find(conn: Connection, target: int | None, name: str | None = None) -> Declared | None:
+    """The embedding of that name of a target; the active one where none is named."""
     with conn.cursor(row_factory=class_row(Declared)) as cursor:
-        return cursor.execute(FIND, (schema, entity)).fetchone()
+        return cursor.execute(FIND, (target, name, name)).fetchone()
 
 
-def enable(conn: Connection, schema: str, entity: str, declaration: EmbedDeclaration, model: str, dims: int) -> None:
+def enable(
+    conn: Connection,
+    target: int,
+    declaration: EmbedDeclaration,
+    model: str,
+    dims: int,
+    name: str = "default",
+    *,
+    enqueue: bool = True,
+) -> None:
     """Declare the embedding and enqueue all rows; a second call with the same declaration changes nothing.
 
     Raises:
         VectorsMissing: the database has no pgvector.
-        DatabaseError: another one is declared, or a column is not there.
+        DatabaseError: another one is declared under this name, or a column or the condition is not right.
     """
-    conn.execute(ENABLE, (schema, entity, declaration.columns, model, dims, declaration.template))
+    d = declaration
+    parts = (d.columns, model, dims, d.template, name, d.where, d.chunk_size, d.chunk_overlap, enqueue)
+    with translated():
+        conn.execute(ENABLE, (target, *parts))
+
+
+def _brace(column: str) -> str:
+    return "{" + column.replace("{", "{{").replace("}", "}}") + "}"

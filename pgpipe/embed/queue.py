@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from pgvector import Vector
 from psycopg.rows import class_row
@@ -12,18 +13,24 @@ from pgpipe.embed.model import Vectors
 from pgpipe.schema import require_version
 
 EMBEDDINGS = """
-    select e.embedding_id, c.relname as entity, e.name, e.model, e.dims from pgpipe.embedding e
-      join pg_catalog.pg_class c on c.oid = e.target order by e.embedding_id
+    select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.chunk_size,
+           e.chunk_overlap, e.target::oid::bigint as target
+      from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
+     where e.paused_at is null or %s order by e.embedding_id
 """
-CLAIM = "select key::text, gen, attempts, content, content_hash, fresh from pgpipe.claim_jobs(%s, %s, %s, %s)"
+CLAIM = """
+    select key::text, gen, attempts, content, content_hash, fresh, twin from pgpipe.claim_jobs(%s, %s, %s, %s, %s)
+"""
 FINISH = """
-    select finished, stale from pgpipe.finish_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s::bytea[], %s::boolean[],
-        %s::int[], %s::int[], %s::int[], %s::int[], %b)
+    select finished, stale, locked from pgpipe.finish_jobs(%s, %s, %s, %s::jsonb[], %s::bigint[], %s::bytea[],
+        %s::boolean[], %s::boolean[], %s::int[], %s::int[], %s::int[], %s::int[], %b)
 """
-FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s)"
-EXTEND = "select pgpipe.extend_lease(%s)"
-RELEASE = "select pgpipe.release_jobs(%s)"
-WAITING = "select count(*) from pgpipe.job where embedding_id = %s and visible_at <= now()"
+FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s, %s)"
+EXTEND = "select pgpipe.extend_lease(%s, %s, %s::jsonb[], %s)"
+RELEASE = "select locked from pgpipe.release_jobs(%s, %s, %s::jsonb[])"
+WAITING = """
+    select count(*) from (select from pgpipe.job where embedding_id = %s and visible_at <= now() limit %s) j
+"""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,9 @@ class Embedding:
     name: str
     model: str
     dims: int
+    chunk_size: int | None = None  # tokens; None: as many as the model reads
+    chunk_overlap: int = 0
+    target: int = 0  # the table, as the server numbers it
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,24 @@ class Job:
     key: str  # JSON, as text: a float would lose digits of a numeric key
     gen: int
     attempts: int
-    content: str | None  # None: the row is gone, or has no text
+    content: str | None  # None: the row is gone, has no text, or is outside the embedding's condition
     content_hash: bytes | None
-    fresh: bool  # the store holds the vectors of this text already
+    fresh: bool  # the store holds the vectors of this text for this row already
+    twin: bool  # the store holds the vectors of this text for another row
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Jobs of one embedding that a token holds."""
+
+    embedding: Embedding
+    token: uuid.UUID
+    jobs: list[Job]
+
+    @property
+    def keys(self) -> list[str]:
+        """Their keys."""
+        return [job.key for job in self.jobs]
 
 
 @dataclass(frozen=True)
@@ -59,51 +84,56 @@ class Chunk:
     end: int
 
 
-def embeddings(conn: Connection) -> list[Embedding]:
-    """All declared embeddings; asked before every round, so here this code's version is compared with the database's.
+@dataclass(frozen=True)
+class Finished:
+    """What became of the jobs of a batch."""
+
+    jobs: int  # done or, where the row changed meanwhile, given back
+    stale: int  # had passed to another worker: nothing was written for them
+    locked: list[Job]  # a writer holds them at the moment: to be released a little later
+
+
+def embeddings(conn: Connection, *, paused: bool = False) -> list[Embedding]:
+    """The declared embeddings; those that are paused only where asked for.
+
+    Asked before every round: here this code's version is compared with the database's.
 
     Raises:
         SchemaMissing: the schema is older, or newer and serves this code no longer.
     """
     require_version(conn)
     with translated(), conn.cursor(row_factory=class_row(Embedding)) as cursor:
-        return cursor.execute(EMBEDDINGS).fetchall()
+        return cursor.execute(EMBEDDINGS, (paused,)).fetchall()
 
 
-def claim(conn: Connection, embedding: Embedding, limit: int, worker: str, token: uuid.UUID) -> list[Job]:
-    """Lease up to `limit` jobs to the token; empty when nothing is ready."""
+def claim(conn: Connection, embedding: Embedding, limit: int, worker: str, lease: timedelta) -> Lease:
+    """Lease up to `limit` jobs to a new token; without jobs when nothing is ready."""
+    token = uuid.uuid4()
     with translated(), conn.cursor(row_factory=class_row(Job)) as cursor:
-        return cursor.execute(CLAIM, (embedding.embedding_id, limit, worker, token)).fetchall()
+        jobs = cursor.execute(CLAIM, (embedding.embedding_id, limit, worker, token, lease)).fetchall()
+    return Lease(embedding, token, jobs)
 
 
-def finish(
-    conn: Connection,
-    embedding: Embedding,
-    token: uuid.UUID,
-    jobs: Sequence[Job],
-    chunks: Sequence[Chunk],
-    vectors: Vectors,
-) -> tuple[int, int]:
+def finish(conn: Connection, lease: Lease, worker: str, chunks: Sequence[Chunk], vectors: Vectors) -> Finished:
     """Write the vectors and acknowledge the jobs, in one statement.
 
     Args:
         conn: on which pgvector's types are registered.
-        embedding: whose jobs these are.
-        token: that they were claimed with.
-        jobs: as claimed.
+        lease: the jobs as claimed, without those that failed.
+        worker: its name.
         chunks: the pieces that were encoded, in the order of the vectors.
         vectors: shape (len(chunks), dims).
-
-    Returns:
-        How many jobs are done or given back, and how many had passed to another worker.
     """
+    jobs = lease.jobs
     values = (
-        embedding.embedding_id,
-        token,
-        [j.key for j in jobs],
+        lease.embedding.embedding_id,
+        lease.token,
+        worker,
+        lease.keys,
         [j.gen for j in jobs],
         [j.content_hash for j in jobs],
         [j.fresh for j in jobs],
+        [j.twin for j in jobs],
         [c.job + 1 for c in chunks],
         [c.number for c in chunks],
         [c.start for c in chunks],
@@ -113,32 +143,43 @@ def finish(
     with translated():
         row = conn.execute(FINISH, values).fetchone()
     assert row is not None
-    return row[0], row[1]
+    return Finished(row[0], row[1], [jobs[n - 1] for n in row[2]])
 
 
 def fail(
-    conn: Connection, embedding: Embedding, token: uuid.UUID, jobs: Sequence[Job], error: str, *, charge: bool
+    conn: Connection, lease: Lease, jobs: Sequence[Job], error: str, *, charge: bool, retry_after: float | None = None
 ) -> None:
-    """Give jobs back with an error; `charge` counts an attempt against them."""
+    """Give jobs back with an error.
+
+    Args:
+        conn: any.
+        lease: that holds them.
+        jobs: some of its jobs.
+        error: what is kept with them.
+        charge: counts an attempt against them; after max_attempts they are dead.
+        retry_after: seconds until they may be claimed again; by default five, doubled with each attempt.
+    """
+    wait = None if retry_after is None else timedelta(seconds=retry_after)
+    keys, gens = [j.key for j in jobs], [j.gen for j in jobs]
     with translated():
-        keys, gens = [j.key for j in jobs], [j.gen for j in jobs]
-        conn.execute(FAIL, (embedding.embedding_id, token, keys, gens, error, charge))
+        conn.execute(FAIL, (lease.embedding.embedding_id, lease.token, keys, gens, error, charge, wait))
 
 
-def extend(conn: Connection, token: uuid.UUID) -> None:
-    """Hold on to the token's jobs for another lease from now."""
+def extend(conn: Connection, lease: Lease, time: timedelta) -> None:
+    """Hold on to the jobs for another `time` from now."""
     with translated():
-        conn.execute(EXTEND, (token,))
+        conn.execute(EXTEND, (lease.embedding.embedding_id, lease.token, lease.keys, time))
 
 
-def release(conn: Connection, token: uuid.UUID) -> None:
-    """Give back at once whatever the token still holds."""
+def release(conn: Connection, lease: Lease) -> int:
+    """Give back at once what the token still holds; returns how many a writer has locked, to be released later."""
     with translated():
-        conn.execute(RELEASE, (token,))
+        row = conn.execute(RELEASE, (lease.embedding.embedding_id, lease.token, lease.keys)).fetchone()
+    return row[0] if row else 0
 
 
-def waiting(conn: Connection, embedding: Embedding) -> int:
-    """Jobs that could be claimed now."""
+def waiting(conn: Connection, embedding: Embedding, limit: int = 1_000_000) -> int:
+    """Jobs that could be claimed now, counted up to a limit."""
     with translated():
-        row = conn.execute(WAITING, (embedding.embedding_id,)).fetchone()
+        row = conn.execute(WAITING, (embedding.embedding_id, limit)).fetchone()
     return row[0] if row else 0

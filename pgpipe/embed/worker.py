@@ -1,46 +1,45 @@
-"""The worker: claim, encode, finish, over all embeddings in turn. No transaction is open while the model runs."""
+"""The worker: claim, encode, finish, over all embeddings in turn.
+
+While the model encodes one batch, the database thread finishes the one before and claims the one after; no transaction
+is open meanwhile.
+"""
 
 import os
 import random
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import numpy as np
 import structlog
-from pgvector.psycopg.vector import register_vector_info
-from psycopg import sql
-from psycopg.types import TypeInfo
 
 from pgpipe import errors
 from pgpipe.config import EmbeddingSettings
-from pgpipe.db import Connection, Database, translated
+from pgpipe.db import Database
 from pgpipe.embed import index, queue
+from pgpipe.embed.encode import Encoder, Failure, split
 from pgpipe.embed.model import Model, Vectors, load_model
-from pgpipe.embed.queue import Chunk, Embedding, Job
+from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
+from pgpipe.embed.session import Session
 
 POLL = 2.0  # seconds between looks at an empty queue, give or take half
 RETRY = 30.0  # at most, between tries to reach the database
-SLICE = 256  # texts that the model gets at once; between two slices the lease is extended and a stop is heeded
-EXTEND = 60.0  # seconds of work after which the lease is extended
+REST = (5.0, 300.0)  # seconds that an embedding rests after a fault of its model or its tables: at first, at most
+EXTEND = 1 / 3  # of the lease: after so long it is extended
+PATIENCE = 5  # times that a drain waits for a backend that cannot answer
+LOCKED = 10.0  # seconds that a drain waits for writers that hold jobs
 log = structlog.get_logger()
 
 Progress = Callable[[str, int], None]  # entity, jobs finished since the last call
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a text has no vector; `charge` says that the text is at fault, not the machine."""
-
-    reason: str
-    charge: bool
+Trouble = Callable[[Embedding, errors.PgpipeError], None]
 
 
 class _Stopped(Exception):
-    """The worker was told to stop between two slices of a batch."""
+    """The worker was told to stop between two calls of the model."""
 
 
 @dataclass
@@ -49,12 +48,26 @@ class Totals:
 
     embedded: dict[str, int] = field(default_factory=dict)  # by entity: vectors computed and stored
     fresh: int = 0  # the stored vectors were of this text already
+    reused: int = 0  # another row of the store, or of the batch, had the vectors of this text
     stale: int = 0  # had passed to another worker, nothing written
     failed: int = 0
 
 
+@dataclass
+class _Work:
+    """A batch between the model and the database."""
+
+    lease: Lease
+    good: list[Job]
+    chunks: list[Chunk]  # their job's number is that in `good`
+    vectors: Vectors
+    failures: list[tuple[Failure, list[Job]]]
+    read: int = 0  # jobs whose text the model read
+    result: Future[Finished] | None = None
+
+
 class Worker:
-    """One worker with one connection. The model of an embedding is loaded at its first job."""
+    """One worker with one connection. The model of an embedding is loaded at its first job, once for all embeddings."""
 
     def __init__(
         self,
@@ -66,9 +79,15 @@ class Worker:
         self._database = database
         self._settings = settings
         self.progress = progress
+        self.beat: Callable[[], None] = lambda: None  # called whenever something got done: a claim, a call of the model
         self._load = load
-        self._models: dict[str, Model] = {}
+        self._encoders: dict[str, Encoder] = {}
         self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._lease = timedelta(seconds=settings.lease)
+        self._owed: list[Lease] = []
+        self._resting: dict[int, tuple[float, float]] = {}  # embedding: until when, for how long
+        self._extended = 0.0  # when the leases at hand were last extended
+        self._troubles = 0
         self.stop = threading.Event()
         self.totals = Totals()
 
@@ -77,214 +96,226 @@ class Worker:
 
         Raises:
             VectorsMissing: the database has no pgvector.
-            ModelError: a model cannot be loaded.
+            ModelError: a model cannot be loaded, or fails on any text.
+            Transient: the model's backend could not answer, several times over.
             Unreachable: the database went away.
         """
-        with self._connect() as conn:
-            wanted = [e for e in queue.embeddings(conn) if entities is None or e.entity in entities]
-            while not self.stop.is_set() and sum(self._batch(conn, e) for e in wanted):
+        with self._session() as session:
+            wanted = lambda e: entities is None or e.entity in entities  # noqa: E731 - a filter on a line
+            until = time.monotonic() + LOCKED
+            while self._work_off(session, wanted, self._raise) or self._locked(session, until):
                 pass
-            for embedding in wanted:
-                index.build(conn, embedding)
+            for embedding in [] if self.stop.is_set() else filter(wanted, queue.embeddings(session.conn)):
+                index.build(session.conn, embedding)
         return self.totals
 
     def run(self, ready: Callable[[], None] = lambda: None) -> Totals:
-        """Work until `stop` is set; an unreachable database is waited for.
+        """Work until `stop` is set; an unreachable database is waited for, an embedding in trouble rests.
 
         Args:
             ready: called once the database answered and every declared model is loaded.
 
         Raises:
-            SchemaMissing, VectorsMissing, ModelError: waiting would not help.
+            SchemaMissing, VectorsMissing, ModelError: at the start, where waiting would not help.
         """
         pause = 1.0
         told = False
         while not self.stop.is_set():
             try:
-                with self._connect() as conn:
-                    for embedding in [] if told else queue.embeddings(conn):
-                        self._model(embedding)
+                with self._session() as session:
                     if not told:
+                        for embedding in queue.embeddings(session.conn):
+                            self._encoder(embedding)
                         ready()
                         told = True
                     pause = 1.0
-                    self._serve(conn)
+                    self._serve(session)
             except errors.Unreachable as exc:
                 log.warning("database lost", error=str(exc), retry_in=pause)
                 self.stop.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - spread, not secret
                 pause = min(pause * 2, RETRY)
         return self.totals
 
-    def _serve(self, conn: Connection) -> None:
+    def _serve(self, session: Session) -> None:
         while not self.stop.is_set():
-            known = queue.embeddings(conn)
-            if not sum(self._batch(conn, e) for e in known):
-                for embedding in known:
-                    index.build(conn, embedding)
-                self.stop.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
+            if self._work_off(session, lambda e: not self._rests(e), self._rest):
+                continue
+            for embedding in queue.embeddings(session.conn):
+                index.build(session.conn, embedding)
+            self.stop.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
 
-    def _connect(self) -> Connection:
-        conn = self._database.connect(autocommit=True)
-        try:
-            register_vector_info(conn, _vector_type(conn))
-        except BaseException:
-            conn.close()
-            raise
-        return conn
+    def _session(self) -> Session:
+        return Session(self._database, self._name, self._settings.batch, self._lease, self._owed)
 
-    def _batch(self, conn: Connection, embedding: Embedding) -> bool:
-        """Take one batch of an embedding from claim to finish; False when nothing is ready."""
-        if self.stop.is_set():
-            return False
-        token = uuid.uuid4()
-        jobs = queue.claim(conn, embedding, self._settings.batch, self._name, token)
-        if not jobs:
-            return False
+    def _work_off(self, session: Session, wanted: Callable[[Embedding], bool], trouble: Trouble) -> int:
+        """Take batches from claim to finish until nothing is ready, or until told to stop; returns how many."""
+        batches = 0
+        held: list[Lease] = []
+        writing: _Work | None = None
+        ahead = session.submit(session.claim, wanted, trouble)
         try:
-            self._work(conn, embedding, token, jobs)
+            while (lease := session.result(ahead)) and not self.stop.is_set():
+                self.beat()
+                held.append(lease)
+                ahead = session.submit(session.claim, wanted, trouble)
+                work = self._encoded(session, held, ahead, trouble)
+                self._written(session, writing, held, trouble)
+                writing = work
+                if work:
+                    work.result = session.submit(
+                        session.finish, work.lease, work.good, work.chunks, work.vectors, work.failures
+                    )
+                batches += 1
+            self._written(session, writing, held, trouble)
         except _Stopped:
-            queue.release(conn, token)
-            return False
-        except BaseException:
-            with translated():
-                if not conn.closed:
-                    queue.release(conn, token)
-            raise
-        return True
+            self._written(session, writing, held, trouble)
+        finally:
+            self._give_back(session, held, ahead)
+        return batches
 
-    def _work(self, conn: Connection, embedding: Embedding, token: uuid.UUID, jobs: list[Job]) -> None:
-        todo = [n for n, job in enumerate(jobs) if job.content is not None and not job.fresh]
+    def _encoded(
+        self, session: Session, held: list[Lease], ahead: Future[Lease | None], trouble: Trouble
+    ) -> _Work | None:
+        """The batch claimed last, with vectors; None where its model is in trouble."""
+        lease = held[-1]
+
+        def between() -> None:
+            self.beat()
+            if self.stop.is_set():
+                raise _Stopped
+            if time.monotonic() - self._extended > self._lease.total_seconds() * EXTEND:
+                next_ = ahead.result() if ahead.done() and not ahead.exception() else None
+                session.submit(session.extend, [*held, *([next_] if next_ else [])])
+                self._extended = time.monotonic()
+
+        try:
+            return self._encode(lease, between)
+        except errors.Transient as exc:
+            wait = self._pause(lease.embedding, exc.retry_after)
+            fault = Failure(str(exc), charge=False, retry_after=wait)
+            todo = [j for j in lease.jobs if _to_read(j)]
+            good = [j for j in lease.jobs if not _to_read(j)]
+            trouble(lease.embedding, exc)
+            return _Work(lease, good, [], np.empty((0, lease.embedding.dims), np.float32), [(fault, todo)])
+        except errors.ModelError as exc:
+            self._pause(lease.embedding)
+            trouble(lease.embedding, exc)
+            held.remove(lease)
+            session.submit(session.release, lease)
+            return None
+
+    def _encode(self, lease: Lease, between: Callable[[], None]) -> _Work:
+        """Split the texts, encode the pieces, and part the rows that the model took from those that it did not."""
+        todo = [n for n, job in enumerate(lease.jobs) if _to_read(job)]
+        failures: dict[int, Failure] = {}
         chunks: list[Chunk] = []
         texts: list[str] = []
-        bad: dict[int, Failure] = {}
-        for n in todo:
-            content = jobs[n].content or ""
-            pieces, failure = split(self._model(embedding), content)
-            if failure:
-                bad[n] = failure
-            for number, (start, end) in enumerate(pieces):
-                chunks.append(Chunk(n, number, start, end))
-                texts.append(content[start:end])
-        vectors, broken = self._encode(conn, embedding, token, texts)
-        bad |= {chunks[c].job: failure for c, failure in broken.items()}
-        for n, failure in bad.items():
-            queue.fail(conn, embedding, token, [jobs[n]], failure.reason, charge=failure.charge)
-            log.warning("job failed", entity=embedding.entity, key=jobs[n].key, error=failure.reason)
-        good = [n for n in range(len(jobs)) if n not in bad]
+        vectors = np.empty((0, lease.embedding.dims), np.float32)
+        if todo:
+            encoder = self._encoder(lease.embedding)
+            for n in todo:
+                content = lease.jobs[n].content or ""
+                size, overlap = lease.embedding.chunk_size, lease.embedding.chunk_overlap
+                pieces, failure = split(encoder.model, content, size, overlap)
+                if failure:
+                    failures[n] = failure
+                chunks += [Chunk(n, number, start, end) for number, (start, end) in enumerate(pieces)]
+                texts += [content[start:end] for start, end in pieces]
+            vectors, broken = encoder.encode(texts, between)
+            failures |= {chunks[c].job: failure for c, failure in broken.items()}
+        good = [n for n in range(len(lease.jobs)) if n not in failures]
         place = {n: i for i, n in enumerate(good)}
         kept = [c for c in range(len(chunks)) if chunks[c].job in place]
-        _, stale = queue.finish(
-            conn,
-            embedding,
-            token,
-            [jobs[n] for n in good],
+        return _Work(
+            lease,
+            [lease.jobs[n] for n in good],
             [Chunk(place[chunks[c].job], chunks[c].number, chunks[c].start, chunks[c].end) for c in kept],
             vectors[kept],
+            [(f, [lease.jobs[n] for n, g in failures.items() if g == f]) for f in dict.fromkeys(failures.values())],
+            read=len(todo) - len(failures),
         )
-        if stale:
-            queue.release(conn, token)  # those that a writer had locked are ours still
-        self._count(embedding, jobs, todo, bad, stale)
 
-    def _count(
-        self, embedding: Embedding, jobs: list[Job], todo: list[int], bad: dict[int, Failure], stale: int
-    ) -> None:
-        totals = self.totals
-        totals.embedded[embedding.entity] = totals.embedded.get(embedding.entity, 0) + max(
-            len(todo) - len(bad) - stale, 0
-        )
-        totals.fresh += sum(job.fresh for job in jobs)
-        totals.stale += stale
-        totals.failed += len(bad)
-        self.progress(embedding.entity, len(jobs))
+    def _written(self, session: Session, work: _Work | None, held: list[Lease], trouble: Trouble) -> None:
+        """Wait until the batch is in the database, and count it."""
+        if work is None or work.result is None:
+            return
+        lease = work.lease
+        try:
+            finished = session.result(work.result)
+        except errors.DatabaseError as exc:
+            session.result(session.submit(session.judge, lease.embedding, exc, trouble))
+            return
+        held.remove(lease)
+        work.result = None
+        entity, totals = lease.embedding.entity, self.totals
+        lost = finished.stale + len(finished.locked)
+        totals.embedded[entity] = totals.embedded.get(entity, 0) + max(work.read - lost, 0)
+        totals.fresh += sum(job.fresh for job in work.good)
+        totals.reused += sum(job.twin for job in work.good)
+        totals.stale += finished.stale
+        totals.failed += sum(len(jobs) for failure, jobs in work.failures if failure.retry_after is None)
+        if not any(failure.retry_after for failure, _ in work.failures):
+            self._resting.pop(lease.embedding.embedding_id, None)
+        self.beat()
+        self.progress(entity, len(lease.jobs))
 
-    def _encode(
-        self, conn: Connection, embedding: Embedding, token: uuid.UUID, texts: list[str]
-    ) -> tuple[Vectors, dict[int, Failure]]:
-        """Vectors of the texts, and the reason for each text that has none."""
-        parts = [np.empty((0, embedding.dims), np.float32)]
-        broken: dict[int, Failure] = {}
-        since = time.monotonic()
-        for start in range(0, len(texts), SLICE):
-            if start and self.stop.is_set():
-                raise _Stopped
-            if time.monotonic() - since > EXTEND:
-                queue.extend(conn, token)
-                since = time.monotonic()
-            vectors, bad = encode_bisecting(self._model(embedding), texts[start : start + SLICE])
-            parts.append(vectors)
-            broken |= {start + n: failure for n, failure in bad.items()}
-        if texts and len(broken) == len(texts):
-            probe(self._model(embedding), broken[0])
-        return np.concatenate(parts), broken
+    def _give_back(self, session: Session, held: list[Lease], ahead: Future[Lease | None]) -> None:
+        """Whatever was claimed and not finished goes back at once; over a broken connection, with the next one."""
+        try:
+            last = session.result(ahead)
+            self._owed.extend([*held, *([last] if last and last not in held else [])])
+            session.result(session.submit(session.give_back))
+        except errors.PgpipeError as exc:
+            self._owed.extend(lease for lease in held if lease not in self._owed)
+            log.debug("leases are given back later", error=str(exc))
 
-    def _model(self, embedding: Embedding) -> Model:
-        if embedding.model not in self._models:
+    def _locked(self, session: Session, until: float) -> bool:
+        """Whether there may be more for a drain to do: jobs that a writer held, or one still holds."""
+        if self.stop.is_set() or not self._owed:
+            return False
+        if session.result(session.submit(session.give_back)):
+            self.stop.wait(0.1)
+        return time.monotonic() < until
+
+    def _pause(self, embedding: Embedding, asked: float | None = None) -> float:
+        """Let an embedding rest: as long as asked, else longer each time. Returns the seconds."""
+        last = self._resting.get(embedding.embedding_id, (0.0, REST[0] / 2))[1]
+        seconds = asked if asked is not None else min(last * 2, REST[1])
+        self._resting[embedding.embedding_id] = (time.monotonic() + seconds, seconds)
+        return seconds
+
+    def _rests(self, embedding: Embedding) -> bool:
+        return self._resting.get(embedding.embedding_id, (0.0, 0.0))[0] > time.monotonic()
+
+    def _rest(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
+        """Trouble in the daemon: the embedding rests, the others go on."""
+        if not self._rests(embedding):
+            self._pause(embedding)
+        until = round(self._resting[embedding.embedding_id][1], 1)
+        log.error("embedding rests", entity=embedding.entity, name=embedding.name, error=str(exc), seconds=until)
+
+    def _raise(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
+        """Trouble in a drain: what may pass is waited for a few times, anything else ends it."""
+        self._troubles += 1
+        if not isinstance(exc, errors.Transient) or self._troubles > PATIENCE:
+            raise exc
+        seconds = self._resting[embedding.embedding_id][1]
+        log.warning("the model does not answer", entity=embedding.entity, error=str(exc), retry_in=seconds)
+        self.stop.wait(seconds)
+
+    def _encoder(self, embedding: Embedding) -> Encoder:
+        if embedding.model not in self._encoders:
             model = self._load(self._settings.model_copy(update={"model": embedding.model}))
-            if model.dims != embedding.dims:
-                raise errors.ModelError(
-                    f"the model {embedding.model!r} makes {model.dims} dimensions,"
-                    f" but the store of {embedding.entity} has {embedding.dims}"
-                )
-            self._models[embedding.model] = model
-        return self._models[embedding.model]
-
-
-def _vector_type(conn: Connection) -> TypeInfo | None:
-    """The type, looked up by its full name: the extension may lie in a schema that is not on the search_path."""
-    with translated():
-        row = conn.execute("select pgpipe.vector_schema()").fetchone()
-        if row is None or row[0] is None:
-            raise errors.VectorsMissing(
-                "vectors need the extension pgvector, which this database lacks: install it"
-                " (Debian: postgresql-NN-pgvector), run `create extension vector`, then `pgpipe migrate`"
+            self._encoders[embedding.model] = Encoder(model)
+        encoder = self._encoders[embedding.model]
+        if encoder.model.dims != embedding.dims:
+            raise errors.ModelError(
+                f"the model {embedding.model!r} makes {encoder.model.dims} dimensions,"
+                f" but the store of {embedding.entity} has {embedding.dims}"
             )
-        return TypeInfo.fetch(conn, sql.Identifier(row[0], "vector"))
+        return encoder
 
 
-def encode_bisecting(model: Model, texts: list[str]) -> tuple[Vectors, dict[int, Failure]]:
-    """Encode; where the model fails, halve until the texts that it cannot take stand alone.
-
-    Returns:
-        Vectors, shape (len(texts), model.dims), and why each text that failed did (its vector means nothing).
-    """
-    try:
-        vectors = np.asarray(model.encode(texts), np.float32)
-    except Exception as exc:  # noqa: BLE001 - a model may raise anything; the text that made it is found below
-        if len(texts) == 1:
-            return np.zeros((1, model.dims), np.float32), {0: _failure(exc)}
-        half = len(texts) // 2
-        left, bad_left = encode_bisecting(model, texts[:half])
-        right, bad_right = encode_bisecting(model, texts[half:])
-        return np.concatenate([left, right]), bad_left | {half + n: failure for n, failure in bad_right.items()}
-    if vectors.shape != (len(texts), model.dims):
-        raise errors.ModelError(
-            f"the model {model.name!r} made vectors of shape {vectors.shape} for {len(texts)} texts,"
-            f" not of {model.dims} dimensions"
-        )
-    failure = Failure("the model made a vector that is not finite", charge=True)
-    broken = {n: failure for n, vector in enumerate(vectors) if not np.isfinite(vector).all()}
-    return vectors, broken
-
-
-def _failure(exc: Exception) -> Failure:
-    short_of_memory = isinstance(exc, MemoryError) or type(exc).__name__ == "OutOfMemoryError"
-    return Failure(f"{type(exc).__name__}: {exc}"[:500], charge=not short_of_memory)
-
-
-def split(model: Model, text: str) -> tuple[list[tuple[int, int]], Failure | None]:
-    """The ranges of a text's pieces, or why the model cannot split it."""
-    try:
-        return model.split(text), None
-    except Exception as exc:  # noqa: BLE001 - as in encode_bisecting
-        return [], _failure(exc)
-
-
-def probe(model: Model, failure: Failure) -> None:
-    """Tell bad texts from a bad machine, where every text of a batch failed: try one that any model takes.
-
-    Raises:
-        ModelError: that fails too; no text is to blame.
-    """
-    _, broken = encode_bisecting(model, ["a word"])
-    if broken:
-        raise errors.ModelError(f"the model {model.name!r} fails on any text: {failure.reason}")
+def _to_read(job: Job) -> bool:
+    """Whether the model must read the job's text."""
+    return job.content is not None and not job.fresh and not job.twin

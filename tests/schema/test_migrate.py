@@ -15,7 +15,11 @@ from pgpipe.schema import Migrated, migrate
 from tests.conftest import Server
 from tests.sql.support import column, drain, embed, make_docs, sqlstate, value
 
-SQL_FILES = sorted(f.name for f in Path(__file__).parents[2].glob("sql/*.sql"))
+SQL = Path(__file__).parents[2] / "sql"
+SQL_FILES = sorted(f.name for f in SQL.glob("*.sql"))
+VECTOR_FILES = [
+    name for name in SQL_FILES if (SQL / name).read_text(encoding="utf-8").startswith("-- requires: vector")
+]
 ENABLE = "select pgpipe.enable_embedding('doc', '{title}', 'fake', 3)"
 
 
@@ -46,11 +50,15 @@ def test_a_changed_file_is_applied_again(any_database: Database, conn: Connectio
     make_docs(conn, 3)
     embedding = embed(conn)
     conn.execute("update pgpipe.sql_file set checksum = 'older' where name = '40_queue.sql'")
-    conn.execute("create or replace function pgpipe.release_jobs(token uuid) returns int language sql as 'select -1'")
+    conn.execute("""
+        create or replace function pgpipe.extend_lease(
+            embedding_id int, token uuid, keys jsonb[], lease interval default '5 minutes')
+            returns int language sql as 'select -1'
+    """)
 
     assert migrate(any_database) == Migrated(files=["40_queue.sql"])
 
-    assert value(conn, "select pgpipe.release_jobs(gen_random_uuid())") == 0
+    assert value(conn, "select pgpipe.extend_lease(1, gen_random_uuid(), '{}')") == 0
     assert drain(conn, embedding) == 3
     assert migrate(any_database) == Migrated()
 
@@ -149,7 +157,7 @@ def test_pgvector_that_comes_later(server: Server, monkeypatch: pytest.MonkeyPat
         assert sqlstate(conn, "select pgpipe.vector_search('doc', '[1,0,0]')") == "42883"
         conn.execute("create extension vector")
 
-        assert migrate(database) == Migrated(files=["60_vector.sql", "61_vector_search.sql"])
+        assert migrate(database) == Migrated(files=VECTOR_FILES)
 
         assert drain(conn, embed(conn)) == 2
         assert len(column(conn, "select key from pgpipe.vector_search('doc', '[1,0,0]')")) == 2

@@ -22,7 +22,7 @@ class Fake:
         self.room = room
         self.calls: list[list[str]] = []
 
-    def split(self, text: str) -> list[tuple[int, int]]:
+    def split(self, text: str, size: int | None = None, overlap: int = 0) -> list[tuple[int, int]]:  # noqa: ARG002
         return [(start, min(start + self.room, len(text))) for start in range(0, len(text), self.room)]
 
     def encode(self, texts: list[str]) -> Vectors:

@@ -16,10 +16,13 @@ VECTOR = "[1,0,0]"
 INSERT_DOCS = """
     insert into doc select n, 'title ' || n, 'body ' || n, n from generate_series(1, %s) n
 """
-CLAIM = "select key::text, gen, attempts, content, content_hash, fresh from pgpipe.claim_jobs(%s, %s, 'test', %s, %s)"
+CLAIM = """
+    select key::text, gen, attempts, content, content_hash, fresh, twin
+      from pgpipe.claim_jobs(%s, %s, 'test', %s, %s)
+"""
 FINISH = """
-    select finished, stale from pgpipe.finish_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s::bytea[], %s::boolean[],
-        %s::int[], %s::int[], %s::int[], %s::int[], %s::vector[])
+    select finished, stale from pgpipe.finish_jobs(%s, %s, 'test', %s::jsonb[], %s::bigint[], %s::bytea[],
+        %s::boolean[], %s::boolean[], %s::int[], %s::int[], %s::int[], %s::int[], %s::vector[])
 """
 FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s)"
 
@@ -103,7 +106,7 @@ class Claim:
 
     embedding: int
     token: uuid.UUID
-    jobs: list[tuple[Any, ...]]  # key as JSON text, gen, attempts, content, content_hash, fresh
+    jobs: list[tuple[Any, ...]]  # key as JSON text, gen, attempts, content, content_hash, fresh, twin
 
     @property
     def keys(self) -> list[str]:
@@ -129,7 +132,7 @@ def claim(conn: Connection, embedding: int, limit: int = 1000, lease: str = "5 m
 
 def finish(conn: Connection, held: Claim, vector: str = VECTOR) -> tuple[int, int]:
     """Write one vector for each claimed text and acknowledge; returns finished and stale."""
-    todo = [n for n, job in enumerate(held.jobs) if job[3] is not None and not job[5]]
+    todo = [n for n, job in enumerate(held.jobs) if job[3] is not None and not job[5] and not job[6]]
     row = conn.execute(
         FINISH,
         (
@@ -139,6 +142,7 @@ def finish(conn: Connection, held: Claim, vector: str = VECTOR) -> tuple[int, in
             held.gens,
             [j[4] for j in held.jobs],
             [j[5] for j in held.jobs],
+            [j[6] for j in held.jobs],
             [n + 1 for n in todo],
             [0] * len(todo),
             [0] * len(todo),
@@ -148,6 +152,20 @@ def finish(conn: Connection, held: Claim, vector: str = VECTOR) -> tuple[int, in
     ).fetchone()
     assert row is not None
     return row[0], row[1]
+
+
+RELEASE = "select released from pgpipe.release_jobs(%s, %s, %s::jsonb[])"
+EXTEND = "select pgpipe.extend_lease(%s, %s, %s::jsonb[])"
+
+
+def release(conn: Connection, held: Claim) -> int:
+    """Give the claimed jobs back; returns how many were still held."""
+    return value(conn, RELEASE, held.embedding, held.token, held.keys)
+
+
+def extend(conn: Connection, held: Claim) -> int:
+    """Hold on to the claimed jobs; returns how many are still held."""
+    return value(conn, EXTEND, held.embedding, held.token, held.keys)
 
 
 def fail(conn: Connection, held: Claim, *, charge: bool, error: str = "no") -> int:

@@ -31,7 +31,7 @@ def test_claim_says_what_to_embed(conn: Connection) -> None:
 
     held = claim(conn, embedding)
 
-    texts = {key: content for key, _, _, content, _, _ in held.jobs}
+    texts = {key: content for key, _, _, content, *_ in held.jobs}
     assert texts == {'{"id": 1}': "one\nbody", '{"id": 2}': "only body", '{"id": 3}': None}
     assert [j[4] for j in held.jobs if j[0] == KEY] == [value(conn, "select sha256('one\nbody')")]
     assert job(conn, embedding, KEY)["leased_by"] == "test"

@@ -1,6 +1,7 @@
 """Jobs that come back: failed, dead, retried, released, held on to."""
 
 import uuid
+from dataclasses import replace
 from itertools import pairwise
 
 from pgpipe.db import Connection
@@ -9,9 +10,11 @@ from tests.sql.support import (
     drain,
     embed,
     expire,
+    extend,
     fail,
     job,
     make_docs,
+    release,
     value,
     waiting_docs,
 )
@@ -105,8 +108,8 @@ def test_release_gives_back_at_once(conn: Connection) -> None:
     embedding = waiting_docs(conn, 4)
     mine, theirs = claim(conn, embedding, 2), claim(conn, embedding, 1)
 
-    assert value(conn, "select pgpipe.release_jobs(%s)", mine.token) == 2
-    assert value(conn, "select pgpipe.release_jobs(%s)", mine.token) == 0
+    assert release(conn, mine) == 2
+    assert release(conn, mine) == 0
 
     assert claim(conn, embedding).ids == {1, 2, 3, 4} - theirs.ids
 
@@ -117,7 +120,7 @@ def test_extend_holds_on(conn: Connection) -> None:
     held = claim(conn, embedding, lease="1 second")
     conn.execute("update pgpipe.job set visible_at = now() - interval '1 second'")
 
-    assert value(conn, "select pgpipe.extend_lease(%s)", held.token) == 2
+    assert extend(conn, held) == 2
 
     assert claim(conn, embedding).jobs == []
-    assert value(conn, "select pgpipe.extend_lease(%s)", uuid.uuid4()) == 0
+    assert extend(conn, replace(held, token=uuid.uuid4())) == 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from pgpipe.db import Connection, Database
-from tests.sql.support import claim, drain, embed, fail, finish, job, jobs, make_docs, stored, value
+from tests.sql.support import claim, drain, embed, extend, fail, finish, job, jobs, make_docs, release, stored, value
 
 KEY = '{"id": 1}'
 
@@ -92,8 +92,8 @@ def test_finish_before_the_writers_statement_ends(conn: Connection, other: Conne
     "call",
     [
         lambda conn, held: fail(conn, held, charge=True),
-        lambda conn, held: value(conn, "select pgpipe.release_jobs(%s)", held.token),
-        lambda conn, held: value(conn, "select pgpipe.extend_lease(%s)", held.token),
+        release,
+        extend,
     ],
     ids=["fail", "release", "extend"],
 )
@@ -147,7 +147,7 @@ def test_no_deadlock_with_a_writer_of_many_rows(
         finish(conn, held)
         writer.start()
         writer.join(0.3)  # it waits for the jobs that the finish has deleted and not committed
-        conn.execute("select pgpipe.release_jobs(%s)", (held.token,))
+        release(conn, held)
     writer.join(5)
 
     assert not writer.is_alive()

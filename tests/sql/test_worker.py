@@ -1,12 +1,14 @@
 """The worker's loop: drain, daemon, stop, long texts, several workers."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Connection, Database
+from pgpipe.embed import encode as encode_module
 from pgpipe.embed import worker as worker_module
 from pgpipe.embed.worker import Worker
 from tests.sql.fake_model import Fake, make_worker
@@ -76,8 +78,8 @@ def test_long_text_in_chunks(any_database: Database, conn: Connection) -> None:
 
     pieces = column(
         conn,
-        "select pgpipe.passage(1, jsonb_build_object('id', id), content_hash, char_start, char_end)"
-        " from doc_embedding where id = 1 order by chunk",
+        "select substr(btrim(body), char_start + 1, char_end - char_start) from doc join doc_embedding using (id)"
+        " where id = 1 order by chunk",
     )
     assert "".join(pieces) == text.strip()
     assert {len(p) for p in pieces[:-1]} == {50}
@@ -105,7 +107,7 @@ def test_stop_between_batches(any_database: Database, conn: Connection) -> None:
 
 def test_stop_within_a_batch(any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that takes long is given back when the worker is told to stop, uncharged and at once."""
-    monkeypatch.setattr(worker_module, "SLICE", 3)
+    monkeypatch.setattr(encode_module, "TEXTS", 3)
     make_docs(conn, 10)
     embed(conn)
     model = Fake()
@@ -123,13 +125,18 @@ def test_a_long_batch_keeps_its_lease(
     any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the model works on, the lease is extended: nobody else takes the batch."""
-    monkeypatch.setattr(worker_module, "SLICE", 2)
+    monkeypatch.setattr(encode_module, "TEXTS", 2)
     monkeypatch.setattr(worker_module, "EXTEND", 0)
     make_docs(conn, 6)
     embed(conn)
     ends = []
     look = "select max(visible_at) from pgpipe.job"
-    model = Fake(lambda _: ends.append(value(conn, look)))
+
+    def look_again(_texts: list[str]) -> None:
+        time.sleep(0.05)  # the database thread extends while the model works
+        ends.append(value(conn, look))
+
+    model = Fake(look_again)
 
     make_worker(any_database, model).drain()
 

@@ -5,8 +5,8 @@ import pytest
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database
+from pgpipe.embed.encode import Encoder
 from pgpipe.embed.model import Vectors
-from pgpipe.embed.worker import encode_bisecting
 from tests.sql.fake_model import Fake, make_worker, refuse
 from tests.sql.support import embed, job, jobs, make_docs, stored, value
 
@@ -30,13 +30,15 @@ def test_a_refused_text_ends_dead_and_alone(any_database: Database, conn: Connec
 
 
 def test_poison_is_found_in_few_calls() -> None:
-    """One bad text among 256 costs about two calls for each halving, not one for each text."""
+    """One bad text among 256 costs one call that fails for each halving, not one for each text."""
     model = Fake(refuse("poison"))
     texts = ["poison" if n == 100 else f"text {n}" for n in range(256)]
 
-    result, broken = encode_bisecting(model, texts)
+    encoder = Encoder(model)
+    result, broken = encoder.encode(texts, lambda: None)
 
     assert len(model.calls) <= 2 * 8 + 1
+    assert encoder.failed_calls <= 8 + 1
     assert list(broken) == [100]
     assert broken[100].charge
     assert np.allclose(result[99], Fake().encode(["text 99"])[0])
@@ -126,10 +128,10 @@ def test_a_text_that_cannot_be_split(any_database: Database, conn: Connection) -
     """A failure of the splitter is the text's failure, not the batch's."""
 
     class Odd(Fake):
-        def split(self, text: str) -> list[tuple[int, int]]:
+        def split(self, text: str, size: int | None = None, overlap: int = 0) -> list[tuple[int, int]]:
             if "odd" in text:
                 raise ValueError("no split")
-            return super().split(text)
+            return super().split(text, size, overlap)
 
     make_docs(conn, 3)
     conn.execute("update doc set body = 'odd' where id = 2")

@@ -1,0 +1,187 @@
+"""pgpipe embedding and reconcile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from psycopg.rows import dict_row
+
+from pgpipe.cli.app import App, cli, json_option
+from pgpipe.config import EmbedDeclaration
+from pgpipe.db import Connection, translated
+from pgpipe.embed import declare, queue
+from pgpipe.embed import reconcile as reconciling
+from pgpipe.embed.model import dimensions
+from pgpipe.errors import UsageError
+
+LIST = """
+    select entity, name, model, dims, active, paused, rows, waiting + leased + dead as jobs, coverage
+      from pgpipe.embedding_status order by entity, active desc, name
+"""
+DRIFT = "select * from pgpipe.embedding_drift(%s::oid::regclass, %s)"
+COMPARE = "select * from pgpipe.compare_embeddings(%s::oid::regclass, %s, %s, %s)"
+name_option = click.option("--name", default="default", show_default=True, help="Of the embedding.")
+
+
+@cli.group()
+def embedding() -> None:
+    """Embeddings of an entity: a second model beside the first, pause, drift."""
+
+
+@contextmanager
+def _target(app: App, entity: str) -> Iterator[tuple[Connection, int]]:
+    with app.database.connect(autocommit=True) as conn, translated():
+        yield conn, declare.target_of(conn, app.database.schema, entity)
+
+
+@embedding.command("list")
+@json_option
+@click.pass_obj
+def list_embeddings(app: App, as_json: bool) -> None:
+    """Embeddings, the active one of each entity first."""
+    with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(LIST).fetchall()
+    if as_json:
+        app.print_json(rows)
+    elif rows:
+        app.print_rows(rows)
+    else:
+        click.echo("No embedding is declared.")
+
+
+@embedding.command()
+@click.argument("entity")
+@click.option("--name", required=True, help="Of the new embedding.")
+@click.option("--model", help="[default: that of the settings]")
+@click.option("--column", "columns", multiple=True, help="To embed, repeatable [default: as the active embedding]")
+@click.option("--template", help="Lines with {column} [default: as the active embedding]")
+@click.option("--where", help="SQL condition on the row's columns [default: as the active embedding]")
+@click.pass_obj
+def add(
+    app: App,
+    entity: str,
+    name: str,
+    model: str | None,
+    columns: tuple[str, ...],
+    template: str | None,
+    where: str | None,
+) -> None:
+    """Declare one more embedding and enqueue the rows for it.
+
+    `pgpipe embedder` fills it while searches go on with the active one; both are kept fresh. Then `switch`.
+    """
+    app.set("embedding", model=model)
+    settings = app.settings.embedding
+    with _target(app, entity) as (conn, target):
+        active = declare.find(conn, target)
+        if active is None and not columns:
+            raise UsageError(f"{entity} has no embedding to take the columns from: name them with --column")
+        wanted = active.as_declaration() if active and not columns else EmbedDeclaration(columns=list(columns))
+        given = {name: value for name, value in (("template", template), ("where", where)) if value is not None}
+        wanted = wanted.model_copy(update=given)
+        declare.enable(conn, target, wanted, settings.model, dimensions(settings), name, enqueue=False)
+        new = next(e for e in queue.embeddings(conn, paused=True) if (e.target, e.name) == (target, name))
+        with app.bar(f"{entity}: enqueue", reconciling.rows(conn, new)) as advance:
+            found = reconciling.reconcile(conn, new, advance)
+    click.echo(f"{entity} has the embedding {name}: {found.enqueued:,} rows wait for `pgpipe embedder`.")
+
+
+@embedding.command()
+@click.argument("entity")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Although rows still wait for their vectors.")
+@click.pass_obj
+def switch(app: App, entity: str, name: str, force: bool) -> None:
+    """Let search use this embedding, in one transaction; the one before stays and is kept fresh."""
+    with _target(app, entity) as (conn, target):
+        conn.execute(declare.SWITCH, (target, name, force))
+    click.echo(f"{entity} is searched with the embedding {name}.")
+
+
+@embedding.command()
+@click.argument("entity")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also the active one: search by meaning ends.")
+@click.confirmation_option(prompt="Its vectors are deleted. Drop?")
+@click.pass_obj
+def drop(app: App, entity: str, name: str, force: bool) -> None:
+    """Drop an embedding, its vectors and its jobs."""
+    with _target(app, entity) as (conn, target):
+        conn.execute(declare.REQUIRE, (target, name))
+        active = declare.find(conn, target)
+        if active and active.name == name and not force:
+            raise UsageError(f"search of {entity} uses the embedding {name}: switch to another first, or --force")
+        conn.execute(declare.DISABLE, (target, name))
+    click.echo(f"{entity} has no embedding {name} any more.")
+
+
+@embedding.command()
+@click.argument("entity")
+@name_option
+@click.pass_obj
+def pause(app: App, entity: str, name: str) -> None:
+    """Claim no more jobs; changes are still enqueued."""
+    with _target(app, entity) as (conn, target):
+        conn.execute(declare.PAUSE, (target, name))
+    click.echo(f"The embedding {name} of {entity} is paused.")
+
+
+@embedding.command()
+@click.argument("entity")
+@name_option
+@click.pass_obj
+def resume(app: App, entity: str, name: str) -> None:
+    """Go on with a paused embedding."""
+    with _target(app, entity) as (conn, target):
+        conn.execute(declare.RESUME, (target, name))
+    click.echo(f"The embedding {name} of {entity} goes on.")
+
+
+@embedding.command()
+@click.argument("entity")
+@click.option("--sample", default=1000, show_default=True, type=click.IntRange(1), help="Rows to look at.")
+@click.option("--against", nargs=2, metavar="NAME NAME", help="Compare these two embeddings with each other.")
+@json_option
+@click.pass_obj
+def drift(app: App, entity: str, sample: int, against: tuple[str, str] | None, as_json: bool) -> None:
+    """How far the vectors are from what is declared, over a sample: shares of the rows.
+
+    With --against: how far two embeddings are from each other.
+    """
+    with _target(app, entity) as (conn, target), conn.cursor(row_factory=dict_row) as cursor:
+        values = (target, *against, min(sample, 500)) if against else (target, sample)
+        rows = cursor.execute(COMPARE if against else DRIFT, values).fetchall()
+    if as_json:
+        app.print_json(rows)
+    else:
+        app.print_rows([{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
+
+
+@cli.command()
+@click.option("--entity", "entities", multiple=True, help="Only this one, repeatable.")
+@click.option("--restart", is_flag=True, help="From the first row, where an interrupted one would go on.")
+@json_option
+@click.pass_obj
+def reconcile(app: App, entities: tuple[str, ...], restart: bool, as_json: bool) -> None:
+    """Enqueue rows whose vectors are not of what they hold now, and vectors whose row is gone.
+
+    For changes that no trigger saw: after a restore, on a promoted replica, with triggers switched off.
+    """
+    report = []
+    with app.database.connect(autocommit=True) as conn, translated():
+        wanted = [e for e in queue.embeddings(conn, paused=True) if not entities or e.entity in entities]
+        if entities and {e.entity for e in wanted} != set(entities):
+            raise UsageError(f"no embedding of {', '.join(sorted(set(entities) - {e.entity for e in wanted}))}")
+        if restart:
+            reconciling.restart(conn, wanted)
+        for each in wanted:
+            with app.bar(f"{each.entity}: reconcile", reconciling.rows(conn, each)) as advance:
+                found = reconciling.reconcile(conn, each, advance)
+            row = {"entity": each.entity, "name": each.name, "examined": found.examined, "enqueued": found.enqueued}
+            report.append(row)
+    if as_json:
+        app.print_json(report)
+    elif report:
+        app.print_rows(report)
+    else:
+        click.echo("No embedding is declared.")

@@ -1,0 +1,129 @@
+-- Templates and conditions: how a row becomes the text that a model reads, and how a change of it is told.
+
+drop function if exists pgpipe.input_expression(name[], text);
+
+create or replace function pgpipe.brace(name text)
+    returns text  immutable strict parallel safe  set search_path = ''  language sql
+as $$ select '{' || replace(replace(name, '{', '{{'), '}', '}}') || '}' $$;
+comment on function pgpipe.brace(text) is 'A column as a template writes it: in braces, its own braces doubled.';
+
+create or replace function pgpipe.template_pieces(columns name[], template text)
+    returns table (line int, field name, literal text)  immutable strict  set search_path = ''  language plpgsql
+as $$
+declare
+    place int := 1;
+    rest text;
+    part text;
+begin
+    line := 1;
+    while place <= length(template) loop
+        rest := substr(template, place);
+        field := null;
+        literal := null;
+        -- A known column first, the longest where several fit: a column may be called {a}.
+        select c into field from unnest(columns) c where starts_with(rest, pgpipe.brace(c)) order by length(c) desc limit 1;
+        if field is not null then
+            place := place + length(pgpipe.brace(field));
+        elsif left(rest, 2) in ('{{', '}}') then
+            literal := left(rest, 1);
+            place := place + 2;
+        elsif left(rest, 1) = E'\n' then
+            line := line + 1;
+            place := place + 1;
+            continue;
+        elsif left(rest, 1) in ('{', '}') then
+            part := substring(rest from '^\{([^{}]*)\}');
+            if part is not null then
+                raise exception 'the template names {%}, which is not among the columns %', part, columns using errcode = 'PP003';
+            end if;
+            raise exception 'the template has a single % that ends or begins no column', quote_literal(left(rest, 1))
+                using errcode = 'PP003', hint = 'Write {column}; for the character itself write {{ or }}.';
+        else
+            literal := substring(rest from '^[^{}\n]+');
+            place := place + length(literal);
+        end if;
+        return next;
+    end loop;
+end
+$$;
+comment on function pgpipe.template_pieces(name[], text) is
+    'The columns and the text between them of a template, with the line each stands on. {{ and }} are braces. '
+    'Raises PP003 for a column that is not among `columns`, and for a single brace.';
+
+create or replace function pgpipe.condition_on(condition text, alias text)
+    returns text  immutable  set search_path = ''  language sql
+as $$
+    -- Its own scope: in there, bare column names can only be the row's.
+    select case when condition is null then 'true'
+                else format(E'exists (select from (select %s.*) t where (%s\n))', alias, condition) end
+$$;
+comment on function pgpipe.condition_on(text, text) is 'SQL text: the condition of an embedding holds for the row `alias`.';
+
+create or replace function pgpipe.input_expression(columns name[], template text, condition text default null)
+    returns text  immutable  set search_path = ''  language plpgsql
+as $$
+declare
+    all_used name[] := array(select p.field from pgpipe.template_pieces(columns, template) p where p.field is not null);
+    lines text;
+begin
+    if all_used = '{}' then
+        raise exception 'the template names no column' using errcode = 'PP003', hint = 'Write {column} where its text belongs.';
+    end if;
+    with piece as (
+        select p.line, p.field, row_number() over () as n, coalesce('t.' || quote_ident(p.field), quote_literal(p.literal)) as sql
+          from pgpipe.template_pieces(columns, template) p
+    ), written as (
+        select l.line, string_agg(p.sql, ', ' order by p.n) as sql,
+               array_agg(p.field order by p.n) filter (where p.field is not null) as used
+          from generate_series(1, (select max(line) from piece)) l (line) left join piece p using (line) group by l.line
+    )
+    select string_agg(case when w.sql is null then quote_literal('') when w.used is null then format('concat(%s)', w.sql)
+                           else format('case when concat(%s) <> '''' then concat(%s) end', pgpipe.column_list(w.used, 't'), w.sql) end,
+                      ', ' order by w.line) into lines
+      from written w;
+    return format('case when %s and btrim(concat(%s), E'' \t\n\r'') <> '''' then btrim(concat_ws(E''\n'', %s), E'' \t\n\r'') end',
+                  pgpipe.condition_on(condition, 't'), pgpipe.column_list(all_used, 't'), lines);
+end
+$$;
+comment on function pgpipe.input_expression(name[], text, text) is
+    'SQL text: what the model reads of row `t`. A template line whose columns are all empty is left out; null where every column is '
+    'empty, or where the condition does not hold. Raises PP003 for a template that names another column, or none.';
+
+create or replace function pgpipe.checked_condition(target regclass, condition text)
+    returns text  volatile strict  set search_path = ''  language plpgsql
+as $$
+declare
+    reason text;
+    checked text;
+begin
+    -- One statement and no more: a cursor takes no second one. Then as a check constraint, which refuses subqueries and aggregates.
+    for reason in execute format(E'select ''''::text from %s t where (%s\n) limit 0', target, condition) loop
+        null;
+    end loop;
+    execute format('create temporary table pgpipe_condition (like %s) on commit drop', target);
+    execute format(E'alter table pg_temp.pgpipe_condition add constraint c check (%s\n)', condition);
+    select pg_catalog.pg_get_expr(c.conbin, c.conrelid) into checked from pg_catalog.pg_constraint c
+     where c.conrelid = 'pg_temp.pgpipe_condition'::regclass and c.conname = 'c';
+    drop table pg_temp.pgpipe_condition;
+    return checked;
+exception when others then
+    get stacked diagnostics reason = message_text;
+    raise exception 'the condition % cannot be used: %', quote_literal(condition), reason using errcode = 'PP003',
+        hint = 'Write what could stand in a check constraint of the table: an expression of the row''s columns that is true or false.';
+end
+$$;
+comment on function pgpipe.checked_condition(regclass, text) is
+    'The condition as PostgreSQL reads it, every name in full. Raises PP003 where it is no condition on one row of the target.';
+
+create or replace function pgpipe.input_texts(columns name[], alias text)
+    returns text  immutable strict  set search_path = ''  language sql
+as $$
+    -- As the model reads them: 1.0 is not 1.00, a collation that ignores case does not count, and json needs no equality.
+    select string_agg(format('%s.%I::text collate "C"', alias, c), ', ' order by n) from unnest(columns) with ordinality k (c, n)
+$$;
+comment on function pgpipe.input_texts(name[], text) is 'SQL text: the input columns of the row `alias` in a form that tells every change.';
+
+create or replace function pgpipe.content_hash(content text)
+    returns bytea  immutable strict parallel safe  language sql
+as $$ select pg_catalog.sha256(pg_catalog.convert_to(content, 'UTF8')) $$;
+comment on function pgpipe.content_hash(text) is 'The hash that says whether a stored vector is of this text (32 bytes).';
