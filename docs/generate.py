@@ -1,4 +1,7 @@
-"""Write docs/cli.md from click and docs/sql.md from the catalogue of a freshly migrated database: `make docs`."""
+"""Write docs/cli.md from click, docs/sql.md from a migrated database, README's table of files from the files.
+
+`make docs` runs it; tests fail where what stands there is not what it would write.
+"""
 
 import inspect
 import re
@@ -129,8 +132,17 @@ def sql_reference(conn: Connection) -> str:
 
 def _purpose(text: str) -> str:
     """A file's first line, as a heading."""
-    lines = [line.removeprefix("-- ") for line in text.splitlines() if not line.startswith("-- requires: ")]
-    return re.split(r"[.:] |[.:]$", lines[0])[0]
+    return re.split(r"[.:] |[.:]$", _opening(text))[0]
+
+
+def _opening(text: str) -> str:
+    """The first line of an SQL file that says what it is for."""
+    return next(line.removeprefix("-- ") for line in text.splitlines() if not line.startswith("-- requires: "))
+
+
+def _sentence(text: str) -> str:
+    """A first sentence, as the cell of a table."""
+    return _cell(re.split(r"\. |\.$", text)[0])
 
 
 def _function(function: dict[str, Any]) -> str:
@@ -176,8 +188,31 @@ def _codes() -> Iterator[str]:
         yield f"| {code} | {says} | {names} |"
 
 
+def files() -> str:
+    """README's table of files: each says in its first line what it is for."""
+    rows = ["| `migrations/` | tables and schemas; run once, frozen once released |"]
+    rows += [
+        f"| `sql/{file.name}` | {_sentence(_opening(file.read_text(encoding='utf-8')))} |"
+        for file in sorted(ROOT.glob("sql/*.sql"))
+    ]
+    for path in sorted(ROOT.glob("pgpipe/*")):
+        module = path / "__init__.py" if path.is_dir() else path
+        if not path.name.startswith("__") and module.suffix == ".py" and module.exists():
+            first = module.read_text(encoding="utf-8").splitlines()[0].strip('"')
+            rows.append(f"| `pgpipe/{path.name}{'/' if path.is_dir() else ''}` | {_sentence(first)} |")
+    rows.append("| `pgpipe/units/` | units for systemd |")
+    rows.append("| `tests/` | `unit`, `sql`, `schema`, `flow`, `web`, `chaos`, `bench`; see CONTRIBUTING |")
+    return "\n".join(["| file | duty |", "|---|---|", *rows])
+
+
+def with_files(readme: str) -> str:
+    """README with its table of files as it is today."""
+    table = f"<!-- files: written by `make docs` -->\n{files()}\n<!-- /files -->"
+    return re.sub(r"<!-- files: .*?<!-- /files -->", lambda _: table, readme, flags=re.DOTALL)
+
+
 def main() -> None:
-    """Write both files."""
+    """Write both references, and README's table of files."""
     with tempfile.TemporaryDirectory(prefix="pgpipe-docs-") as folder:
         server = pgserver().get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
@@ -188,6 +223,8 @@ def main() -> None:
         finally:
             server.cleanup()  # while its folder is there
     (ROOT / "docs/cli.md").write_text(command_line(), encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(with_files(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -153,3 +153,11 @@ def test_comparison_has_a_source_for_each_fact_and_a_test_for_each_promise() -> 
     assert [row for row in rows if "](" not in row] == []
     assert len(promises) >= 12
     assert [promise for promise in promises if "](../tests/" not in promise] == []
+
+
+def test_table_of_files_is_up_to_date() -> None:
+    """README names every file of sql/ and every module, with what its first line says; else run `make docs`."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert "<!-- files: " in readme
+    assert readme == GENERATE["with_files"](readme), "run `make docs`"
