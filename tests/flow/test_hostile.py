@@ -172,6 +172,7 @@ def test_nothing_hostile_is_run(
     finally:
         shutil.rmtree(lake)
         with victim.connect() as conn:  # the next example begins with nothing
+            conn.execute("set lock_timeout = '20s'")  # a lock that was left behind is a failure, not a wait
             conn.execute(sql.SQL("drop table if exists {} cascade").format(sql.Identifier("public", entity)))
             conn.execute("delete from pgpipe.embedding; delete from pgpipe.search; delete from pgpipe.load_file")
             store = conn.execute("select pgpipe.derived_name(%s, '_embedding')", (entity,)).fetchone()

