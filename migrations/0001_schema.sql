@@ -93,7 +93,7 @@ comment on table pgpipe.search_fill is
     'Search columns that are being filled, and how far; what pgpipe.search says about the same target serves until then.';
 
 create table pgpipe.lexeme (
-    target    oid not null,
+    target    regclass not null,  -- by name in a dump: an oid would be of another table after a restore
     lexeme    text collate "C" not null,  -- so that the primary key finds beginnings too
     documents real not null check (documents > 0),  -- how many documents hold it; an estimate where a sample was read
     primary key (target, lexeme)

