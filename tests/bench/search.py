@@ -1,0 +1,177 @@
+"""`make bench-search`: how long searches of a large table take, and how much of the best they find."""
+
+import os
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from psycopg import sql
+
+from pgpipe.db import Connection, Database
+from tests.bench import articles
+
+QUESTIONS = 100  # of each kind
+PER_CLIENT = {1: 100, 8: 50}  # requests, after every question was asked once
+FILTERS = {"none": None, "0.1 %": '{"per_mille": 7}', "1 %": '{"percent": 7}', "50 %": '{"half": true}'}
+CONDITIONS = {"none": "true", "0.1 %": "per_mille = 7", "1 %": "percent = 7", "50 %": "half"}
+SEARCH = {
+    "text": "select * from pgpipe.text_search('article', %(text)s, 10, %(filter)s)",
+    "vector": "select * from pgpipe.vector_search('article', %(vector)s, 10, %(filter)s)",
+    "hybrid": "select * from pgpipe.hybrid_search('article', %(text)s, %(vector)s, 10, %(filter)s)",
+}
+KNOWN_WORDS = """
+    select w.word, l.documents from unnest(%s::text[]) w (word)
+      join pgpipe.lexeme l on l.target = 'article'::regclass and l.lexeme = (ts_lexize('english_stem', w.word))[1]
+"""
+BEST_BY_WORDS = """
+    select pgpipe.rank_statement(s, '{id}', 'true', w.words, w.idf), pgpipe.any_word(w.probes)::text
+      from pgpipe.search s cross join pgpipe.weigh_words('article', %s, false) w where s.target = 'article'::regclass
+"""
+Cell = tuple[str, str, str]  # mode, kind of question, filter
+CELLS: list[Cell] = [
+    *(("text", kind, "none") for kind in ("rare words", "ordinary", "ten common words")),
+    *(("text", "ordinary", f) for f in FILTERS if f != "none"),
+    *(("vector", "", f) for f in FILTERS),
+    *(("hybrid", "ordinary", f) for f in FILTERS),
+    ("hybrid", "ten common words", "none"),
+]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A database with articles, and what is asked of it."""
+
+    database: Database
+    texts: dict[str, list[str]]
+    vectors: list[str]
+
+    def requests(self, cell: Cell) -> list[dict[str, Any]]:
+        """The parameters of every question of a cell."""
+        _mode, kind, where = cell
+        texts = self.texts[kind or "ordinary"]
+        return [{"text": t, "vector": v, "filter": FILTERS[where]} for t, v in zip(texts, self.vectors, strict=True)]
+
+
+def questions(conn: Connection, lines: list[str]) -> dict[str, list[str]]:
+    """Three rare words; 4 to 8 words from the beginning of a sentence; ten of the hundred most common words."""
+    rng = np.random.default_rng(23)
+    words = Counter(w for line in lines for w in set(re.findall(r"[a-z]{3,}", line.lower())))
+    known = sorted(conn.execute(KNOWN_WORDS, (list(words),)).fetchall(), key=lambda row: (-row[1], row[0]))
+    total = conn.execute("select documents from pgpipe.search where target = 'article'::regclass").fetchone()
+    rare = [w for w, documents in known if documents < total[0] / 1000]
+    common: dict[float, str] = {}
+    for word, documents in known:  # one form of each lexeme
+        common.setdefault(documents, word)
+    hundred = list(common.values())[:100]
+    asked = [line.split() for line in rng.choice(lines, QUESTIONS * 3) if len(line.split()) >= 8][:QUESTIONS]
+    return {
+        "rare words": [" ".join(rng.choice(rare, 3)) for _ in range(QUESTIONS)],
+        "ordinary": [plain(line[: rng.integers(4, 9)]) for line in asked],
+        "ten common words": [" ".join(rng.choice(hundred, 10, replace=False)) for _ in range(QUESTIONS)],
+    }
+
+
+def plain(words: list[str]) -> str:
+    """Words of a sentence as a question, without what would be read as an operator."""
+    return " ".join(re.sub(r"^-+|[\"*]", "", w) for w in words)
+
+
+def latency(bench: Bench, cell: Cell, clients: int) -> tuple[float, float]:
+    """Milliseconds of a request as the client sees it, median and 99th percentile, with so many clients at once."""
+    requests = bench.requests(cell)
+
+    def client(number: int) -> list[float]:
+        spent = []
+        with bench.database.connect(autocommit=True) as conn:
+            conn.execute(SEARCH[cell[0]], requests[0]).fetchall()  # what a connection does once
+            for n in range(PER_CLIENT[clients]):
+                started = time.perf_counter()
+                conn.execute(SEARCH[cell[0]], requests[(number * 13 + n) % len(requests)]).fetchall()
+                spent.append((time.perf_counter() - started) * 1000)
+        return spent
+
+    with ThreadPoolExecutor(clients) as pool:
+        spent = [ms for each in pool.map(client, range(clients)) for ms in each]
+    return float(np.percentile(spent, 50)), float(np.percentile(spent, 99))
+
+
+def vector_recall(conn: Connection, bench: Bench, where: str) -> float:
+    """The share of the ten truly nearest rows that vector_search returns."""
+    exact = sql.SQL("""
+        select s.id from article_embedding s join article t using (id) where {}
+         order by (s.vector <=> %s::vector) + 0 limit 10""").format(sql.SQL(CONDITIONS[where]))
+    found = total = 0
+    for vector in bench.vectors[:20]:
+        nearest = {row[0] for row in conn.execute(exact, (vector,)).fetchall()}
+        parameters = {"vector": vector, "filter": FILTERS[where]}
+        answer = {row[0]["id"] for row in conn.execute(SEARCH["vector"], parameters).fetchall()}
+        found, total = found + len(nearest & answer), total + len(nearest)
+    return found / total
+
+
+def text_quality(conn: Connection, bench: Bench, kind: str) -> tuple[float, float]:
+    """Share of the ten best rows that text_search returns, and the sum of its scores over that of the ten best."""
+    found = total = got = best = 0.0
+    for text in bench.texts[kind][:10]:
+        statement, every = conn.execute(BEST_BY_WORDS, (text,)).fetchone()
+        for n, value in enumerate(
+            (every, None, 1 << 31, 1 << 31, 10), start=1
+        ):  # nothing is narrowed, nothing left out
+            statement = statement.replace(f"${n}", sql.Literal(value).as_string(conn))
+        keys, scores = conn.execute(statement.replace("%", "%%")).fetchone()
+        answer = conn.execute("select * from pgpipe.rank_text('article', %s, 10)", (text,)).fetchall()
+        found, total = found + sum(key in keys for key, _ in answer), total + len(keys)
+        got, best = got + sum(score for _, score in answer), best + sum(scores)
+    return found / total, got / best
+
+
+def report(bench: Bench) -> Iterator[str]:
+    """The tables, line by line."""
+    yield "| mode | questions | filter | p50, 1 client | p99 | p50, 8 clients | p99 |"
+    yield "|---|---|---|---|---|---|---|"
+    for cell in CELLS:
+        with bench.database.connect(autocommit=True) as conn:
+            for parameters in bench.requests(cell):
+                conn.execute(SEARCH[cell[0]], parameters)
+        figures = [ms for clients in PER_CLIENT for ms in latency(bench, cell, clients)]
+        yield f"| {' | '.join(cell)} | {' | '.join(f'{ms:.1f} ms' for ms in figures)} |"
+    yield ""
+    yield "| what is found of the best ten | share | scores |"
+    yield "|---|---|---|"
+    with bench.database.connect(autocommit=True) as conn:
+        for where in FILTERS:
+            yield f"| vector, filter {where} | {vector_recall(conn, bench, where):.3f} | |"
+        for kind in bench.texts:
+            share, scores = text_quality(conn, bench, kind)
+            yield f"| text, {kind} | {share:.3f} | {scores:.3f} |"
+
+
+def main() -> None:
+    """Build what is missing, measure, print."""
+    folder = Path(os.environ.get("BENCH_DIR") or platformdirs.user_cache_path("pgpipe") / "bench")
+    dims = int(os.environ.get("DIMS", "384"))
+    with ExitStack() as stack:
+        url = stack.enter_context(articles.server(folder))
+        for rows in map(int, os.environ.get("ROWS", "100000").split(",")):
+            database = articles.ensure(url, folder, rows, dims)
+            with database.connect(autocommit=True) as conn:
+                texts = questions(conn, articles.sentences(folder))
+            asked = np.concatenate(list(articles.vectors(QUESTIONS, dims, seed=29)))
+            bench = Bench(database, texts, [str(v.tolist()) for v in asked])
+            sys.stdout.write(f"\n{rows:,} rows, {dims} dimensions\n\n")
+            for line in report(bench):
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
