@@ -136,13 +136,14 @@ comment on function pgpipe.weigh_words(regclass, text, boolean) is
     'What a question asks for: the words that score with their idf, and from the rarest to the most common what finds their rows, with '
     'the documents that hold each, of `total`. Figures come from the lexeme table, from the planner where that is empty or hidden.';
 
+drop function if exists pgpipe.rank_statement(pgpipe.search, name[], text, tsquery[], double precision[]);
 create or replace function pgpipe.rank_statement(
-    declared pgpipe.search, key_columns name[], condition text, words tsquery[], idf double precision[])
+    declared pgpipe.search, key_columns name[], condition text, by_filter boolean, words tsquery[], idf double precision[])
     returns text  stable  set search_path = ''  language sql
 as $$
     select format($sql$
         with matching as (  -- setweight of no word is a copy: a value that is stored apart, or compressed, is fetched once
-            (select %1$s, setweight(t.%2$I, 'D', '{}') as document from %3$s t where t.%2$I @@ $1 and %4$s limit $3)
+            (select %1$s, setweight(t.%2$I, 'D', '{}') as document from %3$s t where %11$s and %4$s limit $3)
             union all
             (select %1$s, setweight(t.%2$I, 'D', '{}') from %3$s t where t.%2$I @@ $2 and %4$s limit $3)
         ), candidate as materialized (
@@ -170,12 +171,14 @@ as $$
         pgpipe.any_word(words),
         (select format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, c.key_%s', c, n), ', '))
            from unnest(key_columns) with ordinality k (c, n)),
-        pgpipe.bm25f_expression(words, idf, f.weights))
+        pgpipe.bm25f_expression(words, idf, f.weights),
+        -- The function has no index: rows that a filter leaves are not looked for in long lists of other rows.
+        format(case when by_filter then 'pg_catalog.ts_match_vq(t.%I, $1)' else 't.%I @@ $1' end, declared.column_name))
       from (select array_agg(distinct w.value order by w.value desc) as weights from jsonb_each_text(declared.weights) w) f
 $$;
-comment on function pgpipe.rank_statement(pgpipe.search, name[], text, tsquery[], double precision[]) is
+comment on function pgpipe.rank_statement(pgpipe.search, name[], text, boolean, tsquery[], double precision[]) is
     'SQL text that ranks the rows which match $1, and those that match $2, at most $3 of each: a rough score for all, BM25F for the best '
-    '$4 of them, keys and scores of the best $5.';
+    '$4 of them, keys and scores of the best $5. With by_filter the first are found by the condition alone.';
 
 drop function if exists pgpipe.rank_text(regclass, text, int, jsonb);
 create or replace function pgpipe.rank_text(
@@ -187,38 +190,40 @@ create or replace function pgpipe.rank_text(
     language plpgsql
 as $$
 declare
-    match_limit constant int := 10000;            -- rows that are looked at
-    score_limit constant int := greatest(1000, k);  -- rows that get the exact score
-    cheap constant double precision := 50000;     -- of the planner's units: so little to read that all of it is read
+    match_limit constant int := greatest(20000, k);  -- rows that are looked at
+    score_limit constant int := greatest(1000, k);   -- rows that get the exact score
+    cost_limit constant double precision := 50000;   -- in the planner's units: a filter that costs less is followed to its end
     declared pgpipe.search := pgpipe.require_search(target);
     key_columns name[] := pgpipe.require_key(target);
     condition text := pgpipe.filter_condition(target, 't', filter);
     asked record := pgpipe.weigh_words(target, query, prefix);
     any_word tsquery := pgpipe.any_word(asked.probes);
     phrase boolean := asked.required is not null and not ''::tsvector @@ asked.required;
-    probe tsquery;
-    more tsquery;
+    probe tsquery := case when phrase then asked.required else pgpipe.candidate_query(asked.probes, asked.documents, asked.total) end;
+    narrowed boolean := not phrase and probe <> any_word;
+    passing record;
     statement text;
     keys jsonb[];
     scores double precision[];
 begin
     if any_word is null then
         return;  -- nothing but stop words, or nothing at all
-    elsif phrase then
-        probe := asked.required;
-    elsif condition <> 'true'
-          and (pgpipe.estimate(target, format('t.%I @@ %L and %s', declared.column_name, any_word, condition))).cost < cheap then
-        probe := coalesce(any_word && asked.required, any_word);
+    elsif narrowed and condition <> 'true' then
+        passing := pgpipe.estimate(target, condition);
+        narrowed := passing.rows > match_limit or passing.cost > cost_limit;
+        statement := pgpipe.rank_statement(declared, key_columns, condition, not narrowed, asked.words, asked.idf);
     else
-        probe := pgpipe.candidate_query(asked.probes, asked.documents, asked.total);
-        more := any_word && !!probe;
-        probe := coalesce(probe && asked.required, probe);
-        more := coalesce(more && asked.required, more);
+        statement := pgpipe.rank_statement(declared, key_columns, condition, false, asked.words, asked.idf);
     end if;
-    statement := pgpipe.rank_statement(declared, key_columns, condition, asked.words, asked.idf);
-    execute statement into keys, scores using probe, null::tsquery, match_limit, score_limit, k;
-    if coalesce(cardinality(keys), 0) < k and more is not null then  -- then also rows that hold common words only
-        execute statement into keys, scores using probe, more, match_limit, score_limit, k;
+    if not narrowed and not phrase then
+        probe := any_word;
+    end if;
+    execute statement into keys, scores
+      using coalesce(probe && asked.required, probe), null::tsquery, match_limit, score_limit, k;
+    if narrowed and coalesce(cardinality(keys), 0) < k then  -- then also rows that hold common words only
+        execute statement into keys, scores
+          using coalesce(probe && asked.required, probe), coalesce(any_word && !!probe && asked.required, any_word && !!probe),
+                match_limit, score_limit, k;
     end if;
     return query select * from unnest(keys, scores);
 end

@@ -33,7 +33,7 @@ KNOWN_WORDS = """
       join pgpipe.lexeme l on l.target = 'article'::regclass and l.lexeme = (ts_lexize('english_stem', w.word))[1]
 """
 BEST_BY_WORDS = """
-    select pgpipe.rank_statement(s, '{id}', 'true', w.words, w.idf), pgpipe.any_word(w.probes)::text
+    select pgpipe.rank_statement(s, '{id}', 'true', false, w.words, w.idf), pgpipe.any_word(w.probes)::text
       from pgpipe.search s cross join pgpipe.weigh_words('article', %s, false) w where s.target = 'article'::regclass
 """
 Cell = tuple[str, str, str]  # mode, kind of question, filter
