@@ -370,3 +370,22 @@ def test_columns_are_chosen_for_search_in_spite_of_bad_texts(cli: Cli, lake: Lak
     assert rows(database, "select text from product where search @@ to_tsquery('dog')") == [
         ("other words about a dog",)
     ]
+
+
+def test_the_oldest_server_keeps_rejected_rows_too(
+    plain_cli: Cli, plain_database: Database, lake: Lake, configure: Configure
+) -> None:
+    """PostgreSQL 15: bad values, a CHECK and a type of many digits."""
+    configure(key=["id"], bad_values="reject", types={"n": "numeric(50,2)"})
+    lake.put("2026-01-01", "product", some_bad())
+    load(plain_cli, lake.url)
+    with plain_database.connect(autocommit=True) as conn:
+        conn.execute("alter table product add constraint short check (length(title) < 5)")
+    lake.put("2026-01-02", "product", pa.table({"id": [1, 5], "title": ["too long", "five"], "day": days(1, 2)}))
+
+    stage = load(plain_cli, lake.url)["product", "import"]
+
+    assert (stage["inserted"], stage["rejected"]) == (1, 1)
+    found = rows(plain_database, "select key ->> 'id', reason from pgpipe.rejected_row order by 1")
+    assert [key for key, _ in found] == ["1", "2", "3"]
+    assert found[0][1] == 'violates check constraint "short"'
