@@ -40,7 +40,11 @@ EMBEDDING: Schema = {
         "dims": {"type": "integer"},
         **dict.fromkeys(("waiting", "leased", "dead"), COUNT),
         "oldest_seconds": {"type": ["number", "null"], "description": "age of the oldest living job"},
-        "covered": {"type": ["number", "null"], "description": "share of the rows without a job, about"},
+        "rows": {"type": ["integer", "null"], "description": "that are to have vectors; of a large table an estimate"},
+        "coverage": {"type": ["number", "null"], "description": "share of them whose vectors are up to date"},
+        "rate": {"type": ["number", "null"], "description": "jobs a second over the last minute"},
+        "eta_seconds": {"type": ["number", "null"], "description": "until the queue is empty, at that rate"},
+        "paused": {"type": "boolean"},
     },
 }
 ENTITY: Schema = {

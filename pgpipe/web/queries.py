@@ -33,7 +33,9 @@ LOADS = """
      where l.place <= %s order by l.started_at desc, l.load_id desc
 """
 EMBEDDINGS = """
-    select s.*, extract(epoch from s.oldest_age)::float as oldest_seconds
+    select s.embedding_id, s.entity, s.name, s.model, s.dims, s.active, s.paused, s.waiting, s.leased, s.dead, s.rows,
+           s.coverage::float as coverage, s.rate::float as rate, extract(epoch from s.eta)::float as eta_seconds,
+           extract(epoch from s.oldest_age)::float as oldest_seconds
       from pgpipe.embedding_status s order by s.entity, s.name
 """
 THROUGHPUT = """
@@ -101,7 +103,7 @@ def overview(conn: Connection) -> Overview:
             series.setdefault(point.pop("embedding_id"), []).append(point)
         for embedding in cursor.execute(EMBEDDINGS).fetchall():
             entity = entities.setdefault(embedding["entity"], Entity(embedding["entity"]))
-            entity.embeddings.append(_embedding(embedding, entity.rows, series.get(embedding["embedding_id"], [])))
+            entity.embeddings.append(embedding | {"throughput": series.get(embedding["embedding_id"], [])})
         granted = cursor.execute(MAY_SEE_JOBS).fetchone()
         dead = cursor.execute(FAILING).fetchall() if granted and granted["granted"] else []  # pgpipe_reader sees counts
         return Overview(dict(sorted(entities.items())), _masked(dead, "last_error"))
@@ -110,9 +112,3 @@ def overview(conn: Connection) -> Overview:
 def _masked(rows: list[Row], name: str) -> list[Row]:
     """The rows with no password in their errors, whoever wrote those."""
     return [row | {name: mask(row[name]) if row[name] else None} for row in rows]
-
-
-def _embedding(row: Row, rows: int | None, series: list[Row]) -> Row:
-    pending = row["waiting"] + row["leased"] + row["dead"]
-    covered = None if not rows else max(0.0, 1 - pending / rows)
-    return {k: v for k, v in row.items() if k != "oldest_age"} | {"covered": covered, "throughput": series}

@@ -69,7 +69,7 @@ def test_state_of_an_entity(page: str, filled: Database) -> None:
         assert shown in text
     (entity,) = get(page, "/api/status").json()["entities"]
     assert entity["last_load"]["state"] == "failed"
-    assert [entity["embeddings"][0][n] for n in ("waiting", "dead")] == [1, 1]
+    assert [entity["embeddings"][0][n] for n in ("waiting", "dead", "rows", "coverage")] == [1, 1, 4, 0.5]
 
 
 def test_an_empty_database_says_what_to_do(database: Database) -> None:
