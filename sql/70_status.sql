@@ -78,3 +78,10 @@ select f.embedding_id, c.relname as entity, e.name, date_trunc('minute', f.finis
   join pg_catalog.pg_class c on c.oid = e.target
  group by f.embedding_id, c.relname, e.name, date_trunc('minute', f.finished_at);
 comment on view pgpipe.embedding_throughput is 'Jobs finished per embedding and minute, for a week back; minutes without any are left out.';
+
+create or replace view pgpipe.load_throughput as
+select l.entity, l.schema, l.started_at, l.read,
+       l.read / greatest(extract(epoch from l.finished_at - l.started_at), 0.001)::double precision as rows_per_second
+  from pgpipe.load l
+ where l.finished_at is not null and l.error is null and l.read > 0;
+comment on view pgpipe.load_throughput is 'How fast each load was that read rows and did not fail.';

@@ -22,10 +22,9 @@ QUEUE = """
       from pgpipe.queue_status
 """
 LOAD_SPEED = """
-    select entity, array_agg(rate order by started_at) as rates from (
-        select entity, started_at, row_number() over (partition by entity order by started_at desc) as place,
-               read / greatest(extract(epoch from finished_at - started_at), 0.001)::float8 as rate
-          from pgpipe.load where finished_at is not null and error is null and read > 0) l
+    select entity, array_agg(rows_per_second order by started_at) as rates from (
+        select t.*, row_number() over (partition by entity order by started_at desc) as place
+          from pgpipe.load_throughput t) l
      where place <= %s group by entity order by entity
 """
 EMBEDDING_SPEED = """

@@ -203,6 +203,37 @@ def test_no_role_does_more_than_its_part(roles: House, lake: Lake, role: str) ->
     assert {s: state for s, state in refused.items() if state != DENIED} == {}
 
 
+COMMANDS = {
+    "pgpipe_loader": [
+        "status",
+        "plan",
+        "reconcile",
+        "jobs list",
+        "embedding list",
+        "doctor --skip-model",
+        "search rain --mode text",
+    ],
+    "pgpipe_embedder": ["status", "jobs list", "jobs retry"],
+    "pgpipe_reader": ["status", "search rain --mode text"],
+}
+
+
+@pytest.mark.parametrize("role", COMMANDS)
+def test_commands_of_each_role(
+    roles: House, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """What an operator types with the login of that part."""
+    lake.put("2026-01-01", "product", [text(1)])
+    load(roles, lake)
+    with roles.connect("pgpipe_loader") as conn:
+        conn.execute(EMBED)
+    cli = make_cli(roles.as_role(role).url, tmp_path, monkeypatch)
+    monkeypatch.setenv("PGPIPE_SOURCE__URL", lake.url)
+    for command in COMMANDS[role]:
+        result = cli(*command.split())
+        assert result.code == 0, (command, result)
+
+
 def test_the_owner_cannot_log_in(roles: House) -> None:
     """Nor does anybody who connects become it."""
     with pytest.raises(errors.Unreachable, match=r"refused the login|not permitted to log in"):
