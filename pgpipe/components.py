@@ -156,7 +156,8 @@ def _note(plan: Plan, counts: Counts) -> str:
         return f"the same bytes as the snapshot before: {files} file{'s' * (files != 1)} recognised"
     if plan.action == "nothing":
         return f"{files} file{'s' * (files != 1)} in the ledger"
-    notes = [f"new column {c.name}" for c in plan.evolution.add]
+    notes = ["table made, its indexes after its rows"] if plan.action == "create" else []
+    notes += [f"new column {c.name}" for c in plan.evolution.add]
     notes += [f"{counts.filled:,} rows written to fill it"] if counts.filled else []
     notes += [f"{c.name} widened to {c.sql}" for c in plan.evolution.widen]
     notes += [f"{counts.rejected:,} rows rejected, kept in pgpipe.rejected_row"] if counts.rejected else []

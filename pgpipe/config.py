@@ -35,7 +35,9 @@ class Section(BaseModel):
 class SourceSettings(Section):
     """Where Parquet lies."""
 
-    url: str | None = Field(None, description="s3://bucket/prefix or file:///path", examples=["s3://bucket/prefix"])
+    url: str | None = Field(
+        None, description="s3://bucket/prefix, file:///path, or of a plugin", examples=["s3://bucket/prefix"]
+    )
     endpoint_url: str | None = Field(
         None, description="address of an S3 that is not AWS", examples=["https://minio.example.com:9000"]
     )
@@ -171,6 +173,12 @@ class EntitySettings(Section):
         None, description="append | upsert | snapshot; upsert with a key, append without one", examples=["upsert"]
     )
     skip: list[str] = Field([], description="components that leave this entity out", examples=[["embed"]])
+    partitions: bool = Field(
+        default=False, description="folders such as region=eu/ below the entity's become columns of text"
+    )
+    path_column: str | None = Field(
+        None, description="a column of this name gets the address of each row's file", examples=["source_file"]
+    )
     contract: Literal["evolve", "freeze"] = Field(
         "evolve", description="freeze: a file whose columns are not the target's is refused", examples=["freeze"]
     )

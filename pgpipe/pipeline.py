@@ -1,6 +1,7 @@
 """The run: components over entities, with a report. One entity's failure leaves the others done."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import structlog
@@ -12,9 +13,9 @@ from pgpipe.context import Bar, Context, no_bar, no_word, require_schema, select
 from pgpipe.db import Database
 from pgpipe.errors import UsageError
 from pgpipe.layers import nearest
-from pgpipe.report import Report
+from pgpipe.report import Report, StageReport
 from pgpipe.source import Source, open_source
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import Drop, choose_dates
 
 log = structlog.get_logger()
 
@@ -76,12 +77,39 @@ class Pipeline:
             SourceError, Unreachable, SchemaMissing: nothing can be done at all.
         """
         day, drops = select_drops(self._context, wanted_date, entities)
+        return self._run_date(day, drops, {})
+
+    def backfill(self, wanted_dates: str, entities: Sequence[str] = ()) -> Iterator[Report]:
+        """Run over every complete date of a range, oldest first; a report as soon as a date is done.
+
+        An entity that fails on a date is left alone on the later ones, whose updates build on it; the others go on.
+
+        Args:
+            wanted_dates: FIRST..LAST, either of which may be left out.
+            entities: by default all that a date has.
+
+        Raises:
+            SourceError: no date of the range is complete.
+            Unreachable, SchemaMissing: nothing can be done at all.
+        """
+        failed: dict[str, date] = {}
+        for day in choose_dates(self._context.source, wanted_dates, self._context.settings.source.complete):
+            _, drops = select_drops(self._context, day.isoformat(), ())
+            report = self._run_date(day, [d for d in drops if not entities or d.entity in entities], failed)
+            failed |= {stage.entity: day for stage in report.stages if stage.state == "failed"}
+            yield report
+
+    def _run_date(self, day: date, drops: list[Drop], failed: dict[str, date]) -> Report:
         with self._context.database.connect() as conn:
             require_schema(conn, self._context.database.schema)
         log.info("run", source=self._context.source.url, date=str(day), entities=[drop.entity for drop in drops])
         report = Report(day)
         for drop in drops:
-            self._run_entity(drop, report)
+            if drop.entity in failed:
+                note = f"left alone, because {failed[drop.entity]} failed"
+                report.stages.append(StageReport(drop.entity, "import", "skipped", note=note))
+            else:
+                self._run_entity(drop, report)
         log.info("done", exit_code=report.exit_code)
         return report
 

@@ -1,6 +1,6 @@
 """pgpipe load, run and plan."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -18,7 +18,7 @@ from pgpipe.pipeline import Pipeline, default_components
 from pgpipe.report import Report
 from pgpipe.search.declare import plan_search
 from pgpipe.source import open_source
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import Drop, choose_dates
 
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "rejected", "embedded")
 ONLY_IF_ANY = {"rejected"}
@@ -32,11 +32,15 @@ ACTIONS = {
 
 
 def _day(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    if value != "latest":
-        try:
-            date.fromisoformat(value)
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is neither `latest` nor a date as YYYY-MM-DD") from None
+    if value == "latest":
+        return value
+    first, is_range, last = value.partition("..")
+    try:
+        days = [date.fromisoformat(day) for day in ((first, last) if is_range else (first,)) if day or not is_range]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither `latest` nor a date as YYYY-MM-DD") from None
+    if not days or days != sorted(days):
+        raise click.BadParameter(f"{value!r} is no range of dates: write the older one first, 2026-11-01..2026-11-22")
     return value
 
 
@@ -64,8 +68,8 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="latest",
             show_default=True,
             callback=_day,
-            metavar="latest|YYYY-MM-DD",
-            help="Which date folder to load.",
+            metavar="latest|YYYY-MM-DD|FIRST..LAST",
+            help="Which date folder to load; of a range every complete one, oldest first.",
         ),
         click.option("--source", "url", help="s3://bucket/prefix or file:///path"),
     ):
@@ -133,14 +137,37 @@ def _run(
         skip=_skipped(skip_search, skip_embeddings),
         tell=app.tell,
     )
-    report = pipeline.run(day, entities)
+    context.exit(
+        _backfill(app, pipeline.backfill(day, entities), as_json=as_json)
+        if ".." in day
+        else _reported(app, pipeline.run(day, entities), as_json=as_json)
+    )
+
+
+def _reported(app: App, report: Report, *, as_json: bool) -> int:
     if as_json:
         app.print_json(report.as_json())
     else:
         print_report(app, report)
     for line in report.failures:
         click.echo(f"pgpipe: {line}", err=True)
-    context.exit(report.exit_code)
+    return report.exit_code
+
+
+def _backfill(app: App, reports: Iterator[Report], *, as_json: bool) -> int:
+    """Each date as it is done; as JSON all of them in one document at the end."""
+    done = []
+    for report in reports:
+        done.append(report)
+        if not as_json:
+            app.out.print(f"[bold]{report.date}[/]")
+            print_report(app, report)
+        for line in report.failures:
+            click.echo(f"pgpipe: {report.date}: {line}", err=True)
+    code = int(any(report.exit_code for report in done))
+    if as_json:
+        app.print_json({"dates": [report.as_json() for report in done], "exit_code": code})
+    return code
 
 
 def print_report(app: App, report: Report) -> None:
@@ -185,7 +212,8 @@ def plan(
     source = open_source(app.settings.source)
     skip = _skipped(skip_search, skip_embeddings).union(app.settings.load.skip)
     run = Context(app.settings, app.database, source, app.bar, _override(mode, key), skip)
-    _, drops = select_drops(run, day, entities)
+    days = choose_dates(source, day, app.settings.source.complete)
+    drops = [drop for each in days for drop in select_drops(run, each.isoformat(), entities)[1]]
     with app.database.connect(autocommit=True) as conn:  # a refused entity must not stop the others
         require_schema(conn, app.database.schema)
         plans = [_plan_entity(run, conn, drop) for drop in drops]

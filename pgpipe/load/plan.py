@@ -64,7 +64,10 @@ def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, setting
         return Plan(drop, mode, known_key, "recognise", skipped=drop.files)
     if mode == "snapshot":
         new, skipped = drop.files, ()  # a snapshot is whole: what is missing in it will be deleted
-    parts = preflight.read_footers(source, new)
+    parts = [
+        preflight.with_path(part, entity, partitions=settings.partitions, path_column=settings.path_column)
+        for part in preflight.read_footers(source, new)
+    ]
     joined = preflight.join_schemas(parts)
     columns = target.declare(conn, joined, settings, entity)
     _check_key(entity, mode, known_key, columns, parts)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ NAME_BYTES = 63  # NAMEDATALEN - 1
 SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table has them
 OPENERS = 8  # a footer is one or two small requests
 MAGIC = b"PAR1"
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 FOOTER_BYTES = 64 << 10  # read first; a longer footer takes a second request
 MOST_FOOTER = 256 << 20  # a longer one is taken for damage
 
@@ -48,6 +50,7 @@ class Part:
     schema: pa.Schema
     rows: tuple[int, ...]  # of each row group
     bytes: tuple[int, ...]  # of each row group, uncompressed
+    constants: tuple[tuple[str, str | None], ...] = ()  # columns that its path gives to all of its rows
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,21 @@ def read_footer(source: Source, file: File) -> Part:
             tuple(g.num_rows for g in groups),
             tuple(g.total_byte_size for g in groups),
         )
+
+
+def with_path(part: Part, entity: str, *, partitions: bool, path_column: str | None) -> Part:
+    """The part with the columns that its path gives it: those of hive folders (`region=eu`), and the path itself."""
+    constants: list[tuple[str, str | None]] = []
+    if partitions:
+        _, _, below = f"/{part.file.path}".partition(f"/{entity}/")
+        folders = [folder.partition("=") for folder in below.split("/")[:-1] if "=" in folder]
+        constants += [(unquote(name), None if value == HIVE_NULL else unquote(value)) for name, _, value in folders]
+    if path_column:
+        constants.append((path_column, part.file.uri))
+    schema = part.schema
+    for name, _ in constants:
+        schema = schema.append(pa.field(name, pa.string()))
+    return replace(part, schema=schema, constants=tuple(constants))
 
 
 def _footer(stream: pa.NativeFile, file: File) -> bytes:

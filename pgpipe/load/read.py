@@ -85,10 +85,16 @@ def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
         )
         read = 0
         for rows in parquet.iter_batches(batch_size=at_once, row_groups=[unit.group], use_threads=False):
-            yield rows
+            yield _with_constants(rows, unit.part)
             read += rows.num_rows
         if read != unit.rows:
             raise DataError(f"{where(unit)} holds {read:,} rows, its footer says {unit.rows:,}; upload it again")
+
+
+def _with_constants(rows: pa.RecordBatch, part: Part) -> pa.RecordBatch:
+    for name, value in part.constants:
+        rows = rows.append_column(name, pa.repeat(pa.scalar(value, pa.string()), rows.num_rows))
+    return rows
 
 
 def read_units(source: Source, work: Iterable[Unit]) -> Iterator[Batch]:

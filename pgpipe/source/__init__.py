@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from pgpipe.config import SourceSettings
-from pgpipe.errors import UsageError
+from pgpipe.errors import PgpipeError, UsageError
+from pgpipe.mask import said
+
+GROUP = "pgpipe.sources"  # the entry point group in which a package names its schemes
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class File:
     modified: datetime
 
 
+@runtime_checkable
 class Source(Protocol):
     """What a place must offer. `under` is a path relative to the source, "" for all of it."""
 
@@ -42,15 +48,19 @@ class Source(Protocol):
 
 
 def open_source(settings: SourceSettings) -> Source:
-    """The source that the url names.
+    """The source that the url names: of this package, of another one, or of fsspec, by the url's scheme.
+
+    Another package offers one by the entry point `pgpipe.sources`: its name is the scheme, its object takes the
+    settings and returns a Source.
 
     Raises:
-        UsageError: there is no url, or one of another scheme.
+        UsageError: there is no url, or one of an unknown scheme, or the package does not load.
+        SourceError: it cannot be reached.
     """
     url = settings.url
     if not url:
         raise UsageError("no source: give --source s3://bucket/prefix or file:///path, or set source.url")
-    scheme = url.partition("://")[0]
+    scheme = url.partition("://")[0] if "://" in url else ""
     if scheme == "file":
         from pgpipe.source.local import LocalSource
 
@@ -59,4 +69,24 @@ def open_source(settings: SourceSettings) -> Source:
         from pgpipe.source.s3 import S3Source
 
         return S3Source(settings)
-    raise UsageError(f"a source is s3://bucket/prefix or file:///path, not {url!r}")
+    for point in entry_points(group=GROUP, name=scheme):
+        return _plugin(point, settings)
+    if scheme and find_spec("fsspec"):
+        from pgpipe.source.filesystem import FilesystemSource, is_known
+
+        if is_known(scheme):
+            return FilesystemSource(url)
+    more = "" if find_spec("fsspec") else "; gs://, az:// and others take `pip install 'pgpipe[fsspec]'`"
+    raise UsageError(f"a source is s3://bucket/prefix or file:///path, not {url!r}{more}")
+
+
+def _plugin(point: EntryPoint, settings: SourceSettings) -> Source:
+    try:
+        source = point.load()(settings)
+    except PgpipeError:
+        raise
+    except Exception as exc:
+        raise UsageError(f"the source {point.name!r} ({point.value}) does not load: {said(exc)}") from exc
+    if not isinstance(source, Source):
+        raise UsageError(f"{point.value} is no source: it needs `url`, `folders`, `files` and `open`")
+    return source

@@ -136,3 +136,26 @@ def choose_date(source: Source, wanted: str, gate: str) -> tuple[date, str]:
         if is_complete(source, dates[day], gate):
             return day, dates[day]
     raise SourceError(f"{source.url} has no complete date: source.complete is {gate!r}, and the latest is {max(dates)}")
+
+
+def choose_dates(source: Source, wanted: str, gate: str) -> list[date]:
+    """The dates to load, oldest first: the one that `choose_date` chooses, or of a range those that are complete.
+
+    Args:
+        source: where to look.
+        wanted: `latest`, YYYY-MM-DD, or a range FIRST..LAST, both included; either may be left out.
+        gate: when a date of a range, or the latest, counts as complete, as `source.complete`.
+
+    Raises:
+        SourceError: there is no such date, or none that is complete.
+    """
+    if ".." not in wanted:
+        return [choose_date(source, wanted, gate)[0]]
+    first, _, last = wanted.partition("..")
+    begin = date.fromisoformat(first) if first else date.min
+    end = date.fromisoformat(last) if last else date.max
+    found = find_dates(source)
+    chosen = [day for day in sorted(found) if begin <= day <= end and is_complete(source, found[day], gate)]
+    if not chosen:
+        raise SourceError(f"{source.url} has no complete date in {wanted}; it has {min(found)} to {max(found)}")
+    return chosen

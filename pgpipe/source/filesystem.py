@@ -1,0 +1,86 @@
+"""Sources of any scheme that fsspec knows: gs://, az://, abfs://, sftp://, memory:// and more."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+from pgpipe.errors import SourceError, UsageError
+from pgpipe.mask import said
+from pgpipe.source import File
+
+IDENTITIES = ("etag", "ETag", "md5Hash", "content_md5", "crc32c", "checksum", "generation", "versionId")
+TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
+
+
+def is_known(scheme: str) -> bool:
+    """Whether fsspec has a filesystem of this scheme, installed or not."""
+    return scheme in fsspec.available_protocols()
+
+
+class FilesystemSource:
+    """A folder of a filesystem of fsspec; its credentials are those that the filesystem finds by itself.
+
+    A file's identity is the checksum or version that the filesystem states; where it states none, size and time.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        try:
+            self._fs, root = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as exc:
+            raise UsageError(f"{url}: {said(exc)}") from exc
+        self._root = root.rstrip("/")
+
+    def folders(self, under: str) -> list[str]:
+        """Names of the folders directly below."""
+        with _readable(self._at(under)):
+            found = self._fs.ls(self._at(under), detail=True)
+        return sorted(str(i["name"]).rstrip("/").rpartition("/")[2] for i in found if i["type"] == "directory")
+
+    def files(self, under: str) -> Iterator[File]:
+        """All files below."""
+        with _readable(self._at(under)):
+            found = self._fs.find(self._at(under), detail=True)
+        for path in sorted(found):
+            yield self._file(path, found[path])
+
+    @contextmanager
+    def open(self, file: File) -> Iterator[pa.NativeFile]:
+        """Open the file; it must not change until it is closed."""
+        path = f"{self._root}/{file.path}"
+        with _readable(file.uri), self._fs.open(path, "rb") as stream:
+            yield pa.PythonFile(stream, mode="r")
+            self._fs.invalidate_cache()
+            if self._file(path, self._fs.info(path)) != file:
+                raise SourceError(f"{file.uri} was overwritten while it was read; load again")
+
+    def _at(self, under: str) -> str:
+        return f"{self._root}/{under}" if under else self._root
+
+    def _file(self, path: str, info: dict[str, Any]) -> File:
+        relative = path[len(self._root) :].lstrip("/")
+        modified = next((_time(info[name]) for name in TIMES if info.get(name)), datetime.fromtimestamp(0, UTC))
+        stated = next((str(info[name]) for name in IDENTITIES if info.get(name)), None)
+        etag = stated or f"{info['size']}-{modified.isoformat()}"
+        return File(relative, f"{self.url}/{relative}", etag, int(info["size"]), modified)
+
+
+def _time(value: Any) -> datetime:  # noqa: ANN401 - filesystems differ
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise SourceError(f"{what} is not there") from exc
+    except OSError as exc:
+        raise SourceError(f"{what} cannot be read: {said(exc)}") from exc
