@@ -1,8 +1,9 @@
 """One load of one entity: alone, planned, done, recorded, and begun again where the database or the source was lost."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+import psycopg
 import structlog
 
 from pgpipe import errors
@@ -18,6 +19,7 @@ from pgpipe.source.layout import Drop
 log = structlog.get_logger()
 
 LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
+UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe load'), hashtext(%s))"
 AWAIT_LOCK = "select pg_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
 BEGIN_LOAD = """
     with interrupted as (  -- whoever left these held the lock that we hold
@@ -75,8 +77,7 @@ class Loader:
         begun: list[tuple[Plan, int]] = []
 
         def attempt() -> tuple[Plan, Counts]:
-            with self._database.connect(autocommit=True) as conn:
-                self._lock(conn, drop.entity)
+            with self._database.connect(autocommit=True) as conn, self._alone(conn, drop.entity):
                 plan = self.plan(conn, drop, settings)
                 if plan.action == "nothing":
                     return (begun[0][0], _counted(conn, begun)) if begun else (plan, Counts())
@@ -86,7 +87,8 @@ class Loader:
 
         return again(attempt, f"the load of {drop.entity}", self._tell)
 
-    def _lock(self, conn: Connection, entity: str) -> None:
+    @contextmanager
+    def _alone(self, conn: Connection, entity: str) -> Iterator[None]:
         """One load of an entity at a time: the others wait, and say so."""
         with translated():
             if not one(conn, LOCK, (entity,)):
@@ -95,6 +97,11 @@ class Loader:
                 conn.execute(AWAIT_LOCK, (entity,))
             if target.read_target(conn, self._database.schema, entity):
                 conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
+        try:
+            yield
+        finally:  # closing alone would leave it to the server when, and who comes next would wait
+            with suppress(psycopg.Error):
+                conn.execute(UNLOCK, (entity,))
 
     def _begin(self, conn: Connection, plan: Plan) -> int:
         known = {"entity": plan.drop.entity, "schema": self._database.schema, "date": plan.drop.date, "mode": plan.mode}

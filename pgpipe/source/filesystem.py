@@ -13,12 +13,13 @@ from pgpipe.mask import said
 from pgpipe.source import File
 
 IDENTITIES = ("etag", "ETag", "md5Hash", "content_md5", "crc32c", "checksum", "generation", "versionId")
+UNLISTED = {"http", "https"}  # a web server does not say what lies below a path
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 
 def is_known(scheme: str) -> bool:
     """Whether fsspec has a filesystem of this scheme, installed or not."""
-    return scheme in fsspec.available_protocols()
+    return scheme in fsspec.available_protocols() and scheme not in UNLISTED
 
 
 class FilesystemSource:

@@ -119,7 +119,7 @@ def test_the_table_of_a_report(cli: Cli, lake: Lake) -> None:
     assert first.split()[:7] == ["[red]a", "import", "3", "3", "0", "0", "0"]
     assert first.split()[8:] == ["ok"]
     assert second.split()[:2] == ["[red]a", "search"]
-    assert notes == ["[red]a import: no key: rows are appended"]
+    assert notes == ["[red]a import: table made, its indexes after its rows; no key: rows are appended"]
 
 
 def test_status_shows_the_last_load(cli: Cli, lake: Lake) -> None:
