@@ -7,6 +7,7 @@ import pytest
 
 from pgpipe.db import Connection
 from pgpipe.embed import index
+from pgpipe.search import query as ask
 from tests.sql.support import column, embed, sqlstate, value
 from tests.sql.test_vector_index import filled, vector_of
 
@@ -125,3 +126,17 @@ def test_an_embedding_by_name(fused: Connection) -> None:
     assert sqlstate(fused, asked, None) == "PP009"
     assert sqlstate(fused, asked, "third") == "PP008"
     assert hybrid(fused, query="the", vector="[1,0.1]", k=1, embedding="second")[0][0] == 9
+
+
+def test_one_embedding_from_beginning_to_end(fused: Connection) -> None:
+    """What a search saw first it asks last: another embedding that becomes active in between changes nothing."""
+    embed(fused, columns=["title"], name="second", dims=2)
+    target = ask.find_target(fused, "doc")
+    near = json.loads(vector_of(fused, 3))
+    fused.execute("update pgpipe.embedding set active = false")
+    fused.execute("update pgpipe.embedding set active = true where name = 'second'")
+
+    hits = ask.answer(fused, target, "vector", ask.Question("okapi", k=1), near)
+
+    assert [hit.key["id"] for hit in hits] == [3]
+    assert ask.find_target(fused, "doc").dims == 2

@@ -3,6 +3,14 @@
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+
+from pgpipe.api import question_vector
+from pgpipe.config import EmbeddingSettings
+from pgpipe.errors import UsageError
+from pgpipe.search.query import Target
+
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     """Run code in a Python of its own, as a user's program would."""
@@ -37,3 +45,40 @@ def test_importing_is_light() -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+class Flat:
+    """A model of three dimensions."""
+
+    name = "flat"
+    dims = 3
+
+    def split(self, text: str) -> list[tuple[int, int]]:
+        """One piece."""
+        return [(0, len(text))]
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """The same for every text."""
+        return np.full((len(texts), self.dims), 0.5, dtype=np.float32)
+
+
+@pytest.mark.parametrize("dims", [2, 4, 384])
+def test_a_model_of_other_dimensions_is_refused(dims: int) -> None:
+    """The store names the model; what is here under that name must make vectors like the store's."""
+    target = Target("product", "public", searched=True, embedding="default", model="flat", dims=dims)
+
+    with pytest.raises(UsageError, match=f"product have {dims} dimensions.*'flat' on this machine makes 3"):
+        question_vector("x", target, EmbeddingSettings(), lambda _settings: Flat())
+
+
+def test_the_model_is_the_stores() -> None:
+    """Whatever the configuration names: a question is read by the model that filled the store."""
+    asked: list[str] = []
+    target = Target("product", "public", searched=True, embedding="default", model="flat", dims=3)
+
+    def load(settings: EmbeddingSettings) -> Flat:
+        asked.append(settings.model)
+        return Flat()
+
+    assert question_vector("x", target, EmbeddingSettings(model="another"), load) == [0.5, 0.5, 0.5]
+    assert asked == ["flat"]
