@@ -216,8 +216,8 @@ begin
           from pg_catalog.pg_constraint c where c.conrelid = target and c.contype = 'c' order by c.conname
     loop
         return query execute format($sql$
-            select r.pgpipe_part, r.pgpipe_row, %L::name, %L::name[]
-              from (select s.pgpipe_part, s.pgpipe_row, %s from %s s %s) r where not (%s) $sql$,
+            select r.pgpipe_part, r.pgpipe_number, %L::name, %L::name[]
+              from (select s.pgpipe_part, s.pgpipe_number, %s from %s s %s) r where not (%s) $sql$,
             known.conname, known.of_columns, shown, stage,
             case when key = '{}' then '' else format('left join %s t on (%s) = (%s)', target, pgpipe.column_list(key, 't'),
                                                      pgpipe.column_list(key, 's')) end,
@@ -226,7 +226,7 @@ begin
 end
 $$;
 comment on function pgpipe.find_violations(regclass, regclass, name[], name[]) is
-    'The staged rows that a CHECK of the target refuses, by the pgpipe_part and pgpipe_row that were staged with them.';
+    'The staged rows that a CHECK of the target refuses, by the pgpipe_part and pgpipe_number that were staged with them.';
 
 create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[], mode text,
     rejected jsonb,

@@ -27,7 +27,7 @@ DEPTH = 2  # batches that are ready before the connection asks for them
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags, length of the extension
 TRAILER = b"\xff\xff"
 LINE = re.compile(r"^COPY .*, line (\d+)(?:, column (.+))?$", re.MULTILINE)  # in the context of what the server raises
-TRACE = ("pgpipe_part", "pgpipe_row")
+TRACE = ("pgpipe_part", "pgpipe_number")
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
 Progress = Callable[[int], None]  # takes the number of rows sent since the last call

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pgpipe.db import Database
+from pgpipe.load import steps
 from tests.conftest import Cli, Configure, Lake
 from tests.flow.support import counts, fails, load, rows, table
 
@@ -389,3 +390,37 @@ def test_the_oldest_server_keeps_rejected_rows_too(
     found = rows(plain_database, "select key ->> 'id', reason from pgpipe.rejected_row order by 1")
     assert [key for key, _ in found] == ["1", "2", "3"]
     assert found[0][1] == 'violates check constraint "short"'
+
+
+def test_checks_of_files_that_are_appended_at_once(
+    cli: Cli, lake: Lake, database: Database, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is a transaction on one of several connections, and each looks for its own bad rows."""
+    monkeypatch.setattr(steps, "COMMIT_FILES", 1)
+    configure(mode="append", bad_values="reject")
+    lake.put("2026-01-01", "product", pa.table({"n": [0]}))
+    load(cli, lake.url)
+    with database.connect(autocommit=True) as conn:
+        conn.execute("alter table product add constraint small check (n % 10 <> 7)")
+    for number in range(6):
+        table_ = pa.table({"n": range(100 * number, 100 * number + 100)})
+        lake.put("2026-01-02", "product", table_, f"{number}.parquet", row_group_size=30)
+
+    stage = load(cli, lake.url, "--jobs", "3")["product", "import"]
+
+    assert (stage["read"], stage["inserted"], stage["rejected"]) == (600, 540, 60)
+    assert rows(database, "select count(*), count(distinct n), sum(n) from product") == [(541, 540, 161_580)]
+    assert {30 * group + number for _, group, number, *_ in rows(database, REJECTED)} == set(range(7, 100, 10))
+    assert rows(database, "select sum(read), sum(rejected) from pgpipe.load_file") == [(601, 60)]
+
+
+def test_the_check_of_a_domain_names_its_row(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """It cannot be rejected; nothing is loaded."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute("create domain positive as bigint check (value > 0)")
+    configure(key=["id"], types={"n": "positive"}, bad_values="reject")
+    lake.put("2026-01-01", "product", pa.table({"id": [1, 2], "n": [1, 0]}))
+
+    fails(cli("load", "--source", lake.url, "--json"), 1, "row group 0, row 1", 'check constraint "positive_check"')
+
+    assert rows(database, "select to_regclass('product')") == [(None,)]
