@@ -54,24 +54,24 @@ begin
     select coalesce(least(100, 150.0 * sample / nullif(greatest(c.reltuples, 0), 0)), 100) into portion
       from pg_catalog.pg_class c where c.oid = a.store;
     execute format($sql$
-        with both as materialized (
+        with sampled as materialized (
             select row_number() over () as n, a.vector as va, b.vector as vb
               from (select * from %1$s a tablesample bernoulli (%2$s) where a.chunk = 0 limit $1) a
               join %3$s b on (%4$s) = (%5$s) and b.chunk = 0 and b.content_hash = a.content_hash
         ), pair as materialized (
             select x.n as x, y.n as y, 1 - (x.va operator(%6$I.<=>) y.va) as sa, 1 - (x.vb operator(%6$I.<=>) y.vb) as sb
-              from both x join both y on x.n <> y.n
+              from sampled x join sampled y on x.n <> y.n
         ), ranked as (
             select p.x, row_number() over (partition by p.x order by p.sa desc, p.y) as ra,
                    row_number() over (partition by p.x order by p.sb desc, p.y) as rb from pair p
         )
-        select (select count(*) from both), %7$s,
+        select (select count(*) from sampled), %7$s,
                (select corr(p.sa, p.sb) from pair p where p.x < p.y and p.sa < 'Infinity' and p.sb < 'Infinity'),
                (select avg((r.rb <= $2)::int) from ranked r where r.ra <= $2)
         $sql$, a.store, portion, b.store, pgpipe.column_list(b.key_columns, 'b'), pgpipe.column_list(a.key_columns, 'a'), schema,
         case when a.dims = b.dims
-             then format('(select 1 - avg(va operator(%1$I.<=>) vb) from both), '
-                         '(select 1 - max(va operator(%1$I.<=>) vb) from both)', schema)
+             then format('(select 1 - avg(va operator(%1$I.<=>) vb) from sampled), '
+                         '(select 1 - max(va operator(%1$I.<=>) vb) from sampled)', schema)
              else 'null::float8, null::float8' end)
         into rows, mean_cosine, least_cosine, correlation, shared_neighbours using sample, k;
 end

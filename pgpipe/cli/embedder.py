@@ -40,6 +40,7 @@ def summary(totals: Totals) -> str:
     """One line: what the worker did."""
     embedded = sum(totals.embedded.values())
     parts = [f"{embedded:,} rows embedded", f"{totals.fresh:,} were fresh"]
+    parts += [f"{totals.reused:,} had the text of another row"] if totals.reused else []
     parts += [f"{totals.stale:,} had passed to another worker"] if totals.stale else []
     parts += [f"{totals.failed:,} failed, see `pgpipe jobs list`"] if totals.failed else []
     return ", ".join(parts)

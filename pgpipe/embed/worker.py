@@ -22,7 +22,7 @@ from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Database
 from pgpipe.embed import index, queue
 from pgpipe.embed.encode import Encoder, Failure, split
-from pgpipe.embed.model import Model, Vectors, load_model
+from pgpipe.embed.model import Model, Vectors, fit, load_model
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
 from pgpipe.embed.session import Session
 
@@ -81,7 +81,8 @@ class Worker:
         self.progress = progress
         self.beat: Callable[[], None] = lambda: None  # called whenever something got done: a claim, a call of the model
         self._load = load
-        self._encoders: dict[str, Encoder] = {}
+        self._models: dict[str, Model] = {}
+        self._encoders: dict[tuple[str, int], Encoder] = {}  # by model and dimensions
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._lease = timedelta(seconds=settings.lease)
         self._owed: list[Lease] = []
@@ -304,16 +305,14 @@ class Worker:
         self.stop.wait(seconds)
 
     def _encoder(self, embedding: Embedding) -> Encoder:
-        if embedding.model not in self._encoders:
-            model = self._load(self._settings.model_copy(update={"model": embedding.model}))
-            self._encoders[embedding.model] = Encoder(model)
-        encoder = self._encoders[embedding.model]
-        if encoder.model.dims != embedding.dims:
-            raise errors.ModelError(
-                f"the model {embedding.model!r} makes {encoder.model.dims} dimensions,"
-                f" but the store of {embedding.entity} has {embedding.dims}"
-            )
-        return encoder
+        """The embedding's model, loaded once for all embeddings, as its store needs it."""
+        key = (embedding.model, embedding.dims)
+        if key not in self._encoders:
+            if embedding.model not in self._models:
+                self._models[embedding.model] = self._load(self._settings.model_copy(update={"model": embedding.model}))
+            model = fit(self._models[embedding.model], embedding.dims, embedding.entity, self._settings.truncate_dim)
+            self._encoders[key] = Encoder(model)
+        return self._encoders[key]
 
 
 def _to_read(job: Job) -> bool:

@@ -1,0 +1,163 @@
+"""Embedder processes with a backend of the tests' own, and the one check that every test of the embedder ends with."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgpipe.db import Connection, Database
+
+DIMS = 3
+BACKEND = """
+import os, signal, time, numpy as np
+from pgpipe.errors import TooLarge, Transient
+from tests.chaos.embedders import vector
+
+class Backend:
+    name, dims = "chaos", 3
+    def __init__(self, settings):
+        pass
+    def split(self, text, size=None, overlap=0):
+        return [(start, min(start + 400, len(text))) for start in range(0, len(text), 400)]
+    def encode(self, texts):
+        time.sleep(float(os.environ.get("CHAOS_SLOW", "0")))
+        if os.path.exists(os.environ.get("CHAOS_DOWN", "/nonexistent/")):
+            raise Transient("the service is down", retry_after=0.3)
+        if len(texts) > int(os.environ.get("CHAOS_ROOM", "100000")):
+            raise TooLarge("too many texts")
+        poison = os.environ.get("CHAOS_POISON")
+        if poison and any(poison in text for text in texts):
+            raise ValueError("poison")
+        return np.array([vector(text) for text in texts], np.float32)
+"""
+WRONG = """
+    select id, s.chunk, s.model, encode(s.content_hash, 'hex'), s.char_start, s.char_end, s.vector::real[], i.content
+      from (select id, nullif(btrim(concat_ws(chr(10), nullif(title, ''), nullif(body, '')), E' \\t\\n\\r'), '')
+                       as content from doc) i
+      full join doc_embedding s using (id) order by id, s.chunk
+"""
+
+
+def vector(text: str) -> np.ndarray:
+    """The vector of a text, of unit length: another text has another."""
+    raw = np.frombuffer(hashlib.sha256(text.encode()).digest()[:DIMS], np.uint8) + 1.0
+    return raw / np.linalg.norm(raw)
+
+
+def install(folder: Path) -> None:
+    """Make the backend a package with an entry point, as a user's would be."""
+    (folder / "chaos_backend.py").write_text(BACKEND, encoding="utf-8")
+    info = folder / "chaos_backend-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chaos-backend\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[pgpipe.embedders]\nchaos = chaos_backend:Backend\n", encoding="utf-8")
+
+
+class Embedders:
+    """Starts `pgpipe embedder` processes and ends what is left of them."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.url, self._folder = url, folder
+        self._running: list[subprocess.Popen[str]] = []
+        install(folder)
+
+    def start(self, *options: str, url: str | None = None, lease: float = 2, **chaos: Any) -> subprocess.Popen[str]:
+        """One more process; `chaos` are faults of its backend: slow, room, poison, down."""
+        root = Path(__file__).parents[2]
+        environment = os.environ | {
+            "DATABASE_URL": url or self.url,
+            "PYTHONPATH": f"{self._folder}{os.pathsep}{root}",
+            "PGPIPE_EMBEDDING__LEASE": str(lease),
+            **{f"CHAOS_{name.upper()}": str(value) for name, value in chaos.items()},
+        }
+        command = [sys.executable, "-m", "pgpipe", "-q", "embedder", "--backend", "chaos", *options]
+        process = subprocess.Popen(
+            command, cwd=self._folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        self._running.append(process)
+        return process
+
+    def drain(self, **chaos: Any) -> str:
+        """Run one to the end of the queue; returns what it said."""
+        process = self.start("--drain", "--batch", "64", **chaos)
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, said
+        return said
+
+    def stop(self) -> None:
+        """End them, politely where that works."""
+        for process in self._running:
+            if process.poll() is None:
+                process.terminate()
+        for process in self._running:
+            try:
+                process.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+
+def until(condition: Callable[[], bool], seconds: float = 25) -> None:
+    """Wait for a condition, looking every so often."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.05)
+
+
+def count(conn: Connection, statement: str) -> int:
+    """The one number of a query."""
+    row = conn.execute(statement.encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def settled(conn: Connection) -> bool:
+    """Whether no job is left that anybody will ever claim."""
+    return count(conn, "select count(*) from pgpipe.job where dead_at is null") == 0
+
+
+def populate(database: Database, rows: int) -> None:
+    """A target of that many different texts, all of them waiting."""
+    with database.connect() as conn:
+        conn.execute("create table doc (id int primary key, title text, body text)")
+        conn.execute(
+            "insert into doc select n, 'title ' || n, repeat('body ' || n || ' ', 1 + n %% 20) from"
+            " generate_series(1, %s) n",
+            (rows,),
+        )
+        conn.execute("select pgpipe.enable_embedding('doc', '{title,body}', 'chaos', 3)")
+
+
+def check(conn: Connection, dead: int = 0) -> None:
+    """What must hold in the end, whatever happened.
+
+    Every living row has the vectors of its present text and of the declared model, piece by piece; no row has a vector
+    of an older text; no vector is without its row; no job is left but those that are dead.
+    """
+    assert count(conn, "select count(*) from pgpipe.job where dead_at is null") == 0
+    assert count(conn, "select count(*) from pgpipe.job") == dead
+    failed = {row[0] for row in conn.execute("select (key ->> 'id')::int from pgpipe.job").fetchall()}
+    covered: dict[int, int] = {}
+    for id_, chunk, model, hash_, start, end, stored, content in conn.execute(WRONG.encode()).fetchall():
+        if content is None:
+            assert chunk is None, f"{id_} has a vector, but no text"
+            continue
+        if id_ in failed:
+            continue
+        assert chunk is not None, f"{id_} has no vector"
+        assert model == "chaos"
+        assert hash_ == hashlib.sha256(content.encode()).hexdigest(), f"{id_} has a vector of another text"
+        assert np.allclose(stored, vector(content[start:end]), atol=1e-5), f"{id_} has a vector that is not its own"
+        assert start == covered.get(id_, 0), f"{id_} lacks a piece"
+        covered[id_] = end
+    whole = dict(
+        conn.execute("select id, length(btrim(concat_ws(chr(10), title, body), E' \\t\\n\\r')) from doc").fetchall()
+    )
+    assert {i: n for i, n in whole.items() if n and i not in failed} == covered

@@ -1,0 +1,230 @@
+"""Embedders that are killed, stopped and woken, cut off, or given a model that fails: every row ends right."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgpipe.db import Connection, Database
+from tests.chaos.embedders import Embedders, check, count, populate, settled, until
+
+LEASED = "select count(*) from pgpipe.job where lease_token is not null"
+STORED = "select count(*) from doc_embedding"
+STALE = "select coalesce(sum(stale), 0) from pgpipe.finished"
+TERMINATE = """
+    select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and pid <> pg_backend_pid() and application_name = 'pgpipe'
+"""
+
+
+@pytest.fixture
+def embedders(database: Database, tmp_path: Path) -> Iterator[Embedders]:
+    """Processes against `database`; what is left of them ends with the test."""
+    made = Embedders(tmp_path, database.url)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def look(database: Database) -> Iterator[Connection]:
+    """A connection to watch from."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute("set application_name = 'test'")
+        yield conn
+
+
+def test_one_of_three_is_killed_in_mid_batch(embedders: Embedders, database: Database, look: Connection) -> None:
+    """After kill -9 its batch comes back after the lease, the other two finish everything."""
+    populate(database, 2000)
+    workers = [embedders.start("--batch", "64", slow=0.1) for _ in range(3)]
+    until(lambda: count(look, "select count(distinct leased_by) from pgpipe.job where lease_token is not null") == 3)
+    workers[0].send_signal(signal.SIGKILL)
+
+    until(lambda: settled(look))
+
+    check(look)
+    assert count(look, "select count(distinct worker) from pgpipe.finished") >= 2
+
+
+def test_a_zombie_is_fenced_off(embedders: Embedders, database: Database, look: Connection) -> None:
+    """SIGSTOP beyond the lease, texts change, another embeds them; SIGCONT: what it computed is dropped and counted."""
+    populate(database, 100)
+    zombie = embedders.start("--batch", "100", slow=1, lease=1)
+    until(lambda: count(look, LEASED) == 100)
+    zombie.send_signal(signal.SIGSTOP)
+    look.execute("update doc set title = 'newer ' || id")
+    until(lambda: count(look, "select count(*) from pgpipe.job where visible_at > now()") == 0)
+    said = embedders.drain()
+    check(look)
+    assert "100 rows embedded" in said
+
+    zombie.send_signal(signal.SIGCONT)
+
+    until(lambda: count(look, STALE) == 100)
+    check(look)
+
+
+def test_backends_are_terminated(embedders: Embedders, database: Database, look: Connection) -> None:
+    """Connections that break at any moment are made again; nothing is lost, and no lease has to run out."""
+    populate(database, 3000)
+    for _ in range(2):
+        embedders.start("--batch", "64", slow=0.02, lease=300)
+    until(lambda: count(look, STORED) > 0)
+    for _ in range(4):
+        look.execute(TERMINATE)
+        before = count(look, STORED)
+        until(lambda before=before: count(look, STORED) > before or settled(look))
+
+    until(lambda: settled(look))
+
+    check(look)
+
+
+def test_writers_and_four_workers(embedders: Embedders, database: Database, look: Connection) -> None:
+    """Two writers update, delete, insert and re-key the same rows while four workers drain."""
+    populate(database, 1500)
+    over = threading.Event()
+    faults: list[str] = []
+
+    def write(seed: int) -> None:
+        with database.connect(autocommit=True) as conn:
+            for n in range(150):
+                if over.is_set():
+                    return
+                row, at = seed + n, n % 5
+                statements = [
+                    ("update doc set title = 'by ' || %s where id between %s and %s + 20", (f"{seed}.{n}", row, row)),
+                    ("update doc set body = %s where id = %s", (f"again {seed} {n}", row)),
+                    ("delete from doc where id = %s", (row * 7 % 1500,)),
+                    ("insert into doc values (%s, 'new', %s) on conflict (id) do update set body = excluded.body",
+                     (row * 7 % 1500, f"insert {seed} {n}")),
+                    ("update doc set id = -id where id = %s", (row * 3 % 1500,)),
+                ]  # fmt: skip
+                try:
+                    conn.execute(*statements[at])
+                except Exception as exc:  # noqa: BLE001 - judged below
+                    faults.append(str(exc))
+
+    for _ in range(4):
+        embedders.start("--batch", "64", slow=0.02)
+    until(lambda: count(look, LEASED) > 0)
+    writers = [threading.Thread(target=write, args=(seed,)) for seed in (1, 5)]
+    for writer in writers:
+        writer.start()
+    try:
+        for writer in writers:
+            writer.join(20)
+    finally:
+        over.set()
+
+    until(lambda: settled(look))
+
+    check(look)
+    assert [f for f in faults if "duplicate key" not in f and "deadlock" not in f] == []
+
+
+def test_changes_while_the_job_runs(embedders: Embedders, database: Database, look: Connection) -> None:
+    """A row changed, emptied, deleted, re-keyed or inserted while its batch is at the model ends as it is."""
+    populate(database, 50)
+    embedders.start("--batch", "50", slow=0.7)
+    until(lambda: count(look, LEASED) == 50)
+    look.execute("update doc set body = 'changed' where id = 1")
+    look.execute("update doc set title = null, body = '' where id = 2")
+    look.execute("delete from doc where id = 3")
+    look.execute("update doc set id = 400 where id = 4")
+    look.execute("insert into doc values (3, 'back', 'again')")
+    look.execute("delete from doc where id = 5; insert into doc values (5, 'title 5', repeat('body 5 ', 6))")
+
+    until(lambda: settled(look))
+
+    check(look)
+
+
+def test_truncate_while_the_job_runs(embedders: Embedders, database: Database, look: Connection) -> None:
+    """TRUNCATE … CASCADE under a worker leaves nothing behind; what comes after it is embedded."""
+    populate(database, 200)
+    embedders.start("--batch", "100", slow=0.5)
+    until(lambda: count(look, LEASED) > 0)
+    look.execute("truncate doc cascade")
+    look.execute("insert into doc values (1, 'after', 'it')")
+
+    until(lambda: settled(look))
+
+    check(look)
+    assert count(look, STORED) == 1
+
+
+def test_one_text_in_500_fails(embedders: Embedders, database: Database, look: Connection) -> None:
+    """The bad rows are charged and in the end dead, with their error; all the others are embedded at once."""
+    populate(database, 1000)
+    look.execute("update doc set title = 'poison' where id % 500 = 1")
+    look.execute("update pgpipe.embedding set max_attempts = 1")
+
+    said = embedders.drain(poison="poison")
+
+    assert "998 rows embedded" in said
+    assert "2 failed" in said
+    check(look, dead=2)
+    look.execute("update doc set title = 'cured' where title = 'poison'")
+    embedders.drain()
+    check(look)
+
+
+def test_a_model_that_always_fails(embedders: Embedders, database: Database, look: Connection) -> None:
+    """No row is charged for a broken machine: the drain says so, and another one embeds everything."""
+    populate(database, 100)
+
+    broken = embedders.start("--drain", poison="o")  # which is in every text, and in the word that tells the two apart
+    said, _ = broken.communicate(timeout=30)
+
+    assert broken.returncode == 2
+    assert "fails on any text: ValueError: poison" in said
+    assert count(look, "select count(*) from pgpipe.job where attempts = 0 and lease_token is null") == 100
+    embedders.drain()
+    check(look)
+
+
+def test_out_of_memory_above_a_batch_size(embedders: Embedders, database: Database, look: Connection) -> None:
+    """The batch is halved until it fits, once; nobody is charged."""
+    populate(database, 500)
+
+    assert "500 rows embedded" in embedders.drain(room=7)
+
+    check(look)
+
+
+def test_a_service_that_is_down_for_a_while(
+    embedders: Embedders, database: Database, look: Connection, tmp_path: Path
+) -> None:
+    """Nothing is charged while it is down; once it answers, everything is embedded."""
+    down = tmp_path / "down"
+    down.touch()
+    populate(database, 200)
+    embedders.start("--batch", "64", down=down)
+    until(lambda: count(look, "select count(*) from pgpipe.job where last_error like '%service is down%'") > 0)
+    assert count(look, "select max(attempts) from pgpipe.job") == 0
+    down.unlink()
+
+    until(lambda: settled(look))
+
+    check(look)
+    assert count(look, STORED) >= 200
+
+
+def test_a_restore_with_triggers_off(embedders: Embedders, database: Database, look: Connection) -> None:
+    """What came in behind the triggers is found by reconcile, and only that is embedded anew."""
+    populate(database, 300)
+    embedders.drain()
+    with look.transaction():
+        look.execute("set local session_replication_role = replica")
+        look.execute("update doc set body = 'restored' where id % 10 = 0")
+        look.execute("delete from doc where id % 10 = 1")
+        look.execute("insert into doc select n, 'restored ' || n, null from generate_series(301, 320) n")
+    look.execute("select pgpipe.reconcile_rows(1, 1000)")
+    assert count(look, "select count(*) from pgpipe.job") == 80
+
+    embedders.drain()
+
+    check(look)
