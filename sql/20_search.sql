@@ -241,6 +241,7 @@ declare
     declared pgpipe.search;
     total bigint;
     read bigint;  -- of which so many are counted
+    percent double precision;
     sample text := '';
 begin
     select * into declared from pgpipe.search s where s.target = refresh_search.target for update;
@@ -248,11 +249,18 @@ begin
         raise exception '% has no search column', target using errcode = 'PP005',
             hint = format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target);
     end if;
-    execute format('select count(*) from %s', target) into total;
+    total := (pgpipe.estimate(target, 'true')).rows;
+    if total <= 10 * at_most then
+        execute format('select count(*) from %s', target) into total;
+    end if;
     read := total;
     if total > at_most then
-        sample := format('tablesample system (%s) repeatable (1)', 100.0 * at_most / total);  -- the same pages again: stable figures
+        percent := 100.0 * at_most / total;
+        sample := format('tablesample system (%s) repeatable (1)', percent);  -- the same pages again: stable figures
         execute format('select count(*) from %s %s', target, sample) into read;  -- whole pages: more or fewer than asked for
+        if total > 10 * at_most and (select c.reltuples < 0 from pg_catalog.pg_class c where c.oid = target) then
+            total := greatest(read, round(100 * read / percent));  -- the planner knew the size of the file only
+        end if;
     end if;
     delete from pgpipe.lexeme l where l.target = refresh_search.target;
     with stat as materialized (
@@ -281,3 +289,27 @@ as $$
       from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target where s.target = search_is_stale.target
 $$;
 comment on function pgpipe.search_is_stale(regclass) is 'Whether the lexeme table is missing or a tenth off; null without a search column.';
+
+create or replace function pgpipe.refresh_stale_searches()
+    returns int  volatile security definer  set search_path = ''  language plpgsql
+as $$
+declare
+    stale regclass;
+    refreshed int := 0;
+begin
+    for stale in select s.target from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
+                  where pgpipe.search_is_stale(s.target) and coalesce(s.refreshed_at < now() - interval '10 minutes', true)
+                    and has_table_privilege(s.target, 'select')
+                    and not row_security_active(s.target)
+                    for update of s skip locked loop  -- who holds it is refreshing it
+        perform pgpipe.refresh_search(stale);
+        refreshed := refreshed + 1;
+    end loop;
+    return refreshed;
+end
+$$;
+revoke all on function pgpipe.refresh_stale_searches() from public;
+comment on function pgpipe.refresh_stale_searches() is
+    'Counts anew the lexemes of every target that has grown or shrunk by a tenth since, every ten minutes at most; idle embedders call it, '
+    'so that rows which no load brought count too. Returns how many targets; those that another session holds, or that may not be read, '
+    'are left.';

@@ -183,3 +183,9 @@ def waiting(conn: Connection, embedding: Embedding, limit: int = 1_000_000) -> i
     with translated():
         row = conn.execute(WAITING, (embedding.embedding_id, limit)).fetchone()
     return row[0] if row else 0
+
+
+def refresh_searches(conn: Connection) -> None:
+    """Count the words of every target anew that has grown or shrunk by a tenth; nothing to do costs a look."""
+    with translated():
+        conn.execute("select pgpipe.refresh_stale_searches()")

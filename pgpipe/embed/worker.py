@@ -143,6 +143,7 @@ class Worker:
                 continue
             for embedding in queue.embeddings(session.conn):
                 index.build(session.conn, embedding)
+            queue.refresh_searches(session.conn)
             self.stop.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
 
     def _session(self) -> Session:

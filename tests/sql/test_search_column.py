@@ -181,6 +181,40 @@ def test_when_figures_are_stale(conn: Connection) -> None:
     assert value(conn, stale) is True
 
 
+def test_an_idle_embedder_counts_anew(conn: Connection, other: Connection) -> None:
+    """What has grown since is counted once; what another session holds, or was counted just now, is left."""
+    refresh = "select pgpipe.refresh_stale_searches()"
+    make_docs(conn, 100)
+    enable(conn)
+    assert value(conn, refresh) == 1
+    conn.execute("insert into doc select n, 'new' from generate_series(101, 200) n")
+    conn.execute("analyze doc")
+    assert value(conn, refresh) == 0
+
+    conn.execute("update pgpipe.search set refreshed_at = now() - interval '11 minutes'")
+    with other.transaction():
+        other.execute("select from pgpipe.search for update")
+        assert value(conn, refresh) == 0
+    assert value(conn, refresh) == 1
+    assert value(conn, "select documents from pgpipe.lexeme where lexeme = 'new'") == 100
+
+
+@pytest.mark.parametrize(("analyzed", "tolerance"), [(True, 0.02), (False, 0.5)])
+def test_a_very_large_table_is_not_counted(conn: Connection, analyzed: bool, tolerance: float) -> None:
+    """Beyond ten times the sample its size is estimated, by the planner or from the pages read."""
+    make_docs(conn, 50000)
+    conn.execute("alter table doc set (autovacuum_enabled = false)")
+    enable(conn)
+    if analyzed:
+        conn.execute("vacuum analyze doc")
+
+    assert value(conn, "select pgpipe.refresh_search('doc', 3000)") == pytest.approx(50000, rel=tolerance)
+    assert value(conn, "select documents from pgpipe.search") == pytest.approx(50000, rel=tolerance)
+    assert value(conn, "select documents from pgpipe.lexeme where lexeme = 'titl'") == pytest.approx(
+        50000, rel=tolerance
+    )
+
+
 def test_a_dropped_target_leaves_nothing(conn: Connection) -> None:
     """A table dropped and made again is declared like a new one."""
     make_docs(conn, 3)
