@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test lint types check bench-load bench-bad-values system-packages docs screenshots freeze dist constraints clean
+.PHONY: help install migrate demo test lint types check bench-load bench-bad-values bench-embed system-packages docs screenshots freeze dist constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -46,9 +46,12 @@ bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEER
 	$(BIN)/pip install --quiet '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.load
 
+bench-embed: install  ## the embedder against bare model.encode, per backend; ROWS=, RUNS=, BACKENDS=, MODEL=, DEVICE=, BATCH= (tests/bench/embed.py)
+	$(BIN)/python -W ignore -m tests.bench.embed
+
 system-packages:  ## Debian packages that some tests use; without them those tests are skipped
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 util-linux chromium fish zsh
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 util-linux chromium fish zsh systemd
 
 docs: install  ## write docs/cli.md and docs/sql.md anew
 	$(BIN)/python docs/generate.py

@@ -97,7 +97,7 @@ class EmbeddingsGenerator(Component):
             if not waiting:  # a worker that does not own the store may not index it
                 for declared in queue.embeddings(conn):
                     if declared.entity == entity.entity:
-                        index.build(conn, declared)
+                        index.build(context.database, declared, context.settings.embedding.index)
         if not self._drain or not waiting:
             note = f"{waiting:,} rows wait for `pgpipe embedder`" if waiting else "all vectors are fresh"
             return StageReport(entity.entity, self.name, "ok" if waiting else "nothing to do", note=note)

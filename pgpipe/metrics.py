@@ -12,7 +12,7 @@ from pgpipe.db import Database, translated
 from pgpipe.errors import PgpipeError
 
 QUEUES = """
-    select s.entity, s.name, s.waiting, s.leased, s.dead,
+    select s.entity, s.name, s.waiting, s.leased, s.dead, s.coverage::float,
            coalesce(extract(epoch from s.oldest_age), 0)::float as oldest,
            coalesce((select sum(f.jobs) from pgpipe.finished f where f.embedding_id = s.embedding_id
                         and f.finished_at > now() - interval '5 minutes'), 0) as finished
@@ -72,13 +72,16 @@ def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
     jobs = GaugeMetricFamily("pgpipe_jobs", "Jobs in the queue.", labels=[*EMBEDDING, "state"])
     oldest = GaugeMetricFamily("pgpipe_oldest_job_seconds", "Age of the oldest living job.", labels=EMBEDDING)
     rate = GaugeMetricFamily("pgpipe_jobs_finished_5m", "Jobs finished in the last five minutes.", labels=EMBEDDING)
+    share = GaugeMetricFamily("pgpipe_coverage", "Share of the rows whose vectors are fresh.", labels=EMBEDDING)
     for row in rows:
         names = [row["entity"], row["name"]]
+        if row["coverage"] is not None:
+            share.add_metric(names, row["coverage"])
         for state in ("waiting", "leased", "dead"):
             jobs.add_metric([*names, state], row[state])
         oldest.add_metric(names, row["oldest"])
         rate.add_metric(names, float(row["finished"]))
-    yield from (jobs, oldest, rate)
+    yield from (jobs, oldest, rate, share)
 
 
 def _loads(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:

@@ -1,27 +1,34 @@
 -- requires: vector
--- The vector index of a store. Applied once pgvector is installed.
+-- The vector index of a store: when it is due, the statement that builds it, and what a build that was cut off leaves.
+-- Applied once pgvector is installed.
 
 -- Loads pgvector's library: before that only a superuser may put its settings (hnsw.…) on a function.
 do $$ begin perform '[1]'::vector; end $$;
 
-create or replace function pgpipe.vector_index(embedding_id int, min_rows int default 5000,
-    out rows bigint, out cleanup text, out statement text)
+drop function if exists pgpipe.vector_index(int, int);
+
+create or replace function pgpipe.vector_index(embedding_id int, kind text default 'hnsw', min_rows int default 5000,
+    max_wait interval default '1 hour', out rows bigint, out memory bigint, out statement text)
     stable strict  set search_path = ''  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
     name name;
     schema name;
+    type text;
+    width int;
+    lists int;
+    sample int;
 begin
-    select * into strict e from pgpipe.embedding x where x.embedding_id = vector_index.embedding_id;
-    if e.dims > 4000 then
-        return;  -- more than HNSW takes, even of halfvec
-    end if;
-    select pgpipe.derived_name(c.relname, '_hnsw'), n.nspname into name, schema
-      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store;
-    if exists (select from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
-                 join pg_catalog.pg_am m on m.oid = x.relam
-                where i.indrelid = e.store and i.indisvalid and m.amname in ('hnsw', 'ivfflat')) then
+    select * into e from pgpipe.embedding x where x.embedding_id = vector_index.embedding_id;
+    type := case when e.dims > 2000 then 'halfvec' else 'vector' end;
+    width := e.dims * case type when 'vector' then 4 else 2 end;
+    if e.embedding_id is null or kind not in ('hnsw', 'ivfflat') or e.dims > 4000  -- more than either takes, even of halfvec
+       or exists (select from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
+                    join pg_catalog.pg_am m on m.oid = x.relam
+                   where i.indrelid = e.store and i.indisvalid and m.amname in ('hnsw', 'ivfflat'))
+       or e.created_at > now() - max_wait
+          and exists (select from pgpipe.job j where j.embedding_id = e.embedding_id and j.visible_at <= now()) then
         return;
     end if;
     execute format('select count(*) from (select from %s limit $1) s', e.store) into rows using min_rows;
@@ -29,12 +36,44 @@ begin
         return;
     end if;
     execute format('select count(*) from %s', e.store) into rows;
-    -- What a build that was cut off leaves is invalid, and in the way.
-    cleanup := format('drop index concurrently if exists %I.%I', schema, name);
-    statement := format('create index concurrently %I on %s using hnsw (vector %I.%s_cosine_ops)', name, e.store,
-                        pgpipe.vector_schema(), case when e.dims > 2000 then 'halfvec' else 'vector' end);
+    select pgpipe.derived_name(c.relname, '_' || kind), n.nspname into name, schema
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store;
+    -- pgvector's README: rows / 1000 lists up to a million rows, their square root beyond.
+    lists := greatest(case when rows <= 1000000 then rows / 1000 else sqrt(rows)::int end, 1);
+    sample := greatest(50 * lists, 10000);
+    memory := case kind
+        -- The graph, m = 16: 711 to 717 bytes a row beside the vector, measured on 0.8; workers in parallel share 3 MB more.
+        when 'hnsw' then rows * (width + 720) + (4 << 20)
+        else sample::bigint * (width + 4 * lists) + lists::bigint * (3 * width + 4 * lists) end;  -- k-means by Elkan
+    statement := format('create index concurrently %I on %s using %s (vector %I.%s_cosine_ops)%s', name, e.store, kind,
+                        pgpipe.vector_schema(), type, case kind when 'ivfflat' then format(' with (lists = %s)', lists) else '' end);
 end
 $$;
-comment on function pgpipe.vector_index(int, int) is
-    'The statements that build the vector index of an embedding and remove a half-built one; null where it has one, where its '
-    'dimensions are more than HNSW takes, or where it has fewer rows than min_rows, which an exact scan reads in a few milliseconds.';
+comment on function pgpipe.vector_index(int, text, int, interval) is
+    'The statement that builds the vector index of an embedding, with the rows and the bytes of memory that it works on; null where '
+    'none is due: it has one, it has fewer rows than min_rows (an exact scan reads those in a few milliseconds) or more dimensions '
+    'than an index takes, or jobs wait and the embedding is younger than max_wait.';
+
+create or replace function pgpipe.drop_invalid_index(embedding_id int)
+    returns boolean  volatile strict  set search_path = '' set lock_timeout = '1s'  language plpgsql
+as $$
+declare
+    e pgpipe.embedding;
+    leftover regclass;
+begin
+    select * into strict e from pgpipe.embedding x where x.embedding_id = drop_invalid_index.embedding_id;
+    -- A build holds this lock from its first moment to its last: whoever gets it knows that an invalid index has no builder.
+    execute format('lock table %s in share update exclusive mode nowait', e.store);
+    for leftover in select i.indexrelid from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
+                      join pg_catalog.pg_am m on m.oid = x.relam
+                     where i.indrelid = e.store and not i.indisvalid and m.amname in ('hnsw', 'ivfflat') loop
+        execute format('drop index %s', leftover);
+    end loop;
+    return true;
+exception when lock_not_available then
+    return false;
+end
+$$;
+comment on function pgpipe.drop_invalid_index(int) is
+    'Drops the vector index that a build which was cut off left behind: invalid, in the way, and kept up at every write. False where '
+    'the store is locked, by a build that goes on or by a vacuum.';

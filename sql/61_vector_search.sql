@@ -39,6 +39,7 @@ create or replace function pgpipe.rank_vector(
     set search_path = '' set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 160  -- a filtered scan goes on until it has enough
+    set ivfflat.iterative_scan = 'relaxed_order' set ivfflat.probes = 10
     language plpgsql
 as $$
 declare

@@ -85,3 +85,13 @@ select l.entity, l.schema, l.started_at, l.read,
   from pgpipe.load l
  where l.finished_at is not null and l.error is null and l.read > 0;
 comment on view pgpipe.load_throughput is 'How fast each load was that read rows and did not fail.';
+
+create or replace view pgpipe.index_progress as
+select e.embedding_id, c.relname as entity, e.name, p.pid, p.phase,
+       case when p.blocks_total > 0 then 100.0 * p.blocks_done / p.blocks_total
+            when p.tuples_total > 0 then 100.0 * p.tuples_done / p.tuples_total end as percent
+  from pg_catalog.pg_stat_progress_create_index p
+  join pgpipe.embedding e on e.store = p.relid::regclass
+  join pg_catalog.pg_class c on c.oid = e.target
+ where p.datname = current_database();
+comment on view pgpipe.index_progress is 'Vector indexes that are being built now: the phase, and the share of it that is done.';

@@ -19,6 +19,7 @@ from pgpipe.cli import (  # noqa: F401 - importing a module registers its comman
     search,
     serve,
     status,
+    systemd,
 )
 from pgpipe.cli.app import cli
 from pgpipe.mask import mask

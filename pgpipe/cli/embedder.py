@@ -1,12 +1,15 @@
 """pgpipe embedder."""
 
+import os
 import signal
 from typing import Any
 
 import click
 
+from pgpipe import errors
 from pgpipe.cli.app import App, cli
 from pgpipe.embed import notify
+from pgpipe.embed.exporter import Exporter
 from pgpipe.embed.worker import Totals, Worker
 
 
@@ -19,21 +22,63 @@ from pgpipe.embed.worker import Totals, Worker
     help="What runs the model: torch, onnx, onnx-int8, openvino, http, or one that a package brings [default: torch]",
 )
 @click.option("--model", help="Of embeddings declared from now on; declared ones keep theirs.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve /metrics, /healthz and /readyz on the loopback; 0 takes any free port.",
+)
 @click.pass_obj
 def embedder(app: App, /, **options: Any) -> None:  # noqa: ANN401 - all of them are settings
     """Compute the vectors of rows that lack them, until SIGTERM.
 
     Run any number, on any number of machines. Kill one at any moment: its rows come back after the lease, nothing is
-    lost or doubled.
+    lost or doubled. Exit code 78, not 2, says that trying again would not help: `pgpipe systemd` makes use of it.
     """
     drain = options.pop("drain")
     app.set("embedding", **options)
-    worker = Worker(app.database, app.settings.embedding)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop.set())
-    totals = worker.drain() if drain else worker.run(ready=lambda: notify.tell("READY=1"))
-    notify.tell("STOPPING=1")
+    try:
+        totals = _run(app, drain=drain)
+    except errors.PgpipeError as exc:
+        if not drain and exc.exit_code == errors.UsageError.exit_code:
+            exc.exit_code = os.EX_CONFIG
+        raise
     app.out.print(summary(totals))
+
+
+def _run(app: App, *, drain: bool) -> Totals:
+    settings = app.settings.embedding
+    exporter = Exporter(app.database, settings)
+    worker = Worker(app.database, settings, load=exporter.load)
+    watchdog, starting = notify.Watchdog(), notify.Starting()
+
+    def beat() -> None:
+        watchdog.beat()
+        exporter.beat()
+
+    def ready() -> None:
+        starting.end()
+        exporter.ready()
+        notify.tell("READY=1")
+
+    def stop(*_: object) -> None:
+        worker.stop.set()
+        notify.tell("STOPPING=1")
+
+    worker.beat = beat
+    exporter.watch(worker)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    if settings.metrics_port is not None:
+        exporter.start()
+        app.err.print(f"metrics on {exporter.url}", soft_wrap=True)
+    try:
+        if drain:
+            return worker.drain()
+        starting.begin()
+        return worker.run(ready)
+    finally:
+        starting.end()
+        exporter.stop()
 
 
 def summary(totals: Totals) -> str:

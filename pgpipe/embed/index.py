@@ -1,49 +1,178 @@
-"""The vector index of a store: built once the backlog is gone, because an HNSW index makes every insert slower."""
+"""The vector index of a store: built beside running work once the backlog is gone, because it makes inserts slower."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import cache
 
+import psycopg
 import structlog
 
-from pgpipe.db import Connection, translated
+from pgpipe import errors
+from pgpipe.config import IndexSettings
+from pgpipe.db import Connection, Database, translated
 from pgpipe.embed import queue
 from pgpipe.embed.queue import Embedding
 
-NEIGHBOURS = 300  # bytes a row that the graph takes beside the vector, with pgvector's default m = 16
-MEMORY = (64, 1024)  # MB, bounds of maintenance_work_mem during a build
-STATEMENTS = """
-    select v.rows, v.cleanup, v.statement, pg_has_role(c.relowner, 'usage')
-      from pgpipe.vector_index(%(id)s) v
+LOOK = 15.0  # seconds between looks for an index that is due
+WATCH = 1.0  # seconds between looks at a build
+# A lock of the transaction, not of the session: it holds through PgBouncer as well, and goes with the connection.
+TRY_LOCK = "select pg_try_advisory_xact_lock(hashtext('pgpipe index'), %s)"
+DUE = """
+    select v.rows, v.memory, v.statement, pg_has_role(c.relowner, 'usage')
+      from pgpipe.vector_index(%(id)s, %(kind)s, %(min_rows)s, %(max_wait)s) v
       join pgpipe.embedding e on e.embedding_id = %(id)s join pg_catalog.pg_class c on c.oid = e.store
 """
-TRY_LOCK = "select pg_try_advisory_lock(hashtext('pgpipe index'), %s)"
-UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe index'), %s)"
+DROP_INVALID = "select pgpipe.drop_invalid_index(%s)"
+PROGRESS = "select phase, percent::float from pgpipe.index_progress where embedding_id = %s limit 1"
+GIVEN = "select pg_size_bytes(current_setting('maintenance_work_mem')) >> 20"
+RAISE = "select set_config('maintenance_work_mem', %s, false)"
 log = structlog.get_logger()
 
+Progress = Callable[[str, float | None], None]  # phase, percent of it
 
-def build(conn: Connection, embedding: Embedding) -> bool:
-    """Build the HNSW index of a store that is large, has no backlog and no index. Returns whether it was built."""
-    with translated():
-        row = conn.execute(STATEMENTS, {"id": embedding.embedding_id}).fetchone()
-        if row is None or row[2] is None or queue.waiting(conn, embedding):
+
+def build(
+    database: Database,
+    embedding: Embedding,
+    settings: IndexSettings,
+    stop: threading.Event | None = None,
+    progress: Progress = lambda _phase, _percent: None,
+) -> bool:
+    """Build the index of a store where one is due. Writers and searches go on meanwhile.
+
+    Args:
+        database: three connections are made: one builds, one holds the lock, one looks on.
+        embedding: whose store.
+        settings: which index, and when it is due.
+        stop: a build is broken off once this is set, and what it had made is dropped.
+        progress: called about once a second.
+
+    Returns:
+        Whether an index was built; not where none is due, or somebody else is at it.
+
+    Raises:
+        Unreachable: the database went away.
+        DatabaseError: the build failed; nothing of it is left.
+    """
+    with database.connect() as holder, database.connect(autocommit=True) as builder, translated():
+        if holder.execute(TRY_LOCK, (embedding.embedding_id,)).fetchone() != (True,):
             return False
-        rows, cleanup, statement, owned = row
-        if not owned:  # only who owns a table may index it: the next load does
-            _tell_once(embedding)
+        # This lets go of the snapshot, for which the build would wait: the transaction that has the lock does no more.
+        holder.execute("set local idle_in_transaction_session_timeout = 0")
+        found = due(builder, embedding, settings)
+        if found is None or builder.execute(DROP_INVALID, (embedding.embedding_id,)).fetchone() != (True,):
             return False
-        if conn.execute(TRY_LOCK, (embedding.embedding_id,)).fetchone() != (True,):
-            return False  # another worker is at it
-        memory = min(max(MEMORY[0], rows * (embedding.dims * 4 + NEIGHBOURS) >> 20), MEMORY[1])
-        log.info("building vector index", entity=embedding.entity, rows=rows, memory_mb=memory)
+        rows, memory, statement = found
+        _raise_memory(builder, embedding, memory, settings.memory_mb)
+        log.info("building vector index", entity=embedding.entity, embedding=embedding.name, rows=rows)
         try:
-            conn.execute("select set_config('maintenance_work_mem', %s, false)", (f"{memory}MB",))
-            conn.execute(cleanup.encode())
-            conn.execute(statement.encode())
+            with database.connect(autocommit=True) as watch:
+                _run(watch, builder, embedding, statement, stop or threading.Event(), progress)
+        except psycopg.errors.QueryCanceled:
+            if stop is None or not stop.is_set():
+                raise  # by somebody else
+            log.info("vector index broken off", entity=embedding.entity)
+            return False
         finally:
-            conn.execute("reset maintenance_work_mem")
-            conn.execute(UNLOCK, (embedding.embedding_id,))
+            if not builder.closed:
+                builder.execute("reset maintenance_work_mem")
+                builder.execute(DROP_INVALID, (embedding.embedding_id,))
+        log.info("vector index built", entity=embedding.entity, embedding=embedding.name)
     return True
+
+
+def due(conn: Connection, embedding: Embedding, settings: IndexSettings) -> tuple[int, int, str] | None:
+    """Rows, bytes of memory and statement of the index that a store lacks; None where none is due, or not from us."""
+    wait = timedelta(seconds=settings.max_wait)
+    asked = {"id": embedding.embedding_id, "kind": settings.kind, "min_rows": settings.min_rows, "max_wait": wait}
+    with translated():
+        rows, memory, statement, owned = conn.execute(DUE, asked).fetchone() or (0, 0, None, False)
+    if statement is not None and not owned:  # only who owns a table may index it: the next load does
+        _tell_once(embedding)
+    return (rows, memory, statement) if statement is not None and owned else None
 
 
 @cache
 def _tell_once(embedding: Embedding) -> None:
     log.warning("the vector index waits for the next load: this role does not own the store", entity=embedding.entity)
+
+
+def _raise_memory(builder: Connection, embedding: Embedding, memory: int, limit: int) -> None:
+    """Give the build what it needs, at most `limit` MB; it is slower with less, so that is said."""
+    row = builder.execute(GIVEN).fetchone()
+    given = row[0] if row else 0
+    needed = (memory >> 20) + 1
+    if needed > max(given, limit):
+        log.warning(
+            "vector index needs more memory than it may have and will take longer; raise embedding.index.memory_mb",
+            entity=embedding.entity,
+            needed_mb=needed,
+            given_mb=max(given, limit),
+        )
+    if needed > given:
+        builder.execute(RAISE, (f"{max(given, min(needed, limit))}MB",))
+
+
+def _run(
+    watch: Connection,
+    builder: Connection,
+    embedding: Embedding,
+    statement: str,
+    stop: threading.Event,
+    progress: Progress,
+) -> None:
+    """Run the statement on one connection and look on from the other."""
+    with ThreadPoolExecutor(1, "index") as thread:
+        built = thread.submit(builder.execute, statement.encode())
+        while not built.done():
+            if stop.wait(WATCH if not built.done() else 0):
+                builder.cancel_safe()
+                break
+            phase = watch.execute(PROGRESS, (embedding.embedding_id,)).fetchone()
+            if phase:
+                progress(*phase)
+                log.debug("building vector index", entity=embedding.entity, phase=phase[0], percent=phase[1])
+        built.result()
+
+
+class Indexer:
+    """A thread that builds what is due, beside the worker, until `stop` is set."""
+
+    def __init__(self, database: Database, settings: IndexSettings, stop: threading.Event) -> None:
+        self._database = database
+        self._settings = settings
+        self._stop = stop
+        self._thread = threading.Thread(target=self._loop, name="indexer", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for its end, if it began; a build in hand is broken off."""
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except errors.Unreachable as exc:
+                log.info("no look for vector indexes", error=str(exc))  # the worker says more
+            except errors.PgpipeError as exc:
+                log.warning("no look for vector indexes", error=str(exc))
+            self._stop.wait(LOOK)
+
+    def look(self) -> None:
+        """Build every index that is due; one that fails does not keep the others from being built."""
+        with self._database.connect(autocommit=True) as conn:
+            lacking = [e for e in queue.embeddings(conn) if due(conn, e, self._settings)]
+        for embedding in lacking:
+            if self._stop.is_set():
+                return
+            try:
+                build(self._database, embedding, self._settings, self._stop)
+            except errors.DatabaseError as exc:
+                log.warning("vector index not built", entity=embedding.entity, error=str(exc))

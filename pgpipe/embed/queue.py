@@ -1,8 +1,9 @@
 """The queue as the worker sees it: each call is one SQL function and one short transaction."""
 
+import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pgvector import Vector
@@ -67,6 +68,7 @@ class Lease:
     embedding: Embedding
     token: uuid.UUID
     jobs: list[Job]
+    claimed: float = field(default_factory=time.monotonic, compare=False)  # on the clock of this process
 
     @property
     def keys(self) -> list[str]:

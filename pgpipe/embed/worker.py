@@ -79,7 +79,9 @@ class Worker:
         self._database = database
         self._settings = settings
         self.progress = progress
-        self.beat: Callable[[], None] = lambda: None  # called whenever something got done: a claim, a call of the model
+        # Hooks: something got done (a claim, a call of the model, a look); a batch was finished, and what it took.
+        self.beat: Callable[[], None] = lambda: None
+        self.timed: Callable[[str, float], None] = lambda _entity, _seconds: None
         self._load = load
         self._models: dict[str, Model] = {}
         self._encoders: dict[tuple[str, int], Encoder] = {}  # by model and dimensions
@@ -107,7 +109,7 @@ class Worker:
             while self._work_off(session, wanted, self._raise) or self._locked(session, until):
                 pass
             for embedding in [] if self.stop.is_set() else filter(wanted, queue.embeddings(session.conn)):
-                index.build(session.conn, embedding)
+                index.build(self._database, embedding, self._settings.index, self.stop)
         return self.totals
 
     def run(self, ready: Callable[[], None] = lambda: None) -> Totals:
@@ -121,6 +123,7 @@ class Worker:
         """
         pause = 1.0
         told = False
+        indexer = index.Indexer(self._database, self._settings.index, self.stop)
         while not self.stop.is_set():
             try:
                 with self._session() as session:
@@ -129,21 +132,23 @@ class Worker:
                             self._encoder(embedding)
                         ready()
                         told = True
+                        indexer.start()
                     pause = 1.0
                     self._serve(session)
             except errors.Unreachable as exc:
                 log.warning("database lost", error=str(exc), retry_in=pause)
+                self.beat()
                 self.stop.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - spread, not secret
                 pause = min(pause * 2, RETRY)
+        indexer.join()
         return self.totals
 
     def _serve(self, session: Session) -> None:
         while not self.stop.is_set():
             if self._work_off(session, lambda e: not self._rests(e), self._rest):
                 continue
-            for embedding in queue.embeddings(session.conn):
-                index.build(session.conn, embedding)
             queue.refresh_searches(session.conn)
+            self.beat()  # there was nothing to do: that is well, too
             self.stop.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
 
     def _session(self) -> Session:
@@ -259,6 +264,7 @@ class Worker:
         if not any(failure.retry_after for failure, _ in work.failures):
             self._resting.pop(lease.embedding.embedding_id, None)
         self.beat()
+        self.timed(entity, time.monotonic() - lease.claimed)
         self.progress(entity, len(lease.jobs))
 
     def _give_back(self, session: Session, held: list[Lease], ahead: Future[Lease | None]) -> None:

@@ -1,15 +1,22 @@
-"""The vector index: built beside running work when there is enough to index, and used."""
+"""The vector index: built beside running work when there is enough to index, by one at a time, and used."""
+
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
-from pgpipe.db import Connection
+from pgpipe import errors
+from pgpipe.config import IndexSettings
+from pgpipe.db import Connection, Database
 from pgpipe.embed import index, queue
 from pgpipe.embed.queue import Embedding
 from tests.sql.support import column, embed, make_docs, value
 
 INDEXES = """
     select c.relname::text, i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid
-      join pg_am m on m.oid = c.relam where i.indrelid = 'doc_embedding'::regclass and m.amname = 'hnsw'
+      join pg_am m on m.oid = c.relam where i.indrelid = 'doc_embedding'::regclass and m.amname in ('hnsw', 'ivfflat')
 """
 
 
@@ -33,15 +40,15 @@ def vector_of(conn: Connection, id_: int) -> str:
     return value(conn, "select vector::text from doc_embedding where id = %s", id_)
 
 
-def test_built_and_used(conn: Connection) -> None:
+def test_built_and_used(any_database: Database, conn: Connection) -> None:
     """Enough rows and no backlog: the index is built, named after the store, and read by the search's query."""
     embedding = filled(conn)
     near = vector_of(conn, 77)
 
-    assert index.build(conn, embedding)
+    assert index.build(any_database, embedding, IndexSettings())
 
     assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
-    assert not index.build(conn, embedding)
+    assert not index.build(any_database, embedding, IndexSettings())
     conn.execute("set enable_seqscan = off")
     plan = column(conn, f"explain select id from doc_embedding s order by s.vector <=> '{near}' limit 40")
     assert "Index Scan using doc_embedding_hnsw" in "\n".join(plan)
@@ -55,9 +62,9 @@ def test_built_and_used(conn: Connection) -> None:
     assert value(conn, scans) > before
 
 
-def test_a_filter_that_few_rows_pass(conn: Connection) -> None:
+def test_a_filter_that_few_rows_pass(any_database: Database, conn: Connection) -> None:
     """With the index in use a filtered search still finds k rows, though the nearest hundreds do not pass."""
-    index.build(conn, filled(conn))
+    index.build(any_database, filled(conn), IndexSettings())
     conn.execute("set enable_seqscan = off")
     search = "select (key ->> 'id')::int from pgpipe.vector_search('doc', %s, 10, %s)"
 
@@ -66,38 +73,215 @@ def test_a_filter_that_few_rows_pass(conn: Connection) -> None:
     )
 
 
-def test_not_before_the_backlog_is_gone(conn: Connection) -> None:
+def test_not_before_the_backlog_is_gone(any_database: Database, conn: Connection) -> None:
     """While jobs wait the store grows, and an index would slow that down; few rows need none."""
     embedding = filled(conn)
     conn.execute("update doc set title = 'x' where id = 1")
-    assert not index.build(conn, embedding)
+    assert not index.build(any_database, embedding, IndexSettings())
 
     conn.execute("delete from pgpipe.job")
     conn.execute("delete from doc where id > 4999")
-    assert not index.build(conn, embedding)
+    assert not index.build(any_database, embedding, IndexSettings())
     assert conn.execute(INDEXES).fetchall() == []
 
 
-def test_an_invalid_leftover_is_replaced(conn: Connection) -> None:
+def test_an_invalid_leftover_is_replaced(any_database: Database, conn: Connection) -> None:
     """A build that was cut off leaves an index that nobody uses: it is dropped and built again."""
     embedding = filled(conn)
     conn.execute("create index doc_embedding_hnsw on doc_embedding using hnsw (vector vector_cosine_ops)")
     conn.execute("update pg_index set indisvalid = false where indexrelid = 'doc_embedding_hnsw'::regclass")
 
-    assert index.build(conn, embedding)
+    assert index.build(any_database, embedding, IndexSettings())
 
     assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
 
 
-def test_one_builds_at_a_time(conn: Connection, other: Connection) -> None:
+def test_one_builds_at_a_time(any_database: Database, conn: Connection, other: Connection) -> None:
     """A second worker leaves the build to the first, and does not wait for it."""
     embedding = filled(conn)
     other.execute("select pg_advisory_lock(hashtext('pgpipe index'), %s)", (embedding.embedding_id,))
 
-    assert not index.build(conn, embedding)
+    assert not index.build(any_database, embedding, IndexSettings())
 
     other.execute("select pg_advisory_unlock_all()")
-    assert index.build(conn, embedding)
+    assert index.build(any_database, embedding, IndexSettings())
+
+
+def test_a_build_that_goes_on_is_left_alone(any_database: Database, conn: Connection, other: Connection) -> None:
+    """A worker was killed and the server builds on for it: the index in the making is not dropped, nor built twice."""
+    embedding = filled(conn)
+    conn.execute("create index doc_embedding_hnsw on doc_embedding using hnsw (vector vector_cosine_ops)")
+    conn.execute("update pg_index set indisvalid = false where indexrelid = 'doc_embedding_hnsw'::regclass")
+    other.autocommit = False
+    other.execute("lock table doc_embedding in share update exclusive mode")  # as `create index concurrently` does
+
+    assert not index.build(any_database, embedding, IndexSettings())
+    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", False)]
+
+    other.rollback()
+    assert index.build(any_database, embedding, IndexSettings())
+
+
+def test_two_daemons_build_one_index(any_database: Database, conn: Connection) -> None:
+    """Both look at the same moment: one builds, the other goes on, no error and no second index."""
+    embedding = filled(conn)
+    built: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: built.append(index.build(any_database, embedding, IndexSettings())))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(built) == [False, False, False, True]
+    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
+
+
+def test_after_the_maximum_wait(any_database: Database, conn: Connection) -> None:
+    """A queue that never empties does not keep a store without index for ever."""
+    embedding = filled(conn)
+    conn.execute("update doc set title = 'x' where id = 1")
+
+    assert not index.build(any_database, embedding, IndexSettings(max_wait=60))
+    conn.execute("update pgpipe.embedding set created_at = now() - interval '61 seconds'")
+    assert index.build(any_database, embedding, IndexSettings(max_wait=60))
+
+
+def test_inverted_lists(any_database: Database, conn: Connection) -> None:
+    """IVFFlat where the settings say so, with lists by the number of rows; the search uses it and finds its rows."""
+    embedding = filled(conn)
+
+    assert index.build(any_database, embedding, IndexSettings(kind="ivfflat"))
+
+    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_ivfflat", True)]
+    assert value(conn, "select reloptions::text from pg_class where relname = 'doc_embedding_ivfflat'") == "{lists=5}"
+    assert not index.build(any_database, embedding, IndexSettings())
+    conn.execute("set enable_seqscan = off")
+    near = vector_of(conn, 77)
+    plan = column(conn, f"explain select id from doc_embedding s order by s.vector <=> '{near}' limit 40")
+    assert "Index Scan using doc_embedding_ivfflat" in "\n".join(plan)
+    found = column(conn, "select (key ->> 'id')::int from pgpipe.vector_search('doc', %s, 10)", near)
+    assert found[0] == 77
+    assert len(found) == 10
+
+
+def test_no_index_at_all(any_database: Database, conn: Connection) -> None:
+    """Where the settings say so."""
+    assert not index.build(any_database, filled(conn), IndexSettings(kind="none"))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_the_memory_estimate(conn: Connection, share: float) -> None:
+    """With as much memory as is estimated the whole graph is built in memory; with half of it PostgreSQL complains."""
+    embedding = filled(conn, dims=128)
+    asked = (embedding.embedding_id,)
+    row = conn.execute("select memory, statement from pgpipe.vector_index(%s)", asked).fetchone()
+    assert row
+    notices: list[str] = []
+    conn.add_notice_handler(lambda d: notices.append(d.message_primary or ""))
+    conn.execute("select set_config('maintenance_work_mem', %s, false)", (f"{int(row[0] * share) >> 10}kB",))
+
+    conn.execute(row[1].encode())
+
+    assert any("no longer fits into maintenance_work_mem" in n for n in notices) is (share < 1)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[dict]]:
+    """What is logged."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+
+
+def test_memory_within_the_limit(any_database: Database, conn: Connection, logged: list[dict]) -> None:
+    """The build's session gets what it needs up to the limit; more is asked for in the log."""
+    embedding = filled(conn)
+    given: list[int] = []
+    real = index._run
+
+    def look(watch: Connection, builder: Connection, *rest: object) -> None:
+        given.append(value(builder, "select pg_size_bytes(current_setting('maintenance_work_mem')) >> 20"))
+        real(watch, builder, *rest)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "_run", look)
+        for limit, setting in ((2, "1MB"), (1000, "1MB"), (1, "64MB")):
+            conn.execute("drop index if exists doc_embedding_hnsw")
+            name = value(conn, "select quote_ident(current_database())")
+            conn.execute(f"alter database {name} set maintenance_work_mem = '{setting}'")
+            assert index.build(any_database, embedding, IndexSettings(memory_mb=limit))
+
+    needed = 5000 * (8 * 4 + 720) // 2**20 + 4 + 1
+    assert given == [2, needed, 64]
+    warnings = [e for e in logged if e["log_level"] == "warning"]
+    assert [(w["needed_mb"], w["given_mb"]) for w in warnings] == [(needed, 2)]
+    assert "embedding.index.memory_mb" in warnings[0]["event"]
+
+
+def slow_build(conn: Connection) -> Embedding:
+    """A store whose build takes some seconds."""
+    return filled(conn, rows=12000, dims=384)
+
+
+def test_progress_and_stop(any_database: Database, conn: Connection) -> None:
+    """The build's phase can be seen; told to stop, it is broken off at once and leaves nothing; the next one builds."""
+    embedding = slow_build(conn)
+    stop = threading.Event()
+    seen: list[str] = []
+
+    def progress(phase: str, _percent: float | None) -> None:
+        seen.append(phase)
+        assert value(conn, "select entity from pgpipe.index_progress") == "doc"
+        stop.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "WATCH", 0.05)
+        assert not index.build(any_database, embedding, IndexSettings(), stop, progress)
+
+    assert seen[0].startswith("building index")
+    assert conn.execute(INDEXES).fetchall() == []
+    conn.execute("delete from doc where id > 5000")
+    assert index.build(any_database, embedding, IndexSettings())
+
+
+def test_a_build_that_the_server_ends(any_database: Database, conn: Connection) -> None:
+    """Cancelled by somebody: an error of one line, nothing left behind, and the next look builds."""
+    embedding = slow_build(conn)
+
+    def cancel(_phase: str, _percent: float | None) -> None:
+        conn.execute("select pg_cancel_backend(pid) from pgpipe.index_progress")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "WATCH", 0.05)
+        with pytest.raises(errors.DatabaseError, match="canceling statement"):
+            index.build(any_database, embedding, IndexSettings(), progress=cancel)
+
+    assert conn.execute(INDEXES).fetchall() == []
+
+
+def test_the_indexer_looks_beside_the_worker(any_database: Database, conn: Connection, logged: list[dict]) -> None:
+    """The thread builds what is due, outlives a failure, and ends when told."""
+    filled(conn)
+    stop = threading.Event()
+    indexer = index.Indexer(any_database, IndexSettings(), stop)
+    refuse = "create table public.doc_embedding_hnsw ()"  # takes the name
+    conn.execute(refuse)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "LOOK", 0.05)
+        indexer.start()
+        until = time.monotonic() + 30
+        while not any(e["event"] == "vector index not built" for e in logged) and time.monotonic() < until:
+            time.sleep(0.02)
+        conn.execute("drop table public.doc_embedding_hnsw")
+        while conn.execute(INDEXES).fetchall() != [("doc_embedding_hnsw", True)] and time.monotonic() < until:
+            time.sleep(0.05)
+        stop.set()
+        indexer.join()
+
+    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
 
 
 @pytest.mark.parametrize(("dims", "indexed"), [(2001, True), (4000, True), (4001, False)])
@@ -105,13 +289,13 @@ def test_as_many_dimensions_as_the_index_takes(conn: Connection, dims: int, inde
     """Halfvec up to 4000 dimensions; beyond that an exact scan answers, and no build is tried."""
     embedding = filled(conn, rows=20, dims=dims)
 
-    answer = conn.execute("select * from pgpipe.vector_index(%s, 10)", (embedding.embedding_id,)).fetchone()
-    rows, cleanup, statement = answer or (None, "", None)
+    asked = (embedding.embedding_id,)
+    answer = conn.execute("select rows, statement from pgpipe.vector_index(%s, min_rows => 10)", asked).fetchone()
+    rows, statement = answer or (None, None)
 
     assert (statement is not None) is indexed
     if indexed:
         assert rows == 20
-        conn.execute(cleanup.encode())
         conn.execute(statement.encode())
         assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
     assert value(conn, "select key ->> 'id' from pgpipe.vector_search('doc', %s, 1)", vector_of(conn, 7)) == "7"

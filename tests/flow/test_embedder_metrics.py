@@ -1,0 +1,157 @@
+"""`pgpipe embedder --metrics-port`: metrics and health over real HTTP, from a real embedder process."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pgpipe import errors
+from pgpipe.config import DatabaseSettings, EmbeddingSettings
+from pgpipe.db import Database
+from pgpipe.embed import exporter
+from pgpipe.embed.exporter import Exporter
+from tests.conftest import Cli
+from tests.sql.fake_model import Fake, make_worker, refuse
+from tests.sql.support import embed, make_docs, value
+
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=20)
+
+
+def samples(url: str) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Of /metrics, as Prometheus' own parser reads it: value by name and labels' values."""
+    families = text_string_to_metric_families(get(f"{url}/metrics").text)
+    return {(s.name, tuple(sorted(s.labels.values()))): s.value for f in families for s in f.samples}
+
+
+@pytest.fixture
+def served(database: Database) -> Iterator[Exporter]:
+    """An exporter in this process."""
+    made = Exporter(database, EmbeddingSettings(metrics_port=0))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.mark.model
+def test_a_whole_life(database: Database, tmp_path: Path) -> None:
+    """Not ready while it loads, ready after; every count is there; the port is closed when it ends."""
+    with database.connect(autocommit=True) as conn:
+        make_docs(conn, 20)
+        declare = "select pgpipe.enable_embedding('doc', columns => '{title,body}', model => %s, dims => 384)"
+        conn.execute(declare, (MODEL,))
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "pgpipe", "embedder", "--metrics-port", "0"],
+            env=os.environ | {"DATABASE_URL": database.url},
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stderr
+            line = next(line for line in process.stderr if "metrics on" in line)
+            reader = Thread(target=process.stderr.read)
+            reader.start()
+            url = re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # type: ignore[index]
+            assert get(f"{url}/healthz").status_code == 200
+            until = time.monotonic() + 120
+            while value(conn, "select count(*) < 20 from doc_embedding") and time.monotonic() < until:
+                time.sleep(0.1)
+            while get(f"{url}/readyz").status_code != 200 and time.monotonic() < until:
+                time.sleep(0.1)
+            found = samples(url)
+            while not found.get(("pgpipe_embedded_rows_total", ("doc",))) and time.monotonic() < until:
+                time.sleep(0.1)  # counted just after it was committed
+                found = samples(url)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(120)
+            reader.join()
+            process.stderr.close()
+    assert found["pgpipe_embedded_rows_total", ("doc",)] == 20
+    assert found["pgpipe_jobs", ("default", "doc", "waiting")] == 0
+    assert found["pgpipe_jobs", ("dead", "default", "doc")] == 0
+    assert found["pgpipe_coverage", ("default", "doc")] == 1
+    assert found["pgpipe_oldest_job_seconds", ("default", "doc")] == 0
+    assert found["pgpipe_jobs_finished_5m", ("default", "doc")] == 20
+    assert found["pgpipe_model_texts_total", (MODEL,)] == 20
+    assert found["pgpipe_model_seconds_sum", (MODEL,)] > 0
+    assert found["pgpipe_batch_seconds_count", ("doc",)] >= 1
+    assert found["pgpipe_up", ()] == 1
+    assert found["pgpipe_stale_jobs_total", ()] == found["pgpipe_failed_jobs_total", ()] == 0
+    with pytest.raises(httpx.ConnectError):
+        get(url + "/healthz")
+
+
+def test_counts_of_a_worker(database: Database, served: Exporter) -> None:
+    """What failed is counted as it happens."""
+    with database.connect(autocommit=True) as conn:
+        make_docs(conn, 5)
+        conn.execute("update doc set body = 'poison' where id = 2")
+        embed(conn)
+    worker = make_worker(database, Fake(refuse("poison")))
+    served.watch(worker)
+    assert samples(served.url)["pgpipe_failed_jobs_total", ()] == 0
+
+    worker.drain()
+
+    found = samples(served.url)
+    assert found["pgpipe_failed_jobs_total", ()] == 1
+    assert found["pgpipe_embedded_rows_total", ("doc",)] == 4
+    assert found["pgpipe_coverage", ("default", "doc")] == 0.8
+
+
+def test_loopback_by_default(served: Exporter) -> None:
+    """Nobody outside of the machine sees it unless asked for; other paths are none."""
+    assert served.url.startswith("http://127.0.0.1:")
+    assert get(f"{served.url}/").status_code == 404
+    assert "/healthz" in get(f"{served.url}/").text
+
+
+def test_health_is_progress(served: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedder that hangs is not well, though it answers."""
+    monkeypatch.setattr(exporter, "SILENCE", 0.05)
+    time.sleep(0.1)
+    sick = get(f"{served.url}/healthz")
+    assert (sick.status_code, sick.text[:15]) == (503, "no progress for")
+
+    monkeypatch.setattr(exporter, "SILENCE", 60)
+    served.beat()
+    assert get(f"{served.url}/healthz").status_code == 200
+
+
+def test_readiness_needs_the_database() -> None:
+    """Loaded models are not enough; the metrics that need no database are there all the same."""
+    made = Exporter(Database(DatabaseSettings(url="postgresql://127.0.0.1:1/x")), EmbeddingSettings())
+    made.start()
+    try:
+        assert get(f"{made.url}/readyz").text == "loading models\n"
+        made.ready()
+        unready = get(f"{made.url}/readyz")
+        assert (unready.status_code, "does not answer" in unready.text) == (503, True)
+        assert samples(made.url)["pgpipe_up", ()] == 0
+    finally:
+        made.stop()
+
+
+def test_a_port_that_is_taken(database: Database, cli: Cli) -> None:
+    """One line that names it, and the exit code of a wrong setting."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(errors.UsageError, match=f"127.0.0.1:{port}"):
+            Exporter(database, EmbeddingSettings(metrics_port=port)).start()
+        result = cli("embedder", "--drain", "--metrics-port", str(port))
+    assert (result.code, result.err.count("\n")) == (2, 1)
