@@ -42,7 +42,10 @@ def trigger(expression: str) -> str:
 FAULTS = {
     "unique violation": ("create unique index on product (left(text, 8))", "duplicate key"),
     "check": ("alter table product add check (text not like 'Marz%') not valid", "violates check constraint"),
-    "not null": ("alter table product add extra text not null default null", "null value in column"),
+    "not null": (
+        trigger("null").replace("perform null;", "new.id := null;"),
+        "null value in column",
+    ),
     "bad cast": (trigger("new.text::int"), "invalid input syntax for type integer"),
     "bad date": (trigger("new.text::date"), "invalid input syntax for type date"),
     "division": (trigger("1 / (length(new.text) * 0)"), "division by zero"),
