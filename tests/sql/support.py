@@ -48,7 +48,7 @@ def sqlstate(conn: Connection, statement: str, *values: Any) -> str:
     return ""
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something holds; fail where it never does."""
     until = time.monotonic() + seconds
     while not holds():
