@@ -61,10 +61,7 @@ def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
     found = {name: rest for name, *rest in conn.execute(definers).fetchall()}
 
     assert {"enqueue_changes", "forget_files", "settle_jobs"} <= set(found)
-    assert {name for name, (is_trigger, _, _) in found.items() if not is_trigger} == {
-        "settle_jobs",
-        "refresh_stale_searches",
-    }
+    assert {name for name, (is_trigger, _, _) in found.items() if not is_trigger} == callable_ones
     assert all(pinned and not public for _, pinned, public in found.values())
 
 
