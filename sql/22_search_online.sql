@@ -24,19 +24,33 @@ comment on function pgpipe.execute_briefly(text) is
     'Executes a statement that needs a strong lock, waiting for it half a second at a time so that others get through in between. '
     'Raises lock_not_available after a minute or so.';
 
-create or replace function pgpipe.keep_search_column(f pgpipe.search_fill)
+create or replace function pgpipe.search_keeper(target regclass, column_name name, out trigger name, out function regproc)
+    stable strict  set search_path = ''  language sql
+as $$
+    select g.tgname, g.tgfoid::regproc
+      from pg_catalog.pg_trigger g
+     where g.tgrelid = target and g.tgname ~ '^zzz_pgpipe_search_'
+       and g.tgargs = convert_to(column_name::text, getdatabaseencoding()) || '\x00'
+$$;
+comment on function pgpipe.search_keeper(regclass, name) is
+    'The trigger that keeps a search column, and its function; null where PostgreSQL generates it. The trigger''s argument names the '
+    'column: that outlives a dump, which numbers do not.';
+
+create or replace function pgpipe.keep_search_column(f pgpipe.search_fill, formerly name default null)
     returns void  volatile  set search_path = ''  language plpgsql
 as $$
 declare
     inputs name[] := array(select jsonb_object_keys(f.weights) union select f.language_column where f.language_column is not null);
-    number int := (select a.attnum from pg_catalog.pg_attribute a where a.attrelid = f.target and a.attname = f.column_name);
-    keeper text := (select g.tgfoid::regproc from pg_catalog.pg_trigger g
-                     where g.tgrelid = f.target and g.tgname = 'zzz_pgpipe_search_' || number);
-    made boolean := keeper is null;
+    name name;
+    function text;
 begin
-    if made then
-        select format('%I.%I', n.nspname, pgpipe.derived_name(c.relname, '_search_' || number || '_' || c.oid)) into keeper
+    select k.trigger, k.function into name, function from pgpipe.search_keeper(f.target, formerly) k;
+    if name is null then
+        name := 'zzz_pgpipe_search_' || to_hex((extract(epoch from clock_timestamp()) * 1000000)::bigint);
+        select format('%I.%I', n.nspname, pgpipe.derived_name(c.relname, substr(name, 11))) into function
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = f.target;
+    else
+        execute format('drop trigger %I on %s', name, f.target);
     end if;
     execute format($sql$
         create or replace function %1$s() returns trigger  set search_path = ''  language plpgsql
@@ -47,19 +61,17 @@ begin
             end if;
             return new;
         end
-        $f$ $sql$, keeper, f.column_name, (select string_agg(format('new.%I::text collate "C"', c), ', ') from unnest(inputs) c),
+        $f$ $sql$, function, f.column_name, (select string_agg(format('new.%I::text collate "C"', c), ', ') from unnest(inputs) c),
         (select string_agg(format('old.%I::text collate "C"', c), ', ') from unnest(inputs) c),
         pgpipe.search_expression(f.target, f.weights, f.language, f.language_column, 'new'));
-    execute format('comment on function %s() is %L', keeper, format('Keeps %s.%I; made by pgpipe.', f.target, f.column_name));
-    if made then
-        -- The last of the table's triggers by name, so the last to run: it sees what the others made of the row.
-        execute format('create trigger %I before insert or update on %s for each row execute function %s()',
-                       'zzz_pgpipe_search_' || number, f.target, keeper);
-    end if;
+    execute format('comment on function %s() is %L', function, format('Keeps %s.%I; made by pgpipe.', f.target, f.column_name));
+    -- The last of the table's triggers by name, so the last to run: it sees what the others made of the row.
+    execute format('create trigger %I before insert or update on %s for each row execute function %s(%L)',
+                   name, f.target, function, f.column_name);
 end
 $$;
-comment on function pgpipe.keep_search_column(pgpipe.search_fill) is
-    'Puts the trigger on a target that computes a search column, or writes its function anew where the column was renamed.';
+comment on function pgpipe.keep_search_column(pgpipe.search_fill, name) is
+    'Puts the trigger on a target that computes a search column, or makes the one that kept the column under its former name keep it.';
 
 create or replace function pgpipe.drop_search_column(target regclass, column_name name)
     returns void  volatile strict  set search_path = ''  language plpgsql
@@ -67,12 +79,11 @@ as $$
 declare
     keeper record;
 begin
-    for keeper in select g.tgname, g.tgfoid::regprocedure as function from pg_catalog.pg_trigger g
-                    join pg_catalog.pg_attribute a on a.attrelid = g.tgrelid and g.tgname = 'zzz_pgpipe_search_' || a.attnum
-                   where g.tgrelid = target and a.attname = column_name and not g.tgisinternal loop
-        execute format('drop trigger %I on %s', keeper.tgname, target);
-        execute format('drop function %s', keeper.function);
-    end loop;
+    select * into keeper from pgpipe.search_keeper(target, column_name);
+    if keeper.trigger is not null then
+        execute format('drop trigger %I on %s', keeper.trigger, target);
+        execute format('drop function %s()', keeper.function);
+    end if;
     execute format('alter table %s drop column if exists %I', target, column_name);
 end
 $$;
@@ -212,6 +223,7 @@ declare
     serving pgpipe.search;
     left_over boolean;
     missing text;
+    formerly name;
 begin
     select * into f from pgpipe.search_fill x where x.target = finish_search.target for update;
     if not found then
@@ -231,8 +243,9 @@ begin
     if serving.target is not null then
         perform pgpipe.drop_search_column(target, serving.column_name);
         execute format('alter table %s rename column %I to %I', target, f.column_name, serving.column_name);
+        formerly := f.column_name;
         f.column_name := serving.column_name;
-        perform pgpipe.keep_search_column(f);
+        perform pgpipe.keep_search_column(f, formerly);
     end if;
     insert into pgpipe.search (target, column_name, weights, language, language_column, by_trigger, documents, mean_length)
     values (target, f.column_name, f.weights, f.language, f.language_column, true,

@@ -9,6 +9,7 @@ import pytest
 
 from pgpipe.config import DatabaseSettings
 from pgpipe.db import Database
+from pgpipe.search import fill
 from tests.conftest import Lake, Server, make_cli
 from tests.flow.support import load, rows
 from tests.sql.fake_model import Fake, make_worker
@@ -55,3 +56,30 @@ def test_a_restored_database_goes_on(
     lake.put("2026-01-02", "product", [*ROWS[:-1], {"id": 99, "text": "a coat"}])
     assert load(cli, lake.url, "--key", "id")["product", "import"]["inserted"] == 1
     assert make_worker(restored, Fake()).drain().embedded["product"] >= 1
+
+
+def test_a_search_column_that_a_trigger_keeps(server18: Server, database: Database, tmp_path: Path) -> None:
+    """A restore numbers columns anew: the column is kept on, can be changed, and goes with its trigger."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute("create table doc (id int primary key, gone text, title text, body text)")
+        conn.execute("alter table doc drop column gone")
+        conn.execute("select pgpipe.enable_search('doc', '{title=>A}', online => true)")
+        for target in fill.pending(conn):
+            fill.fill(conn, target, lambda _rows: None)
+    file, name = tmp_path / "dump", f"restored_{uuid.uuid4().hex[:12]}"
+    server18.create(name)
+    subprocess.run([BIN / "pg_dump", "--format", "custom", "--file", file, database.url], check=True)
+    subprocess.run([BIN / "pg_restore", "--dbname", server18.at(name), file], check=True)
+    with Database(DatabaseSettings(url=server18.at(name))).connect(autocommit=True) as conn:
+        conn.execute("insert into doc values (1, 'okapi', 'zebra')")
+        asked = "select key from pgpipe.text_search('doc', %s)"
+        assert conn.execute(asked, ("okapi",)).fetchall() == [({"id": 1},)]
+
+        conn.execute("select pgpipe.alter_search('doc', '{body=>A}')")
+        for target in fill.pending(conn):
+            fill.fill(conn, target, lambda _rows: None)
+
+        assert [conn.execute(asked, (word,)).fetchall() for word in ("okapi", "zebra")] == [[], [({"id": 1},)]]
+        conn.execute("select pgpipe.disable_search('doc')")
+        conn.execute("insert into doc values (2, 'gnu', 'gnu')")
+        assert conn.execute("select count(*) from pg_trigger where tgname like 'zzz%'").fetchone() == (0,)
