@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test lint types check bench-load bench-bad-values bench-embed system-packages docs screenshots freeze dist constraints clean
+.PHONY: help install migrate demo test lint types check eval bench-search bench-load bench-bad-values bench-embed
+.PHONY: system-packages docs screenshots freeze dist constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -38,12 +39,19 @@ types: install  ## mypy, strict
 
 check: lint types test  ## what CI runs
 
+eval: install  ## how good the answers are, beside bm25s; COLLECTION=folder in SMART or BEIR form (tests/bench/evaluate.py)
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python -W ignore -m tests.bench.evaluate
+
+bench-search: install  ## how fast searches are; ROWS=100000,1000000 DIMS=384 BENCH_DIR=, kept between runs (tests/bench/search.py)
+	$(BIN)/python -W ignore -m tests.bench.search
+
 bench-bad-values: install  ## what looking for bad values costs; RUNS=, SCALE=, LAKE= (tests/bench/bad_values.py)
-	$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.bad_values
 
 bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEERS=, WORK= (tests/bench/load.py)
-	$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.load
 
 bench-embed: install  ## the embedder against bare model.encode, per backend; ROWS=, RUNS=, BACKENDS=, MODEL=, DEVICE=, BATCH= (tests/bench/embed.py)

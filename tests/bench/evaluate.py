@@ -1,6 +1,5 @@
 """`make eval`: nDCG@10 and recall@100 of text, vector and hybrid search, and of the library bm25s beside them."""
 
-import math
 import os
 import re
 import tempfile
@@ -18,23 +17,10 @@ from pgpipe.db import Connection, Database, pgserver
 from pgpipe.embed.model import dimensions, load_model
 from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
-from tests.bench.judged import Judged, read
+from tests.bench.judged import DEPTH, Judged, ndcg, read, recall
 
-DEPTH = 100
 Ask = Callable[[str], list[str]]  # a question → ids of documents, best first
 KEYS = "select key ->> 'id' from pgpipe."
-
-
-def ndcg(found: list[str], gains: dict[str, float], k: int = 10) -> float:
-    """Normalised discounted cumulative gain of the first k, as trec_eval counts it: gain over log2(1 + rank)."""
-    got = sum(gains.get(d, 0) / math.log2(n + 2) for n, d in enumerate(found[:k]))
-    best = sum(g / math.log2(n + 2) for n, g in enumerate(sorted(gains.values(), reverse=True)[:k]))
-    return got / best
-
-
-def recall(found: list[str], gains: dict[str, float], k: int = DEPTH) -> float:
-    """The share of the right answers that are among the first k."""
-    return sum(d in gains for d in found[:k]) / len(gains)
 
 
 def plain(question: str) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from pgpipe.demo import lake
 
 Field = dict[str, str]  # of a SMART record, by its letter
+DEPTH = 100  # answers to a question that are looked at
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,15 @@ def _records(file: Path) -> Iterator[Field]:
         number, *parts = re.split(r"^\.([A-Z])[ \t]*$", record, flags=re.MULTILINE)
         fields = dict(zip(parts[::2], (" ".join(p.split()) for p in parts[1::2]), strict=True))
         yield fields | {"I": number.strip()}
+
+
+def ndcg(found: list[str], gains: dict[str, float], k: int = 10) -> float:
+    """Normalised discounted cumulative gain of the first k, as trec_eval counts it: gain over log2(1 + rank)."""
+    got = sum(gains.get(d, 0) / math.log2(n + 2) for n, d in enumerate(found[:k]))
+    best = sum(g / math.log2(n + 2) for n, g in enumerate(sorted(gains.values(), reverse=True)[:k]))
+    return got / best
+
+
+def recall(found: list[str], gains: dict[str, float], k: int = DEPTH) -> float:
+    """The share of the right answers that are among the first k."""
+    return sum(d in gains for d in found[:k]) / len(gains)
