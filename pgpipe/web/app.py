@@ -8,11 +8,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from pgpipe import errors
 from pgpipe.db import Database
@@ -117,6 +117,8 @@ class Page:
         """An error as one line: JSON for programs, a page for people."""
         if isinstance(exc, HTTPException):
             code, line = exc.status_code, f"{exc.detail}: {request.url.path}"
+        elif not isinstance(exc, errors.PgpipeError):
+            code, line = 500, f"a fault of pgpipe: {type(exc).__name__}; the log of `pgpipe serve` says where"
         else:
             code = next((code for kind, code in STATUS.items() if isinstance(exc, kind)), 500)
             line = mask(str(exc))
@@ -128,7 +130,7 @@ class Page:
         return HTMLResponse(self._templates.get_template(template).render(values), code)
 
 
-def create_app(database: Database, models: Models, hosts: Collection[str] = LOOPBACK) -> Starlette:
+def create_app(database: Database, models: Models, hosts: Collection[str] = LOOPBACK) -> ASGIApp:
     """The application.
 
     Args:
@@ -148,11 +150,8 @@ def create_app(database: Database, models: Models, hosts: Collection[str] = LOOP
         Route("/healthz", page.healthz),
         Mount("/static", StaticFiles(directory=views.FOLDER / "static")),
     ]
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, hosts=hosts)],
-        exception_handlers={errors.PgpipeError: page.failed, HTTPException: page.failed},
-    )
+    handlers = dict.fromkeys((errors.PgpipeError, HTTPException, Exception), page.failed)
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts)
 
 
 def _conditions(request: Request) -> list[tuple[str, str, str]]:

@@ -2,9 +2,12 @@
 
 from collections.abc import Collection
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pgpipe.mask import trace
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 HEADERS = {
@@ -19,10 +22,11 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
+log = structlog.get_logger()
 
 
 class Guard:
-    """Middleware: refuse a Host that is not ours, and put HEADERS on every response.
+    """Around the application: refuse a Host that is not ours, put HEADERS on every response, log faults masked.
 
     A page elsewhere whose name is made to resolve to 127.0.0.1 reaches this server, but its Host gives it away.
     """
@@ -43,7 +47,10 @@ class Guard:
             await send(message)
 
         if hostname(Headers(scope=scope).get("host", "")) in self._hosts:
-            await self._app(scope, receive, dressed)
+            try:
+                await self._app(scope, receive, dressed)
+            except Exception as exc:  # noqa: BLE001 - it has been answered; the server would log it with what it quotes
+                log.critical("unexpected error", path=scope["path"], exception=trace(exc))
         else:
             refused = PlainTextResponse("This host is not served here; see `pgpipe serve --hostname`.\n", 421)
             await refused(scope, receive, dressed)
