@@ -6,8 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test lint types check eval bench-search bench-load bench-bad-values bench-embed
-.PHONY: system-packages docs screenshots freeze dist constraints clean
+.PHONY: help install migrate demo test lint types check eval bench-search bench-load bench-bad-values bench-embed .PHONY: system-packages docs screenshots freeze dist constraints clean bench-queue
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -50,6 +49,9 @@ bench-bad-values: install  ## what looking for bad values costs; RUNS=, SCALE=, 
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.bad_values
 
+bench-queue: install  ## the queue with a model that does nothing; PENDING=, LARGE=, ROWS=, JOBS= (tests/bench/queue.py)
+	$(BIN)/python -W ignore -m tests.bench.queue
+
 bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEERS=, WORK= (tests/bench/load.py)
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.load
@@ -59,7 +61,7 @@ bench-embed: install  ## the embedder against bare model.encode, per backend; RO
 
 system-packages:  ## Debian packages that some tests use; without them those tests are skipped
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-15 util-linux chromium fish zsh systemd
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer postgresql-15 util-linux chromium fish zsh systemd
 
 docs: install  ## write docs/cli.md and docs/sql.md anew
 	$(BIN)/python docs/generate.py
