@@ -145,10 +145,12 @@ def test_no_secret_of_an_old_error_is_shown(page: str, filled: Database) -> None
         assert "cannot reach" in text
 
 
-def test_serve_refuses_what_it_should_not_do(cli: Cli, page: str) -> None:
-    """Other addresses than loopback, and a port that is taken: one line."""
+def test_serve_refuses_what_it_should_not_do(cli: Cli, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other addresses than loopback, a port that is taken, a database of its own that is not there: one line."""
     fails(cli("serve", "--host", "0.0.0.0"), 2, "serve.host", "127.0.0.1")
     fails(cli("serve", "--port", page.rpartition(":")[2]), 3, "cannot be listened on")
+    monkeypatch.setenv("PGPIPE_SERVE__URL", "postgresql://pgpipe_reader@127.0.0.1:1/shop")
+    fails(cli("serve"), 3, "does not answer")
 
 
 def test_a_fault_of_ours_quotes_nothing(filled: Database) -> None:
