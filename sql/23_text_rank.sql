@@ -191,7 +191,7 @@ create or replace function pgpipe.rank_text(
 as $$
 declare
     match_limit constant int := greatest(20000, k);  -- rows that are looked at
-    score_limit constant int := greatest(1000, k);   -- rows that get the exact score
+    score_limit constant int := greatest(500, k);    -- rows that get the exact score
     cost_limit constant double precision := 50000;   -- in the planner's units: a filter that costs less is followed to its end
     declared pgpipe.search := pgpipe.require_search(target);
     key_columns name[] := pgpipe.require_key(target);
