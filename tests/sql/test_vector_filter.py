@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pgpipe.db import Connection
+from pgpipe.config import IndexSettings
+from pgpipe.db import Connection, Database
 from pgpipe.embed import index
 from pgpipe.search import query as ask
 from tests.sql.support import column, embed, sqlstate, value
@@ -34,9 +35,9 @@ def spread() -> dict[str, str]:
     }
 
 
-def test_recall_under_any_filter(conn: Connection, spread: dict[str, str]) -> None:
+def test_recall_under_any_filter(any_database: Database, conn: Connection, spread: dict[str, str]) -> None:
     """Of the ten nearest that pass at least 95 in a hundred are found, and never fewer than ten where there are ten."""
-    index.build(conn, filled(conn, 8000))
+    index.build(any_database, filled(conn, 8000), IndexSettings())
     conn.execute("analyze doc")
     hit = wanted = 0
     for where, condition in spread.items():
@@ -50,23 +51,23 @@ def test_recall_under_any_filter(conn: Connection, spread: dict[str, str]) -> No
     assert hit >= 0.95 * wanted
 
 
-def test_who_scans_what(conn: Connection) -> None:
+def test_who_scans_what(any_database: Database, conn: Connection) -> None:
     """Few rows left: all of them are compared. Many: the index is walked. No index: nothing else is possible."""
     embedding = filled(conn, 8000)
     conn.execute("analyze doc")
     half = json.dumps({"size": {"gte": 4000}})
     assert value(conn, SCAN, half) is True
 
-    index.build(conn, embedding)
+    index.build(any_database, embedding, IndexSettings())
 
     assert value(conn, SCAN, json.dumps({"id": 5})) is True
     assert value(conn, SCAN, half) is False
     assert value(conn, "select pgpipe.scan_is_exact(pgpipe.require_embedding('doc', null), null, 30)") is False
 
 
-def test_a_wrong_estimate_costs_time_only(conn: Connection) -> None:
+def test_a_wrong_estimate_costs_time_only(any_database: Database, conn: Connection) -> None:
     """Statistics that promise thousands of rows where there are three: the walk is given up, the three are found."""
-    index.build(conn, filled(conn, 8000))
+    index.build(any_database, filled(conn, 8000), IndexSettings())
     conn.execute("alter table doc add column kind text not null default 'common'")
     conn.execute("analyze doc")
     conn.execute("alter table doc set (autovacuum_enabled = off)")
