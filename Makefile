@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test lint types check eval bench-search bench-load bench-bad-values bench-embed .PHONY: system-packages docs screenshots freeze dist constraints clean bench-queue
+.PHONY: help install migrate demo test lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue
+.PHONY: system-packages docs screenshots freeze dist constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
