@@ -1,0 +1,104 @@
+"""pgpipe embedding, reconcile, jobs and status, through the command line with a backend that a package brings."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pgpipe.db import Connection, Database
+from tests.chaos.embedders import install, populate
+from tests.conftest import Cli, Result
+
+
+@pytest.fixture
+def ready(database: Database, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Thirty rows with an embedding that is filled, by a backend with an entry point."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    install(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PGPIPE_EMBEDDING__BACKEND", "chaos")
+    populate(database, 30)
+    assert cli("embedder", "--drain").code == 0
+    return cli
+
+
+def read(result: Result) -> list[dict]:
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def test_a_second_model_and_a_switch(ready: Cli) -> None:
+    """add, fill, drift, switch, drop: each says what it did, and refuses what would leave search without vectors."""
+    added = ready("embedding", "add", "doc", "--name", "next", "--model", "other", "--where", "id > 10")
+    assert (added.code, "30 rows" in added.out or "20 rows" in added.out) == (0, True)
+    early = ready("embedding", "switch", "doc", "next")
+    assert (early.code, "20 jobs wait" in early.err) == (1, True)
+    assert ready("embedder", "--drain").code == 0
+
+    assert ready("embedding", "switch", "doc", "next").code == 0
+
+    rows = read(ready("embedding", "list", "--json"))
+    assert [(r["name"], r["model"], r["active"], r["jobs"]) for r in rows] == [
+        ("next", "other", True, 0),
+        ("default", "chaos", False, 0),
+    ]
+    compared = read(ready("embedding", "drift", "doc", "--against", "default", "next", "--json"))
+    assert compared[0]["mean_cosine"] == pytest.approx(1, abs=1e-5)
+    refused = ready("embedding", "drop", "doc", "next", "--yes")
+    assert (refused.code, "switch to another first" in refused.err) == (2, True)
+    assert ready("embedding", "drop", "doc", "default", "--yes").code == 0
+    assert ready("embedding", "drop", "doc", "default", "--yes").code == 1
+
+
+def test_pause_and_resume(ready: Cli, database: Database) -> None:
+    """A paused embedding keeps its jobs."""
+    assert ready("embedding", "pause", "doc").code == 0
+    with database.connect(autocommit=True) as conn:
+        conn.execute("update doc set title = 'x' where id = 1")
+    assert "0 rows embedded" in ready("embedder", "--drain").out
+    assert read(ready("embedding", "list", "--json"))[0]["paused"]
+    assert ready("embedding", "resume", "doc").code == 0
+    assert "1 rows embedded" in ready("embedder", "--drain").out
+
+
+def test_reconcile_and_drift(ready: Cli, database: Database) -> None:
+    """What no trigger saw is a drift, and after a reconcile and a drain no more."""
+    with database.connect() as conn:
+        conn.execute("set session_replication_role = replica")
+        conn.execute("update doc set title = 'x' where id <= 3")
+    assert read(ready("embedding", "drift", "doc", "--json"))[0]["other_text"] == pytest.approx(0.1)
+
+    found = read(ready("reconcile", "--json"))
+
+    assert found == [{"entity": "doc", "name": "default", "examined": 30, "enqueued": 3}]
+    assert ready("embedder", "--drain").code == 0
+    assert read(ready("embedding", "drift", "doc", "--json"))[0]["other_text"] == 0
+    unknown = ready("reconcile", "--entity", "nothing")
+    assert (unknown.code, "no embedding of nothing" in unknown.err) == (2, True)
+
+
+def kill(conn: Connection) -> None:
+    conn.execute("update doc set title = 'x' where id <= 3")
+    conn.execute("update pgpipe.job set dead_at = now(), visible_at = 'infinity', last_error = 'ValueError: bad'")
+
+
+def test_dead_jobs_one_by_one(ready: Cli, database: Database) -> None:
+    """Listed with their error; retried and dropped by entity and key."""
+    with database.connect(autocommit=True) as conn:
+        kill(conn)
+    assert {row["last_error"] for row in read(ready("jobs", "list", "--json"))} == {"ValueError: bad"}
+
+    assert "1 jobs wait again" in ready("jobs", "retry", "--entity", "doc", "--key", '{"id": 2}').out
+    assert "0 jobs wait again" in ready("jobs", "retry", "--entity", "other").out
+    assert "1 jobs dropped" in ready("jobs", "drop", "--key", '{"id": 3}', "--yes").out
+
+    assert [row["key"] for row in read(ready("jobs", "list", "--json")) if row["dead_at"]] == [{"id": 1}]
+
+
+def test_status_shows_the_health_of_the_queue(ready: Cli) -> None:
+    """Coverage of the embedding, dead tuples and the oldest snapshot."""
+    status = json.loads(ready("status", "--json").out)
+
+    assert float(status["embeddings"][0]["coverage"]) == 1
+    assert {"dead_tuples", "oldest_snapshot", "oldest_snapshot_age"} <= set(status["queue"])
