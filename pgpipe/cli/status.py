@@ -21,6 +21,9 @@ QUEUE = """
     select live_tuples, dead_tuples, last_autovacuum, bytes, oldest_snapshot, oldest_snapshot_since, oldest_snapshot_age
       from pgpipe.queue_status
 """
+BUILDS = """
+    select entity, name, phase, round(percent::numeric, 1) as percent from pgpipe.index_progress order by entity, name
+"""
 LOAD_SPEED = """
     select entity, array_agg(rows_per_second order by started_at) as rates from (
         select t.*, row_number() over (partition by entity order by started_at desc) as place
@@ -51,14 +54,18 @@ def status(app: App, as_json: bool) -> None:
         load_speed = cursor.execute(LOAD_SPEED, (POINTS,)).fetchall()
         embedding_speed = cursor.execute(EMBEDDING_SPEED, {"span": POINTS}).fetchall()
         queue = cursor.execute(QUEUE).fetchall()
+        builds = cursor.execute(BUILDS).fetchall()
     if as_json:
         speeds = {"load_rows_per_second": load_speed, "embedding_jobs_per_minute": embedding_speed}
-        app.print_json({"loads": loads, "embeddings": embeddings, "queue": queue[0], **speeds})
+        app.print_json({"loads": loads, "embeddings": embeddings, "queue": queue[0], "index_builds": builds, **speeds})
         return
     for title, rows in (("Last loads", loads), ("Embeddings", embeddings), ("Queue", queue if embeddings else [])):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
             app.print_rows(rows)
+    if builds:
+        app.out.print("[bold]Vector indexes being built[/]")
+        app.print_rows(builds)
     _print_speeds(app, load_speed, embedding_speed)
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -12,6 +13,7 @@ from pgpipe.config import IndexSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed import index, queue
 from pgpipe.embed.queue import Embedding
+from tests.conftest import make_cli
 from tests.sql.support import column, embed, make_docs, value
 
 INDEXES = """
@@ -225,15 +227,20 @@ def slow_build(conn: Connection) -> Embedding:
     return filled(conn, rows=12000, dims=384)
 
 
-def test_progress_and_stop(any_database: Database, conn: Connection) -> None:
-    """The build's phase can be seen; told to stop, it is broken off at once and leaves nothing; the next one builds."""
+def test_progress_and_stop(
+    any_database: Database, conn: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The build's phase can be seen, also in `pgpipe status`; told to stop, it ends and leaves nothing."""
     embedding = slow_build(conn)
     stop = threading.Event()
     seen: list[str] = []
+    shown: list[str] = []
+    cli = make_cli(any_database.url, tmp_path, monkeypatch)
 
     def progress(phase: str, _percent: float | None) -> None:
         seen.append(phase)
         assert value(conn, "select entity from pgpipe.index_progress") == "doc"
+        shown.append(cli("status").out + cli("status", "--json").out)
         stop.set()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -241,6 +248,8 @@ def test_progress_and_stop(any_database: Database, conn: Connection) -> None:
         assert not index.build(any_database, embedding, IndexSettings(), stop, progress)
 
     assert seen[0].startswith("building index")
+    assert "Vector indexes being built" in shown[0]
+    assert f'"phase": "{seen[0]}"' in shown[0]
     assert conn.execute(INDEXES).fetchall() == []
     conn.execute("delete from doc where id > 5000")
     assert index.build(any_database, embedding, IndexSettings())

@@ -67,6 +67,28 @@ def test_only_fresh_jobs_load_no_model(any_database: Database, conn: Connection)
     assert jobs(conn, embedding) == {}
 
 
+def test_one_model_for_stores_of_different_dimensions(any_database: Database, conn: Connection) -> None:
+    """A model that is loaded once fills a store as it is and one cut to `truncate_dim`, at unit length."""
+    make_docs(conn, 3)
+    embed(conn)
+    embed(conn, dims=2, name="small")
+    loaded: list[Fake] = []
+
+    def load(_: EmbeddingSettings) -> Fake:
+        loaded.append(Fake())
+        return loaded[-1]
+
+    Worker(any_database, EmbeddingSettings(model="fake", truncate_dim=2), load=load).drain()
+
+    assert len(loaded) == 1
+    small = conn.execute("select id, vector::real[] from doc_embedding_small order by id").fetchall()
+    whole = vectors(conn)
+    for id_, vector in small:
+        cut = whole[id_][:2]
+        assert np.allclose(vector, cut / np.linalg.norm(cut), atol=1e-5)
+    assert len(small) == 3
+
+
 def test_long_text_in_chunks(any_database: Database, conn: Connection) -> None:
     """A text longer than the model reads has a vector for each piece; the pieces are the whole text, in characters."""
     make_docs(conn)
