@@ -69,7 +69,12 @@ def read_footers(source: Source, files: tuple[File, ...]) -> list[Part]:
         SourceError: a file cannot be read.
     """
     with ThreadPoolExecutor(OPENERS, thread_name_prefix="footer") as pool:
-        return list(pool.map(lambda file: read_footer(source, file), files))
+        parts: list[Part] = []
+        for part in pool.map(lambda file: read_footer(source, file), files):
+            # One schema for all that have the same: a lake may have very many small files.
+            same = bool(parts) and part.schema.equals(parts[-1].schema, check_metadata=True)
+            parts.append(replace(part, schema=parts[-1].schema) if same else part)
+        return parts
 
 
 def read_footer(source: Source, file: File) -> Part:

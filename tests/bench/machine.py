@@ -6,6 +6,8 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,11 +86,39 @@ class Cost:
     memory: int
 
 
+class Peak:
+    """The most memory that a process had resident; its rusage would count what its parent had when it was forked."""
+
+    def __init__(self, pid: int) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self._bytes = 0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                lines = self._status.read_text().splitlines()
+            except OSError:
+                return
+            found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+            if not found:  # it has ended
+                return
+            self._bytes = max(found[0] * 1024, self._bytes)
+            time.sleep(0.02)
+
+    def read(self) -> int:
+        """Bytes, after it has ended."""
+        self._thread.join()
+        return self._bytes
+
+
 def timed(server: Server, command: Sequence[str], environment: dict[str, str]) -> Cost:
     """Run a command to its end; one that fails ends the measurement with what it said."""
     before = server.cpu()
     began = perf_counter()
     process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    peak = Peak(process.pid)
     assert process.stdout
     said = process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)
@@ -96,7 +126,7 @@ def timed(server: Server, command: Sequence[str], environment: dict[str, str]) -
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{said.decode()[-2000:]}")
-    return Cost(wall, used.ru_utime + used.ru_stime, server.cpu() - before, used.ru_maxrss * 1024)
+    return Cost(wall, used.ru_utime + used.ru_stime, server.cpu() - before, peak.read())
 
 
 def median(costs: Sequence[Cost]) -> Cost:

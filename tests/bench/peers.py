@@ -73,11 +73,14 @@ def write_row(url: str, table: str, files: list[str]) -> None:
 
 def to_sql(url: str, table: str, files: list[str]) -> None:
     """pandas, multi-row INSERT, over the first SLICE rows."""
+    import pyarrow as pa
     import sqlalchemy
 
-    frame = next(_batches(files, SLICE)).to_pandas()
+    batch = next(_batches(files, SLICE))
+    kinds = {f.name: sqlalchemy.Numeric() for f in batch.schema if pa.types.is_decimal(f.type)}
+    frame = batch.to_pandas()
     engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
-    frame.to_sql(table, engine, if_exists="append", index=False, method="multi", chunksize=100)
+    frame.to_sql(table, engine, if_exists="append", index=False, method="multi", chunksize=100, dtype=kinds)
 
 
 def _batches(files: list[str], rows: int = 65536) -> Iterator:
