@@ -9,10 +9,11 @@ import pytest
 import structlog
 
 from pgpipe import errors
-from pgpipe.config import IndexSettings
+from pgpipe.config import DatabaseSettings, IndexSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed import index, queue
 from pgpipe.embed.queue import Embedding
+from tests.chaos.test_embedder_connections import pgbouncer
 from tests.conftest import make_cli
 from tests.sql.support import column, embed, make_docs, value
 
@@ -139,6 +140,26 @@ def test_two_daemons_build_one_index(any_database: Database, conn: Connection) -
 
     assert sorted(built) == [False, False, False, True]
     assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
+
+
+def test_through_pgbouncer(database: Database) -> None:
+    """In transaction mode, where a session's lock would stay behind on some connection: one builds, and then again."""
+    with database.connect(autocommit=True) as conn, pgbouncer(database, pool=4) as url:
+        embedding = filled(conn)
+        pooled = Database(DatabaseSettings(url=url))
+        for _ in range(2):
+            built: list[bool] = []
+            threads = [
+                threading.Thread(target=lambda b=built: b.append(index.build(pooled, embedding, IndexSettings())))
+                for _ in range(2)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(built) == [False, True]
+            assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
+            conn.execute("drop index doc_embedding_hnsw")
 
 
 def test_after_the_maximum_wait(any_database: Database, conn: Connection) -> None:
