@@ -7,6 +7,7 @@ import numpy as np
 
 from pgpipe import errors
 from pgpipe.embed.model import Model, Vectors
+from pgpipe.mask import said
 
 TEXTS = 256  # that the model gets at once; between two calls the lease is extended and a stop is heeded
 TOKENS = 65_536  # at once, counted as the model pays for them: the longest of the texts times their number
@@ -124,7 +125,7 @@ def split(model: Model, text: str, size: int | None, overlap: int) -> tuple[list
 
 def failure_of(exc: Exception) -> Failure:
     """Why a text that stood alone failed; one that is too large for this machine may do on another."""
-    return Failure(f"{type(exc).__name__}: {exc}"[:500], charge=not _too_large(exc))
+    return Failure(said(exc), charge=not _too_large(exc))
 
 
 def _too_large(exc: Exception) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from pgpipe.db import Database
 from tests.conftest import Cli, Guarded, Lake, Server
 from tests.flow.support import load, rows
+from tests.sql.fake_model import Fake, make_worker
 
 TEXT = "Marzipan-Vertraulich"  # stands for what a row holds
 PASSWORD = "Hunter-Zwei"
@@ -97,6 +98,25 @@ def test_a_fault_in_a_component_does_not_quote_a_row(
     assert "invalid literal for int() with base 10: …" in written
     assert "test_leaks.py" in written
     assert TEXT not in written
+
+
+def test_a_model_that_quotes_its_text(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error that a job keeps, and the log of it, say what failed without the text."""
+
+    def fault(texts: list[str]) -> None:
+        for text in texts:
+            if TEXT in text:
+                raise ValueError(f"cannot read {text!r}")
+
+    with database.connect(autocommit=True) as conn:
+        conn.execute("create table product (id int primary key, text text)")
+        conn.execute("insert into product values (%s, %s), (2, 'other words')", (ROW["id"], ROW["text"]))
+        conn.execute("select pgpipe.enable_embedding('product', '{text}', 'fake', 3)")
+
+    make_worker(database, Fake(fault)).drain()
+
+    assert rows(database, "select last_error from pgpipe.job") == [("ValueError: cannot read …",)]
+    assert TEXT not in "".join(capsys.readouterr())
 
 
 def test_no_password_where_the_login_is_refused(
