@@ -278,7 +278,7 @@ end
 $$;
 comment on function pgpipe.refresh_search(regclass, int) is
     'Counts anew in how many documents each lexeme occurs, from all rows or a sample of about `at_most`. Returns the rows '
-    'of the target. Searches that run meanwhile see the old figures or the new ones.';
+    'of the target, an estimate beyond ten times `at_most`. Searches that run meanwhile see the old figures or the new ones.';
 
 create or replace function pgpipe.search_is_stale(target regclass)
     returns boolean  stable  set search_path = ''  language sql
