@@ -78,8 +78,8 @@ def bare(backend: Backend, texts: list[str]) -> float:
     return perf_counter() - begun
 
 
-def daemon(backend: Backend, server: machine.Server, rows: int) -> float:
-    """Seconds of a worker in this process, from a full queue to an empty one, every vector stored."""
+def refill(server: machine.Server) -> None:
+    """Every row waits for its vector again."""
     server.run(
         "truncate doc_embedding",
         "delete from pgpipe.job",
@@ -87,6 +87,10 @@ def daemon(backend: Backend, server: machine.Server, rows: int) -> float:
         "vacuum analyze pgpipe.job",
         "checkpoint",
     )
+
+
+def daemon(backend: Backend, server: machine.Server, rows: int) -> float:
+    """Seconds of a worker in this process, from a full queue to an empty one, every vector stored."""
     worker = Worker(Database(DatabaseSettings(url=server.url)), backend.settings, load=lambda _: backend.model)
     begun = perf_counter()
     worker.drain()
@@ -165,6 +169,7 @@ def main() -> None:
                 used: dict[str, float] = {}
                 # Who comes first changes, so that a machine which slows down harms both.
                 for measure in ("encode", "pgpipe") if run % 2 == 0 else ("pgpipe", "encode"):
+                    refill(server)
                     before = cpu(server)
                     if measure == "encode":
                         backend.bare.append(bare(backend, pieces))
