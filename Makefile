@@ -40,21 +40,21 @@ types: install  ## mypy, strict
 check: lint types test  ## what CI runs
 
 eval: install  ## how good the answers are, beside bm25s; COLLECTION=folder in SMART or BEIR form (tests/bench/evaluate.py)
-	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.evaluate
 
 bench-search: install  ## how fast searches are; ROWS=100000,1000000 DIMS=384 BENCH_DIR=, kept between runs (tests/bench/search.py)
 	$(BIN)/python -W ignore -m tests.bench.search
 
 bench-bad-values: install  ## what looking for bad values costs; RUNS=, SCALE=, LAKE= (tests/bench/bad_values.py)
-	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.bad_values
 
 bench-queue: install  ## the queue with a model that does nothing; PENDING=, LARGE=, ROWS=, JOBS= (tests/bench/queue.py)
 	$(BIN)/python -W ignore -m tests.bench.queue
 
 bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEERS=, WORK= (tests/bench/load.py)
-	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.load
 
 bench-embed: install  ## the embedder against bare model.encode, per backend; ROWS=, RUNS=, BACKENDS=, MODEL=, DEVICE=, BATCH= (tests/bench/embed.py)

@@ -86,5 +86,5 @@ def test_text_search_works(plain_cli: Cli, docs_lake: DocsLake) -> None:
 
 def test_the_embedder_says_what_is_missing(plain_cli: Cli) -> None:
     """And what to do about it."""
-    for options in (["--drain"], []):
-        fails(plain_cli("embedder", *options), 2, MISSING, "create extension vector")
+    for options, code in ((["--drain"], 2), ([], 78)):
+        fails(plain_cli("embedder", *options), code, MISSING, "create extension vector")
