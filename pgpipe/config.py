@@ -93,7 +93,7 @@ class EmbeddingSettings(Section):
         "torch", description="torch | onnx | onnx-int8 | openvino | http, or one that a package brings"
     )
     device: str | None = Field(None, description="cpu, cuda, mps; by default the best there is", examples=["cpu"])
-    batch: int = Field(256, ge=1, le=10000, description="jobs that a worker claims at once")
+    batch: int = Field(512, ge=1, le=10000, description="jobs that a worker claims at once")
     lease: float = Field(300, ge=1, description="seconds that a worker holds a batch; extended while it works")
     cache_dir: Path | None = Field(
         None, description="folder of downloaded and of exported models", examples=["/var/cache/pgpipe"]

@@ -236,31 +236,41 @@ as $$
 -- The caller's search_path, as in add_columns.
 declare
     others name[] := array(select c from unnest(columns) with ordinality k (c, n) where c <> all (key) order by n);
-    same_key text := format('(%s) = (%s)', pgpipe.column_list(key, 't'), pgpipe.column_list(key, 's'));
+    difference text := format('pgpipe_staging.%I', 'pgpipe_difference_' || stage::oid);
+    keys text := pgpipe.column_list(key);
+    missing text := format('s.%I is null', key[1]);  -- no part of a key is null
     staged bigint;
 begin
-    -- Three plain statements, so that a row that did not change is never written: INSERT … ON CONFLICT would compute the search
-    -- column of every staged row before it finds the conflict.
-    execute format('analyze %s (%s)', stage, pgpipe.column_list(key));
+    execute format('analyze %s (%s)', stage, keys);
     execute format('select count(*) from %s', stage) into staged;
-    deleted := 0;
-    updated := 0;
-    if mode = 'snapshot' then
-        -- A row that was set aside is in the snapshot all the same: its earlier version stays.
-        execute format('delete from %s t where not exists (select from %s s where %s) %s', target, stage, same_key,
-            case when rejected <> '[]' then format('and not exists (select from jsonb_array_elements(%L) r (key) where %s)', rejected,
-                                                   pgpipe.key_match(target, key, 't', 'r.key')) end);
-        get diagnostics deleted = row_count;
+    if rejected <> '[]' then  -- a row that was set aside is in the snapshot all the same: its earlier version stays
+        missing := format('%s and not exists (select from jsonb_array_elements(%L) r (key) where %s)', missing, rejected,
+                          pgpipe.key_match(target, key, 't', 'r.key'));
     end if;
+    -- One join finds the keys that differ, on several cores where it is large: most of what it costs to load rows that are there is
+    -- reading a wide target. A row that did not change is never written: INSERT … ON CONFLICT would compute the search column of
+    -- every staged row before it finds the conflict.
+    execute format('create unlogged table %s as select %s from %s t %s join %s s using (%s) where %s', difference,
+        format('%s, case when s.%2$I is null then %3$L when t.%2$I is null then %4$L else %5$L end as pgpipe_change',
+               keys, key[1], 'delete', 'insert', 'update'),
+        target, case mode when 'snapshot' then 'full' else 'right' end, stage, keys,
+        concat_ws(' or ', missing, format('t.%I is null', key[1]),
+                  format('(%s) is distinct from (%s)', pgpipe.comparable(target, others, 't'), pgpipe.comparable(target, others, 's'))));
+    execute 'analyze ' || difference;
+    execute format('delete from %s t using %s d where d.pgpipe_change = %L and (%s) = (%s)', target, difference, 'delete',
+        pgpipe.column_list(key, 't'), pgpipe.column_list(key, 'd'));
+    get diagnostics deleted = row_count;
+    updated := 0;
     if others <> '{}' then
-        execute format('update %s t set (%s) = row (%s) from %s s where %s and (%s) is distinct from (%s)',
-            target, pgpipe.column_list(others), pgpipe.column_list(others, 's'), stage, same_key,
-            pgpipe.comparable(target, others, 't'), pgpipe.comparable(target, others, 's'));
+        execute format('update %s t set (%s) = row (%s) from %s s join %s d using (%s) where d.pgpipe_change = %L and (%s) = (%s)',
+            target, pgpipe.column_list(others), pgpipe.column_list(others, 's'), stage, difference, keys, 'update',
+            pgpipe.column_list(key, 't'), pgpipe.column_list(key, 'd'));
         get diagnostics updated = row_count;
     end if;
-    execute format('insert into %1$s as x (%2$s) select %3$s from %4$s s where not exists (select from %1$s t where %5$s)',
-        target, pgpipe.column_list(columns), pgpipe.column_list(columns, 's'), stage, same_key);
+    execute format('insert into %s as x (%s) select %s from %s s join %s d using (%s) where d.pgpipe_change = %L',
+        target, pgpipe.column_list(columns), pgpipe.column_list(columns, 's'), stage, difference, keys, 'insert');
     get diagnostics inserted = row_count;
+    execute 'drop table ' || difference;
     unchanged := staged - inserted - updated;
 end
 $$;

@@ -38,7 +38,7 @@ create or replace function pgpipe.rank_vector(
     stable rows 100
     set search_path = '' set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
-    set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 160  -- a filtered scan goes on until it has enough
+    set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 400  -- a filtered scan goes on until it has enough
     set ivfflat.iterative_scan = 'relaxed_order' set ivfflat.probes = 10
     language plpgsql
 as $$
@@ -63,7 +63,7 @@ begin
             using errcode = 'PP009', hint = format('They are of the model %s: compute the question''s vector with it.', e.model);
     end if;
     loop  -- look further until there are k rows, or no more chunks
-        perform set_config('hnsw.ef_search', least(greatest(160, chunks), 1000)::text, true);
+        perform set_config('hnsw.ef_search', least(greatest(400, chunks), 1000)::text, true);
         nearest := format($sql$
             select %1$s, s.char_start, s.char_end, s.content_hash, (s.vector operator(%2$I.<=>) $1::%2$I.%3$s)%6$s as distance
               from %4$s s %5$s order by distance limit $2

@@ -15,7 +15,7 @@ from pgpipe.embed.worker import Totals, Worker
 
 @cli.command()
 @click.option("--drain", is_flag=True, help="Stop when nothing is left to do.")
-@click.option("--batch", type=click.IntRange(1, 10000), help="Rows claimed at once [default: 256]")
+@click.option("--batch", type=click.IntRange(1, 10000), help="Rows claimed at once [default: 512]")
 @click.option(
     "--backend",
     metavar="NAME",

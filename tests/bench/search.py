@@ -110,7 +110,7 @@ def vector_recall(conn: Connection, bench: Bench, where: str) -> float:
         select s.id from article_embedding s join article t using (id) where {}
          order by (s.vector <=> %s::vector) + 0 limit 10""").format(sql.SQL(CONDITIONS[where]))
     found = total = 0
-    for vector in bench.vectors[:20]:
+    for vector in bench.vectors:
         nearest = {row[0] for row in conn.execute(exact, (vector,)).fetchall()}
         parameters = {"vector": vector, "filter": FILTERS[where]}
         answer = {row[0]["id"] for row in conn.execute(SEARCH["vector"], parameters).fetchall()}
