@@ -255,7 +255,8 @@ begin
                keys, key[1], 'delete', 'insert', 'update'),
         target, case mode when 'snapshot' then 'full' else 'right' end, stage, keys,
         concat_ws(' or ', missing, format('t.%I is null', key[1]),
-                  format('(%s) is distinct from (%s)', pgpipe.comparable(target, others, 't'), pgpipe.comparable(target, others, 's'))));
+                  case when others <> '{}' then format('s.%I is not null and (%s) is distinct from (%s)', key[1],
+                      pgpipe.comparable(target, others, 't'), pgpipe.comparable(target, others, 's')) end));
     execute 'analyze ' || difference;
     execute format('delete from %s t using %s d where d.pgpipe_change = %L and (%s) = (%s)', target, difference, 'delete',
         pgpipe.column_list(key, 't'), pgpipe.column_list(key, 'd'));

@@ -30,7 +30,7 @@ def test_a_target_that_lost_its_rows_is_loaded_anew(
     stage = load(cli, lake.url, "--mode", mode, *key)["product", "import"]
 
     assert counts(stage) == (3, 0, 0, 0)
-    assert list(table(database, "product", "id").values()) == ROWS
+    assert table(database, "product", "id") == {row["id"]: row for row in ROWS}
 
 
 def test_a_table_of_the_same_name_is_not_the_loaded_one(cli: Cli, lake: Lake, database: Database) -> None:

@@ -164,6 +164,18 @@ def test_a_key_may_have_several_columns(cli: Cli, lake: Lake, database: Database
     assert rows(database, "select shop, day, cents from price order by 1") == [("a", 2, 7), ("b", 2, 8)]
 
 
+def test_a_key_may_be_all_there_is(cli: Cli, lake: Lake, database: Database) -> None:
+    """Rows without another column come and go; none can differ."""
+    lake.put("2026-01-01", "tag", [{"name": "a"}, {"name": "b"}])
+    load(cli, lake.url, "--key", "name", "--mode", "snapshot")
+    lake.put("2026-01-02", "tag", [{"name": "b"}, {"name": "c"}])
+
+    stage = load(cli, lake.url, "--key", "name", "--mode", "snapshot")["tag", "import"]
+
+    assert counts(stage) == (1, 0, 1, 1)
+    assert set(table(database, "tag", "name")) == {"b", "c"}
+
+
 def test_an_empty_snapshot_empties_the_target(cli: Cli, lake: Lake, database: Database) -> None:
     """A file without rows is data too; as a first load it makes the table."""
     lake.put("2026-01-01", "product", pa.Table.from_pylist(OLDER).slice(0, 0))
