@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -168,17 +169,27 @@ def test_postgres_crashes_and_recovers(fragile_database: Database, tmp_path: Pat
     try:
         for _ in range(2):
             embedders.start("--batch", "32", slow=0.02)
+        witness = fragile_database.connect(autocommit=True)
+        until(lambda: count(witness, STORED) > 0)
         with fragile_database.connect(autocommit=True) as conn:
-            until(lambda: count(conn, STORED) > 0)
-            backend = conn.info.backend_pid
-        with fragile_database.connect(autocommit=True) as conn:
-            backend = conn.info.backend_pid
-            os.kill(backend, signal.SIGKILL)  # the postmaster takes all others down, and recovers from the log
+            os.kill(
+                conn.info.backend_pid, signal.SIGKILL
+            )  # the postmaster takes all others down, and recovers from the log
+        until(lambda: _cut(witness))
         with _again(fragile_database) as conn:
             until(lambda: settled(conn))
             check(conn)
     finally:
         embedders.stop()
+
+
+def _cut(conn: Connection) -> bool:
+    """Whether the postmaster has ended this connection: from then on it refuses new ones until it has recovered."""
+    try:
+        conn.execute("select")
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 def _again(database: Database) -> Connection:

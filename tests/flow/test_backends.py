@@ -206,7 +206,8 @@ def test_too_little_memory(backend: str, cache: Path) -> None:
     settings = EmbeddingSettings(backend=backend, cache_dir=cache)
     load_model(settings)  # the export needs more than the model
     code = """
-import resource, sys
+import os, resource, sys
+os.environ["OMP_NUM_THREADS"] = "1"  # a thread's stack counts against the limit, and OpenMP ends the process over it
 from pathlib import Path
 from pgpipe.config import EmbeddingSettings
 from pgpipe.embed.model import load_model
