@@ -13,7 +13,6 @@ from typing import Any
 import click
 from psycopg.rows import dict_row
 
-import pgpipe.cli
 from pgpipe.cli.app import cli
 from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database, pgserver
@@ -62,7 +61,6 @@ Arguments can be given by name: `k => 5`.
 
 def command_line() -> str:
     """docs/cli.md: every command with its help and its options."""
-    assert pgpipe.cli.main  # importing the package has registered every command
     commands = list(_commands(cli, "pgpipe"))
     index = [
         f"- [`{path}`](#{path.replace(' ', '-')}): {command.get_short_help_str(200)}" for path, command in commands
@@ -73,8 +71,9 @@ def command_line() -> str:
 def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name, below in sorted(command.commands.items()):
-            if not below.hidden:
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if (below := command.get_command(context, name)) and not below.hidden:
                 yield from _commands(below, f"{path} {name}")
 
 

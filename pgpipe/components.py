@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pgpipe import errors
 from pgpipe.component import Component
@@ -12,7 +12,6 @@ from pgpipe.db import Connection, translated
 from pgpipe.embed import declare as embedding
 from pgpipe.embed import index, queue
 from pgpipe.embed.model import dimensions
-from pgpipe.embed.worker import Worker
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan import Plan
 from pgpipe.load.steps import Counts
@@ -20,6 +19,9 @@ from pgpipe.report import StageReport
 from pgpipe.search import declare as search
 from pgpipe.search import fill
 from pgpipe.source.layout import Drop
+
+if TYPE_CHECKING:
+    from pgpipe.embed.worker import Worker
 
 
 class ParquetImporter(Component):
@@ -121,6 +123,8 @@ class EmbeddingsGenerator(Component):
             return True
 
     def _work_off(self, drop: Drop, context: Context, waiting: int) -> StageReport:
+        from pgpipe.embed.worker import Worker
+
         with context.bar(f"{drop.entity}: embed", waiting) as advance:
             if self._worker is None:
                 self._worker = Worker(context.database, context.settings.embedding)

@@ -1,16 +1,10 @@
 """Migrate: yoyo's migrations once, then the files of sql/ whose checksum changed."""
 
 import hashlib
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from psycopg import sql
-from yoyo import read_migrations
-from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
-from yoyo.connections import DatabaseURI
 
 from pgpipe.db import Connection, Database, translated
 from pgpipe.errors import SchemaMissing, UsageError
@@ -33,29 +27,6 @@ class Migrated:
     missing: set[str] = field(default_factory=set)
 
 
-class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo ships no types
-    """Yoyo on our connection, with its tables in our schema and a lock that a crash releases."""
-
-    schema: str | None = "pgpipe"
-
-    def connect(self, dburi: DatabaseURI) -> Connection:
-        database: Database = dburi.args["database"]
-        return database.connect(autocommit=True)
-
-    @contextmanager
-    def lock(self, timeout: float = 10) -> Iterator[None]:  # noqa: ARG002 - our caller holds the lock
-        yield
-
-    def copy(self) -> "_Steps":
-        return _Steps(self.uri, self.migration_table)
-
-
-class _Steps(_Backend):
-    """The connection that the migrations themselves run on, with the search_path that its user has."""
-
-    schema = None
-
-
 def migrate(database: Database, folder: Path | None = None) -> Migrated:
     """Bring the database to this version. A second call finds nothing to do.
 
@@ -68,6 +39,8 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
         Unreachable: no server answers.
         DatabaseError: a statement was refused; what was applied before it stays.
     """
+    from pgpipe.migrations import apply_migrations
+
     done = Migrated()
     with database.connect(autocommit=True) as conn, translated():
         conn.execute(LOCK)
@@ -75,13 +48,13 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
         _refuse_newer(conn)
         conn.execute("create schema if not exists pgpipe")
         _create_vector(conn)
-        done.migrations = _apply_migrations(database, ROOT / "migrations")
+        done.migrations = apply_migrations(database, ROOT / "migrations")
         _apply_files(conn, done)
         if done.migrations or done.files:  # what is new has the grants that a new object has: none, or too many
             conn.execute("select pgpipe.grant_roles(%s)", (database.schema,))
         if folder is not None:
             _refuse_our_names(folder)
-            done.migrations += _apply_migrations(database, folder)
+            done.migrations += apply_migrations(database, folder)
     return done
 
 
@@ -133,16 +106,6 @@ def _create_vector(conn: Connection) -> None:
     ).fetchone()
     if allowed and allowed[0]:
         conn.execute("create extension if not exists vector")
-
-
-def _apply_migrations(database: Database, folder: Path) -> list[str]:
-    uri = DatabaseURI("postgresql+psycopg", None, None, None, None, None, {"database": database})
-    with _Backend(uri, "_yoyo_migration") as backend:
-        backend.init_database()
-        pending = backend.to_apply(read_migrations(str(folder)))
-        with redirect_stdout(io.StringIO()):  # yoyo prints what a `select pgpipe.enable_search(…)` returns
-            backend.apply_migrations(pending)
-        return [migration.id for migration in pending]
 
 
 def _apply_files(conn: Connection, done: Migrated) -> None:

@@ -5,22 +5,6 @@ import sys
 import click
 
 from pgpipe import errors
-from pgpipe.cli import (  # noqa: F401 - importing a module registers its commands
-    admin,
-    completion,
-    config,
-    demo,
-    doctor,
-    embedder,
-    embedding,
-    load,
-    roles,
-    scaffold,
-    search,
-    serve,
-    status,
-    systemd,
-)
 from pgpipe.cli.app import cli
 from pgpipe.mask import mask
 

@@ -9,20 +9,57 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pgpipe import log
 from pgpipe.config import Settings, load_settings
-from pgpipe.context import Advance
 from pgpipe.db import Database
 from pgpipe.layers import Layer
+
+# Where each command is: its module is imported when it is asked for, so that none waits for what another needs.
+MODULES = {
+    "completion": "completion",
+    "config": "config",
+    "demo": "demo",
+    "doctor": "doctor",
+    "embedder": "embedder",
+    "embedding": "embedding",
+    "fill-search": "search",
+    "init": "config",
+    "jobs": "admin",
+    "load": "load",
+    "migrate": "admin",
+    "plan": "load",
+    "reconcile": "embedding",
+    "roles": "roles",
+    "run": "load",
+    "scaffold": "scaffold",
+    "search": "search",
+    "serve": "serve",
+    "status": "status",
+    "systemd": "systemd",
+}
+
+
+class Commands(click.Group):
+    """The commands of MODULES."""
+
+    def list_commands(self, _context: click.Context, /) -> list[str]:
+        """All names, importing nothing."""
+        return list(MODULES)
+
+    def get_command(self, context: click.Context, name: str, /) -> click.Command | None:
+        """One of them; None where there is none of that name."""
+        if name in MODULES:
+            import_module(f"pgpipe.cli.{MODULES[name]}")
+        return super().get_command(context, name)
 
 
 @dataclass
@@ -60,8 +97,13 @@ class App:
             click.echo(f"pgpipe: {line}", err=True)
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         """A progress bar on stderr with rows, rate and time left; nothing where stderr is no terminal."""
+        if self.quiet or not self.err.is_terminal:
+            yield lambda _rows: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (
             TextColumn("{task.description:<24}"),
             BarColumn(),
@@ -69,7 +111,7 @@ class App:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.err, disable=self.quiet or not self.err.is_terminal) as progress:
+        with Progress(*columns, console=self.err) as progress:
             task = progress.add_task(label, total=total, rate="")
 
             def advance(rows: int) -> None:
@@ -99,7 +141,7 @@ class App:
         self.out.print(table)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     "file",

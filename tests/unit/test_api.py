@@ -36,17 +36,6 @@ def test_search_stays_a_function() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_importing_is_light() -> None:
-    """`pgpipe --help` waits neither for torch nor for boto3."""
-    done = python(
-        "import sys, pgpipe.cli\n"
-        "heavy = {'torch', 'transformers', 'sentence_transformers', 'boto3', 'huggingface_hub'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 class Flat:
     """A model of three dimensions."""
 
