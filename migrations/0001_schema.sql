@@ -122,6 +122,7 @@ create table pgpipe.embedding (
     active       boolean not null default true,  -- the one that search uses
     paused_at    timestamptz,    -- changes are still enqueued, nothing is claimed
     max_attempts int not null default 5 check (max_attempts > 0),
+    fingerprint  bytea,  -- vectors that the model made of fixed texts (float32, little endian); null until it is first run
     created_at   timestamptz not null default now(),
     unique (target, name)
 );

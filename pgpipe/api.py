@@ -6,9 +6,13 @@ from functools import lru_cache
 from pgpipe import errors
 from pgpipe.config import EmbeddingSettings, Settings, load_settings
 from pgpipe.db import Database
+from pgpipe.embed import fingerprint
 from pgpipe.embed.model import Model, encode_query, fit, load_model
 from pgpipe.search import query as ask
 from pgpipe.search.query import Filter, Hit, Question, SearchMode, Target
+
+MODELS = 4  # that stay loaded
+_fingerprints: dict[int, tuple[Model, bytes | None]] = {}
 
 
 def search(
@@ -37,7 +41,8 @@ def search(
         database: by default the one of the settings.
 
     Raises:
-        UsageError: there is no such entity, or the model on this machine is not the one that made its vectors.
+        UsageError: there is no such entity, or its vectors have other dimensions than the model on this machine.
+        OtherModel: that model has the name of the one that made the vectors, but other weights.
         VectorsMissing: vectors are asked for, but the database has no pgvector or the entity no embedding.
         Unreachable, DatabaseError: from the server.
     """
@@ -65,7 +70,7 @@ def question_vector(
 
     Raises:
         VectorsMissing: the target has no embedding.
-        UsageError: the model on this machine makes other vectors than the target has.
+        UsageError, OtherModel: the model on this machine makes other vectors than the target has.
     """
     if target.model is None:
         raise errors.VectorsMissing(f"{target.entity} has no embedding, so it can be searched in mode text only")
@@ -75,9 +80,20 @@ def question_vector(
             f"the vectors of {target.entity} have {target.dims} dimensions; the model {target.model!r} on this machine"
             f" makes {loaded.dims}, so it is not the one that made them"
         )
+    if target.fingerprint and (taken := _fingerprint(loaded)):
+        fingerprint.require_same(target.fingerprint, taken, target.model, target.entity, target.embedding or "")
     return encode_query(fit(loaded, target.dims, target.entity, settings.truncate_dim), query)
 
 
-@lru_cache(maxsize=4)
+def _fingerprint(model: Model) -> bytes | None:
+    """Taken once of each model that is loaded."""
+    if id(model) not in _fingerprints:
+        _fingerprints[id(model)] = (model, fingerprint.take(model))
+        if len(_fingerprints) > MODELS:
+            _fingerprints.pop(next(iter(_fingerprints)))
+    return _fingerprints[id(model)][1]
+
+
+@lru_cache(maxsize=MODELS)
 def _model(settings: EmbeddingSettings) -> Model:
     return load_model(settings)

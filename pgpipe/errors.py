@@ -58,6 +58,10 @@ class ModelError(PgpipeError):
     exit_code = 2
 
 
+class OtherModel(ModelError):
+    """A model has the name of the one that made a store's vectors, but other weights or prompts."""
+
+
 class EncodeError(PgpipeError):
     """What `encode` and `split` of a model backend raise; any other exception is judged as Permanent."""
 

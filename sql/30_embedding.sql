@@ -105,6 +105,24 @@ comment on function pgpipe.enable_embedding(regclass, name[], text, int, text, t
     'no vectors. The first one of a target is active. Returns its id. Twice is a no-op. Raises PP002 for an unknown column, PP003 for a '
     'bad template or condition, PP004 where another is declared, PP006 without pgvector, PP007 without a primary key.';
 
+create or replace function pgpipe.note_fingerprint(embedding_id int, fingerprint bytea)
+    returns bytea  volatile strict  security definer  set search_path = ''  language plpgsql
+as $$
+declare
+    known bytea := (select e.fingerprint from pgpipe.embedding e where e.embedding_id = note_fingerprint.embedding_id);
+begin
+    if known is null then  -- whoever comes second waits here, and finds it set
+        update pgpipe.embedding e set fingerprint = note_fingerprint.fingerprint
+         where e.embedding_id = note_fingerprint.embedding_id and e.fingerprint is null;
+        select e.fingerprint into known from pgpipe.embedding e where e.embedding_id = note_fingerprint.embedding_id;
+    end if;
+    return known;
+end
+$$;
+comment on function pgpipe.note_fingerprint(int, bytea) is
+    'Keeps what the first model that serves an embedding makes of fixed texts, and returns what is kept: a model that makes something else '
+    'of them has other weights, whatever its name. Null where there is no such embedding.';
+
 create or replace function pgpipe.disable_embedding(target regclass, name text default 'default')
     returns void  volatile strict  set search_path = ''  language plpgsql
 as $$

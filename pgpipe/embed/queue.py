@@ -29,6 +29,7 @@ FINISH = """
 FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s, %s)"
 EXTEND = "select pgpipe.extend_lease(%s, %s, %s::jsonb[], %s)"
 RELEASE = "select locked from pgpipe.release_jobs(%s, %s, %s::jsonb[])"
+FINGERPRINT = "select pgpipe.note_fingerprint(%s, %s)"
 WAITING = """
     select count(*) from (select from pgpipe.job where embedding_id = %s and visible_at <= now() limit %s) j
 """
@@ -178,6 +179,13 @@ def release(conn: Connection, lease: Lease) -> int:
     with translated():
         row = conn.execute(RELEASE, (lease.embedding.embedding_id, lease.token, lease.keys)).fetchone()
     return row[0] if row else 0
+
+
+def fingerprint(conn: Connection, embedding: Embedding, taken: bytes) -> bytes | None:
+    """The fingerprint of the model that made the embedding's vectors, which is `taken` where there was none yet."""
+    with translated():
+        row = conn.execute(FINGERPRINT, (embedding.embedding_id, taken)).fetchone()
+    return row[0] if row else None
 
 
 def waiting(conn: Connection, embedding: Embedding, limit: int = 1_000_000) -> int:

@@ -21,8 +21,9 @@ from pgpipe import errors
 from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Database
 from pgpipe.embed import index, queue
-from pgpipe.embed.encode import Encoder, Failure, split
-from pgpipe.embed.model import Model, Vectors, fit, load_model
+from pgpipe.embed.encode import Failure, split
+from pgpipe.embed.model import Model, Vectors, load_model
+from pgpipe.embed.models import Models
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
 from pgpipe.embed.session import Session
 
@@ -82,9 +83,8 @@ class Worker:
         # Hooks: something got done (a claim, a call of the model, a look); a batch was finished, and what it took.
         self.beat: Callable[[], None] = lambda: None
         self.timed: Callable[[str, float], None] = lambda _entity, _seconds: None
-        self._load = load
-        self._models: dict[str, Model] = {}
-        self._encoders: dict[tuple[str, int], Encoder] = {}  # by model and dimensions
+        self._models = Models(settings, load)
+        self._refused: dict[int, errors.OtherModel] = {}  # embeddings whose vectors are of another, in a drain
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._lease = timedelta(seconds=settings.lease)
         self._owed: list[Lease] = []
@@ -100,16 +100,24 @@ class Worker:
         Raises:
             VectorsMissing: the database has no pgvector.
             ModelError: a model cannot be loaded, or fails on any text.
+            OtherModel: vectors are of a model with other weights; the other embeddings were worked off before.
             Transient: the model's backend could not answer, several times over.
             Unreachable: the database went away.
         """
         with self._session() as session:
-            wanted = lambda e: entities is None or e.entity in entities  # noqa: E731 - a filter on a line
+
+            def wanted(embedding: Embedding) -> bool:
+                return (
+                    entities is None or embedding.entity in entities
+                ) and embedding.embedding_id not in self._refused
+
             until = time.monotonic() + LOCKED
             while self._work_off(session, wanted, self._raise) or self._locked(session, until):
                 pass
             for embedding in [] if self.stop.is_set() else filter(wanted, queue.embeddings(session.conn)):
                 index.build(self._database, embedding, self._settings.index, self.stop)
+        for refused in self._refused.values():
+            raise refused
         return self.totals
 
     def run(self, ready: Callable[[], None] = lambda: None) -> Totals:
@@ -120,6 +128,7 @@ class Worker:
 
         Raises:
             SchemaMissing, VectorsMissing, ModelError: at the start, where waiting would not help.
+            OtherModel: no embedding is there whose vectors are of the model at hand.
         """
         pause = 1.0
         told = False
@@ -128,8 +137,7 @@ class Worker:
             try:
                 with self._session() as session:
                     if not told:
-                        for embedding in queue.embeddings(session.conn):
-                            self._encoder(embedding)
+                        self._load_all(session)
                         ready()
                         told = True
                         indexer.start()
@@ -142,6 +150,22 @@ class Worker:
                 pause = min(pause * 2, RETRY)
         indexer.join()
         return self.totals
+
+    def _load_all(self, session: Session) -> None:
+        """Load every model; one that is not the one that made its vectors ends the worker where it has nothing else."""
+        refused: list[errors.OtherModel] = []
+        embeddings = queue.embeddings(session.conn)
+        for embedding in embeddings:
+            self._models.encoder(embedding)
+            try:
+                self._models.identify(session, embedding)
+            except errors.OtherModel as exc:
+                refused.append(exc)
+                self._rest(embedding, exc)
+            except (errors.EncodeError, errors.ModelError) as exc:
+                log.debug("the model does not answer yet", entity=embedding.entity, error=str(exc))
+        if refused and len(refused) == len(embeddings):
+            raise refused[0]
 
     def _serve(self, session: Session) -> None:
         while not self.stop.is_set():
@@ -196,6 +220,8 @@ class Worker:
                 self._extended = time.monotonic()
 
         try:
+            if any(_to_read(job) for job in lease.jobs):
+                self._models.identify(session, lease.embedding)
             return self._encode(lease, between)
         except errors.Transient as exc:
             wait = self._pause(lease.embedding, exc.retry_after)
@@ -219,7 +245,7 @@ class Worker:
         texts: list[str] = []
         vectors = np.empty((0, lease.embedding.dims), np.float32)
         if todo:
-            encoder = self._encoder(lease.embedding)
+            encoder = self._models.encoder(lease.embedding)
             for n in todo:
                 content = lease.jobs[n].content or ""
                 size, overlap = lease.embedding.chunk_size, lease.embedding.chunk_overlap
@@ -304,22 +330,15 @@ class Worker:
 
     def _raise(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
         """Trouble in a drain: what may pass is waited for a few times, anything else ends it."""
+        if isinstance(exc, errors.OtherModel):
+            self._refused[embedding.embedding_id] = exc
+            return
         self._troubles += 1
         if not isinstance(exc, errors.Transient) or self._troubles > PATIENCE:
             raise exc
         seconds = self._resting[embedding.embedding_id][1]
         log.warning("the model does not answer", entity=embedding.entity, error=str(exc), retry_in=seconds)
         self.stop.wait(seconds)
-
-    def _encoder(self, embedding: Embedding) -> Encoder:
-        """The embedding's model, loaded once for all embeddings, as its store needs it."""
-        key = (embedding.model, embedding.dims)
-        if key not in self._encoders:
-            if embedding.model not in self._models:
-                self._models[embedding.model] = self._load(self._settings.model_copy(update={"model": embedding.model}))
-            model = fit(self._models[embedding.model], embedding.dims, embedding.entity, self._settings.truncate_dim)
-            self._encoders[key] = Encoder(model)
-        return self._encoders[key]
 
 
 def _to_read(job: Job) -> bool:

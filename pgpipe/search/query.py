@@ -17,7 +17,7 @@ Filter = dict[str, Any]
 TARGETS = """
     select c.relname as entity, n.nspname as schema,
            exists (select from pgpipe.search s where s.target = c.oid) as searched,
-           e.name as embedding, e.model, e.dims
+           e.name as embedding, e.model, e.dims, e.fingerprint
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       left join pgpipe.embedding e on e.target = c.oid and e.active
      where c.oid in (select target from pgpipe.search union select target from pgpipe.embedding)
@@ -67,6 +67,7 @@ class Target:
     embedding: str | None  # the active one
     model: str | None  # of that embedding
     dims: int | None
+    fingerprint: bytes | None = None  # of the model that made its vectors; None where it made none yet
 
     @property
     def best_mode(self) -> SearchMode:

@@ -13,7 +13,7 @@ import pytest
 
 from pgpipe import errors
 from pgpipe.config import EmbeddingSettings
-from pgpipe.embed import export, sentence
+from pgpipe.embed import export, fingerprint, sentence
 from pgpipe.embed.model import Model, Truncated, dimensions, encode_query, fit, load_model
 
 pytestmark = pytest.mark.model
@@ -65,6 +65,7 @@ def test_every_backend_makes_the_same_vectors(backend: str, cache: Path) -> None
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     assert model.split(TEXTS[3] * 2) == torch.split(TEXTS[3] * 2) != [(0, len(TEXTS[3]) * 2)]
     assert model.encode([]).shape[0] == 0
+    fingerprint.require_same(*(fingerprint.take(m) or b"" for m in (torch, model)), "it", "doc", "default")
 
 
 def test_long_texts_are_split_by_the_models_tokens() -> None:

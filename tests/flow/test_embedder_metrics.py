@@ -20,6 +20,7 @@ from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Database
 from pgpipe.embed import exporter
 from pgpipe.embed.exporter import Exporter
+from pgpipe.embed.fingerprint import PROBES
 from tests.conftest import Cli
 from tests.sql.fake_model import Fake, make_worker, refuse
 from tests.sql.support import embed, make_docs, value
@@ -87,7 +88,7 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
     assert found["pgpipe_coverage", ("default", "doc")] == 1
     assert found["pgpipe_oldest_job_seconds", ("default", "doc")] == 0
     assert found["pgpipe_jobs_finished_5m", ("default", "doc")] == 20
-    assert found["pgpipe_model_texts_total", (MODEL,)] == 20
+    assert found["pgpipe_model_texts_total", (MODEL,)] == 20 + len(PROBES)
     assert found["pgpipe_model_seconds_sum", (MODEL,)] > 0
     assert found["pgpipe_batch_seconds_count", ("doc",)] >= 1
     assert found["pgpipe_up", ()] == 1

@@ -7,6 +7,7 @@ import numpy as np
 
 from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Database
+from pgpipe.embed.fingerprint import PROBES
 from pgpipe.embed.model import Vectors
 from pgpipe.embed.worker import Worker
 
@@ -17,8 +18,11 @@ class Fake:
     name = "fake"
     dims = 3
 
-    def __init__(self, fault: Callable[[list[str]], None] = lambda _: None, room: int = 1000) -> None:
+    def __init__(
+        self, fault: Callable[[list[str]], None] = lambda _: None, room: int = 1000, weights: bytes = b""
+    ) -> None:
         self.fault = fault
+        self.weights = weights  # other ones make other vectors
         self.room = room
         self.calls: list[list[str]] = []
 
@@ -26,9 +30,10 @@ class Fake:
         return [(start, min(start + self.room, len(text))) for start in range(0, len(text), self.room)]
 
     def encode(self, texts: list[str]) -> Vectors:
-        self.calls.append(texts)
-        self.fault(texts)
-        raw = [np.frombuffer(hashlib.sha256(t.encode()).digest()[:3], np.uint8) + 1.0 for t in texts]
+        if not texts or not set(texts) <= set(PROBES):  # counted, and at fault, is what reads rows
+            self.calls.append(texts)
+            self.fault(texts)
+        raw = [np.frombuffer(hashlib.sha256(self.weights + t.encode()).digest()[:3], np.uint8) + 1.0 for t in texts]
         return np.array([v / np.linalg.norm(v) for v in raw], np.float32)
 
 

@@ -1,7 +1,6 @@
 """The worker's loop: drain, daemon, stop, long texts, several workers."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from pgpipe.embed import encode as encode_module
 from pgpipe.embed import worker as worker_module
 from pgpipe.embed.worker import Worker
 from tests.sql.fake_model import Fake, make_worker
-from tests.sql.support import column, embed, embedded_docs, jobs, make_docs, stored, value
+from tests.sql.support import column, embed, embedded_docs, eventually, jobs, make_docs, stored, value
 
 
 def vectors(conn: Connection) -> dict[int, np.ndarray]:
@@ -155,7 +154,7 @@ def test_a_long_batch_keeps_its_lease(
     look = "select max(visible_at) from pgpipe.job"
 
     def look_again(_texts: list[str]) -> None:
-        time.sleep(0.05)  # the database thread extends while the model works
+        eventually(lambda: not ends or value(conn, look) > ends[-1])  # the database thread extends meanwhile
         ends.append(value(conn, look))
 
     model = Fake(look_again)

@@ -1,0 +1,53 @@
+"""The models of one worker: each loaded once for all embeddings, and seen to be the one that made a store's vectors."""
+
+from collections.abc import Callable
+
+from pgpipe.config import EmbeddingSettings
+from pgpipe.embed import fingerprint, queue
+from pgpipe.embed.encode import Encoder
+from pgpipe.embed.model import Model, fit
+from pgpipe.embed.queue import Embedding
+from pgpipe.embed.session import Session
+
+
+class Models:
+    """Models by name, and encoders by what the stores need of them."""
+
+    def __init__(self, settings: EmbeddingSettings, load: Callable[[EmbeddingSettings], Model]) -> None:
+        self._settings = settings
+        self._load = load
+        self._models: dict[str, Model] = {}
+        self._encoders: dict[tuple[str, int], Encoder] = {}  # by model and dimensions
+        self._identified: set[int] = set()  # embeddings whose vectors are of the model at hand
+
+    def encoder(self, embedding: Embedding) -> Encoder:
+        """The embedding's model, as its store needs it.
+
+        Raises:
+            ModelError: it cannot be loaded, or its dimensions are not the store's.
+            Unreachable: the service that makes the vectors does not answer.
+        """
+        key = (embedding.model, embedding.dims)
+        if key not in self._encoders:
+            if embedding.model not in self._models:
+                self._models[embedding.model] = self._load(self._settings.model_copy(update={"model": embedding.model}))
+            model = fit(self._models[embedding.model], embedding.dims, embedding.entity, self._settings.truncate_dim)
+            self._encoders[key] = Encoder(model)
+        return self._encoders[key]
+
+    def identify(self, session: Session, embedding: Embedding) -> None:
+        """See, once for each embedding, that its model is the one that made the vectors in its store.
+
+        Raises:
+            OtherModel: it is not.
+            Transient, ModelError: it does not answer.
+        """
+        if embedding.embedding_id in self._identified:
+            return
+        taken = fingerprint.take(self.encoder(embedding).model)
+        if taken is None:  # it does not take the texts: nothing to compare
+            return
+        stored = session.result(session.submit(queue.fingerprint, session.conn, embedding, taken))
+        if stored:
+            fingerprint.require_same(stored, taken, embedding.model, embedding.entity, embedding.name)
+        self._identified.add(embedding.embedding_id)
