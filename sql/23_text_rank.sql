@@ -191,6 +191,7 @@ create or replace function pgpipe.rank_text(
 as $$
 declare
     match_limit constant int := greatest(20000, k);  -- rows that are looked at
+    fill_limit constant int := greatest(5000, k);    -- rows that are looked at where too few hold more than common words
     score_limit constant int := greatest(500, k);    -- rows that get the exact score
     cost_limit constant double precision := 50000;   -- in the planner's units: a filter that costs less is followed to its end
     declared pgpipe.search := pgpipe.require_search(target);
@@ -223,7 +224,7 @@ begin
     if narrowed and coalesce(cardinality(keys), 0) < k then  -- then also rows that hold common words only
         execute statement into keys, scores
           using coalesce(probe && asked.required, probe), coalesce(any_word && !!probe && asked.required, any_word && !!probe),
-                match_limit, score_limit, k;
+                fill_limit, score_limit, k;
     end if;
     return query select * from unnest(keys, scores);
 end

@@ -39,6 +39,7 @@ create or replace function pgpipe.rank_vector(
     set search_path = '' set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 400  -- a filtered scan goes on until it has enough
+    set min_parallel_index_scan_size = '64kB'  -- 2,000 rows out of an index are a second core's work, when their vectors follow
     set ivfflat.iterative_scan = 'relaxed_order' set ivfflat.probes = 10
     language plpgsql
 as $$
@@ -48,7 +49,7 @@ declare
     -- Rows that row level security hides are filtered like any others, before the k best are counted.
     filtered boolean := condition <> 'true' or row_security_active(target);
     -- So many to begin with: a row may have several. Behind a filter each costs the walk of all that does not pass.
-    chunks int := case when filtered then ceil(1.25 * k) + 2 else 2 * k + 10 end;
+    chunks int := case when filtered then ceil(1.25 * k) + 12 else 2 * k + 10 end;
     exact boolean := pgpipe.scan_is_exact(e, case when filtered then condition end, chunks);
     nearest text;
     seen int;
