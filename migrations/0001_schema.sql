@@ -159,6 +159,7 @@ create table pgpipe.finished (
 comment on table pgpipe.finished is
     'What workers finished, one row for each batch, written in the transaction that finished it and kept for a week: rates come from here.';
 create index finished_at on pgpipe.finished (finished_at);
+create index finished_stale on pgpipe.finished (embedding_id) where stale > 0;
 
 create table pgpipe.reconciliation (
     embedding_id int primary key references pgpipe.embedding on delete cascade,

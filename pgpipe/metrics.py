@@ -12,11 +12,11 @@ from pgpipe.db import Database, translated
 from pgpipe.errors import PgpipeError
 
 QUEUES = """
-    select s.entity, s.name, s.waiting, s.leased, s.dead, s.coverage::float,
+    select s.schema, s.entity, s.name, s.waiting, s.leased, s.dead, s.coverage::float,
            coalesce(extract(epoch from s.oldest_age), 0)::float as oldest,
            coalesce((select sum(f.jobs) from pgpipe.finished f where f.embedding_id = s.embedding_id
                         and f.finished_at > now() - interval '5 minutes'), 0) as finished
-      from pgpipe.embedding_status s order by s.entity, s.name
+      from pgpipe.embedding_status s order by s.schema, s.entity, s.name
 """
 LOADS = """
     select l.schema, l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged,
@@ -29,15 +29,18 @@ LOADS = """
       ) d on true
      order by l.schema, l.entity
 """
-EMBEDDING, ENTITY = ("entity", "embedding"), ("schema", "entity")
+ENTITY = ("schema", "entity")
+EMBEDDING = (*ENTITY, "embedding")
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged")
+SETTINGS = "select set_config('statement_timeout', '10s', true), set_config('jit', 'off', true)"
 log = structlog.get_logger()
 
 
 class DatabaseMetrics(Collector):
     """A collector that asks the database at each scrape, in one read-only transaction.
 
-    A scrape never fails: where the database does not answer, `pgpipe_up` is 0 and the other metrics are absent.
+    A scrape never fails: where the database does not answer, or not within ten seconds, `pgpipe_up` is 0 and the other
+    metrics are absent.
     """
 
     def __init__(self, database: Database) -> None:
@@ -65,6 +68,7 @@ class DatabaseMetrics(Collector):
     def _read(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         with self._database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
             conn.read_only = True
+            conn.execute(SETTINGS)
             return cursor.execute(QUEUES).fetchall(), cursor.execute(LOADS).fetchall()
 
 
@@ -74,7 +78,7 @@ def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
     rate = GaugeMetricFamily("pgpipe_jobs_finished_5m", "Jobs finished in the last five minutes.", labels=EMBEDDING)
     share = GaugeMetricFamily("pgpipe_coverage", "Share of the rows whose vectors are fresh.", labels=EMBEDDING)
     for row in rows:
-        names = [row["entity"], row["name"]]
+        names = [row["schema"], row["entity"], row["name"]]
         if row["coverage"] is not None:
             share.add_metric(names, row["coverage"])
         for state in ("waiting", "leased", "dead"):

@@ -21,26 +21,61 @@ comment on function pgpipe.embeddable_rows(pgpipe.embedding) is
 
 drop view if exists pgpipe.embedding_status;
 create view pgpipe.embedding_status as
+with counted as (  -- one by one up to 100,000 jobs of an embedding, in the order of their index
+    select e.embedding_id, j.*
+      from pgpipe.embedding e
+     cross join lateral (
+           select count(*) as jobs, count(a.lease_token) as leased, count(a.dead_at) as dead,
+                  min(a.enqueued_at) filter (where a.dead_at is null) as oldest
+             from (select b.lease_token, b.dead_at, b.enqueued_at from pgpipe.job b
+                    where b.embedding_id = e.embedding_id order by b.visible_at limit 100001) a) j
+), sampled as (  -- beyond, all jobs by what about 2,000 pages of the table hold, always the same ones
+    select s.embedding_id, round(count(*) * 100 / p.percent)::bigint as jobs, round(count(s.dead_at) * 100 / p.percent)::bigint as dead,
+           min(s.enqueued_at) filter (where s.dead_at is null) as oldest
+      from (select case when max(c.jobs) > 100000 then
+                        least(100, 2000 * 100 * current_setting('block_size')::numeric / pg_catalog.pg_relation_size('pgpipe.job'))
+                        else 0 end as percent from counted c) p
+     cross join lateral (select * from pgpipe.job tablesample system (p.percent) repeatable (0)) s
+     group by s.embedding_id, p.percent
+), queue as (
+    select c.embedding_id, c.leased, c.dead, c.jobs - c.leased - c.dead as waiting, c.oldest, false as estimated
+      from counted c where c.jobs <= 100000
+    union all  -- the few that are leased or dead are found by the index: a sample would miss them
+    select c.embedding_id, l.jobs, greatest(d.jobs, case when d.jobs >= 100000 then s.dead end),
+           greatest(greatest(c.jobs, s.jobs) - l.jobs - greatest(d.jobs, case when d.jobs >= 100000 then s.dead end), 0),
+           least(c.oldest, l.oldest, s.oldest), true
+      from counted c
+      left join sampled s using (embedding_id)
+     cross join lateral (
+           select count(a.lease_token) as jobs, min(a.enqueued_at) as oldest
+             from (select b.lease_token, b.enqueued_at from pgpipe.job b
+                    where b.embedding_id = c.embedding_id and b.visible_at > now() and b.visible_at < 'infinity'
+                    order by b.visible_at limit 100000) a) l
+     cross join lateral (
+           select count(*) as jobs from (select from pgpipe.job b where b.embedding_id = c.embedding_id and b.visible_at = 'infinity'
+                                          order by b.visible_at limit 100000) a) d
+     where c.jobs > 100000
+)
 select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active, e.paused_at is not null as paused,
        j.waiting, j.leased, j.dead, n.rows,
        round(1 - (j.waiting + j.leased + j.dead)::numeric / nullif(greatest(n.rows, j.waiting + j.leased + j.dead), 0), 4) as coverage,
-       j.oldest_age, f.rate, make_interval(secs => (j.waiting + j.leased) / nullif(f.rate, 0)::float8) as eta, f.stale
-  from pgpipe.embedding e
+       now() - j.oldest as oldest_age, f.rate, make_interval(secs => (j.waiting + j.leased) / nullif(f.rate, 0)::float8) as eta, f.stale,
+       j.estimated, t.nspname as schema
+  from queue j
+  join pgpipe.embedding e using (embedding_id)
   join pg_catalog.pg_class c on c.oid = e.target
- cross join lateral (
-       select count(*) filter (where a.dead_at is null and a.lease_token is null) as waiting,
-              count(*) filter (where a.lease_token is not null) as leased, count(*) filter (where a.dead_at is not null) as dead,
-              now() - min(a.enqueued_at) filter (where a.dead_at is null) as oldest_age
-         from pgpipe.job a where a.embedding_id = e.embedding_id) j
+  join pg_catalog.pg_namespace t on t.oid = c.relnamespace
  cross join lateral (select pgpipe.embeddable_rows(e) as rows offset 0) n
  cross join lateral (
-       select round(coalesce(sum(w.jobs) filter (where w.finished_at > clock_timestamp() - interval '1 minute'), 0) / 60.0, 1) as rate,
-              coalesce(sum(w.stale), 0)::bigint as stale
-         from pgpipe.finished w where w.embedding_id = e.embedding_id) f;
+       select (select round(coalesce(sum(w.jobs), 0) / 60.0, 1) from pgpipe.finished w
+                where w.embedding_id = e.embedding_id and w.finished_at > now() - interval '1 minute') as rate,
+              (select coalesce(sum(w.stale), 0)::bigint from pgpipe.finished w
+                where w.embedding_id = e.embedding_id and w.stale > 0) as stale) f;
 comment on view pgpipe.embedding_status is
     'Per embedding: its model; the jobs waiting, leased and dead; the rows it is for and the share of them whose vectors are up to date '
     '(coverage); the age of the oldest job (lag); jobs per second over the last minute, and when the queue is empty at that rate (eta); '
-    'results dropped within a week because their job had passed to another worker (stale).';
+    'results dropped within a week because their job had passed to another worker (stale). Beyond 100,000 jobs of an embedding those '
+    'waiting, and what is computed from them, are an estimate, right to about a tenth (estimated).';
 
 create or replace view pgpipe.queue_status as
 select t.n_live_tup as live_tuples, t.n_dead_tup as dead_tuples, t.last_autovacuum, pg_catalog.pg_total_relation_size(t.relid) as bytes,

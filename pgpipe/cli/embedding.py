@@ -7,6 +7,7 @@ import click
 from psycopg.rows import dict_row
 
 from pgpipe.cli.app import App, cli, json_option
+from pgpipe.cli.status import approximate
 from pgpipe.config import EmbedDeclaration
 from pgpipe.db import Connection, translated
 from pgpipe.embed import declare, queue
@@ -15,7 +16,7 @@ from pgpipe.embed.model import dimensions
 from pgpipe.errors import UsageError
 
 LIST = """
-    select entity, name, model, dims, active, paused, rows, waiting + leased + dead as jobs, coverage
+    select entity, name, model, dims, active, paused, rows, waiting + leased + dead as jobs, coverage, estimated
       from pgpipe.embedding_status order by entity, active desc, name
 """
 DRIFT = "select * from pgpipe.embedding_drift(%s::oid::regclass, %s)"
@@ -44,7 +45,7 @@ def list_embeddings(app: App, as_json: bool) -> None:
     if as_json:
         app.print_json(rows)
     elif rows:
-        app.print_rows(rows)
+        app.print_rows([approximate(row) for row in rows])
     else:
         click.echo("No embedding is declared.")
 

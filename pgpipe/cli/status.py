@@ -14,7 +14,7 @@ LOADS = """
       from pgpipe.load_status
 """
 EMBEDDINGS = """
-    select entity, name, model, active, paused, rows, coverage, waiting, leased, dead, oldest_age, rate, eta
+    select entity, name, model, active, paused, rows, coverage, waiting, leased, dead, oldest_age, rate, eta, estimated
       from pgpipe.embedding_status order by entity, active desc, name
 """
 QUEUE = """
@@ -31,13 +31,18 @@ LOAD_SPEED = """
      where place <= %s group by entity order by entity
 """
 EMBEDDING_SPEED = """
-    select e.entity, e.name, array_agg(coalesce(t.jobs, 0)::float8 order by m.minute) as rates
-      from (select distinct embedding_id, entity, name from pgpipe.embedding_throughput
-             where minute > now() - make_interval(mins => %(span)s)) e
+    with finished as (
+        select f.embedding_id, date_trunc('minute', f.finished_at) as minute, sum(f.jobs) as jobs from pgpipe.finished f
+         where f.finished_at >= date_trunc('minute', now()) - make_interval(mins => %(span)s - 1) group by 1, 2
+    )
+    select c.relname as entity, e.name, array_agg(coalesce(f.jobs, 0)::float8 order by m.minute) as rates
+      from pgpipe.embedding e
+      join pg_catalog.pg_class c on c.oid = e.target
      cross join generate_series(date_trunc('minute', now()) - make_interval(mins => %(span)s - 1), now(), '1 minute')
            m (minute)
-      left join pgpipe.embedding_throughput t on t.embedding_id = e.embedding_id and t.minute = m.minute
-     group by e.entity, e.name order by e.entity, e.name
+      left join finished f using (embedding_id, minute)
+     where e.embedding_id in (select embedding_id from finished)
+     group by c.relname, e.name order by c.relname, e.name
 """
 POINTS = 30  # loads, and minutes of embedding, that a line of bars shows
 BARS = "▁▂▃▄▅▆▇█"
@@ -62,11 +67,20 @@ def status(app: App, as_json: bool) -> None:
     for title, rows in (("Last loads", loads), ("Embeddings", embeddings), ("Queue", queue if embeddings else [])):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
-            app.print_rows(rows)
+            app.print_rows([approximate(row) for row in rows])
     if builds:
         app.out.print("[bold]Vector indexes being built[/]")
         app.print_rows(builds)
     _print_speeds(app, load_speed, embedding_speed)
+
+
+def approximate(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: what was estimated is marked so, instead of in a column of its own."""
+    if "estimated" not in row:
+        return row
+    shown = {name: value for name, value in row.items() if name != "estimated"}
+    marked = {name: f"≈ {shown[name]:,}" for name in ("waiting", "jobs", "coverage") if shown.get(name) is not None}
+    return shown | marked if row["estimated"] else shown
 
 
 def _print_speeds(app: App, loads: list[dict[str, Any]], embeddings: list[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from pgpipe.metrics import DatabaseMetrics
 from pgpipe.web import openapi, views
 from pgpipe.web.asking import COMPARISONS, MODES, Answer, ModelLoading, Models, ask, parse_question
 from pgpipe.web.guard import LOOPBACK, Guard
-from pgpipe.web.queries import overview, reading
+from pgpipe.web.queries import Overview, Overviews, reading
 
 STATUS: dict[type[errors.PgpipeError], int] = {
     ModelLoading: 503,
@@ -41,6 +41,7 @@ class Page:
         self._database = database
         self._models = models
         self._templates = views.environment()
+        self._overviews = Overviews(database)
         self._metrics = CollectorRegistry()
         self._metrics.register(DatabaseMetrics(database))
 
@@ -48,15 +49,16 @@ class Page:
         """The page. With a question in it, its answers in three modes side by side."""
         conditions = _conditions(request)
         answers, refused = [], None
-        with reading(self._database) as conn:
-            shown = overview(conn)
-            for name in {e["model"] for entity in shown.entities.values() for e in entity.embeddings}:
-                self._models.start(name)
-            if request.query_params.get("q", "").strip():
-                try:
-                    answers = ask(conn, self._models, parse_question(request.query_params, conditions))
-                except errors.UsageError as exc:
-                    refused = str(exc)
+        shown = self._overviews.get()
+        for name in {e["model"] for entity in shown.entities.values() for e in entity.embeddings}:
+            self._models.start(name)
+        if request.query_params.get("q", "").strip():
+            try:
+                asked = parse_question(request.query_params, conditions)
+                with reading(self._database) as conn:
+                    answers = ask(conn, self._models, asked)
+            except errors.UsageError as exc:
+                refused = str(exc)
         return self._html(
             "index.html",
             400 if refused else 200,
@@ -94,13 +96,11 @@ class Page:
 
     def status(self, _request: Request) -> Response:
         """Entities with their last load and their queues."""
-        with reading(self._database) as conn:
-            return _json({"entities": [views.as_json(e) for e in overview(conn).entities.values()]})
+        return _json({"entities": [views.as_json(e) for e in self._whole().entities.values()]})
 
     def throughput(self, _request: Request) -> Response:
         """What the plots are drawn from."""
-        with reading(self._database) as conn:
-            entities = overview(conn).entities.values()
+        entities = self._whole().entities.values()
         series = [{n: e[n] for n in ("entity", "name", "throughput")} for x in entities for e in x.embeddings]
         return _json({"loads": [load for entity in entities for load in entity.loads], "embeddings": series})
 
@@ -125,6 +125,13 @@ class Page:
         if request.url.path.startswith("/api/") or request.url.path in {"/healthz", "/openapi.json"}:
             return _json({"error": line}, code)
         return self._html("error.html", code, line=line)
+
+    def _whole(self) -> Overview:
+        """The overview with nothing left out: a program would take a part for the whole."""
+        shown = self._overviews.get()
+        if shown.note:
+            raise errors.Unreachable(shown.note)
+        return shown
 
     def _html(self, template: str, code: int = 200, **values: Any) -> Response:  # noqa: ANN401 - what a template shows
         return HTMLResponse(self._templates.get_template(template).render(values), code)

@@ -40,6 +40,10 @@ EMBEDDING: Schema = {
         "dims": {"type": "integer"},
         **dict.fromkeys(("waiting", "leased", "dead"), COUNT),
         "oldest_seconds": {"type": ["number", "null"], "description": "age of the oldest living job"},
+        "estimated": {
+            "type": "boolean",
+            "description": "whether the number of jobs is an estimate",
+        },
         "rows": {"type": ["integer", "null"], "description": "that are to have vectors; of a large table an estimate"},
         "coverage": {"type": ["number", "null"], "description": "share of them whose vectors are up to date"},
         "rate": {"type": ["number", "null"], "description": "jobs a second over the last minute"},

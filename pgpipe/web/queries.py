@@ -1,10 +1,14 @@
-"""What the page shows of the database: entities, loads, queues. One read-only transaction for each request."""
+"""What the page shows of the database: entities, loads, queues. Asked at most every few seconds, however many look."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
 from typing import Any
 
+from psycopg import Cursor
+from psycopg.errors import QueryCanceled
 from psycopg.rows import dict_row
 
 from pgpipe.db import Connection, Database, translated
@@ -34,26 +38,36 @@ LOADS = """
 """
 EMBEDDINGS = """
     select s.embedding_id, s.entity, s.name, s.model, s.dims, s.active, s.paused, s.waiting, s.leased, s.dead, s.rows,
-           s.coverage::float as coverage, s.rate::float as rate, extract(epoch from s.eta)::float as eta_seconds,
-           extract(epoch from s.oldest_age)::float as oldest_seconds
+           s.estimated, s.coverage::float as coverage, s.rate::float as rate,
+           extract(epoch from s.eta)::float as eta_seconds, extract(epoch from s.oldest_age)::float as oldest_seconds
       from pgpipe.embedding_status s order by s.entity, s.name
 """
 THROUGHPUT = """
-    select e.embedding_id, extract(epoch from b.at)::float as at, coalesce(sum(f.jobs), 0)::int as jobs
+    with finished as (
+        select f.embedding_id, date_bin('5 minutes', f.finished_at, 'epoch') as at, sum(f.jobs)::int as jobs
+          from pgpipe.finished f where f.finished_at >= date_bin('5 minutes', now() - interval '6 hours', 'epoch')
+         group by 1, 2
+    )
+    select e.embedding_id, extract(epoch from b.at)::float as at, coalesce(f.jobs, 0) as jobs
       from pgpipe.embedding e
      cross join generate_series(date_bin('5 minutes', now() - interval '6 hours', 'epoch'), now(), '5 minutes') b (at)
-      left join pgpipe.finished f on f.embedding_id = e.embedding_id
-                                 and f.finished_at >= b.at and f.finished_at < b.at + interval '5 minutes'
-     group by e.embedding_id, b.at order by e.embedding_id, b.at
+      left join finished f using (embedding_id, at)
+     order by e.embedding_id, b.at
 """
 FAILING = """
     select c.relname as entity, e.name as embedding, j.key, j.attempts, j.dead_at, j.last_error
-      from pgpipe.job j join pgpipe.embedding e using (embedding_id) join pg_catalog.pg_class c on c.oid = e.target
-     where j.dead_at is not null order by j.dead_at desc, j.embedding_id, j.key limit 20
+      from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
+     cross join lateral (  -- by the index; where more than a thousand are dead, twenty of some thousand do
+           select d.* from pgpipe.job d where d.embedding_id = e.embedding_id and d.visible_at = 'infinity'
+            order by d.visible_at limit 1000) j
+     order by j.dead_at desc, j.embedding_id, j.key limit 20
 """
 MAY_SEE_JOBS = "select pg_catalog.has_table_privilege('pgpipe.job', 'select') as granted"
 HISTORY = 30  # loads of an entity that are plotted
-TIMEOUT = "select set_config('statement_timeout', '30s', true)"
+SETTINGS = "select set_config('statement_timeout', %s, true), set_config('jit', 'off', true)"
+KEPT = 3  # seconds that an overview is shown before the database is asked again
+PATIENCE = 3000  # milliseconds that a query of it may take
+SLOW = f"The database is busy, or a table is locked: part of this was not to be had within {PATIENCE // 1000} seconds."
 
 
 @dataclass
@@ -74,39 +88,78 @@ class Overview:
 
     entities: dict[str, Entity]
     dead: list[Row]
+    note: str = ""  # why something is missing
+
+
+class Overviews:
+    """The overview, kept for a few seconds."""
+
+    def __init__(self, database: Database, seconds: float = KEPT) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._lock = Lock()  # who comes while one asks waits for that answer
+        self._kept = Overview({}, [])
+        self._until = 0.0
+
+    def get(self) -> Overview:
+        """Not older than those seconds.
+
+        Raises:
+            PgpipeError: the database does not answer, or lacks the schema.
+        """
+        with self._lock:
+            if monotonic() >= self._until:
+                with reading(self._database, PATIENCE) as conn:
+                    self._kept = overview(conn)
+                self._until = monotonic() + self._seconds
+            return self._kept
 
 
 @contextmanager
-def reading(database: Database) -> Iterator[Connection]:
-    """A connection in one read-only transaction that gives up on a statement after half a minute.
+def reading(database: Database, patience: int = 30_000) -> Iterator[Connection]:
+    """A connection in one read-only transaction that gives up on a statement after so many milliseconds.
 
     Read-only by the transaction and not by a setting of the session: that holds behind a pooler too.
     """
     with database.connect() as conn, translated():
         conn.read_only = True
-        conn.execute(TIMEOUT)
+        conn.execute(SETTINGS, (str(patience),))
         yield conn
         conn.rollback()
 
 
 def overview(conn: Connection) -> Overview:
-    """Everything but search, in five queries."""
+    """Everything but search, in six queries; what takes too long is left out, and a note says so."""
+    entities: dict[str, Entity] = {}
+    dead: list[Row] = []
+    note = ""
     with conn.cursor(row_factory=dict_row) as cursor:
-        entities = {
-            row["entity"]: Entity(row["entity"], row["rows"], row["search"], row["columns"])
-            for row in cursor.execute(TARGETS).fetchall()
-        }
-        for load in _masked(cursor.execute(LOADS, (HISTORY,)).fetchall(), "error"):
-            entities.setdefault(load["entity"], Entity(load["entity"])).loads.append(load)
-        series: dict[int, list[Row]] = {}
-        for point in cursor.execute(THROUGHPUT).fetchall():
-            series.setdefault(point.pop("embedding_id"), []).append(point)
-        for embedding in cursor.execute(EMBEDDINGS).fetchall():
-            entity = entities.setdefault(embedding["entity"], Entity(embedding["entity"]))
-            entity.embeddings.append(embedding | {"throughput": series.get(embedding["embedding_id"], [])})
-        granted = cursor.execute(MAY_SEE_JOBS).fetchone()
-        dead = cursor.execute(FAILING).fetchall() if granted and granted["granted"] else []  # pgpipe_reader sees counts
-        return Overview(dict(sorted(entities.items())), _masked(dead, "last_error"))
+        try:
+            _read_targets(cursor, entities)
+            _read_embeddings(cursor, entities)
+            if (granted := cursor.execute(MAY_SEE_JOBS).fetchone()) and granted["granted"]:  # pgpipe_reader sees counts
+                dead = _masked(cursor.execute(FAILING).fetchall(), "last_error")
+        except QueryCanceled:
+            note = SLOW
+    return Overview(dict(sorted(entities.items())), dead, note)
+
+
+def _read_targets(cursor: Cursor[Row], entities: dict[str, Entity]) -> None:
+    """Add the tables and their loads."""
+    for row in cursor.execute(TARGETS).fetchall():
+        entities[row["entity"]] = Entity(row["entity"], row["rows"], row["search"], row["columns"])
+    for load in _masked(cursor.execute(LOADS, (HISTORY,)).fetchall(), "error"):
+        entities.setdefault(load["entity"], Entity(load["entity"])).loads.append(load)
+
+
+def _read_embeddings(cursor: Cursor[Row], entities: dict[str, Entity]) -> None:
+    """Add the embeddings, with their queues and what they finished."""
+    series: dict[int, list[Row]] = {}
+    for point in cursor.execute(THROUGHPUT).fetchall():
+        series.setdefault(point.pop("embedding_id"), []).append(point)
+    for embedding in cursor.execute(EMBEDDINGS).fetchall():
+        entity = entities.setdefault(embedding["entity"], Entity(embedding["entity"]))
+        entity.embeddings.append(embedding | {"throughput": series.get(embedding["embedding_id"], [])})
 
 
 def _masked(rows: list[Row], name: str) -> list[Row]:

@@ -83,11 +83,11 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
             reader.join()
             process.stderr.close()
     assert found["pgpipe_embedded_rows_total", ("doc",)] == 20
-    assert found["pgpipe_jobs", ("default", "doc", "waiting")] == 0
-    assert found["pgpipe_jobs", ("dead", "default", "doc")] == 0
-    assert found["pgpipe_coverage", ("default", "doc")] == 1
-    assert found["pgpipe_oldest_job_seconds", ("default", "doc")] == 0
-    assert found["pgpipe_jobs_finished_5m", ("default", "doc")] == 20
+    assert found["pgpipe_jobs", ("default", "doc", "public", "waiting")] == 0
+    assert found["pgpipe_jobs", ("dead", "default", "doc", "public")] == 0
+    assert found["pgpipe_coverage", ("default", "doc", "public")] == 1
+    assert found["pgpipe_oldest_job_seconds", ("default", "doc", "public")] == 0
+    assert found["pgpipe_jobs_finished_5m", ("default", "doc", "public")] == 20
     assert found["pgpipe_model_texts_total", (MODEL,)] == 20 + len(PROBES)
     assert found["pgpipe_model_seconds_sum", (MODEL,)] > 0
     assert found["pgpipe_batch_seconds_count", ("doc",)] >= 1
@@ -112,7 +112,7 @@ def test_counts_of_a_worker(database: Database, served: Exporter) -> None:
     found = samples(served.url)
     assert found["pgpipe_failed_jobs_total", ()] == 1
     assert found["pgpipe_embedded_rows_total", ("doc",)] == 4
-    assert found["pgpipe_coverage", ("default", "doc")] == 0.8
+    assert found["pgpipe_coverage", ("default", "doc", "public")] == 0.8
 
 
 def test_loopback_by_default(served: Exporter) -> None:

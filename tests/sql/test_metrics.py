@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.metrics import DatabaseMetrics
-from tests.sql.support import claim, finish, waiting_docs
+from tests.sql.support import claim, embed, finish, waiting_docs
 
 LOADED = """
     insert into pgpipe.load (entity, date, mode, started_at, finished_at, read, inserted, error) values
@@ -30,11 +30,27 @@ def test_queue_gauges(conn: Connection, any_database: Database) -> None:
 
     made = registry(any_database)
 
-    labels = {"entity": "doc", "embedding": "default"}
+    labels = DOC | {"embedding": "default"}
     states = {s: made.get_sample_value("pgpipe_jobs", labels | {"state": s}) for s in ("waiting", "leased", "dead")}
     assert states == {"waiting": 2, "leased": 1, "dead": 0}
     assert made.get_sample_value("pgpipe_jobs_finished_5m", labels) == 2
     assert made.get_sample_value("pgpipe_oldest_job_seconds", labels) > 0
+
+
+def test_two_schemas_with_an_entity_of_the_same_name(conn: Connection, any_database: Database) -> None:
+    """Each has its own gauges: without the schema a scrape would hold two values of one name."""
+    waiting_docs(conn, 3)
+    conn.execute(
+        "create schema second; create table second.doc (like doc including all); set search_path = second, public"
+    )
+    conn.execute("insert into second.doc select * from public.doc limit 2")
+    embed(conn, "second.doc")
+
+    made = registry(any_database)
+
+    waiting = {"entity": "doc", "embedding": "default", "state": "waiting"}
+    assert made.get_sample_value("pgpipe_jobs", waiting | {"schema": "public"}) == 3
+    assert made.get_sample_value("pgpipe_jobs", waiting | {"schema": "second"}) == 2
 
 
 def test_load_gauges(conn: Connection, any_database: Database) -> None:

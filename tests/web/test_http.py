@@ -14,6 +14,7 @@ from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Database
 from pgpipe.errors import ModelError
 from pgpipe.web.openapi import PATHS
+from pgpipe.web.queries import SLOW, Overviews
 from tests.conftest import Server
 from tests.sql.fake_model import Fake
 from tests.web.conftest import fill, serving
@@ -51,6 +52,30 @@ def test_state_of_an_entity(page: str, filled: Database) -> None:
     (entity,) = get(page, "/api/status").json()["entities"]
     assert entity["last_load"]["state"] == "failed"
     assert [entity["embeddings"][0][n] for n in ("waiting", "dead", "rows", "coverage")] == [1, 1, 4, 0.5]
+
+
+def test_the_database_is_asked_once_in_a_while(filled: Database) -> None:
+    """Who looks within the seconds that an overview is kept sees the same one; later a new one."""
+    kept, anew = Overviews(filled, 3600), Overviews(filled, 0)
+
+    assert kept.get() is kept.get()
+    assert anew.get() is not anew.get()
+
+
+def test_a_locked_table_holds_up_nobody(page: str, filled: Database) -> None:
+    """What the lock hides is left out with a note, and an error for programs; later all is there again."""
+    with filled.connect() as other:
+        other.execute("lock table doc in access exclusive mode")
+        shown = get(page)
+        told = get(page, "/api/status")
+        other.rollback()
+    while SLOW in (later := get(page)).text:
+        pass
+
+    assert (shown.status_code, told.status_code, later.status_code) == (200, 503, 200)
+    assert SLOW in shown.text
+    assert told.json() == {"error": SLOW}
+    assert get(page, "/api/status").json()["entities"][0]["embeddings"][0]["coverage"] == 1
 
 
 def test_an_empty_database_says_what_to_do(database: Database) -> None:
@@ -191,7 +216,7 @@ def test_metrics_are_prometheus_text(page: str) -> None:
     response = get(page, "/metrics")
 
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 'pgpipe_jobs{embedding="default",entity="doc",state="waiting"} 0.0' in response.text
+    assert 'pgpipe_jobs{embedding="default",entity="doc",schema="public",state="waiting"} 0.0' in response.text
 
 
 def test_serve_command(database: Database) -> None:
