@@ -77,10 +77,9 @@ def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, setting
         evolution, columns = target.compare(columns, found, entity)
         if settings.contract == "freeze":
             target.require_same(parts, found, evolution, entity)
-        if mode == "append":
-            target.require_filled(columns, found, entity)
         action = "append" if mode == "append" else "merge"
     columns = target.with_policies(columns, settings, known_key, entity)
+    target.require_filled(columns, parts, found, entity)
     return Plan(
         drop,
         mode,

@@ -43,7 +43,6 @@ ADD_COLUMNS = """
     select pgpipe.add_columns(format('%%I.%%I', %s::text, %s::text)::regclass,
                               format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
 """
-CHECK_KEY = "select pgpipe.check_key(format('pgpipe_staging.%%I', %s::text)::regclass, %s)"
 COMMIT_BYTES = 32 << 20  # uncompressed: what `append` commits at once, if it is more than one file
 COMMIT_FILES = 1000
 
@@ -124,7 +123,6 @@ class Steps:
             conn.execute(CREATE_ASIDE, (entity, as_json(plan.columns), key, True))
         rows = self._copy(run, columns)
         with translated(), conn.transaction():
-            conn.execute(CHECK_KEY, (entity, key))
             tables = (self._database.schema, entity, entity)
             self._evolve(conn, plan, ())  # a merge adds columns itself, where it can fill them
             filled = 0

@@ -119,16 +119,25 @@ def require_same(parts: list[Part], target: list[TargetColumn], evolution: Evolu
         raise DataError(f"{entity}: the contract is frozen: {'; '.join(different)}")
 
 
-def require_filled(columns: list[Column], target: list[TargetColumn], entity: str) -> None:
-    """Refuse to append rows that lack a column which is NOT NULL.
+def require_filled(columns: list[Column], parts: list[Part], target: list[TargetColumn], entity: str) -> None:
+    """Refuse files that lack a column which is NOT NULL, unless all of them lack it and it has a default.
 
     Raises:
-        DataError: the message names every such column.
+        DataError: the message names every such column, and where only some files lack it, one of these.
     """
-    names = {c.name for c in columns}
-    lacking = [c.name for c in target if c.required and not (c.defaulted or c.filled) and c.name not in names]
-    if lacking:
-        raise DataError(f"{entity}: {', '.join(map(repr, lacking))} is NOT NULL in the target and not in the files")
+    bad = {c.name: c.bad for c in columns}
+    one_of_each = {id(part.schema): part for part in parts}.values()  # files of one shape share it
+    refused = []
+    for column in target:
+        if not column.required or column.filled or bad.get(column.name) == "reject":
+            continue
+        if column.name in bad:
+            lacking = [part.file.uri for part in one_of_each if column.name not in part.schema.names]
+            refused += [f"{column.name!r} is NOT NULL in the target and not in {uri}" for uri in lacking[:1]]
+        elif not column.defaulted:
+            refused.append(f"{column.name!r} is NOT NULL in the target and not in the files")
+    if refused:
+        raise DataError(f"{entity}: {'; '.join(refused)}")
 
 
 def with_policies(columns: list[Column], settings: EntitySettings, key: tuple[str, ...], entity: str) -> list[Column]:

@@ -233,15 +233,30 @@ def test_a_frozen_contract_refuses_every_difference(
     assert load(cli, lake.url)["product", "import"]["inserted"] == 2
 
 
-def test_a_column_that_must_be_filled_is_missed_before_the_first_byte(cli: Cli, lake: Lake, database: Database) -> None:
-    """Rows that are appended without a column that is NOT NULL could not be stored."""
-    lake.put("2026-01-01", "log", pa.table({"a": [1], "b": [1]}))
-    load(cli, lake.url)
-    with database.connect(autocommit=True) as conn:
-        conn.execute("alter table log alter b set not null")
-    lake.put("2026-01-02", "log", pa.table({"a": [2]}))
+MODES = {"append": ("--mode", "append"), **{m: ("--mode", m, "--key", "a") for m in ("upsert", "snapshot")}}
 
-    fails(cli("load", "--source", lake.url, "--json"), 1, "log: 'b' is NOT NULL in the target and not in the files")
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_column_that_must_be_filled_is_missed_before_the_first_byte(
+    mode: str, cli: Cli, lake: Lake, database: Database
+) -> None:
+    """Files without a column that is NOT NULL are refused by its name: all of them, or one beside others with it."""
+    lake.put("2026-01-01", "log", pa.table({"a": [1], "b": [1], "c": [1]}))
+    load(cli, lake.url, *MODES[mode])
+    with database.connect(autocommit=True) as conn:
+        conn.execute("alter table log alter b set not null, alter c set not null, alter c set default 7")
+    lake.put("2026-01-02", "log", pa.table({"a": [2]}), "d.parquet")
+    command = ("load", "--source", lake.url, "--json", *MODES[mode])
+
+    fails(cli(*command), 1, "log: 'b' is NOT NULL in the target and not in the files")
+    lake.put("2026-01-02", "log", pa.table({"a": [3], "b": [3], "c": [3]}), "e.parquet")
+    fails(cli(*command), 1, "log: 'b' is NOT NULL in the target and not in file:", "d.parquet; 'c' is NOT NULL")
+    assert rows(database, "select a, b, c from log") == [(1, 1, 1)]
+    assert rows(database, "select count(*) from pgpipe.load") == [(1,)]
+    (lake.path / "2026-01-02" / "log" / "d.parquet").unlink()
+    lake.put("2026-01-02", "log", pa.table({"a": [3], "b": [3]}), "e.parquet")
+    load(cli, lake.url, *MODES[mode])
+    assert (3, 3, 7) in rows(database, "select a, b, c from log")
 
 
 def test_a_plan_tells_every_difference(cli: Cli, lake: Lake, configure: Configure) -> None:

@@ -85,7 +85,14 @@ def test_sdist_has_what_builds_and_tests_it(built: Path) -> None:
     """Sources, SQL, tests and documents."""
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for kept in ("pyproject.toml", "README.md", "pgpipe/cli/app.py", "sql/50_load.sql", "tests/conftest.py", "LICENSE"):
+    for kept in (
+        "pyproject.toml",
+        "README.md",
+        "pgpipe/cli/app.py",
+        "sql/52_merge.sql",
+        "tests/conftest.py",
+        "LICENSE",
+    ):
         assert kept in names
 
 
