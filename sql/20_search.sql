@@ -31,10 +31,10 @@ create or replace function pgpipe.search_expression(
     returns text  stable  set search_path = ''  language sql
 as $$
     -- Heavier columns first; `::text` is immutable for the string types and refused by PostgreSQL for the others.
-    select string_agg(format('setweight(to_tsvector(%s, coalesce(%s::text, '''')), %L)',
+    select string_agg(format('setweight(to_tsvector(%s, %s), %L)',
                              pgpipe.language_expression(search_expression.target, language, language_column,
                                                         pgpipe.column_list(array[language_column], alias)),
-                             pgpipe.column_list(array[a.attname], alias), w.value),
+                             pgpipe.paired_expression(language, pgpipe.column_list(array[a.attname], alias) || '::text'), w.value),
                       ' || ' order by w.value, a.attnum)
       from jsonb_each_text(weights) w
       join pg_catalog.pg_attribute a on a.attrelid = search_expression.target and a.attname = w.key

@@ -5,7 +5,7 @@
 drop function if exists pgpipe.parse_query(regconfig, text);
 create or replace function pgpipe.parse_query(languages regconfig[], query text, prefix boolean default false,
     out words text[], out counts int[], out prefixes boolean[], out required tsquery)
-    immutable  set search_path = ''  language plpgsql
+    stable  set search_path = ''  language plpgsql
 as $$
 declare
     strict_part constant text := '(^|\s)-("[^"]*"|\S+)';
@@ -25,24 +25,25 @@ begin
     select array_agg(w.lexeme order by w.lexeme), array_agg(w.times order by w.lexeme), array_agg(w.open order by w.lexeme)
       into words, counts, prefixes
       from (
-        select v.lexeme, max(cardinality(v.positions)) as times, bool_or(asked.open) as open
+        select v.lexeme, max(cardinality(v.positions)) as times,
+               bool_or(asked.open or v.lexeme collate "C" ~ ('^' || pgpipe.unspaced() || '$')) as open
           from (select regexp_replace(positive, open_part, ' ', 'g') as part, false as open
                 union all select b, true from unnest(beginnings) b) asked
           cross join unnest(languages) l (language)
           cross join lateral unnest(coalesce(
-              nullif(to_tsvector(l.language, asked.part), ''),
+              nullif(pgpipe.question_words(l.language, asked.part), ''),
               case when asked.open then to_tsvector('pg_catalog.simple', asked.part) else '' end)) v  -- "th" goes on, stop word or not
          group by v.lexeme
       ) w;
     foreach part in array phrases loop
         select string_agg('(' || p.query::text || ')', ' | ')::tsquery into parsed
-          from unnest(languages) l (language) cross join lateral phraseto_tsquery(l.language, part) p (query)
+          from unnest(languages) l (language) cross join lateral pgpipe.phrase_query(l.language, part) p (query)
          where numnode(p.query) > 0;
         required := coalesce(required && parsed, required, parsed);
     end loop;
     foreach part in array minus loop
         select string_agg('(' || p.query::text || ')', ' | ')::tsquery into parsed
-          from unnest(languages) l (language) cross join lateral phraseto_tsquery(l.language, btrim(part, '"')) p (query)
+          from unnest(languages) l (language) cross join lateral pgpipe.phrase_query(l.language, btrim(part, '"')) p (query)
          where numnode(p.query) > 0;
         required := coalesce(required && !!parsed, required, !!parsed);
     end loop;
@@ -83,9 +84,10 @@ create or replace function pgpipe.headline_expression(target regclass, alias tex
     returns text  stable  set search_path = ''  language sql
 as $$
     select coalesce((
-        select format('ts_headline(%s, concat_ws(E''\n'', %s), %s, %L)',
+        select format('pgpipe.unpaired(ts_headline(%s, pgpipe.paired(%L, concat_ws(E''\n'', %s)), %s, %L))',
                       pgpipe.language_expression(s.target, s.language, s.language_column,
                                                  pgpipe.column_list(array[s.language_column], alias)),
+                      s.language,
                       string_agg(format('nullif(%s::text, '''')', pgpipe.column_list(array[a.attname], alias)), ', '
                                  order by w.value, a.attnum), words,
                       'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')
