@@ -6,16 +6,15 @@ from importlib.metadata import entry_points
 from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
-import structlog
-
 from pgpipe import errors
 from pgpipe.context import Advance, Context
+from pgpipe.log import get_logger
 from pgpipe.mask import said, trace
 from pgpipe.report import StageReport
 from pgpipe.source.layout import Drop
 
 GROUP = "pgpipe.components"  # of entry points: name = "package.module:Class"
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @runtime_checkable

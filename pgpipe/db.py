@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 
 import platformdirs
 import psycopg
-import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from pgpipe import errors
 from pgpipe.config import DatabaseSettings
+from pgpipe.log import get_logger
 from pgpipe.mask import said
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
     "PP006": errors.VectorsMissing,

@@ -1,4 +1,8 @@
-"""Logs: readable in a terminal, key=value or JSON elsewhere; a run id on every line, never a secret or a row's text."""
+"""Logs, never with a secret or a row's text: records of the standard library's loggers, which the command writes.
+
+A program that imports pgpipe says itself where they go. The command writes them readable in a terminal, else as
+key=value or JSON, with a run id on every line.
+"""
 
 import logging
 import sys
@@ -8,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import structlog
+from structlog.stdlib import BoundLogger
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from pgpipe.errors import UsageError
@@ -15,10 +20,22 @@ from pgpipe.mask import said, scrub, trace
 
 Format = Literal["human", "keyvalue", "json"]
 FIRST = ["timestamp", "level", "run", "event"]
+OURS = logging.getLogger("pgpipe")
+OURS.addHandler(logging.NullHandler())  # a library is silent until its program wants to hear it
+
+
+def get_logger(name: str) -> BoundLogger:
+    """The logger of a module: an event and its fields become one record, the fields in its `told` too."""
+    logger: BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[structlog.stdlib.filter_by_level, _exceptions, _scrubbed, _as_record],
+        wrapper_class=BoundLogger,
+    )
+    return logger
 
 
 def configure(level: int, file: Path | None = None, form: Format | None = None) -> Callable[[], None]:
-    """Send the logs of this process, other libraries' warnings included, to a file or to stderr.
+    """Send the logs of this process, other libraries' warnings included, to a file or to stderr. For the command only.
 
     Args:
         level: of logging; less is dropped.
@@ -45,8 +62,9 @@ def configure(level: int, file: Path | None = None, form: Format | None = None) 
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
+    OURS.setLevel(level)
     root = logging.getLogger()
-    root.handlers = [h for h in root.handlers if not isinstance(h, _Bridge)] + [_Bridge(max(level, logging.WARNING))]
+    root.handlers = [h for h in root.handlers if not isinstance(h, _Bridge)] + [_Bridge(level)]
     return (lambda: _close(stream)) if file else lambda: None
 
 
@@ -82,11 +100,22 @@ def _renderer(form: Format) -> Processor:
 
 
 class _Bridge(logging.Handler):
-    """What other libraries log goes the same way."""
+    """What the loggers of the standard library get: ours with its fields, other libraries' from warnings on."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = structlog.get_logger()
-        logger.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        told = getattr(record, "told", None)
+        if told is not None:
+            structlog.get_logger().log(record.levelno, **told)
+        elif record.levelno >= logging.WARNING:
+            event = record.getMessage()
+            structlog.get_logger().log(record.levelno, event, logger=record.name, exc_info=record.exc_info)
+
+
+def _as_record(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[str, str], dict[str, Any]]:
+    """What a method of a standard logger is called with."""
+    line = structlog.processors.LogfmtRenderer(drop_missing=True, bool_as_flag=False)
+    rest = line(None, "", {name: value for name, value in event.items() if name != "event"})
+    return ("%s", f"{event['event']} {rest}".rstrip()), {"extra": {"told": dict(event)}}
 
 
 def _exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

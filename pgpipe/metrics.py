@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from psycopg.rows import dict_row
 
 from pgpipe.db import Database, translated
 from pgpipe.errors import PgpipeError
+from pgpipe.log import get_logger
 
 QUEUES = """
     select s.schema, s.entity, s.name, s.waiting, s.leased, s.dead, s.coverage::float,
@@ -33,7 +33,7 @@ ENTITY = ("schema", "entity")
 EMBEDDING = (*ENTITY, "embedding")
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged")
 SETTINGS = "select set_config('statement_timeout', '10s', true), set_config('jit', 'off', true)"
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class DatabaseMetrics(Collector):

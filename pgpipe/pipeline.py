@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from typing import Any
 
-import structlog
-
 from pgpipe.component import Step, installed_components, perform
 from pgpipe.components import EmbeddingsGenerator, ParquetImporter, SearchIndexer
 from pgpipe.config import Settings, load_settings
@@ -13,11 +11,12 @@ from pgpipe.context import Bar, Context, no_bar, no_word, require_schema, select
 from pgpipe.db import Database
 from pgpipe.errors import UsageError
 from pgpipe.layers import nearest
+from pgpipe.log import get_logger
 from pgpipe.report import Report, StageReport
 from pgpipe.source import Source, open_source
 from pgpipe.source.layout import Drop, choose_dates
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 def default_components(*, drain: bool = False) -> list[Step]:

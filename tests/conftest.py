@@ -1,6 +1,7 @@
 """Fixtures: real PostgreSQL servers, a migrated database per test, a real S3 server, lakes, and the command line."""
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -199,6 +200,20 @@ def s3_environment(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("PGPIPE_SOURCE__ENDPOINT_URL", s3)
     monkeypatch.setenv("PGPIPE_SOURCE__ADDRESSING_STYLE", "path")
     return s3
+
+
+@pytest.fixture
+def logged() -> Iterator[list[dict]]:
+    """What pgpipe logs, its fields and `level`, whatever level a command of an earlier test left behind."""
+    entries: list[dict] = []
+    ours, handler = logging.getLogger("pgpipe"), logging.Handler()
+    handler.emit = lambda record: entries.append(record.told | {"level": record.levelname})  # type: ignore[method-assign,attr-defined]
+    before = ours.level
+    ours.setLevel(logging.DEBUG)
+    ours.addHandler(handler)
+    yield entries
+    ours.removeHandler(handler)
+    ours.setLevel(before)
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-import structlog
 from filelock import FileLock
 
 from pgpipe.config import EmbeddingSettings
 from pgpipe.embed.location import Location, fingerprint, full_name, locate
 from pgpipe.errors import ModelError
+from pgpipe.log import get_logger
 
 FORMAT = 1  # of what lies in the cache; a higher number makes it anew
 NOT_WEIGHTS = ("*.h5", "*.ot", "*.msgpack", "*.gguf", "onnx/*", "openvino/*")  # forms of a model that nobody reads here
 PACKAGES = {"onnx": "optimum-onnx, onnxruntime", "onnx-int8": "optimum-onnx, onnxruntime", "openvino": "optimum-intel"}
 CPU_FLAGS = {"avx512_vnni": "avx512_vnni", "avx_vnni": "avx512_vnni", "avx512f": "avx512"}  # else avx2
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 def exported(settings: EmbeddingSettings, provider: str) -> Path:

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import structlog
 from semantic_text_splitter import TextSplitter
 
 from pgpipe.config import EmbeddingSettings
 from pgpipe.embed.model import Vectors, unit_length
 from pgpipe.errors import EncodeError, ModelError, Permanent, TooLarge, Transient, Unreachable
+from pgpipe.log import get_logger
 
 TEXTS = 64  # in one request
 REQUESTS = 4  # at once: a service that is far away answers several in the time of one
@@ -22,7 +22,7 @@ PATIENCE = 20.0  # seconds of waiting in all before the worker is told, which gi
 CHARACTERS = 4  # of a token, where nobody counts them: English prose
 OURS_TO_SOLVE = {401, 402, 403, 404, 405}  # key, bill, model or address: no text is to blame, and waiting does not help
 PASSING = {408, 409, 425, 429}
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class HttpModel:

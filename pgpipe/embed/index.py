@@ -7,13 +7,13 @@ from datetime import timedelta
 from functools import cache
 
 import psycopg
-import structlog
 
 from pgpipe import errors
 from pgpipe.config import IndexSettings
 from pgpipe.db import Connection, Database, translated
 from pgpipe.embed import queue
 from pgpipe.embed.queue import Embedding
+from pgpipe.log import get_logger
 
 LOOK = 15.0  # seconds between looks for an index that is due
 WATCH = 1.0  # seconds between looks at a build
@@ -28,7 +28,7 @@ DROP_INVALID = "select pgpipe.drop_invalid_index(%s)"
 PROGRESS = "select phase, percent::float from pgpipe.index_progress where embedding_id = %s limit 1"
 GIVEN = "select pg_size_bytes(current_setting('maintenance_work_mem')) >> 20"
 RAISE = "select set_config('maintenance_work_mem', %s, false)"
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 Progress = Callable[[str, float | None], None]  # phase, percent of it
 

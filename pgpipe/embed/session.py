@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 import psycopg
-import structlog
 from pgvector.psycopg.vector import register_vector_info
 from psycopg import sql
 from psycopg.types import TypeInfo
@@ -21,10 +20,11 @@ from pgpipe.embed import queue
 from pgpipe.embed.encode import Failure
 from pgpipe.embed.model import Vectors
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
+from pgpipe.log import get_logger
 
 P = ParamSpec("P")
 T = TypeVar("T")
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class Session:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
-import structlog
 
 from pgpipe import errors
 from pgpipe.config import EmbeddingSettings
@@ -26,6 +25,7 @@ from pgpipe.embed.model import Model, Vectors, load_model
 from pgpipe.embed.models import Models
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
 from pgpipe.embed.session import Session
+from pgpipe.log import get_logger
 
 POLL = 2.0  # seconds between looks at an empty queue, give or take half
 RETRY = 30.0  # at most, between tries to reach the database
@@ -33,7 +33,7 @@ REST = (5.0, 300.0)  # seconds that an embedding rests after a fault of its mode
 EXTEND = 1 / 3  # of the lease: after so long it is extended
 PATIENCE = 5  # times that a drain waits for a backend that cannot answer
 LOCKED = 10.0  # seconds that a drain waits for writers that hold jobs
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 Progress = Callable[[str, int], None]  # entity, jobs finished since the last call
 Trouble = Callable[[Embedding, errors.PgpipeError], None]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
-import structlog
 
 from pgpipe import errors
 from pgpipe.config import EntitySettings
@@ -13,10 +12,11 @@ from pgpipe.load import copy, target
 from pgpipe.load.plan import Plan, make_plan, one
 from pgpipe.load.rejects import Rejects
 from pgpipe.load.steps import KEEP_LEDGER, Counts, Prepare, Run, Steps
+from pgpipe.log import get_logger
 from pgpipe.source import Source
 from pgpipe.source.layout import Drop
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
 UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe load'), hashtext(%s))"

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pgpipe.log import get_logger
 from pgpipe.mask import trace
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -22,7 +22,7 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class Guard:

@@ -2,11 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from pgpipe import errors
 from pgpipe.config import DatabaseSettings, IndexSettings
@@ -211,14 +209,6 @@ def test_the_memory_estimate(conn: Connection, share: float) -> None:
     assert any("no longer fits into maintenance_work_mem" in n for n in notices) is (share < 1)
 
 
-@pytest.fixture
-def logged() -> Iterator[list[dict]]:
-    """What is logged, whatever level a command of an earlier test left behind."""
-    structlog.reset_defaults()
-    with structlog.testing.capture_logs() as entries:
-        yield entries
-
-
 def test_memory_within_the_limit(any_database: Database, conn: Connection, logged: list[dict]) -> None:
     """The build's session gets what it needs up to the limit; more is asked for in the log."""
     embedding = filled(conn)
@@ -239,7 +229,7 @@ def test_memory_within_the_limit(any_database: Database, conn: Connection, logge
 
     needed = 5000 * (8 * 4 + 720) // 2**20 + 4 + 1
     assert given == [2, needed, 64]
-    warnings = [e for e in logged if e["log_level"] == "warning"]
+    warnings = [e for e in logged if e["level"] == "WARNING"]
     assert [(w["needed_mb"], w["given_mb"]) for w in warnings] == [(needed, 2)]
     assert "embedding.index.memory_mb" in warnings[0]["event"]
 

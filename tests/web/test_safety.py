@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import make_conninfo
-from structlog.testing import capture_logs
 
 from pgpipe import errors
 from pgpipe.config import DatabaseSettings, EmbeddingSettings
@@ -153,13 +152,13 @@ def test_serve_refuses_what_it_should_not_do(cli: Cli, page: str, monkeypatch: p
     fails(cli("serve"), 3, "does not answer")
 
 
-def test_a_fault_of_ours_quotes_nothing(filled: Database) -> None:
+def test_a_fault_of_ours_quotes_nothing(filled: Database, logged: list[dict]) -> None:
     """An error that nobody foresaw: one line, all headers, and a log without what its message quotes."""
 
     def load(_: EmbeddingSettings) -> Fake:
         raise ValueError("the row 'secret prose'")
 
-    with capture_logs() as logged, serving(filled, load) as url:
+    with serving(filled, load) as url:
         get(url)
         while (response := get(url, "/api/search", q="jacket", mode="vector")).status_code == 503:
             pass
