@@ -61,8 +61,8 @@ def _run(app: App, *, drain: bool) -> Totals:
         notify.tell("READY=1")
 
     def stop(*_: object) -> None:
-        worker.stop.set()
         notify.tell("STOPPING=1")
+        worker.halt()
 
     worker.beat = beat
     exporter.watch(worker)

@@ -1,11 +1,15 @@
 """The backend http: vectors from an OpenAI-compatible service (POST …/embeddings), throttling understood."""
 
 import email.utils
+import queue
 import random
+import threading
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +23,13 @@ from pgpipe.log import get_logger
 TEXTS = 64  # in one request
 REQUESTS = 4  # at once: a service that is far away answers several in the time of one
 PATIENCE = 20.0  # seconds of waiting in all before the worker is told, which gives the jobs back
+LOOK = 0.05  # seconds between looks whether to stop
 CHARACTERS = 4  # of a token, where nobody counts them: English prose
 OURS_TO_SOLVE = {401, 402, 403, 404, 405}  # key, bill, model or address: no text is to blame, and waiting does not help
 PASSING = {408, 409, 425, 429}
 log = get_logger(__name__)
+
+Call = tuple[Future[Vectors], Callable[[], Vectors]]
 
 
 class HttpModel:
@@ -49,8 +56,11 @@ class HttpModel:
         key = _key(settings)
         self._client = httpx.Client(timeout=settings.timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
         self._lost = httpx.TransportError
-        self._pool = ThreadPoolExecutor(REQUESTS, thread_name_prefix="embeddings")
-        weakref.finalize(self, self._client.close)
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        for _ in range(REQUESTS):
+            threading.Thread(target=_serve, args=(self._calls,), name="embeddings", daemon=True).start()
+        weakref.finalize(self, _close, self._calls, self._client)
+        self._stopped = threading.Event()
         self._resume = 0.0  # no request is sent before this moment of the monotonic clock
         try:
             self.dims = int(self._ask(["a word"]).shape[1])
@@ -85,23 +95,37 @@ class HttpModel:
 
     def _encode(self, texts: list[str], prompt: str) -> Vectors:
         parts = [[prompt + text for text in texts[n : n + TEXTS]] for n in range(0, len(texts), TEXTS)]
-        return np.concatenate([np.empty((0, self.dims), np.float32), *self._pool.map(self._ask, parts)])
+        futures = [Future[Vectors]() for _ in parts]
+        for future, part in zip(futures, parts, strict=True):
+            self._calls.put((future, partial(self._ask, part)))
+        return np.concatenate([np.empty((0, self.dims), np.float32), *map(self._result, futures)])
+
+    def abort(self) -> None:
+        """Wait for no answer any more: `encode` raises Transient, now and from now on."""
+        self._stopped.set()
+
+    def _result(self, future: Future[Vectors]) -> Vectors:
+        while not self._stopped.is_set():
+            if wait([future], LOOK).done:
+                return future.result()
+        raise Transient("told to stop")
 
     def _ask(self, texts: list[str]) -> Vectors:
         """One request, sent again while it is worth it."""
         until = time.monotonic() + PATIENCE
         pause = 0.5
         while True:
-            time.sleep(max(0.0, self._resume - time.monotonic()))
+            if self._stopped.wait(max(0.0, self._resume - time.monotonic())):
+                raise Transient("told to stop")
             try:
                 return self._send(texts)
             except Transient as exc:
-                wait = exc.retry_after if exc.retry_after is not None else pause * random.uniform(0.5, 1)  # noqa: S311
+                rest = exc.retry_after if exc.retry_after is not None else pause * random.uniform(0.5, 1)  # noqa: S311
                 pause = min(pause * 2, PATIENCE)
-                if time.monotonic() + wait > until:
+                if time.monotonic() + rest > until:
                     raise
-                log.info("embedding service throttles", error=str(exc), retry_in=round(wait, 1))
-                self._resume = max(self._resume, time.monotonic() + wait)  # for all requests: one was enough to know
+                log.info("embedding service throttles", error=str(exc), retry_in=round(rest, 1))
+                self._resume = max(self._resume, time.monotonic() + rest)  # for all requests: one was enough to know
 
     def _send(self, texts: list[str]) -> Vectors:
         body = {"model": self.name, "input": texts, "encoding_format": "float"}
@@ -129,6 +153,23 @@ class HttpModel:
         if [row["index"] for row in rows] != list(range(wanted)) or vectors.shape != (wanted, dims):
             raise ModelError(f"{self._url} answers with vectors of shape {vectors.shape}, not {(wanted, dims)}")
         return unit_length(vectors)
+
+
+def _serve(calls: queue.SimpleQueue[Call | None]) -> None:
+    """Make the calls. As a daemon's thread: a process that ends does not wait for a service that does not answer."""
+    while call := calls.get():
+        future, ask = call
+        try:
+            future.set_result(ask())
+        except BaseException as exc:  # noqa: BLE001 - whoever waits gets it
+            future.set_exception(exc)
+        del call, future, ask  # which hold the model
+
+
+def _close(calls: queue.SimpleQueue[Call | None], client: Any) -> None:  # noqa: ANN401 - of httpx, which is optional
+    for _ in range(REQUESTS):
+        calls.put(None)
+    client.close()
 
 
 def _key(settings: EmbeddingSettings) -> str | None:

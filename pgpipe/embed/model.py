@@ -24,7 +24,8 @@ class Model(Protocol):
     """What turns texts into vectors.
 
     A backend may also have `count(texts) -> list[int]`, the tokens of each text (else they are guessed from its
-    length), and `encode_query(texts)`, where a question is read otherwise than a document.
+    length), `encode_query(texts)`, where a question is read otherwise than a document, and `abort()`, which makes a
+    call that waits for something raise Transient at once, because the embedder was told to stop.
     """
 
     name: str

@@ -10,6 +10,13 @@ from pgpipe.embed.queue import Embedding
 from pgpipe.embed.session import Session
 
 
+class Stopped(BaseException):
+    """The worker was told to stop while a model was loaded, or between two calls of one.
+
+    As KeyboardInterrupt it is no Exception: libraries that load models catch those.
+    """
+
+
 class Models:
     """Models by name, and encoders by what the stores need of them."""
 
@@ -18,6 +25,7 @@ class Models:
         self._load = load
         self._models: dict[str, Model] = {}
         self._encoders: dict[tuple[str, int], Encoder] = {}  # by model and dimensions
+        self._loading = False
         self._identified: set[int] = set()  # embeddings whose vectors are of the model at hand
 
     def encoder(self, embedding: Embedding) -> Encoder:
@@ -30,10 +38,27 @@ class Models:
         key = (embedding.model, embedding.dims)
         if key not in self._encoders:
             if embedding.model not in self._models:
-                self._models[embedding.model] = self._load(self._settings.model_copy(update={"model": embedding.model}))
+                self._loading = True
+                try:
+                    settings = self._settings.model_copy(update={"model": embedding.model})
+                    self._models[embedding.model] = self._load(settings)
+                finally:
+                    self._loading = False
             model = fit(self._models[embedding.model], embedding.dims, embedding.entity, self._settings.truncate_dim)
             self._encoders[key] = Encoder(model)
         return self._encoders[key]
+
+    def abort(self) -> None:
+        """Let nobody wait for a model any more; to be called by the thread that uses them, from a signal's handler.
+
+        Raises:
+            Stopped: into the midst of loading one.
+        """
+        for model in self._models.values():
+            if abort := getattr(model, "abort", None):
+                abort()
+        if self._loading:
+            raise Stopped
 
     def identify(self, session: Session, embedding: Embedding) -> None:
         """See, once for each embedding, that its model is the one that made the vectors in its store.

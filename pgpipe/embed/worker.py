@@ -22,7 +22,7 @@ from pgpipe.db import Database
 from pgpipe.embed import index, queue
 from pgpipe.embed.encode import Failure, split
 from pgpipe.embed.model import Model, Vectors, load_model
-from pgpipe.embed.models import Models
+from pgpipe.embed.models import Models, Stopped
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
 from pgpipe.embed.session import Session
 from pgpipe.log import get_logger
@@ -37,10 +37,6 @@ log = get_logger(__name__)
 
 Progress = Callable[[str, int], None]  # entity, jobs finished since the last call
 Trouble = Callable[[Embedding, errors.PgpipeError], None]
-
-
-class _Stopped(Exception):
-    """The worker was told to stop between two calls of the model."""
 
 
 @dataclass
@@ -94,6 +90,15 @@ class Worker:
         self.stop = threading.Event()
         self.totals = Totals()
 
+    def halt(self) -> None:
+        """Stop as soon as may be; for the handler of a signal, in the thread that works.
+
+        Raises:
+            Stopped: into the midst of loading a model.
+        """
+        self.stop.set()
+        self._models.abort()
+
     def drain(self, entities: Sequence[str] | None = None) -> Totals:
         """Work until nothing is left that can be claimed, then build missing vector indexes.
 
@@ -143,6 +148,8 @@ class Worker:
                         indexer.start()
                     pause = 1.0
                     self._serve(session)
+            except Stopped:
+                break  # while the models were loaded
             except errors.Unreachable as exc:
                 log.warning("database lost", error=str(exc), retry_in=pause)
                 self.beat()
@@ -164,6 +171,8 @@ class Worker:
                 self._rest(embedding, exc)
             except (errors.EncodeError, errors.ModelError) as exc:
                 log.debug("the model does not answer yet", entity=embedding.entity, error=str(exc))
+        if self.stop.is_set():
+            raise Stopped
         if refused and len(refused) == len(embeddings):
             raise refused[0]
 
@@ -198,7 +207,7 @@ class Worker:
                     )
                 batches += 1
             self._written(session, writing, held, trouble)
-        except _Stopped:
+        except Stopped:
             self._written(session, writing, held, trouble)
         finally:
             self._give_back(session, held, ahead)
@@ -213,7 +222,7 @@ class Worker:
         def between() -> None:
             self.beat()
             if self.stop.is_set():
-                raise _Stopped
+                raise Stopped
             if time.monotonic() - self._extended > self._lease.total_seconds() * EXTEND:
                 next_ = ahead.result() if ahead.done() and not ahead.exception() else None
                 session.submit(session.extend, [*held, *([next_] if next_ else [])])
@@ -224,6 +233,8 @@ class Worker:
                 self._models.identify(session, lease.embedding)
             return self._encode(lease, between)
         except errors.Transient as exc:
+            if self.stop.is_set():
+                raise Stopped from exc
             wait = self._pause(lease.embedding, exc.retry_after)
             fault = Failure(str(exc), charge=False, retry_after=wait)
             todo = [j for j in lease.jobs if _to_read(j)]

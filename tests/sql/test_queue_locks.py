@@ -17,8 +17,8 @@ def embedding(conn: Connection, other: Connection) -> int:
     make_docs(conn, 3)
     number = embed(conn)
     for each in (conn, other):
-        each.execute("set statement_timeout = '2s'")
-        each.execute("set lock_timeout = '1s'")
+        each.execute("set statement_timeout = '60s'")
+        each.execute("set lock_timeout = '30s'")
     return number
 
 
@@ -148,7 +148,7 @@ def test_no_deadlock_with_a_writer_of_many_rows(
         writer.start()
         writer.join(0.3)  # it waits for the jobs that the finish has deleted and not committed
         release(conn, held)
-    writer.join(5)
+    writer.join(120)
 
     assert not writer.is_alive()
     settle(conn, embedding)
@@ -205,7 +205,7 @@ def test_disable_waits_and_makes_no_deadlock(conn: Connection, other: Connection
     admin.join(0.3)
     other.execute("update doc set title = 'a' where id = 1")
     other.execute("commit")
-    admin.join(5)
+    admin.join(120)
 
     assert not admin.is_alive()
     assert value(other, "select count(*) from pgpipe.job where embedding_id = %s", embedding) == 0

@@ -293,7 +293,7 @@ def test_the_indexer_looks_beside_the_worker(any_database: Database, conn: Conne
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "LOOK", 0.05)
         indexer.start()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 300
         while not any(e["event"] == "vector index not built" for e in logged) and time.monotonic() < until:
             time.sleep(0.02)
         conn.execute("drop table public.doc_embedding_hnsw")

@@ -205,18 +205,18 @@ def test_a_daemon_serves_until_it_is_stopped(any_database: Database, conn: Conne
     thread = threading.Thread(target=worker.run, args=(ready.set,))
     thread.start()
     try:
-        assert ready.wait(5)
-        assert idle.wait(5)
+        assert ready.wait(120)
+        assert idle.wait(120)
         idle.clear()
         conn.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
             " and pid <> pg_backend_pid()"
         )
         conn.execute("insert into doc values (2, 'two', 'b', 0)")
-        assert idle.wait(10)
+        assert idle.wait(120)
     finally:
         worker.stop.set()
-        thread.join(10)
+        thread.join(120)
 
     assert not thread.is_alive()
     assert stored(conn) == [1, 2]

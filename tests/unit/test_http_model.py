@@ -5,6 +5,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,11 +58,12 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((dict(self.headers) | {"path": self.path}, body))
         status, headers, answer = self.server.answers.pop(0) if self.server.answers else self.server.rule(body["input"])
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(data))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
+        with suppress(ConnectionError):  # whoever asked may have gone
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(data))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -190,6 +193,32 @@ def test_a_long_throttle_goes_to_the_worker() -> None:
         service.shutdown()
 
 
+@pytest.mark.parametrize("hang", [False, True], ids=["throttled", "no answer"])
+def test_told_to_stop(service: Service, hang: bool) -> None:
+    """`abort` ends a call that waits, for its turn or for an answer, while the service is as it was."""
+    model = loaded(service, timeout=600)
+    asked, over = threading.Event(), threading.Event()
+
+    def rule(_: list[str]) -> Answer:
+        asked.set()
+        if hang:
+            over.wait()
+        return 429, {"Retry-After": "15"}, {"error": "quota"}
+
+    service.rule = rule
+    with ThreadPoolExecutor(1) as pool:
+        encoding = pool.submit(model.encode, ["abc"] * 300)
+        asked.wait()
+        model.abort()  # type: ignore[attr-defined]
+        try:
+            with pytest.raises(errors.Transient, match="told to stop"):
+                encoding.result()
+        finally:
+            over.set()
+    with pytest.raises(errors.Transient, match="told to stop"):
+        model.encode(["abc"])
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_service_that_is_down(service: Service) -> None:
     """Refused connections, broken answers and time-outs are transient once loaded, unreachable at the start."""
@@ -204,10 +233,11 @@ def test_a_service_that_is_down(service: Service) -> None:
     with pytest.raises(errors.Transient, match=r"does not answer"):
         model.encode(["abc"])
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(errors.Unreachable, match=r"does not answer"):
-        load_model(EmbeddingSettings(backend="http", model="m", url=f"http://127.0.0.1:{port}"))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(errors.Unreachable, match=r"does not answer"):
+            load_model(EmbeddingSettings(backend="http", model="m", url=url))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pgpipe.embed.notify import tell
 def listener() -> Iterator[socket.socket]:
     """The socket that systemd would listen on."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(120)
         yield sock
 
 
