@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pgpipe.db import Connection, Database
+from tests.bench.machine import Peak
 
 OLDER, NEWER = "2026-01-01", "2026-01-02"
 OPTIONS = ("--entity", "item", "--skip-search", "--skip-embeddings", "--jobs", "2")
@@ -72,30 +74,37 @@ class Ended:
 
     code: int
     said: str
-    memory: int  # bytes of resident memory at the peak
 
 
-def start(database: Database, url: str, *options: str) -> subprocess.Popen:
-    """Begin a load as a process of its own."""
-    command = [sys.executable, "-W", "ignore", "-m", "pgpipe", "load", "--source", url, *OPTIONS, *options]
-    environment = os.environ | {"DATABASE_URL": database.url}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+class Load:
+    """A load as a process of its own, which must keep its memory bounded, whatever happens to it."""
+
+    def __init__(self, database: Database, url: str, *options: str, program: Sequence[str] = ("-m", "pgpipe")) -> None:
+        command = [sys.executable, "-W", "ignore", *program, "load", "--source", url, *OPTIONS, *options]
+        environment = os.environ | {"DATABASE_URL": database.url}
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self._peak = Peak(self.process.pid)
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        said = self.process.communicate()[1].decode()
+        assert 0 < self._peak.read() < MEMORY
+        return Ended(self.process.returncode, said)
+
+    def kill(self) -> None:
+        """As kill -9 does."""
+        self.process.kill()
+        self.end()
 
 
 def run(database: Database, url: str, *options: str) -> Ended:
     """A load as a process of its own, to its end."""
-    process = start(database, url, *options)
-    assert process.stderr
-    said = process.stderr.read().decode()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
-    return Ended(process.returncode, said, used.ru_maxrss * 1024)
+    return Load(database, url, *options).end()
 
 
-def await_begin(conn: Connection, process: subprocess.Popen, loads: int) -> None:
+def await_begin(conn: Connection, load: Load, loads: int) -> None:
     """Until the load has written down that it began, or has ended."""
-    while process.poll() is None:
+    while load.process.poll() is None:
         if (conn.execute("select count(*) from pgpipe.load").fetchone() or (0,))[0] > loads:
             return
         time.sleep(0.002)

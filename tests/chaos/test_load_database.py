@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pgpipe.db import Connection, Database
-from tests.chaos.support import MEMORY, MODES, NEWER, OLDER, agrees, build, run, state
+from tests.chaos.support import MODES, NEWER, OLDER, agrees, build, run, state
 from tests.conftest import Server, clone, start_wheel
 
 BACKENDS = "select pid from pg_stat_activity where datname = current_database() and state = 'active'"
@@ -64,7 +64,6 @@ def test_a_backend_that_is_ended_mid_copy(mode: str, database: Database, tmp_pat
     assert ended
     assert load.code == 0, load.said
     assert "begun again" in load.said
-    assert load.memory < MEMORY
     with database.connect(autocommit=True) as conn:
         assert agrees(conn, MODES[mode][1])
         files = {"first load": 4, "merge": 5, "append": 9}[mode]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgpipe.db import Database
-from tests.chaos.support import MODES, NEWER, OLDER, agrees, await_begin, build, run, start, state
+from tests.chaos.support import MODES, NEWER, OLDER, Load, agrees, await_begin, build, run, state
 
 MOMENTS = 10
 SPAN = 0.6  # seconds; about what the load takes after it has begun
@@ -24,11 +24,10 @@ def test_a_killed_load_leaves_the_old_state_or_the_new(mode: str, database: Data
     with database.connect(autocommit=True) as conn:
         states = [state(conn)]
         for number, moment in enumerate(moments):
-            load = start(database, url, *MODES[mode], "--date", day)
+            load = Load(database, url, *MODES[mode], "--date", day)
             await_begin(conn, load, number + (mode != "first load"))
             time.sleep(moment)
             load.kill()
-            load.communicate()
             states.append(state(conn))
             assert agrees(conn, MODES[mode][1])
         ended = run(database, url, *MODES[mode], "--date", day)

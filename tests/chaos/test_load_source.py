@@ -10,21 +10,22 @@ from botocore.config import Config
 
 from pgpipe.db import Database
 from pgpipe.demo import store
-from tests.chaos.support import MODES, NEWER, OLDER, OPTIONS, State, agrees, build, state
-from tests.conftest import Cli, Result
+from tests.chaos.support import MODES, NEWER, OLDER, Ended, Load, State, agrees, build, state
 from tests.flow.faults import Faults, proxy
 
 BUCKET = "chaos"
+IMPATIENT = """
+import pgpipe.db, pgpipe.source.s3 as s3
+from pgpipe.cli import main
+pgpipe.db.PAUSES, s3.PAUSE, s3.SILENCE, s3.TRIES = (0.01, 0.01, 0.01), 0.001, 0.5, 2
+main()
+"""
 
 
 @pytest.fixture
 def faults(s3_environment: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     """A faulty network before the S3 server; loads go through it, and do not wait long."""
     made = Faults()
-    monkeypatch.setattr("pgpipe.db.PAUSES", (0.01, 0.01, 0.01))
-    monkeypatch.setattr("pgpipe.source.s3.PAUSE", 0.001)
-    monkeypatch.setattr("pgpipe.source.s3.SILENCE", 0.5)
-    monkeypatch.setattr("pgpipe.source.s3.TRIES", 2)
     with proxy(s3_environment, made) as endpoint:
         monkeypatch.setenv("PGPIPE_SOURCE__ENDPOINT_URL", endpoint)
         yield made
@@ -43,9 +44,9 @@ def client(s3_environment: str, tmp_path: Path) -> Iterator[Any]:
     client.delete_bucket(Bucket=BUCKET)
 
 
-def load(cli: Cli, day: str) -> Result:
-    """A snapshot of a date."""
-    return cli("load", "--source", f"s3://{BUCKET}/all", *OPTIONS, *MODES["merge"], "--date", day)
+def load(database: Database, day: str) -> Ended:
+    """A snapshot of a date, by a loader that does not wait long."""
+    return Load(database, f"s3://{BUCKET}/all", *MODES["merge"], "--date", day, program=("-c", IMPATIENT)).end()
 
 
 def held(database: Database) -> tuple[State, bool]:
@@ -66,14 +67,14 @@ FAULTS = {
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("day", [OLDER, NEWER], ids=["first load", "merge"])
-def test_a_source_that_falters(cli: Cli, database: Database, faults: Faults, fault: str, day: str) -> None:
+def test_a_source_that_falters(database: Database, faults: Faults, fault: str, day: str) -> None:
     """The load completes in one run, with the rows that an undisturbed one brings."""
     if day == NEWER:
-        assert load(cli, OLDER).code == 0
+        assert load(database, OLDER).code == 0
     for name, value in FAULTS[fault].items():
         setattr(faults, name, list(value) if isinstance(value, list) else value)
 
-    result = load(cli, day)
+    result = load(database, day)
 
     assert result.code == 0, result
     assert (faults.refuse, faults.times, faults.stall) == ([], 0, 0)  # what was asked for did happen
@@ -83,20 +84,20 @@ def test_a_source_that_falters(cli: Cli, database: Database, faults: Faults, fau
 
 
 @pytest.mark.parametrize("day", [OLDER, NEWER], ids=["first load", "merge"])
-def test_a_source_that_is_lost_for_good(cli: Cli, database: Database, faults: Faults, client: Any, day: str) -> None:
+def test_a_source_that_is_lost_for_good(database: Database, faults: Faults, client: Any, day: str) -> None:
     """One line, the old state, and once the source is back the next run completes."""
     if day == NEWER:
-        assert load(cli, OLDER).code == 0
+        assert load(database, OLDER).code == 0
     before = held(database)
     faults.keep, faults.times = 0.0, -1
 
-    lost = load(cli, day)
+    lost = load(database, day)
     after = held(database)
     faults.times = 0
-    again = load(cli, day)
+    again = load(database, day)
 
     assert lost.code == 3, lost
-    assert "the server broke off 2 times" in lost.err.splitlines()[-1]
+    assert "the server broke off 2 times" in lost.said.splitlines()[-1]
     assert after == before == (before[0], True)
     assert again.code == 0, again
     assert held(database)[1]
@@ -104,10 +105,10 @@ def test_a_source_that_is_lost_for_good(cli: Cli, database: Database, faults: Fa
 
 
 @pytest.mark.parametrize("day", [OLDER, NEWER], ids=["first load", "merge"])
-def test_another_object_under_the_same_key(cli: Cli, database: Database, faults: Faults, client: Any, day: str) -> None:
+def test_another_object_under_the_same_key(database: Database, faults: Faults, client: Any, day: str) -> None:
     """Put there when some files have been read: no row of the mixture is kept, and the next run takes the new one."""
     if day == NEWER:
-        assert load(cli, OLDER).code == 0
+        assert load(database, OLDER).code == 0
     before = held(database)
     key = f"all/{day}/item/part-3.parquet"
     other = client.get_object(Bucket=BUCKET, Key=f"all/{day}/item/part-1.parquet")["Body"].read()
@@ -123,14 +124,14 @@ def test_another_object_under_the_same_key(cli: Cli, database: Database, faults:
 
     faults.after = overwrite
 
-    mixed = load(cli, day)
+    mixed = load(database, day)
 
     assert mixed.code == 3, mixed
-    assert f"s3://{BUCKET}/{key}: it was overwritten while it was read; load again" in mixed.err
+    assert f"s3://{BUCKET}/{key}: it was overwritten while it was read; load again" in mixed.said
     assert held(database) == before
-    twice = load(cli, day)  # part-1 and part-3 are the same rows now
-    assert (twice.code, "the key (id) is not unique" in twice.err) == (1, True)
+    twice = load(database, day)  # part-1 and part-3 are the same rows now
+    assert (twice.code, "the key (id) is not unique" in twice.said) == (1, True)
     assert held(database) == before
     client.delete_object(Bucket=BUCKET, Key=key)
-    assert load(cli, day).code == 0
+    assert load(database, day).code == 0
     assert held(database)[1]
