@@ -115,8 +115,7 @@ declare
 begin
     return query execute format($sql$
         with ranked as (
-            select r.key, r.score, row_number() over (order by r.score desc, r.key)::int as rank
-              from pgpipe.rank_text($1, $2, $3 + $4, $5, $6) r
+            select r.key, r.score, r.rank::int from pgpipe.rank_text($1, $2, $3 + $4, $5, $6) with ordinality r (key, score, rank)
         ), page as materialized (select * from ranked r where r.rank > $4)
         select p.key, p.score, p.rank, %s, %s
           from page p join %s t on %s

@@ -143,12 +143,10 @@ create or replace function pgpipe.rank_statement(
 as $$
     select format($sql$
         with matching as (  -- setweight of no word is a copy: a value that is stored apart, or compressed, is fetched once
-            (select %1$s, setweight(t.%2$I, 'D', '{}') as document from %3$s t where %11$s and %4$s limit $3)
-            union all
-            (select %1$s, setweight(t.%2$I, 'D', '{}') from %3$s t where t.%2$I @@ $2 and %4$s limit $3)
+            select %1$s, setweight(t.%2$I, 'D', '{}') as document from %3$s t where %11$s and %4$s limit $2
         ), candidate as materialized (
             -- The divisor is that of BM25 for a word that occurs once.
-            select m.* from matching m order by (%5$s) / (1.44 * %6$s + length(m.document)) desc limit $4
+            select m.* from matching m order by (%5$s) / (1.44 * %6$s + length(m.document)) desc limit $3
         ), measured as (
             select n.*, %7$s as heavier,
                    1.2 * (0.25 + 0.75 * coalesce(round(ts_rank('{1,1,1,1}', n.document, %8$L)::double precision
@@ -159,7 +157,7 @@ as $$
             select %9$s as key, %10$s as score from measured c
         )
         select array_agg(b.key order by b.score desc, b.key), array_agg(b.score order by b.score desc, b.key)
-          from (select * from scored s order by s.score desc, s.key limit $5) b
+          from (select * from scored s order by s.score desc, s.key limit $4) b
         $sql$,
         (select string_agg(format('t.%I as key_%s', c, n), ', ') from unnest(key_columns) with ordinality k (c, n)),
         declared.column_name, declared.target, condition, pgpipe.rough_expression(words, idf, 'm.document'),
@@ -177,8 +175,8 @@ as $$
       from (select array_agg(distinct w.value order by w.value desc) as weights from jsonb_each_text(declared.weights) w) f
 $$;
 comment on function pgpipe.rank_statement(pgpipe.search, name[], text, boolean, tsquery[], double precision[]) is
-    'SQL text that ranks the rows which match $1, and those that match $2, at most $3 of each: a rough score for all, BM25F for the best '
-    '$4 of them, keys and scores of the best $5. With by_filter the first are found by the condition alone.';
+    'SQL text that ranks the rows which match $1, at most $2: a rough score for all, BM25F for the best $3 of them, keys and scores of '
+    'the best $4. With by_filter they are found by the condition alone.';
 
 drop function if exists pgpipe.rank_text(regclass, text, int, jsonb);
 create or replace function pgpipe.rank_text(
@@ -206,6 +204,8 @@ declare
     statement text;
     keys jsonb[];
     scores double precision[];
+    more_keys jsonb[];
+    more_scores double precision[];
 begin
     if any_word is null then
         return;  -- nothing but stop words, or nothing at all
@@ -219,16 +219,20 @@ begin
     if not narrowed and not phrase then
         probe := any_word;
     end if;
-    execute statement into keys, scores
-      using coalesce(probe && asked.required, probe), null::tsquery, match_limit, score_limit, k;
-    if narrowed and coalesce(cardinality(keys), 0) < k then  -- then also rows that hold common words only
-        execute statement into keys, scores
-          using coalesce(probe && asked.required, probe), coalesce(any_word && !!probe && asked.required, any_word && !!probe),
-                fill_limit, score_limit, k;
+    execute statement into keys, scores using coalesce(probe && asked.required, probe), match_limit, score_limit, k;
+    if narrowed and coalesce(cardinality(keys), 0) < k then
+        -- Rows that hold common words only follow, whatever they score: a longer list begins with the shorter one, as pages need.
+        execute statement into more_keys, more_scores
+          using coalesce(any_word && !!probe && asked.required, any_word && !!probe), fill_limit, score_limit,
+                k - coalesce(cardinality(keys), 0);
+        more_scores := array(select least(m.score, scores[cardinality(scores)]) from unnest(more_scores) with ordinality m (score, n)
+                              order by m.n);
+        keys := keys || more_keys;
+        scores := scores || more_scores;
     end if;
-    return query select * from unnest(keys, scores);
+    return query select u.key, u.score from unnest(keys, scores) with ordinality u (key, score, n) order by u.n;
 end
 $$;
 comment on function pgpipe.rank_text(regclass, text, int, jsonb, boolean) is
-    'Keys and BM25F scores of the k best rows for a question. Raises PP005 without a search column, PP007 without a primary key, '
-    'PP002 and PP003 as filter_condition.';
+    'Keys and BM25F scores of the k best rows for a question, in their order. Raises PP005 without a search column, PP007 without a '
+    'primary key, PP002 and PP003 as filter_condition.';

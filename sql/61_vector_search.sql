@@ -67,12 +67,13 @@ begin
         perform set_config('hnsw.ef_search', least(greatest(400, chunks), 1000)::text, true);
         nearest := format($sql$
             select %1$s, s.char_start, s.char_end, s.content_hash, (s.vector operator(%2$I.<=>) $1::%2$I.%3$s)%6$s as distance
-              from %4$s s %5$s order by distance limit $2
+              from %4$s s %5$s order by distance%7$s limit $2
             $sql$, pgpipe.column_list(e.key_columns, 's'), pgpipe.vector_schema(),
             case when e.dims > 2000 then 'halfvec' else 'vector' end, e.store,
             case when filtered then format('join %s t on (%s) = (%s) where %s', e.target,
                 pgpipe.column_list(e.key_columns, 't'), pgpipe.column_list(e.key_columns, 's'), condition) else '' end,
-            case when exact then ' + 0' else '' end);  -- no index is in the order of a sum
+            case when exact then ' + 0' else '' end,  -- no index is in the order of a sum
+            case when exact then ', ' || pgpipe.column_list(e.key_columns, 's') else '' end);  -- equal vectors: the same ones every time
         execute format($sql$
             with nearest as materialized (%s), best as (
                 select distinct on (%s) n.* from nearest n order by %s, n.distance
@@ -159,8 +160,7 @@ declare
 begin
     return query execute format($sql$
         with words as (
-            select r.key, row_number() over (order by r.score desc, r.key)::int as rank
-              from pgpipe.rank_text($1, $2, greatest($5, $4), $6, $11) r
+            select r.key, r.rank::int from pgpipe.rank_text($1, $2, greatest($5, $4), $6, $11) with ordinality r (key, score, rank)
         ), meaning as (
             select r.*, row_number() over (order by r.score desc, r.key)::int as rank
               from pgpipe.rank_vector($1, $3, greatest($5, $4), $6, $13) r

@@ -161,6 +161,26 @@ def test_too_few_candidates_are_filled_up(common: Connection) -> None:
     assert len(ranked(common, "common8 nothing -filler", 20)) == 0
 
 
+def test_what_fills_up_comes_last(common: Connection) -> None:
+    """Rows with the rare word stay before those that fill up, so a longer answer begins with the shorter one."""
+    common.execute("insert into doc select -n, 'zebra', 'filler', 0 from generate_series(1, 7) n")
+    common.execute("insert into doc values (0, 'common2 common3', 'common2 common3 common2 common3', 0)")
+    common.execute("update pgpipe.search set documents = documents * 1000")
+    common.execute("update pgpipe.lexeme set documents = documents * 1000")
+    page = """
+        select (key ->> 'id')::int, score, text_rank
+          from pgpipe.text_search('doc', 'zebra common2 common3', %s, skip => %s)
+    """
+
+    whole = common.execute(page, (40, 0)).fetchall()
+    pages = [row for skip in range(0, 40, 5) for row in common.execute(page, (5, skip)).fetchall()]
+
+    assert {row for row, _, _ in whole[:7]} == set(range(-7, 0))
+    assert pages == whole
+    assert len({row for row, _, _ in whole}) == 40
+    assert [score for _, score, _ in whole] == sorted((score for _, score, _ in whole), reverse=True)
+
+
 def test_a_filter_leaves_nothing_out(common: Connection) -> None:
     """All rows that pass a rare filter and hold any of the words are ranked, however common the words are."""
     common.execute("create index on doc (size)")
