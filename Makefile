@@ -50,7 +50,7 @@ bench-bad-values: install  ## what looking for bad values costs; RUNS=, SCALE=, 
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -W ignore -m tests.bench.bad_values
 
-bench-queue: install  ## the queue with a model that does nothing; PENDING=, LARGE=, ROWS=, JOBS= (tests/bench/queue.py)
+bench-queue: install  ## the queue with a model that does nothing; PENDING=, LARGE=, ROWS=, JOBS=, RUNS=, BENCH_DIR= (tests/bench/queue.py)
 	$(BIN)/python -W ignore -m tests.bench.queue
 
 bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEERS=, WORK= (tests/bench/load.py)

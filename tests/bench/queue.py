@@ -1,37 +1,49 @@
-"""`make bench-queue`: the queue alone, with a model that does nothing. Prints Markdown.
+"""`make bench-queue`: the queue alone, with a model that does nothing. Prints Markdown, and puts it into its page.
 
-PENDING and LARGE are the sizes of the queue for throughput and for the claim (10000,5000000 and 10000,10000000), JOBS
-how many a run finishes (20000), ROWS the bulk insert (1000000).
+Knobs, by environment: PENDING and LARGE, sizes of the queue for throughput and for the claim (10000,5000000 and
+10000,10000000); JOBS a run finishes (20000); ROWS of the bulk insert (1000000); RUNS (3); BENCH_DIR, for the server.
+With other than the defaults the page is left alone.
 """
 
 import multiprocessing
 import os
-import shutil
 import statistics
-import tempfile
+import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import psycopg
 
 from pgpipe.config import DatabaseSettings, EmbeddingSettings
-from pgpipe.db import Connection, Database, pgserver
+from pgpipe.db import Connection, Database
 from pgpipe.embed.model import Vectors
 from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
+from tests.bench import machine
 
+PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
+BEGIN, END = "<!-- bench-queue: written by `make bench-queue` -->", "<!-- /bench-queue -->"
+KNOBS = ("PENDING", "LARGE", "ROWS", "JOBS", "RUNS")
 PENDING = [int(n) for n in os.environ.get("PENDING", "10000,5000000").split(",")]
 LARGE = [int(n) for n in os.environ.get("LARGE", "10000,10000000").split(",")]
 ROWS = int(os.environ.get("ROWS", "1000000"))
 JOBS = int(os.environ.get("JOBS", "20000"))
+RUNS = int(os.environ.get("RUNS", "3"))
 FILL = "insert into doc select n, 'title ' || n, 'body of the row ' || n, n from generate_series(1, %s) n"
 QUEUE = """
     insert into pgpipe.job (embedding_id, key)
-    select %s, jsonb_build_object('id', n) from generate_series(1, %s) n on conflict do nothing
+    select %s, jsonb_build_object('id', n) from generate_series(%s::int, %s) n
 """
+AGAIN = """
+    insert into pgpipe.job (embedding_id, key, visible_at)
+    select %s, jsonb_build_object('id', n), '2000-01-01' from generate_series(1, %s) n
+        on conflict (embedding_id, key) do update
+       set visible_at = excluded.visible_at, lease_token = null, leased_by = null, rescues = 0
+"""
+DEAD = "select n_dead_tup from pg_stat_all_tables where relid = 'pgpipe.job'::regclass"
 
 
 class Nothing:
@@ -70,111 +82,147 @@ def one(conn: Connection, statement: str, *values: Any) -> Any:
     return row[0]
 
 
-def prepare(conn: Connection, rows: int, pending: int) -> int:
-    """`rows` rows in the target, and so many jobs, of which the first have their row."""
+def say(line: str) -> None:
+    """To stderr, at once."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def declare(conn: Connection, rows: int) -> int:
+    """A target of so many rows, with an embedding and no job."""
     conn.execute("drop table if exists doc cascade")
     conn.execute("truncate pgpipe.job")
     conn.execute("create table doc (id int primary key, title text, body text, size int)")
     conn.execute(FILL, (rows,))
-    target = "select pgpipe.enable_embedding('doc', '{title,body}', 'none', 8, enqueue => false)"
-    embedding = int(one(conn, target))
-    conn.execute(QUEUE, (embedding, pending))
-    conn.execute("vacuum (analyze) pgpipe.job, doc")
-    conn.execute("checkpoint")
-    return embedding
+    return int(one(conn, "select pgpipe.enable_embedding('doc', '{title,body}', 'none', 8, enqueue => false)"))
 
 
-def throughput(url: str, conn: Connection) -> None:
-    """Jobs per second, WAL and row versions a job."""
-    click.echo(f"\n## Jobs per second ({JOBS:,} jobs of those pending)\n")
-    click.echo(
-        "| pending | batch | workers | jobs/s | WAL bytes a job | dead tuples a job |\n|---:|---:|---:|---:|---:|---:|"
-    )
-    context = multiprocessing.get_context("fork")
-    for pending in PENDING:
-        for batch in (64, 512):
-            for workers in (1, 2, 4):
-                prepare(conn, JOBS * 2, pending)
-                conn.execute(
-                    "alter table pgpipe.job set (autovacuum_enabled = off)"
-                )  # so that what died can be counted
-                start, done = context.Event(), context.Value("q", 0)
-                until = min(JOBS, pending)
-                processes = [
-                    context.Process(target=work, args=(url, batch, until, start, done)) for _ in range(workers)
-                ]
-                for process in processes:
-                    process.start()
-                time.sleep(0.5)
-                before = one(conn, "select pg_current_wal_lsn()")
-                began = time.perf_counter()
-                start.set()
-                for process in processes:
-                    process.join()
-                seconds = time.perf_counter() - began
-                wal = one(conn, "select pg_current_wal_lsn() - %s::pg_lsn", before)
-                conn.execute("select pg_stat_force_next_flush()")
-                dead = one(conn, "select n_dead_tup from pg_stat_all_tables where relid = 'pgpipe.job'::regclass")
-                jobs = done.value
-                figures = f"{jobs / seconds:,.0f} | {wal / jobs:,.0f} | {dead / jobs:.2f}"
-                click.echo(f"| {pending:,} | {batch} | {workers} | {figures} |")
-
-
-def claims(conn: Connection) -> None:
-    """What a claim costs."""
-    click.echo("\n## A claim of 256\n\n| pending | median ms | ratio |\n|---:|---:|---:|")
-    first = None
-    for pending in LARGE:
-        embedding = prepare(conn, 10_000, pending)
-        times = []
-        for _ in range(30):
-            began = time.perf_counter()
-            conn.execute("select count(*) from pgpipe.claim_jobs(%s, 256, 'bench', gen_random_uuid())", (embedding,))
-            times.append((time.perf_counter() - began) * 1000)
-        median = statistics.median(times)
-        first = first or median
-        click.echo(f"| {pending:,} | {median:.2f} | {median / first:.2f} |")
-
-
-def trigger(conn: Connection) -> None:
+def trigger(conn: Connection) -> list[str]:
     """What a bulk insert pays for its jobs."""
-    click.echo(f"\n## A bulk insert of {ROWS:,} rows\n\n| | µs a row, median of 3 |\n|---|---:|")
     times: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(3):
+    for run in range(RUNS):
         for watched, taken in times.items():
-            prepare(conn, 0, 0)
+            declare(conn, 0)
             if not watched:
                 conn.execute("select pgpipe.unwatch('doc')")
+            conn.execute("checkpoint")
             began = time.perf_counter()
             conn.execute(FILL, (ROWS,))
             taken.append((time.perf_counter() - began) / ROWS * 1e6)
+        say(f"insert {run + 1}/{RUNS}: {times[False][-1]:.2f} and {times[True][-1]:.2f} µs a row")
     without, with_ = statistics.median(times[False]), statistics.median(times[True])
-    click.echo(
-        f"| without the triggers | {without:.2f} |\n| with them | {with_:.2f} |\n| more | {with_ - without:.2f} |"
+    return [
+        f"| {ROWS:,} rows in one `insert` | µs a row |",
+        "|---|--:|",
+        f"| without the triggers | {without:.2f} |",
+        f"| with them: a job for each row | {with_:.2f} |",
+        f"| more | {with_ - without:.2f} |",
+    ]
+
+
+def claim(conn: Connection, embedding: int) -> float:
+    """Milliseconds of a claim of 256, the median of 30."""
+    conn.execute("truncate doc_embedding")
+    times = []
+    for _ in range(30):
+        began = time.perf_counter()
+        conn.execute("select count(*) from pgpipe.claim_jobs(%s, 256, 'bench', gen_random_uuid())", (embedding,))
+        times.append((time.perf_counter() - began) * 1000)
+    conn.execute("update pgpipe.job set lease_token = null, leased_by = null where lease_token is not null")
+    conn.execute("vacuum pgpipe.job")
+    return statistics.median(times)
+
+
+def drain(url: str, conn: Connection, workers: int, batch: int, pending: int) -> tuple[float, float, float]:
+    """Jobs per second, bytes of WAL a job, dead row versions a job."""
+    embedding = one(conn, "select embedding_id from pgpipe.embedding")
+    conn.execute("truncate doc_embedding")
+    conn.execute(AGAIN, (embedding, min(JOBS, pending)))
+    conn.execute("vacuum (analyze) pgpipe.job")
+    conn.execute("checkpoint")
+    context = multiprocessing.get_context("fork")
+    start, done = context.Event(), context.Value("q", 0)
+    processes = [
+        context.Process(target=work, args=(url, batch, min(JOBS, pending), start, done)) for _ in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    time.sleep(0.5)
+    wal, dead = one(conn, "select pg_current_wal_lsn()"), one(conn, DEAD)
+    began = time.perf_counter()
+    start.set()
+    for process in processes:
+        process.join()
+    seconds = time.perf_counter() - began
+    written = float(one(conn, "select pg_current_wal_lsn() - %s::pg_lsn", wal))
+    jobs = done.value
+    return jobs / seconds, written / jobs, (one(conn, DEAD) - dead) / jobs
+
+
+def throughput(url: str, conn: Connection, pending: int) -> list[str]:
+    """A row of the table for each batch and number of workers; the runs take turns."""
+    found: dict[tuple[int, int], list[tuple[float, float, float]]] = {}
+    for run in range(RUNS):
+        for batch in (64, 512):
+            for workers in (1, 2, 4):
+                figures = drain(url, conn, workers, batch, pending)
+                found.setdefault((batch, workers), []).append(figures)
+                say(f"{pending:,} pending {run + 1}/{RUNS}: batch {batch}, {workers} workers, {figures[0]:,.0f} jobs/s")
+    lines = []
+    for (batch, workers), runs in found.items():
+        rate, wal, dead = (statistics.median(values) for values in zip(*runs, strict=True))
+        lines.append(f"| {pending:,} | {batch} | {workers} | {rate:,.0f} | {wal:,.0f} | {dead:.2f} |")
+    return lines
+
+
+def queue(url: str, conn: Connection) -> tuple[list[str], list[str]]:
+    """The tables of the claim and of throughput, by a queue that grows."""
+    embedding = declare(conn, JOBS * 2)
+    conn.execute("alter table pgpipe.job set (autovacuum_enabled = off)")  # so that what died can be counted
+    claims, rates, have = {}, [], 0
+    for pending in sorted({*PENDING, *LARGE}):
+        began = time.perf_counter()
+        conn.execute(QUEUE, (embedding, have + 1, pending))
+        conn.execute("vacuum (analyze) pgpipe.job, doc")
+        have = pending
+        say(f"{pending:,} pending after {time.perf_counter() - began:.0f} s")
+        if pending in LARGE:
+            claims[pending] = claim(conn, embedding)
+        if pending in PENDING:
+            rates += throughput(url, conn, pending)
+            conn.execute(AGAIN, (embedding, min(JOBS, pending)))
+    least = claims[min(claims)]
+    return (
+        ["| pending | a claim of 256, ms | ratio |", "|--:|--:|--:|"]
+        + [f"| {pending:,} | {median:.2f} | {median / least:.2f} |" for pending, median in claims.items()],
+        [
+            "| pending | batch | workers | jobs/s | WAL, bytes a job | dead tuples a job |",
+            "|--:|--:|--:|--:|--:|--:|",
+            *rates,
+        ],
     )
 
 
 def main() -> None:
     """A server of its own, in the default configuration but for the memory."""
-    folder = Path(tempfile.mkdtemp(prefix="pgpipe-bench-", dir=os.environ.get("WORK")))
-    folder.chmod(0o755)
-    server = pgserver().get_server(folder / "data", cleanup_mode="stop")
-    try:
-        with psycopg.connect(server.get_uri(), autocommit=True) as conn:
-            for setting, value in {"shared_buffers": "1GB", "max_wal_size": "8GB"}.items():
-                conn.execute(psycopg.sql.SQL("alter system set {} = {}").format(psycopg.sql.Identifier(setting), value))
-        server.cleanup()
-        server = pgserver().get_server(folder / "data", cleanup_mode="stop")
-        url = server.get_uri()
-        migrate(Database(DatabaseSettings(url=url)))
-        with psycopg.connect(url, autocommit=True) as conn:
-            click.echo(f"# The queue alone: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
-            trigger(conn)
-            claims(conn)
-            throughput(url, conn)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    load = os.getloadavg()[0]
+    with machine.server(os.environ.get("BENCH_DIR")) as server:
+        migrate(Database(DatabaseSettings(url=server.url)))
+        with psycopg.connect(server.url, autocommit=True) as conn:
+            inserted = trigger(conn)
+            claimed, drained = queue(server.url, conn)
+    what = (
+        f"{JOBS:,} jobs a run, of two short columns, vectors of 8 dimensions; full pages after a checkpoint are in the"
+        f" WAL, autovacuum is off so that the dead can be counted. Medians of {RUNS} runs, in turns. Measured"
+        f" {datetime.now(UTC):%Y-%m-%d} on {machine.name()}, PostgreSQL 18 on the same machine; load average at the"
+        f" start {load:.1f}."
+    )
+    text = "\n".join([*drained, "", *claimed, "", *inserted, "", what])
+    sys.stdout.write(f"{text}\n")
+    page = PAGE.read_text(encoding="utf-8")
+    if set(KNOBS).isdisjoint(os.environ):
+        before, _, rest = page.partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
