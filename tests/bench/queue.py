@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from pgpipe.config import DatabaseSettings, EmbeddingSettings
+from pgpipe.config import DatabaseSettings, EmbeddingSettings, IndexSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed.model import Vectors
 from pgpipe.embed.worker import Worker
@@ -61,9 +61,8 @@ class Nothing:
 
 def work(url: str, batch: int, until: float, start: Any, done: Any) -> None:
     """One worker process; what it finished goes to `done`."""
-    worker = Worker(
-        Database(DatabaseSettings(url=url)), EmbeddingSettings(model="none", batch=batch), load=lambda _: Nothing()
-    )
+    settings = EmbeddingSettings(model="none", batch=batch, index=IndexSettings(kind="none"))
+    worker = Worker(Database(DatabaseSettings(url=url)), settings, load=lambda _: Nothing())
 
     def progress(_entity: str, jobs: int) -> None:
         with done.get_lock():
