@@ -67,7 +67,7 @@ system-packages:  ## Debian packages that some tests use; without them those tes
 docs: install  ## write docs/cli.md and docs/sql.md anew
 	$(BIN)/python docs/generate.py
 
-freeze: install  ## at a release: note the checksums of the schema, and keep a copy that upgrades are tested from
+freeze: install  ## at a release: note the checksums of the schema, and keep a dump that upgrades are tested from
 	$(BIN)/python -m tests.schema.frozen
 
 screenshots: install  ## photograph the page of `pgpipe serve`

@@ -178,7 +178,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tmp_path / "packages" / "shelf-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n")
-    points = {"shelf": f"{__name__}:Shelf", "gone": "no_such_package:Source", "half": "types:SimpleNamespace"}
+    points = {"shelf": f"{__name__}:Shelf", "gone": "no_such_package:Source", "half": "abc:ABC"}
     lines = [f"{scheme} = {place}" for scheme, place in points.items()]
     (info / "entry_points.txt").write_text("\n".join(["[pgpipe.sources]", *lines]))
     monkeypatch.syspath_prepend(info.parent)
@@ -199,7 +199,7 @@ def test_a_source_that_does_not_load() -> None:
     """Is named."""
     with pytest.raises(UsageError, match=r"the source 'gone' \(no_such_package:Source\) does not load: ModuleNotFound"):
         open_source(SourceSettings(url="gone://x"))
-    with pytest.raises(UsageError, match=r"the source 'half' \(types:SimpleNamespace\) does not load"):
+    with pytest.raises(UsageError, match=r"the source 'half' \(abc:ABC\) does not load"):
         open_source(SourceSettings(url="half://x"))
 
 

@@ -13,7 +13,7 @@ from pgpipe.embed import index, queue
 from pgpipe.embed.queue import Embedding
 from tests.chaos.test_embedder_connections import pgbouncer
 from tests.conftest import make_cli
-from tests.sql.support import column, embed, make_docs, value
+from tests.sql.support import column, embed, eventually, make_docs, value
 
 INDEXES = """
     select c.relname::text, i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid
@@ -264,7 +264,7 @@ def test_progress_and_stop(
     assert f'"phase": "{seen[0]}"' in shown[0]
     assert conn.execute(INDEXES).fetchall() == []
     conn.execute("delete from doc where id > 5000")
-    assert index.build(any_database, embedding, IndexSettings(min_rows=1000))
+    eventually(lambda: index.build(any_database, embedding, IndexSettings(min_rows=1000)))  # once the other has let go
 
 
 def test_a_build_that_the_server_ends(any_database: Database, conn: Connection) -> None:
