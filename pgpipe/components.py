@@ -8,7 +8,7 @@ from pgpipe import errors
 from pgpipe.component import Component
 from pgpipe.config import EntitySettings, SearchDeclaration
 from pgpipe.context import Advance, Context
-from pgpipe.db import Connection, translated
+from pgpipe.db import Connection, again, translated
 from pgpipe.embed import declare as embedding
 from pgpipe.embed import index, queue
 from pgpipe.embed.model import dimensions
@@ -57,6 +57,9 @@ class SearchIndexer(Component):
 
     def process_entity(self, entity: Drop, context: Context) -> StageReport:
         """Declare the search column where it is missing, and refresh what ranking reads."""
+        return again(lambda: self._index(entity, context), f"the search column of {entity.entity}", context.tell)
+
+    def _index(self, entity: Drop, context: Context) -> StageReport:
         settings = context.entity(entity.entity)
         schema = context.database.schema
         with context.database.connect(autocommit=True) as conn, translated():
@@ -88,22 +91,28 @@ class EmbeddingsGenerator(Component):
 
     def process_entity(self, entity: Drop, context: Context) -> StageReport:
         """Declare the embedding where it is missing, which enqueues all rows; then compute what is waiting."""
+        what = f"the embedding of {entity.entity}"
         settings = context.entity(entity.entity)
         try:
-            if not self._declare(entity, settings, context):
+            if not again(lambda: self._declare(entity, settings, context), what, context.tell):
                 return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.embed))
         except errors.VectorsMissing as exc:
             return StageReport(entity.entity, self.name, "skipped", note=str(exc))
+        waiting = again(lambda: self._await(entity, context), what, context.tell)
+        if not self._drain or not waiting:
+            note = f"{waiting:,} rows wait for `pgpipe embedder`" if waiting else "all vectors are fresh"
+            return StageReport(entity.entity, self.name, "ok" if waiting else "nothing to do", note=note)
+        return self._work_off(entity, context, waiting, what)
+
+    def _await(self, entity: Drop, context: Context) -> int:
+        """How many rows wait for their vectors; where none does, the vectors are indexed."""
         with context.database.connect(autocommit=True) as conn:
             waiting = _waiting(conn, entity.entity)
             if not waiting:  # a worker that does not own the store may not index it
                 for declared in queue.embeddings(conn):
                     if declared.entity == entity.entity:
                         index.build(context.database, declared, context.settings.embedding.index)
-        if not self._drain or not waiting:
-            note = f"{waiting:,} rows wait for `pgpipe embedder`" if waiting else "all vectors are fresh"
-            return StageReport(entity.entity, self.name, "ok" if waiting else "nothing to do", note=note)
-        return self._work_off(entity, context, waiting)
+        return waiting
 
     def _declare(self, drop: Drop, settings: EntitySettings, context: Context) -> bool:
         with context.database.connect(autocommit=True) as conn, translated():
@@ -122,15 +131,16 @@ class EmbeddingsGenerator(Component):
             embedding.enable(conn, target, declared, context.settings.embedding.model, dims, name)
             return True
 
-    def _work_off(self, drop: Drop, context: Context, waiting: int) -> StageReport:
+    def _work_off(self, drop: Drop, context: Context, waiting: int, what: str) -> StageReport:
         from pgpipe.embed.worker import Worker
 
         with context.bar(f"{drop.entity}: embed", waiting) as advance:
             if self._worker is None:
                 self._worker = Worker(context.database, context.settings.embedding)
-            self._worker.progress = lambda _entity, jobs: advance(jobs)
-            before = replace(self._worker.totals, embedded=dict(self._worker.totals.embedded))
-            after = self._worker.drain([drop.entity])
+            worker = self._worker
+            worker.progress = lambda _entity, jobs: advance(jobs)
+            before = replace(worker.totals, embedded=dict(worker.totals.embedded))
+            after = again(lambda: worker.drain([drop.entity]), what, context.tell)
         failed = after.failed - before.failed
         note = f"{failed} rows failed; see `pgpipe jobs list`" if failed else ""
         embedded = after.embedded.get(drop.entity, 0) - before.embedded.get(drop.entity, 0)

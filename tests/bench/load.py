@@ -120,11 +120,11 @@ def lineitem(server: Server, scale: str) -> list[str]:
     for name in peers.PEERS:
         if wanted(name, "PEERS"):
             command = [sys.executable, "-m", "tests.bench.peers", name, server.url, "lineitem", *files]
-            part = name in peers.PARTIAL
+            part = min(peers.SLICE.get(name, rows), rows)
             contestant(
-                f"{name}, first {peers.SLICE:,} rows" if part else name,
+                f"{name}, first {part:,} rows" if part < rows else name,
                 lambda command=command: timed(server, command, {}),
-                peers.SLICE if part else rows,
+                part,
             )
     results = Contest(server, rows, limit).run(contestants)
     results["pgpipe, first load: makes the table and its primary key"] = first_load(server, lake, rows)

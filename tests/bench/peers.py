@@ -3,8 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 
-SLICE = 20_000  # rows of the peers that are measured on a part
-PARTIAL = {"pandas.to_sql"}
+SLICE = {"psycopg write_row": 200_000, "pandas.to_sql": 20_000}  # rows of the peers that are measured on a part
 
 
 def duckdb(url: str, table: str, files: list[str]) -> None:
@@ -57,28 +56,34 @@ def pgpq(url: str, table: str, files: list[str]) -> None:
 
 
 def write_row(url: str, table: str, files: list[str]) -> None:
-    """`write_row` of psycopg, row by row."""
+    """`write_row` of psycopg, row by row, over the first rows."""
     import psycopg
 
+    left = SLICE["psycopg write_row"]
     with psycopg.connect(url) as conn, conn.cursor() as cursor:
         batches = _batches(files)
         first = next(batches)
         columns = ", ".join(f'"{name}"' for name in first.schema.names)
         with cursor.copy(f"copy {table} ({columns}) from stdin") as copy:
-            while first is not None:
-                for row in zip(*(column.to_pylist() for column in first.columns), strict=True):
+            while first is not None and left:
+                for row in zip(*(column.to_pylist() for column in first.slice(0, left).columns), strict=True):
                     copy.write_row(row)
+                left -= min(left, first.num_rows)
                 first = next(batches, None)
 
 
 def to_sql(url: str, table: str, files: list[str]) -> None:
-    """pandas, multi-row INSERT, over the first SLICE rows."""
+    """pandas, multi-row INSERT, over the first rows."""
     import pyarrow as pa
     import sqlalchemy
 
-    batch = next(_batches(files, SLICE))
-    kinds = {f.name: sqlalchemy.Numeric() for f in batch.schema if pa.types.is_decimal(f.type)}
-    frame = batch.to_pandas()
+    found = _batches(files)
+    batches: list[pa.RecordBatch] = []
+    while (left := SLICE["pandas.to_sql"] - sum(batch.num_rows for batch in batches)) and (batch := next(found, None)):
+        batches.append(batch.slice(0, left))
+    rows = pa.Table.from_batches(batches)
+    kinds = {f.name: sqlalchemy.Numeric() for f in rows.schema if pa.types.is_decimal(f.type)}
+    frame = rows.to_pandas()
     engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
     frame.to_sql(table, engine, if_exists="append", index=False, method="multi", chunksize=100, dtype=kinds)
 

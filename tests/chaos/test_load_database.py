@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pgpipe.db import Connection, Database
-from tests.chaos.support import MODES, NEWER, OLDER, agrees, build, run, state
+from tests.chaos.support import MODES, NEWER, OLDER, Load, agrees, build, run, state
 from tests.conftest import Server, clone, start_wheel
 
 BACKENDS = "select pid from pg_stat_activity where datname = current_database() and state = 'active'"
@@ -84,17 +87,42 @@ def fragile_database(fragile: Server) -> Iterator[Database]:
     yield from clone(fragile)
 
 
-def test_a_server_that_crashes_mid_merge(fragile_database: Database, tmp_path: Path) -> None:
-    """It recovers, and the load with it: rows, ledger and the staging table that the crash emptied."""
+def crash(_fragile: Server, pid: int) -> None:
+    """A backend that is killed takes all others along; the server recovers."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def restart(fragile: Server, mode: str) -> None:
+    """As an administrator restarts a server, or an upgrade of a package does."""
+    with psycopg.connect(fragile.url) as conn:
+        (data,) = conn.execute("show data_directory").fetchone() or ("",)
+    program = Path((Path(data) / "postmaster.opts").read_text().split()[0].strip('"')).with_name("pg_ctl")
+    as_owner = ["setpriv", f"--reuid={Path(data).stat().st_uid}", "--clear-groups"] if os.geteuid() == 0 else []
+    command = [*as_owner, program, "restart", "-w", "-D", data, "-m", mode, "-l", f"{data}/log"]
+    subprocess.run(list(map(str, command)), check=True, cwd=data, stdout=subprocess.DEVNULL)
+
+
+FAULTS: dict[str, Callable[[Server, int], None]] = {
+    "crash": crash,
+    "fast restart": lambda server, _pid: restart(server, "fast"),
+    "immediate restart": lambda server, _pid: restart(server, "immediate"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_server_that_goes_away_mid_merge(
+    fault: str, fragile: Server, fragile_database: Database, tmp_path: Path
+) -> None:
+    """It comes back, and the load with it: rows, ledger and the staging table that a crash empties."""
     url = build(tmp_path / "lake")
     assert run(fragile_database, url, *MODES["merge"], "--date", OLDER).code == 0
     with fragile_database.connect(autocommit=True) as conn:
         conn.execute(SLOW.encode())
 
-    with once(fragile_database, MERGING, lambda _conn, pid: os.kill(pid, signal.SIGKILL)) as crashed:
+    with once(fragile_database, MERGING, lambda _conn, pid: FAULTS[fault](fragile, pid)) as lost:
         load = run(fragile_database, url, *MODES["merge"], "--date", NEWER)
 
-    assert crashed
+    assert lost
     assert load.code == 0, load.said
     assert "begun again" in load.said
     with fragile_database.connect(autocommit=True) as conn:
@@ -126,8 +154,6 @@ def small_disk(server18: Server) -> Iterator[Path]:
 
 def owner_of(server: Server) -> int:
     """The user that the server runs as."""
-    import psycopg
-
     with psycopg.connect(server.url) as conn:
         (folder,) = conn.execute("show data_directory").fetchone() or ("",)
     return Path(folder).stat().st_uid
@@ -166,3 +192,38 @@ def test_a_full_disk(mode: str, server18: Server, database: Database, small_disk
     assert again.code == 0, again.said
     assert done is not None
     assert done[0] == 50_000
+
+
+WAITING = f"{MERGING} and wait_event_type = 'Lock'"
+
+
+@pytest.mark.parametrize("conflict", ["deadlock", "serialization failure"])
+def test_another_writer_in_the_way(conflict: str, database: Database, tmp_path: Path) -> None:
+    """PostgreSQL ends the load's transaction with 40P01 or 40001; it is begun again and brings the whole date."""
+    deadlock = conflict == "deadlock"
+    for date, ids, word in ((OLDER, [1, 2, 3], "old"), (NEWER, [2, 3], "new")):
+        (tmp_path / date / "item").mkdir(parents=True)
+        pq.write_table(pa.table({"id": ids, "text": [word] * len(ids)}), tmp_path / date / "item" / "a.parquet")
+    url = f"file://{tmp_path}"
+    assert run(database, url, *MODES["merge"], "--date", OLDER).code == 0
+    with database.connect(autocommit=True) as conn, database.connect() as other:
+        name = (conn.execute("select current_database()").fetchone() or ("",))[0]
+        # Only who waits for so long looks for a deadlock, and is the one that ends: the load, not the other.
+        setting = "deadlock_timeout = '5s'" if deadlock else "default_transaction_isolation = 'repeatable read'"
+        conn.execute(f"alter database {name} set {setting}".encode())
+        other.execute("set deadlock_timeout = '10min'")
+        other.execute("update item set text = 'theirs' where id = 3")
+        load = Load(database, url, *MODES["merge"], "--date", NEWER)
+        while not conn.execute(WAITING.encode()).fetchall():  # it has deleted 1 and waits for 3
+            assert load.process.poll() is None, load.end()
+            time.sleep(0.005)
+        if deadlock:
+            other.execute("update item set text = 'theirs' where id = 1")
+        other.commit()
+        ended = load.end()
+
+        assert ended.code == 0, ended.said
+        assert "begun again" in ended.said
+        assert ("deadlock detected" if deadlock else "could not serialize access") in ended.said
+        assert conn.execute("select id, text from item order by id").fetchall() == [(2, "new"), (3, "new")]
+        assert conn.execute("select count(*) from pgpipe.load_file").fetchone() == (1,)

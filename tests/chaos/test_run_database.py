@@ -1,0 +1,69 @@
+"""The database is lost under `pgpipe run` after the load: while it declares, indexes or embeds. It is begun again."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pgpipe.db import Database
+from tests.chaos.embedders import count, install, until
+
+ROOT = Path(__file__).parents[2]
+ROWS = 200
+CONFIG = """
+[embedding]
+backend = "chaos"
+model = "chaos"
+[entity.doc]
+key = ["id"]
+search = { columns = { title = "A", body = "B" } }
+embed = { columns = ["title", "body"] }
+"""
+CUT = """
+    select count(pg_terminate_backend(pid)) from pg_stat_activity
+     where datname = current_database() and application_name = 'pgpipe' and wait_event_type = 'Lock'
+"""
+STEPS = {  # what the step must wait for, and how it is named when it is begun again
+    "search": ("pgpipe.search in access exclusive mode", "the search column of doc is begun again"),
+    "declare": ("pgpipe.embedding in access exclusive mode", "the embedding of doc is begun again"),
+    "embed": ("doc_embedding in share row exclusive mode", "the embedding of doc is begun again"),
+}
+
+
+def pgpipe(folder: Path, database: Database, *arguments: str) -> subprocess.Popen[str]:
+    """A command in a folder with the configuration above."""
+    environment = os.environ | {"DATABASE_URL": database.url, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-W", "ignore", "-m", "pgpipe", *arguments, "--source", f"file://{folder}/lake"]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_whose_connection_is_lost(step: str, database: Database, tmp_path: Path) -> None:
+    """It is begun again without a person, and the run ends well with every vector in place."""
+    install(tmp_path)
+    (tmp_path / "pgpipe.toml").write_text(CONFIG, encoding="utf-8")
+    to = tmp_path / "lake" / "2026-01-01" / "doc"
+    to.mkdir(parents=True)
+    texts = [f"text {n}" for n in range(ROWS)]
+    pq.write_table(pa.table({"id": range(ROWS), "title": texts, "body": texts}), to / "a.parquet")
+    loaded = pgpipe(tmp_path, database, "load")
+    assert (loaded.communicate()[0], loaded.returncode)[1] == 0
+    lock, told = STEPS[step]
+
+    with database.connect() as holder, database.connect(autocommit=True) as conn:
+        holder.execute(f"lock table {lock}".encode())
+        run = pgpipe(tmp_path, database, "run")
+        until(lambda: count(conn, CUT) > 0)
+        holder.rollback()
+        said = run.communicate()[0]
+
+        assert run.returncode == 0, said
+        assert told in said
+        assert count(conn, "select count(*) from doc_embedding") == ROWS
+        assert count(conn, "select count(*) from pgpipe.job") == 0
