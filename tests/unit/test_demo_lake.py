@@ -1,11 +1,12 @@
 """The demo's lake: real text, two dates, and counts that are what really differs."""
 
+import sysconfig
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from pgpipe.demo.lake import ENTITIES, NEWER, OLDER, SCHEMA, Changes, build
+from pgpipe.demo.lake import ENTITIES, NEWER, OLDER, SCHEMA, Changes, build, documented
 
 LIMIT = 220
 
@@ -50,6 +51,15 @@ def test_both_dates_are_complete(built: tuple[Path, dict[str, Changes]]) -> None
         assert (folder / date / "_SUCCESS").exists()
         assert {p.name for p in (folder / date).iterdir() if p.is_dir()} == set(ENTITIES)
         assert all(len(list((folder / date / entity).iterdir())) == files for entity in ENTITIES)
+
+
+def test_a_library_with_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A NUL in a docstring, as in Python 3.14's, is written out; a link that leads nowhere is left out."""
+    (tmp_path / "odd.py").write_text('def join():\n    """Joins by \\0."""\n')
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere.py")
+    monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path))
+
+    assert [(kind, row["summary"]) for kind, row in documented()] == [("function", "Joins by \\0.")]
 
 
 def test_the_text_is_real(built: tuple[Path, dict[str, Changes]]) -> None:
