@@ -9,6 +9,10 @@ from psycopg.rows import dict_row
 from pgpipe.db import Database
 from tests.conftest import Cli, Result
 
+REJECTED = """
+    select file, row_group, row_number, column_name, reason, key, row from pgpipe.rejected_row
+     where entity = 'product' order by file, row_group, row_number
+"""
 Stages = dict[tuple[str, str], dict[str, Any]]
 
 
