@@ -110,10 +110,10 @@ begin
                                                                         pgpipe.word_query(w.word, w.open)))).rows / growth
                    when w.open then 1 + (select coalesce(sum(l.documents), 0) from pgpipe.lexeme l
                                           where l.target = weigh_words.target and l.lexeme ^@ w.word)
-                   else coalesce((select l.documents from pgpipe.lexeme l
-                                   where l.target = weigh_words.target and l.lexeme = w.word), 1) end) as documents
-          from unnest(asked.words, asked.counts, asked.prefixes) w (word, times, open)
-         order by 4, 1 limit most_words
+                   else coalesce(w.documents, 1) end) as documents
+          from (select u.*, (select l.documents from pgpipe.lexeme l where l.target = weigh_words.target and l.lexeme = u.word)
+                  from unnest(asked.words, asked.counts, asked.prefixes) u (word, times, open)) w
+         order by counted and w.documents is null and not w.open, 4, 1 limit most_words  -- what occurs nowhere has the last places
     ), scored as (  -- instead of a beginning the words that begin so, as far as they are known
         select k.word, k.times, case when k.open then 1 else k.documents end as documents from known k
         union all

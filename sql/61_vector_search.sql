@@ -148,7 +148,7 @@ comment on function pgpipe.vector_search(regclass, vector, int, jsonb, int, text
 drop function if exists pgpipe.hybrid_search(regclass, text, vector, int, jsonb, double precision, double precision, int, int);
 create or replace function pgpipe.hybrid_search(target regclass, query text, query_vector vector, k int default 10,
     filter jsonb default null, text_weight double precision default 1, vector_weight double precision default 1,
-    rrf_k int default 60, candidates int default 100, skip int default 0, prefix boolean default false, embedding text default null)
+    rrf_k int default null, candidates int default 100, skip int default 0, prefix boolean default false, embedding text default null)
     returns table (key jsonb, score double precision, text_rank int, vector_rank int, passage text, "row" jsonb)
     stable rows 10
     set search_path = '' set jit = off
@@ -161,14 +161,19 @@ declare
 begin
     return query execute format($sql$
         with words as (
-            select r.key, r.rank::int from pgpipe.rank_text($1, $2, greatest($5, $4), $6, $11) with ordinality r (key, score, rank)
+            select w.key, w.rank, coalesce(1.0::float8 / ($9 + w.rank), (w.score - w.least) / nullif(w.best - w.least, 0), 1) as share
+              from (select r.key, r.rank::int, r.score, max(r.score) over () as best,
+                           -- Where the list has room for more, all other rows hold none of the words.
+                           case when count(*) over () < greatest($5, $4) then 0 else min(r.score) over () end as least
+                      from pgpipe.rank_text($1, $2, greatest($5, $4), $6, $11) with ordinality r (key, score, rank)) w
         ), meaning as (
-            select r.*, row_number() over (order by r.score desc, r.key)::int as rank
-              from pgpipe.rank_vector($1, $3, greatest($5, $4), $6, $13) r
+            select m.*, coalesce(1.0::float8 / ($9 + m.rank), (m.score - m.least) / nullif(m.best - m.least, 0), 1) as share
+              from (select r.*, row_number() over (order by r.score desc, r.key)::int as rank,
+                           max(r.score) over () as best, min(r.score) over () as least
+                      from pgpipe.rank_vector($1, $3, greatest($5, $4), $6, $13) r) m
         ), fused as (
             select coalesce(w.key, m.key) as key, w.rank as text_rank, m.rank as vector_rank,
-                   coalesce($7 / ($9 + w.rank), 0) + coalesce($8 / ($9 + m.rank), 0) as score,
-                   m.content_hash, m.char_start, m.char_end
+                   coalesce($7 * w.share, 0) + coalesce($8 * m.share, 0) as score, m.content_hash, m.char_start, m.char_end
               from words w full join meaning m on m.key = w.key
         ), page as materialized (select * from fused f order by f.score desc, f.key limit $4 offset $10)
         select p.key, p.score, p.text_rank, p.vector_rank, case when p.text_rank is not null then %s else %s end, %s
@@ -182,6 +187,7 @@ end
 $$;
 comment on function pgpipe.hybrid_search(regclass, text, vector, int, jsonb, double precision, double precision, int, int, int, boolean,
     text) is
-    'The k best rows by words and by meaning together, after the first `skip`: reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR '
-    '2009) of the `candidates` best of each, the filter applied inside both. Both ranks are returned; null where a row is not in that '
+    'The k best rows by words and by meaning together, after the first `skip`, the filter applied inside both. Scores of the `candidates` '
+    'best of each are brought to a scale from 0 to 1, weighted and added; with `rrf_k` (60, say) 1 / (rrf_k + rank) is in place of them: '
+    'reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). Both ranks are returned; null where a row is not in that '
     'list. Pages are of one list as long as k and candidates stay the same, and end with the candidates.';

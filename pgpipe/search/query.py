@@ -50,7 +50,7 @@ class Hit:
     """A row that answers the question."""
 
     key: dict[str, Any]
-    score: float  # text: BM25F; vector: cosine similarity; hybrid: reciprocal rank fusion
+    score: float  # text: BM25F; vector: cosine similarity; hybrid: 0 to 1 of each, added
     text_rank: int | None  # its place among the keyword answers, from 1; None: not among them
     vector_rank: int | None
     passage: str | None  # words of the question between <b> and </b>

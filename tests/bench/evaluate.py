@@ -107,6 +107,7 @@ def main() -> None:
             "text": asks("rank_text('document', %(text)s, %(k)s)"),
             "vector": asks("rank_vector('document', %(vector)s, %(k)s)"),
             "hybrid": asks("hybrid_search('document', %(text)s, %(vector)s, %(k)s)"),
+            "hybrid, ranks": asks("hybrid_search('document', %(text)s, %(vector)s, %(k)s, rrf_k => 60)"),
         }
         click.echo(f"\n{judged.name}: {len(judged.documents)} documents, {len(judged.questions)} questions\n")
         click.echo("| mode | nDCG@10 | recall@100 | ms a question |\n|---|---|---|---|")

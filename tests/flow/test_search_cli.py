@@ -115,6 +115,30 @@ def test_a_filter_holds_in_every_mode(asked: SimpleNamespace, mode: str) -> None
         assert {hit["row"]["module"] for hit in hits} == {"ast"}
 
 
+ODD = {
+    "empty": "",
+    "one character": "x",
+    "ten thousand words": "sequence " * 5000 + " ".join(f"word{n}" for n in range(5000)),
+    "stop words": "the of and is",
+    "operators": '& | ! <-> ( ) :* - -- * " ""',
+    "NUL": "insert\0item",
+    "emoji": "\U0001f600 \U0001f469\u200d\U0001f467",
+    "Chinese": "\u6570\u636e\u5e93",
+}
+
+
+@pytest.mark.parametrize("mode", ["text", "vector", "hybrid"])
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_questions(asked: SimpleNamespace, kind: str, mode: str) -> None:
+    """None is an error: by words some find nothing, by meaning each has nearest rows."""
+    hits = ask(asked.cli, ODD[kind], "--mode", mode, "-k", "3")
+
+    if mode != "text" or kind in {"ten thousand words", "NUL"}:
+        assert len(hits) == 3
+    elif kind != "one character":
+        assert hits == []
+
+
 def test_answers_in_words(asked: SimpleNamespace) -> None:
     """Rank, key, score and the passage, with the question's words free of marks."""
     result = asked.cli("search", "insert item into a sorted list", "-k", "2")

@@ -101,7 +101,7 @@ def test_no_question_is_an_error(docs: Connection) -> None:
 def test_ten_thousand_words(docs: Connection) -> None:
     """A question as long as a book's chapter is answered, in good time."""
     docs.execute("set statement_timeout = '5s'")
-    assert ids(docs, " ".join(f"word{n}" for n in range(10000)) + " jacket network") is not None
+    assert set(ids(docs, " ".join(f"word{n}" for n in range(10000)) + " jacket network")) == {1, 2, 3, 5}
     assert set(ids(docs, "jacket " * 10000)) == {1, 2, 5}
     assert ids(docs, '"rain coat" ' * 1000) == [5]
 

@@ -103,17 +103,50 @@ def test_the_session_does_not_matter(conn: Connection) -> None:
     assert row == ({"id": "2026-01-01T00:00:00+00:00"}, "2026-01-02 03:04:05+00")
 
 
-def test_fused_ranks(docs: Connection) -> None:
-    """Each score is the sum of 1 / (60 + rank) over the lists that hold the row; both ranks are given."""
+HYBRID = "select key, score, text_rank, vector_rank from pgpipe.hybrid_search('doc', 'jacket', %s, 10, rrf_k => %s)"
+
+
+@pytest.fixture
+def jackets(docs: Connection) -> Connection:
+    """The word is in docs 4 and 5, which are the farthest by meaning; in 5 it counts more."""
     docs.execute("update doc set body = 'jacket' where id in (4, 5)")
     docs.execute("update doc set title = 'jacket' where id = 5")
-    hybrid = "select key, score, text_rank, vector_rank from pgpipe.hybrid_search('doc', 'jacket', %s, 10)"
+    return docs
 
-    rows = docs.execute(hybrid, (X,)).fetchall()
 
-    found = {r[0]["id"]: r[1:] for r in rows}
-    assert {i: r[1:] for i, r in found.items()} == {1: (None, 1), 2: (None, 2), 3: (None, 3), 4: (2, 4), 5: (1, 5)}
-    for score, words, meaning in found.values():
+def test_fused_scores(jackets: Connection) -> None:
+    """Each list's scores from 0 to 1, added: 0 for a row without the word, and for the farthest; both ranks."""
+    rows = jackets.execute(HYBRID, (X, None)).fetchall()
+
+    words = dict(jackets.execute("select key ->> 'id', score from pgpipe.text_search('doc', 'jacket')").fetchall())
+    near = dict(jackets.execute("select key ->> 'id', score from pgpipe.vector_search('doc', %s)", (X,)).fetchall())
+    expected = {
+        int(n): words.get(n, 0) / max(words.values())
+        + (s - min(near.values())) / (max(near.values()) - min(near.values()))
+        for n, s in near.items()
+    }
+    assert {r[0]["id"]: r[1] for r in rows} == pytest.approx(expected)
+    assert [r[0]["id"] for r in rows] == sorted(expected, key=lambda n: -expected[n])
+    assert {r[0]["id"]: r[2:] for r in rows} == {1: (None, 1), 2: (None, 2), 3: (None, 3), 4: (2, 4), 5: (1, 5)}
+
+
+def test_a_full_list_ends_at_nothing(jackets: Connection) -> None:
+    """Of as many candidates as a list has room for the last has 0, the only one 1."""
+    page = """
+        select (key ->> 'id')::int, score
+          from pgpipe.hybrid_search('doc', 'jacket', %s, %s, candidates => %s, skip => %s)
+    """
+
+    assert jackets.execute(page, (X, 2, 2, 0)).fetchall() == [(1, 1), (5, 1)]
+    assert jackets.execute(page, (X, 2, 2, 2)).fetchall() == [(2, 0), (4, 0)]
+    assert jackets.execute(page, (X, 1, 1, 0)).fetchall() == [(1, 1)]
+
+
+def test_fused_ranks(jackets: Connection) -> None:
+    """With `rrf_k` each score is the sum of 1 / (rrf_k + rank) over the lists that hold the row."""
+    rows = jackets.execute(HYBRID, (X, 60)).fetchall()
+
+    for _, score, words, meaning in rows:
         assert score == pytest.approx((1 / (60 + words) if words else 0) + 1 / (60 + meaning))
     assert [r[0]["id"] for r in rows] == [5, 4, 1, 2, 3]
 
@@ -163,6 +196,17 @@ def test_hybrid_with_filter_and_k(docs: Connection) -> None:
 def test_hybrid_of_a_question_without_words(docs: Connection) -> None:
     """Stop words only: the meaning alone answers."""
     assert len(column(docs, "select key from pgpipe.hybrid_search('doc', 'the', %s)", X)) == 5
+
+
+@pytest.mark.parametrize(
+    "query", ["", "x", "the " * 10_000, '& | ! -- " ""', "\U0001f600", "title " * 10_000, "-title"]
+)
+def test_odd_questions_in_both_ways(docs: Connection, query: str) -> None:
+    """Whatever the words are, the meaning answers; a filter holds as ever."""
+    hybrid = "select (key ->> 'id')::int from pgpipe.hybrid_search('doc', %s, %s, 10, %s)"
+
+    assert set(column(docs, hybrid, query, X, None)) == {1, 2, 3, 4, 5}
+    assert set(column(docs, hybrid, query, X, '{"size": {"lt": 3}}')) == {1, 2}
 
 
 def test_two_embeddings_one_is_searched(docs: Connection) -> None:
