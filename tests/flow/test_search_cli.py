@@ -118,7 +118,7 @@ def test_a_filter_holds_in_every_mode(asked: SimpleNamespace, mode: str) -> None
 ODD = {
     "empty": "",
     "one character": "x",
-    "ten thousand words": "sequence " * 5000 + " ".join(f"word{n}" for n in range(5000)),
+    "ten thousand words": "insert " * 5000 + " ".join(f"word{n}" for n in range(5000)),
     "stop words": "the of and is",
     "operators": '& | ! <-> ( ) :* - -- * " ""',
     "NUL": "insert\0item",
