@@ -1,7 +1,7 @@
 """The database fails under a load: a backend ended, the server crashed, the disk full. It comes right by itself."""
 
 import os
-import shutil
+import re
 import signal
 import subprocess
 import tempfile
@@ -131,18 +131,25 @@ def test_a_server_that_goes_away_mid_merge(
         assert conn.execute("select count(*) from item").fetchone() == (50_000,)
 
 
+def may_mount() -> bool:
+    """Whether this process has CAP_SYS_ADMIN; root of a container may lack it."""
+    held = re.search(r"^CapEff:\s*([0-9a-f]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return held is not None and bool(int(held[1], 16) >> 21 & 1)
+
+
 @pytest.fixture
 def small_disk(server18: Server) -> Iterator[Path]:
     """A disk of 2 MB that the server may write to."""
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("only root can mount a small disk")
+    if not may_mount():
+        pytest.skip("this process may not mount a small disk: it lacks CAP_SYS_ADMIN")
     folder = Path(tempfile.mkdtemp(prefix="pgpipe-small-"))
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=False, capture_output=True
     )
     if mounted.returncode:
         folder.rmdir()
-        pytest.skip(f"this machine does not let root mount a disk: {mounted.stderr.decode().strip()}")
+        reason = f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     owner = owner_of(server18)
     folder.chmod(0o755)
     (folder / "space").mkdir()
