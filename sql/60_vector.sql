@@ -5,6 +5,15 @@
 -- Loads pgvector's library: before that only a superuser may put its settings (hnsw.…) on a function.
 do $$ begin perform '[1]'::vector; end $$;
 
+create or replace function pgpipe.inverted_lists(rows double precision)
+    returns int  immutable strict  set search_path = ''  language sql
+as $$
+    -- pgvector's README: rows / 1000 lists up to a million rows, their square root beyond; a search reads the square root of the lists.
+    select greatest(case when rows <= 1000000 then floor(rows / 1000) else round(sqrt(rows)) end, 1)::int
+$$;
+comment on function pgpipe.inverted_lists(double precision) is
+    'Into how many lists an IVFFlat index parts so many vectors; a search reads the nearest of them, their square root, at least ten.';
+
 drop function if exists pgpipe.vector_index(int, int);
 
 create or replace function pgpipe.vector_index(embedding_id int, kind text default 'hnsw', min_rows int default 5000,
@@ -38,8 +47,7 @@ begin
     execute format('select count(*) from %s', e.store) into rows;
     select pgpipe.derived_name(c.relname, '_' || kind), n.nspname into name, schema
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store;
-    -- pgvector's README: rows / 1000 lists up to a million rows, their square root beyond.
-    lists := greatest(case when rows <= 1000000 then rows / 1000 else sqrt(rows)::int end, 1);
+    lists := pgpipe.inverted_lists(rows);
     sample := greatest(50 * lists, 10000);
     memory := case kind
         -- The graph, m = 16: 711 to 717 bytes a row beside the vector, measured on 0.8; workers in parallel share 3 MB more.

@@ -64,6 +64,8 @@ begin
         raise exception 'the question has % dimensions, the vectors of % have %', coalesce(cardinality(query::real[]), 0), target, e.dims
             using errcode = 'PP009', hint = format('They are of the model %s: compute the question''s vector with it.', e.model);
     end if;
+    perform set_config('ivfflat.probes', greatest(10, ceil(sqrt(pgpipe.inverted_lists(c.reltuples))))::text, true)
+       from pg_catalog.pg_class c where c.oid = e.store;
     loop  -- look further until there are k rows, or no more chunks
         perform set_config('hnsw.ef_search', least(greatest(400, chunks), 1000)::text, true);
         nearest := format($sql$

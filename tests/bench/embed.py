@@ -1,6 +1,6 @@
 """`make bench-embed`: the daemon, from queue to stored vector, against bare `model.encode`; backends against torch.
 
-Knobs, by environment: ROWS (1000 docstrings of the standard library), RUNS (3), BACKENDS (comma list), MODEL, DEVICE
+Knobs, by environment: ROWS (1000 docstrings of the standard library), RUNS (5), BACKENDS (comma list), MODEL, DEVICE
 (automatic), BATCH (the daemon's), QUERIES (100), CACHE (folder of exported models), BENCH_DIR (for the server). With
 other than the defaults README is left alone.
 """
@@ -28,7 +28,7 @@ from tests.bench import machine
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- bench-embed: written by `make bench-embed` -->", "<!-- /bench-embed -->"
 ROWS = int(os.environ.get("ROWS", "1000"))
-RUNS = int(os.environ.get("RUNS", "3"))
+RUNS = int(os.environ.get("RUNS", "5"))
 QUERIES = int(os.environ.get("QUERIES", "100"))
 BACKENDS = os.environ.get("BACKENDS", "torch,onnx,onnx-int8,openvino").split(",")
 

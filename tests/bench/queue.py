@@ -2,7 +2,7 @@
 
 Knobs, by environment: PENDING and LARGE, sizes of the queue for throughput and for the claim (10000,5000000 and
 10000,10000000); JOBS a run finishes (20000); ROWS of the bulk insert (1000000); RUNS (3); BENCH_DIR, for the server.
-With other than the defaults the page is left alone.
+With other sizes the page is left alone.
 """
 
 import multiprocessing
@@ -26,7 +26,7 @@ from tests.bench import machine
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 BEGIN, END = "<!-- bench-queue: written by `make bench-queue` -->", "<!-- /bench-queue -->"
-KNOBS = ("PENDING", "LARGE", "ROWS", "JOBS", "RUNS")
+KNOBS = ("PENDING", "LARGE", "ROWS", "JOBS")
 PENDING = [int(n) for n in os.environ.get("PENDING", "10000,5000000").split(",")]
 LARGE = [int(n) for n in os.environ.get("LARGE", "10000,10000000").split(",")]
 ROWS = int(os.environ.get("ROWS", "1000000"))

@@ -188,6 +188,40 @@ def test_inverted_lists(any_database: Database, conn: Connection) -> None:
     assert len(found) == 10
 
 
+def test_inverted_lists_find_what_a_scan_finds(any_database: Database, conn: Connection) -> None:
+    """Where every list is read, each question has the answers that it had before there was an index, in their order."""
+    embedding = filled(conn)
+    search = "select (key ->> 'id')::int, score from pgpipe.vector_search('doc', %s, 20)"
+    questions = [vector_of(conn, id_) for id_ in range(1, 5000, 250)]
+    scanned = [conn.execute(search, (q,)).fetchall() for q in questions]
+    index.build(any_database, embedding, IndexSettings(kind="ivfflat"))
+    conn.execute("set enable_seqscan = off")
+
+    assert [conn.execute(search, (q,)).fetchall() for q in questions] == scanned
+
+
+@pytest.mark.parametrize(("rows", "lists", "probes"), [(5000, 5, 10), (1_000_000, 1000, 32), (9_000_000, 3000, 55)])
+def test_lists_and_probes(conn: Connection, rows: int, lists: int, probes: int) -> None:
+    """A list for each thousand rows, beyond a million their square root; of the lists their root is read."""
+    filled(conn, 10)
+    conn.execute("""
+        create function note(int) returns int language plpgsql as $$
+        begin raise notice '%', current_setting('ivfflat.probes'); return $1; end $$""")
+    conn.execute("""
+        create view noting as
+        select id, chunk, char_start, public.note(char_end) as char_end, content_hash, vector from doc_embedding""")
+    question = vector_of(conn, 7)
+    conn.execute("update pgpipe.embedding set store = 'noting'")
+    conn.execute("update pg_class set reltuples = %s where oid = 'noting'::regclass", (rows,))
+    noted: list[str | None] = []
+    conn.add_notice_handler(lambda notice: noted.append(notice.message_primary))
+
+    conn.execute("select pgpipe.rank_vector('doc', %s, 3)", (question,))
+
+    assert value(conn, "select pgpipe.inverted_lists(%s)", rows) == lists
+    assert set(noted) == {str(probes)}
+
+
 def test_no_index_at_all(any_database: Database, conn: Connection) -> None:
     """Where the settings say so."""
     assert not index.build(any_database, filled(conn), IndexSettings(kind="none"))
@@ -234,16 +268,19 @@ def test_memory_within_the_limit(any_database: Database, conn: Connection, logge
     assert "embedding.index.memory_mb" in warnings[0]["event"]
 
 
-def slow_build(conn: Connection) -> Embedding:
-    """A store whose build takes some seconds."""
-    return filled(conn, rows=12000, dims=384)
+def held_build(conn: Connection, other: Connection) -> Embedding:
+    """A store whose build waits for a writer, until `other` rolls back; then it takes some seconds."""
+    embedding = filled(conn, rows=12000, dims=384)
+    other.execute("begin")
+    other.execute("lock table doc_embedding in row exclusive mode")
+    return embedding
 
 
 def test_progress_and_stop(
-    any_database: Database, conn: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    any_database: Database, conn: Connection, other: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The build's phase can be seen, also in `pgpipe status`; told to stop, it ends and leaves nothing."""
-    embedding = slow_build(conn)
+    embedding = held_build(conn, other)
     stop = threading.Event()
     seen: list[str] = []
     shown: list[str] = []
@@ -254,12 +291,13 @@ def test_progress_and_stop(
         assert value(conn, "select entity from pgpipe.index_progress") == "doc"
         shown.append(cli("status").out + cli("status", "--json").out)
         stop.set()
+        other.execute("rollback")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "WATCH", 0.05)
         assert not index.build(any_database, embedding, IndexSettings(), stop, progress)
 
-    assert seen[0].startswith("building index")
+    assert seen == ["waiting for writers before build"]
     assert "Vector indexes being built" in shown[0]
     assert f'"phase": "{seen[0]}"' in shown[0]
     assert conn.execute(INDEXES).fetchall() == []
@@ -267,12 +305,13 @@ def test_progress_and_stop(
     eventually(lambda: index.build(any_database, embedding, IndexSettings(min_rows=1000)))  # once the other has let go
 
 
-def test_a_build_that_the_server_ends(any_database: Database, conn: Connection) -> None:
+def test_a_build_that_the_server_ends(any_database: Database, conn: Connection, other: Connection) -> None:
     """Cancelled by somebody: an error of one line, nothing left behind, and the next look builds."""
-    embedding = slow_build(conn)
+    embedding = held_build(conn, other)
 
     def cancel(_phase: str, _percent: float | None) -> None:
         conn.execute("select pg_cancel_backend(pid) from pgpipe.index_progress")
+        other.execute("rollback")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "WATCH", 0.05)
