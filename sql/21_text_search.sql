@@ -1,8 +1,5 @@
 -- Keyword search: bare words are alternatives, "phrases" and -words are strict, BM25F ranks.
--- BM25F: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.6. A word's
--- frequency is the sum of its occurrences times the weight of the column they stand in; then BM25 with k1 = 1.2, b = 0.75.
 
-drop function if exists pgpipe.parse_query(regconfig, text);
 create or replace function pgpipe.parse_query(languages regconfig[], query text, prefix boolean default false,
     out words text[], out counts int[], out prefixes boolean[], out required tsquery)
     stable  set search_path = ''  language plpgsql
@@ -56,7 +53,6 @@ comment on function pgpipe.parse_query(regconfig[], text, boolean) is
     'The lexemes of a question in the given languages, how often each is asked for, and which are beginnings (`word*`, and with `prefix` '
     'the last word); `required` joins its "phrases" and -words, null where it has none.';
 
-drop function if exists pgpipe.word_query(text);
 create or replace function pgpipe.word_query(word text, prefix boolean default false)
     returns tsquery  immutable strict  set search_path = ''  language sql
 as $$
@@ -100,8 +96,6 @@ comment on function pgpipe.headline_expression(regclass, text, text) is
     'SQL text: the part of the row `alias` that answers the question, `words` (a tsquery expression) between <b> and </b>, of the columns '
     'that the caller may read.';
 
-drop function if exists pgpipe.headline(regclass, text, jsonb);
-drop function if exists pgpipe.text_search(regclass, text, int, jsonb);
 create or replace function pgpipe.text_search(
     target regclass, query text, k int default 10, filter jsonb default null, skip int default 0, prefix boolean default false)
     returns table (key jsonb, score double precision, text_rank int, passage text, "row" jsonb)

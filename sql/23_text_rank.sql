@@ -2,7 +2,6 @@
 -- BM25F: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.6. A word's
 -- frequency is the sum of its occurrences times the weight of the column they stand in; then BM25 with k1 = 1.2, b = 0.75.
 
-drop function if exists pgpipe.bm25f(tsvector, text[], double precision[], double precision);
 create or replace function pgpipe.candidate_query(words tsquery[], documents double precision[], total double precision)
     returns tsquery  immutable strict  set search_path = ''  language plpgsql
 as $$
@@ -136,7 +135,6 @@ comment on function pgpipe.weigh_words(regclass, text, boolean) is
     'What a question asks for: the words that score with their idf, and from the rarest to the most common what finds their rows, with '
     'the documents that hold each, of `total`. Figures come from the lexeme table, from the planner where that is empty or hidden.';
 
-drop function if exists pgpipe.rank_statement(pgpipe.search, name[], text, tsquery[], double precision[]);
 create or replace function pgpipe.rank_statement(
     declared pgpipe.search, key_columns name[], condition text, by_filter boolean, words tsquery[], idf double precision[])
     returns text  stable  set search_path = ''  language sql
@@ -178,7 +176,6 @@ comment on function pgpipe.rank_statement(pgpipe.search, name[], text, boolean, 
     'SQL text that ranks the rows which match $1, at most $2: a rough score for all, BM25F for the best $3 of them, keys and scores of '
     'the best $4. With by_filter they are found by the condition alone.';
 
-drop function if exists pgpipe.rank_text(regclass, text, int, jsonb);
 create or replace function pgpipe.rank_text(
     target regclass, query text, k int, filter jsonb default null, prefix boolean default false)
     returns table (key jsonb, score double precision)

@@ -14,8 +14,6 @@ $$;
 comment on function pgpipe.inverted_lists(double precision) is
     'Into how many lists an IVFFlat index parts so many vectors; a search reads the nearest of them, their square root, at least ten.';
 
-drop function if exists pgpipe.vector_index(int, int);
-
 create or replace function pgpipe.vector_index(embedding_id int, kind text default 'hnsw', min_rows int default 5000,
     max_wait interval default '1 hour', out rows bigint, out memory bigint, out statement text)
     stable strict  set search_path = ''  language plpgsql

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import platformdirs
+import psycopg
 from psycopg import sql
 
 from pgpipe.db import Connection, Database
@@ -119,8 +120,8 @@ def nearest(conn: Connection, bench: Bench) -> dict[str, np.ndarray]:
         passing[where] = np.zeros(bench.rows, dtype=bool)
         statement = sql.SQL("select array_agg(id) from article where {}").format(sql.SQL(condition))
         passing[where][conn.execute(statement).fetchone()[0]] = True
-    ids = {where: np.zeros((QUESTIONS, 0), dtype=int) for where in FILTERS}
-    likeness = {where: np.zeros((QUESTIONS, 0), dtype=np.float32) for where in FILTERS}
+    ids = {where: np.full((QUESTIONS, 10), -1) for where in FILTERS}
+    likeness = {where: np.full((QUESTIONS, 10), -2, dtype=np.float32) for where in FILTERS}  # below any
     for number, batch in enumerate(articles.vectors(bench.rows, bench.vectors.shape[1], articles.STORED)):
         start = number * articles.BATCH
         products = bench.vectors @ batch.T  # all are of length 1
@@ -128,7 +129,7 @@ def nearest(conn: Connection, bench: Bench) -> dict[str, np.ndarray]:
             these = np.flatnonzero(passing[where][start : start + len(batch)])
             merged = np.hstack([likeness[where], products[:, these]])
             among = np.hstack([ids[where], np.broadcast_to(these + start, (QUESTIONS, len(these)))])
-            best = np.argsort(-merged, axis=1)[:, :10]
+            best = np.argpartition(-merged, 9, axis=1)[:, :10]
             likeness[where], ids[where] = (np.take_along_axis(each, best, axis=1) for each in (merged, among))
     return ids
 
@@ -146,11 +147,8 @@ def text_quality(conn: Connection, bench: Bench, kind: str) -> tuple[float, floa
     found = total = got = best = 0.0
     for text in bench.texts[kind][:READ_WHOLE]:
         statement, every = conn.execute(BEST_BY_WORDS, (text,)).fetchone()
-        for n, value in enumerate(
-            (every, None, 1 << 31, 1 << 31, 10), start=1
-        ):  # nothing is narrowed, nothing left out
-            statement = statement.replace(f"${n}", sql.Literal(value).as_string(conn))
-        keys, scores = conn.execute(statement.replace("%", "%%")).fetchone()
+        # Nothing is narrowed, nothing left out.
+        keys, scores = psycopg.RawCursor(conn).execute(statement, (every, 1 << 30, 1 << 30, 10)).fetchone()
         answer = conn.execute("select * from pgpipe.rank_text('article', %s, 10)", (text,)).fetchall()
         found, total = found + sum(key in keys for key, _ in answer), total + len(keys)
         got, best = got + sum(score for _, score in answer), best + sum(scores)
