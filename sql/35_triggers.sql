@@ -113,10 +113,13 @@ declare
     enqueued bigint;
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = enqueue_all.embedding_id;
-    -- In the order of the index: its pages are filled one after the other.
-    execute format('insert into pgpipe.job (embedding_id, key) select $1, %s from %s t where %s order by 2 '
-                   'on conflict (embedding_id, key) do nothing',
-                   pgpipe.key_json(e.key_columns, 't'), e.target, pgpipe.condition_on(e.condition, 't')) using e.embedding_id;
+    -- In the order of the index: its pages are filled one after the other. Where the queue holds nothing of this embedding, nothing is
+    -- looked for in the index, which costs as much as the job itself.
+    execute format('insert into pgpipe.job (embedding_id, key) select $1, %s from %s t where %s order by 2',
+                   pgpipe.key_json(e.key_columns, 't'), e.target, pgpipe.condition_on(e.condition, 't'))
+            || case when exists (select from pgpipe.job j where j.embedding_id = e.embedding_id)
+                    then ' on conflict (embedding_id, key) do nothing' else '' end
+      using e.embedding_id;
     get diagnostics enqueued = row_count;
     return enqueued;
 end

@@ -94,8 +94,8 @@ def test_an_export_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_two_processes_export_one_model(tmp_path: Path) -> None:
     """The second waits for the first and takes its export; what a killed process had left is gone."""
     code = (
-        "import sys; from pathlib import Path; from pgpipe.config import EmbeddingSettings;"
-        "from pgpipe.embed.model import load_model;"
+        "import logging, sys; from pathlib import Path; from pgpipe.config import EmbeddingSettings;"
+        "from pgpipe.embed.model import load_model; logging.basicConfig(level=logging.INFO);"
         "m = load_model(EmbeddingSettings(backend='onnx', cache_dir=Path(sys.argv[1]))); print(m.encode(['a']).shape)"
     )
     first = run(code, tmp_path)

@@ -81,5 +81,5 @@ def test_search_from_sql_and_from_python(shop: Database, capsys: pytest.CaptureF
             assert conn.execute(filled.encode()).fetchall(), statement
     exec(block("python", "pgpipe.search("), {})
 
-    printed = re.findall(r"^\{'id': (\d)\} 0\.\d+", capsys.readouterr().out, re.MULTILINE)
+    printed = re.findall(r"^\{'id': (\d)\} \d\.\d+", capsys.readouterr().out, re.MULTILINE)
     assert sorted(printed) == ["1", "3", "5", "7"]  # those of brand x
