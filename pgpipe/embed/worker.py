@@ -235,11 +235,13 @@ class Worker:
         except errors.Transient as exc:
             if self.stop.is_set():
                 raise Stopped from exc
-            wait = self._pause(lease.embedding, exc.retry_after)
-            fault = Failure(str(exc), charge=False, retry_after=wait)
+            self._pause(lease.embedding, exc.retry_after)
+            trouble(lease.embedding, exc)
+            # A drain has waited by now: with the whole pause once more it would find nothing to claim, and end.
+            left = max(self._resting[lease.embedding.embedding_id][0] - time.monotonic(), 0)
+            fault = Failure(str(exc), charge=False, retry_after=left)
             todo = [j for j in lease.jobs if _to_read(j)]
             good = [j for j in lease.jobs if not _to_read(j)]
-            trouble(lease.embedding, exc)
             return _Work(lease, good, [], np.empty((0, lease.embedding.dims), np.float32), [(fault, todo)])
         except errors.ModelError as exc:
             self._pause(lease.embedding)
@@ -298,7 +300,7 @@ class Worker:
         totals.reused += sum(job.twin for job in work.good)
         totals.stale += finished.stale
         totals.failed += sum(len(jobs) for failure, jobs in work.failures if failure.retry_after is None)
-        if not any(failure.retry_after for failure, _ in work.failures):
+        if all(failure.retry_after is None for failure, _ in work.failures):
             self._resting.pop(lease.embedding.embedding_id, None)
         self.beat()
         self.timed(entity, time.monotonic() - lease.claimed)
