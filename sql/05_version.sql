@@ -2,7 +2,7 @@
 
 create or replace function pgpipe.schema_version(out version int, out oldest int)
     immutable  set search_path = ''  language sql
-as $$ select 1, 1 $$;
+as $$ select 2, 1 $$;
 comment on function pgpipe.schema_version() is
     'The version of what lies in the schema pgpipe, and the oldest version of a client that it still serves. Raised with a release: the '
     'first by any change of migrations/ or sql/, the second only where older workers would go wrong.';

@@ -209,7 +209,9 @@ def set_version(conn: Connection, version: int, oldest: int) -> None:
 
 def test_the_version_is_the_databases(conn: Connection) -> None:
     """What the code needs is what its own migrate makes."""
-    assert conn.execute("select * from pgpipe.schema_version()").fetchone() == (schema.VERSION, schema.VERSION)
+    version, oldest = conn.execute("select * from pgpipe.schema_version()").fetchone()
+    assert version == schema.VERSION
+    assert oldest <= version
 
 
 @pytest.mark.parametrize(
