@@ -125,6 +125,7 @@ class EmbeddingsGenerator(Component):
             if declared is None:
                 return False
             if known and known.serves(declared, context.settings.embedding.model):
+                embedding.keep_filters(conn, target, declared, known.name)
                 return True
             dims = dimensions(context.settings.embedding)
             name = known.name if known else "default"

@@ -163,6 +163,9 @@ class EmbedDeclaration(Section):
         None, ge=1, description="tokens of a piece of a long text; as many as the model reads", examples=[128]
     )
     chunk_overlap: int = Field(0, ge=0, description="tokens that neighbouring pieces may share")
+    filters: list[str] = Field(
+        [], description="columns that searches are often filtered by, kept beside the vectors", examples=[["brand"]]
+    )
 
 
 class EntitySettings(Section):

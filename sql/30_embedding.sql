@@ -36,15 +36,21 @@ as $$
 declare
     orphan regclass;
 begin
-    for orphan in delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
-                  returning e.store loop
+    for orphan in
+        with gone as (
+            delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
+            returning array[e.filter_table, e.store] as tables
+        )
+        select u.made from gone g cross join lateral unnest(g.tables) with ordinality u (made, n) order by u.n
+    loop
         if exists (select from pg_catalog.pg_class c where c.oid = orphan) then
             execute format('drop table %s', orphan);
         end if;
     end loop;
 end
 $$;
-comment on function pgpipe.drop_orphaned_embeddings() is 'Drops the stores whose target DROP TABLE … CASCADE took away.';
+comment on function pgpipe.drop_orphaned_embeddings() is
+    'Drops the stores, with their filter tables, whose target DROP TABLE … CASCADE took away.';
 
 create or replace function pgpipe.enable_embedding(
     target regclass, columns name[], model text, dims int, template text default null, name text default 'default',
@@ -133,6 +139,9 @@ begin
     execute format('lock table %s in access exclusive mode', target);
     delete from pgpipe.embedding e where e.target = disable_embedding.target and e.name = disable_embedding.name returning * into gone;
     if found then
+        if gone.filter_table is not null then
+            execute format('drop table if exists %s', gone.filter_table);
+        end if;
         execute format('drop table if exists %s', gone.store);
     end if;
     if not exists (select from pgpipe.embedding e where e.target = disable_embedding.target) then

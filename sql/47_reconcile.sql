@@ -18,6 +18,7 @@ begin
     insert into pgpipe.reconciliation (embedding_id) values (e.embedding_id) on conflict do nothing;
     if found then
         perform pgpipe.repair_triggers(e.target);
+        perform pgpipe.repair_filters(e.embedding_id);
     end if;
     select r.position into position from pgpipe.reconciliation r where r.embedding_id = e.embedding_id for update;
     after := (select string_agg(pgpipe.key_value(e.target, c, '$1'), ', ' order by n) from unnest(e.key_columns) with ordinality k (c, n));
@@ -67,7 +68,7 @@ $$;
 comment on function pgpipe.reconcile_rows(int, int) is
     'Compares the next max_rows rows, in the order of their key, with their stored vectors, and enqueues those whose text or model is '
     'another, that lack vectors or should have none, and vectors whose row is gone. Commit, and call again until `finished`: the place '
-    'is kept in pgpipe.reconciliation. The first call also brings back triggers that are missing or disabled.';
+    'is kept in pgpipe.reconciliation. The first call also brings back triggers that are missing or disabled, and mends the filter table.';
 
 create or replace function pgpipe.repair_triggers(target regclass)
     returns void  volatile strict  set search_path = ''  language plpgsql

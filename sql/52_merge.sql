@@ -13,10 +13,13 @@ begin
         execute format('alter table %s add column %I %s', target, change.name, change.type);
     end loop;
     for change in select * from jsonb_to_recordset(widened) c (name text, type text) loop
-        -- A store repeats the key: with the old type it could not take the new values.
+        -- A store repeats the key, a filter table the key and more: with the old type they could not take the new values.
         for widened_table in
-            select target union all select e.store from pgpipe.embedding e
-             where e.target = evolve.target and change.name = any (e.key_columns)
+            select target
+            union all select e.store from pgpipe.embedding e where e.target = evolve.target and change.name = any (e.key_columns)
+            union all select e.filter_table from pgpipe.embedding e
+                       where e.target = evolve.target and e.filter_error is null
+                         and change.name = any (e.filters || case when e.filters <> '{}' then e.key_columns else '{}' end)
         loop
             execute format('alter table %s alter column %I type %s', widened_table, change.name, change.type);
         end loop;
@@ -24,8 +27,8 @@ begin
 end
 $$;
 comment on function pgpipe.evolve(regclass, jsonb, jsonb) is
-    'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each, also of a key''s copy in the stores. A widened column '
-    'rewrites the table.';
+    'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each, also of their copies in stores and filter tables. A '
+    'widened column rewrites the table.';
 
 create or replace function pgpipe.add_columns(target regclass, stage regclass, added jsonb, key name[], mode text)
     returns bigint  volatile strict  set work_mem = '128MB'  language plpgsql

@@ -1,17 +1,21 @@
 -- requires: vector
 -- Search by meaning, and by words and meaning together. Applied once pgvector is installed.
 
-create or replace function pgpipe.scan_is_exact(e pgpipe.embedding, condition text, wanted int)
+drop function if exists pgpipe.scan_is_exact(pgpipe.embedding, text, int);
+
+create or replace function pgpipe.scan_is_exact(e pgpipe.embedding, condition text, wanted int, kept jsonb default null)
     returns boolean  volatile  set search_path = ''  language plpgsql
 as $$
 declare
     -- In µs, measured on a million vectors of 128 dimensions.
     visit constant double precision := 20;   -- a step of the walk through the graph that meets one more row
     compare constant double precision := 5;  -- fetching a row, its vector by the key, and comparing it
+    beside constant double precision := 0.4; -- comparing a vector that lies in the index of a filter table
     unit constant double precision := 0.6;   -- one of the planner's units
     rare constant double precision := 0.05;  -- below this share of rows the walk also misses more of the nearest: 2 % of them at 5 %
                                              -- of the rows, 5 % at 2 %, 13 % at 1 %; so its price rises
     expected record;
+    price double precision;
     vectors double precision := (select greatest(c.reltuples, 1) from pg_catalog.pg_class c where c.oid = e.store);
     rows double precision := (select greatest(c.reltuples, 1) from pg_catalog.pg_class c where c.oid = e.target);
 begin
@@ -22,14 +26,54 @@ begin
     elsif condition is null then
         return false;
     end if;
+    if kept is not null then
+        expected := pgpipe.estimate(e.filter_table, pgpipe.filter_condition(e.target, 't', kept));
+        price := unit * expected.cost + beside * expected.rows;
+    end if;
     expected := pgpipe.estimate(e.target, condition);
+    price := coalesce(price, unit * expected.cost + compare * expected.rows * greatest(vectors / rows, 1));
     -- The graph is walked until enough of what it meets passes; the other way compares all that passes.
-    return unit * expected.cost + compare * expected.rows * greatest(vectors / rows, 1)
-           < visit * wanted * rows / greatest(expected.rows, 1) * (1 + rare * rows / greatest(expected.rows, 1));
+    return price < visit * wanted * rows / greatest(expected.rows, 1) * (1 + rare * rows / greatest(expected.rows, 1));
 end
 $$;
-comment on function pgpipe.scan_is_exact(pgpipe.embedding, text, int) is
-    'Whether to compare every vector that a condition (null: none) leaves instead of walking the index: few are left, or there is none.';
+comment on function pgpipe.scan_is_exact(pgpipe.embedding, text, int, jsonb) is
+    'Whether to compare every vector that a condition (null: none) leaves instead of walking the index: few are left, or there is none. '
+    '`kept` is the part of the filter that the filter table answers.';
+
+create or replace function pgpipe.nearest_statement(e pgpipe.embedding, filter jsonb, filtered boolean, exact boolean, kept jsonb)
+    returns text  stable  set search_path = ''  language plpgsql
+as $$
+declare
+    schema constant name := pgpipe.vector_schema();
+    store_key constant text := pgpipe.column_list(e.key_columns, 's');
+    target_key constant text := pgpipe.column_list(e.key_columns, 't');
+    -- Any index on the vectors is passed over by a sum, in whose order none is.
+    distance constant text := format('(s.vector operator(%1$I.<=>) $1::%1$I.%2$s)%3$s', schema,
+                                     case when e.dims > 2000 then 'halfvec' else 'vector' end, case when exact then ' + 0' else '' end);
+    rest constant jsonb := filter - array(select jsonb_object_keys(kept));  -- what the target must say
+    chosen constant text := format('select %s, s.char_start, s.char_end, s.content_hash, %s as distance from', store_key, distance);
+begin
+    if exact and kept is not null then
+        -- Half the precision may swap neighbours: some more than are wanted are compared in full.
+        return format($sql$
+            %1$s (select %2$s, f.chunk from %3$s f %4$s where %5$s
+                   order by (f.vector operator(%6$I.<=>) $1::%6$I.halfvec) + 0 limit $2 + 20) n
+              join %7$s s on (%8$s, s.chunk) = (%9$s, n.chunk)
+             order by distance, %8$s limit $2
+            $sql$, chosen, pgpipe.column_list(e.key_columns, 'f'), e.filter_table,
+            case when rest <> '{}' then format('join %s t on (%s) = (%s) and %s', e.target, target_key,
+                pgpipe.column_list(e.key_columns, 'f'), pgpipe.filter_condition(e.target, 't', rest)) else '' end,
+            pgpipe.filter_condition(e.target, 'f', kept), schema, e.store, store_key, pgpipe.column_list(e.key_columns, 'n'));
+    end if;
+    return format('%s %s s %s order by distance%s limit $2', chosen, e.store,
+                  case when filtered then format('join %s t on (%s) = (%s) where %s', e.target, target_key, store_key,
+                                                 pgpipe.filter_condition(e.target, 't', filter)) else '' end,
+                  case when exact then ', ' || store_key else '' end);  -- equal vectors: the same ones every time
+end
+$$;
+comment on function pgpipe.nearest_statement(pgpipe.embedding, jsonb, boolean, boolean, jsonb) is
+    'SQL text: the $2 chunks nearest to the vector $1 of the rows that pass. By the index of the store; `exact`: all that pass are '
+    'compared, in the filter table where that answers a part of the filter (`kept`).';
 
 create or replace function pgpipe.rank_vector(
     target regclass, query vector, k int, filter jsonb default null, embedding text default null)
@@ -50,8 +94,8 @@ declare
     filtered boolean := condition <> 'true' or row_security_active(target);
     -- So many to begin with: a row may have several. Behind a filter each costs the walk of all that does not pass.
     chunks int := case when filtered then ceil(1.25 * k) + 12 else 2 * k + 10 end;
-    exact boolean := pgpipe.scan_is_exact(e, case when filtered then condition end, chunks);
-    nearest text;
+    kept jsonb := pgpipe.kept_filter(e, filter);
+    exact boolean := pgpipe.scan_is_exact(e, case when filtered then condition end, chunks, kept);
     seen int;
     keys jsonb[];
     distances double precision[];
@@ -67,15 +111,6 @@ begin
        from pg_catalog.pg_class c where c.oid = e.store;
     loop  -- look further until there are k rows, or no more chunks
         perform set_config('hnsw.ef_search', least(greatest(400, chunks), 1000)::text, true);
-        nearest := format($sql$
-            select %1$s, s.char_start, s.char_end, s.content_hash, (s.vector operator(%2$I.<=>) $1::%2$I.%3$s)%6$s as distance
-              from %4$s s %5$s order by distance%7$s limit $2
-            $sql$, pgpipe.column_list(e.key_columns, 's'), pgpipe.vector_schema(),
-            case when e.dims > 2000 then 'halfvec' else 'vector' end, e.store,
-            case when filtered then format('join %s t on (%s) = (%s) where %s', e.target,
-                pgpipe.column_list(e.key_columns, 't'), pgpipe.column_list(e.key_columns, 's'), condition) else '' end,
-            case when exact then ' + 0' else '' end,  -- no index is in the order of a sum
-            case when exact then ', ' || pgpipe.column_list(e.key_columns, 's') else '' end);  -- equal vectors: the same ones every time
         execute format($sql$
             with nearest as materialized (%s), best as (
                 select distinct on (%s) n.* from nearest n order by %s, n.distance
@@ -85,8 +120,9 @@ begin
             select (select count(*) from nearest), array_agg(o.key), array_agg(o.distance), array_agg(o.char_start),
                    array_agg(o.char_end), array_agg(o.content_hash)
               from ordered o
-            $sql$, nearest, pgpipe.column_list(e.key_columns, 'n'), pgpipe.column_list(e.key_columns, 'n'),
-            pgpipe.key_json(e.key_columns, 'b')) into seen, keys, distances, starts, ends, hashes using query, chunks;
+            $sql$, pgpipe.nearest_statement(e, filter, filtered, exact, kept), pgpipe.column_list(e.key_columns, 'n'),
+            pgpipe.column_list(e.key_columns, 'n'), pgpipe.key_json(e.key_columns, 'b'))
+            into seen, keys, distances, starts, ends, hashes using query, chunks;
         if seen < chunks and not exact then
             exact := true;  -- the walk was given up before it had enough
         elsif cardinality(keys) >= k or seen < chunks then

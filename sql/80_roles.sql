@@ -12,22 +12,22 @@ create or replace function pgpipe.share(target regclass)
     returns void  volatile strict  set search_path = ''  language plpgsql
 as $$
 declare
-    store regclass;
+    e pgpipe.embedding;
 begin
     if not pgpipe.roles_in_use()
        or not (select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = target) then
         return;
     end if;
     execute format('grant select on %s to pgpipe_embedder, pgpipe_reader', target);
-    for store in select e.store from pgpipe.embedding e where e.target = share.target loop
-        execute format('grant select, insert, update, delete on %s to pgpipe_embedder', store);
-        execute format('grant select on %s to pgpipe_reader', store);
+    for e in select * from pgpipe.embedding x where x.target = share.target loop
+        execute format('grant select, insert, update, delete on %s to pgpipe_embedder', e.store);
+        execute format('grant select on %s to pgpipe_reader', concat_ws(', ', e.store, e.filter_table));
     end loop;
 end
 $$;
 comment on function pgpipe.share(regclass) is
-    'Lets the embedder and the reader read a target, and its stores be written by the one and read by the other. Nothing where this '
-    'database does not use the roles, or where the caller does not own the target.';
+    'Lets the embedder and the reader read a target, and its stores be written by the one and read, with their filter tables, by the '
+    'other. Nothing where this database does not use the roles, or where the caller does not own the target.';
 
 create or replace function pgpipe.create_roles(targets name default 'public')
     returns setof text  volatile  set search_path = ''  language plpgsql
@@ -152,7 +152,8 @@ begin
         select c.oid::regclass as relation, n.nspname as schema
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where (c.oid in (select l.target from loaded l)
-                or c.oid in (select e.store from pgpipe.embedding e join loaded l on l.target = e.target))
+                or c.oid in (select unnest(array[e.store, e.filter_table])
+                               from pgpipe.embedding e join loaded l on l.target = e.target))
            and c.relowner <> 'pgpipe_loader'::regrole and pg_has_role(c.relowner, 'usage')
     loop
         execute format('grant usage, create on schema %I to pgpipe_loader', part.schema);
@@ -168,7 +169,8 @@ begin
 end
 $$;
 comment on function pgpipe.own_targets() is
-    'Hands the tables that pgpipe loads, with their stores, to pgpipe_loader, as far as the caller owns them, and shares all targets.';
+    'Hands the tables that pgpipe loads, with their stores and filter tables, to pgpipe_loader, as far as the caller owns them, and '
+    'shares all targets.';
 
 create or replace function pgpipe.grant_schemas(targets name)
     returns void  volatile  set search_path = ''  language plpgsql

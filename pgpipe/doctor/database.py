@@ -33,6 +33,10 @@ WIDE = """
     select c.relname::text, e.dims from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
      where e.dims > 4000
 """
+SUSPENDED = """
+    select c.relname::text, e.filter_error from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
+     where e.filter_error is not null
+"""
 QUEUE = """
     select current_setting('autovacuum')::boolean and 'autovacuum_enabled=false' <> all (coalesce(c.reloptions, '{}')),
            coalesce(s.n_dead_tup, 0), coalesce(s.n_live_tup, 0)
@@ -178,3 +182,6 @@ def _queue(conn: Connection) -> Iterator[Finding]:
     for entity, dims in conn.execute(WIDE).fetchall():
         todo = "a model of at most 4000 dimensions can be indexed (HNSW, halfvec)"
         yield warning("vector index", f"{entity} has vectors of {dims} dimensions: every search reads them all", todo)
+    for entity, reason in conn.execute(SUSPENDED).fetchall():
+        todo = "the next load makes it anew; so does pgpipe.enable_filters"
+        yield warning("filter table", f"that of {entity} is out of service: {reason}", todo)

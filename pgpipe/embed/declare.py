@@ -14,8 +14,9 @@ ENABLE = """
     select pgpipe.enable_embedding(%s::oid::regclass, %s, %s, %s, template => %s, name => %s, condition => %s,
                                    chunk_size => %s, chunk_overlap => %s, enqueue => %s)
 """
+FILTERS = "select pgpipe.enable_filters(%s::oid::regclass, %s, %s)"
 FIND = """
-    select name, columns, template, condition, chunk_size, chunk_overlap, model from pgpipe.embedding
+    select name, columns, template, condition, chunk_size, chunk_overlap, model, filters from pgpipe.embedding
      where target = %s::oid and (%s::text is null and active or name = %s)
 """
 DISABLE = "select pgpipe.disable_embedding(%s::oid::regclass, %s)"
@@ -36,6 +37,7 @@ class Declared:
     chunk_size: int | None
     chunk_overlap: int
     model: str
+    filters: list[str]
 
     def serves(self, wanted: EmbedDeclaration, model: str) -> bool:
         """Whether it is surely what is wanted; a condition may be written in many ways, which the server compares."""
@@ -52,6 +54,7 @@ class Declared:
             where=self.condition,
             chunk_size=self.chunk_size,
             chunk_overlap=self.chunk_overlap,
+            filters=self.filters,
         )
 
 
@@ -103,6 +106,18 @@ def enable(
     parts = (d.columns, model, dims, d.template, name, d.where, d.chunk_size, d.chunk_overlap, enqueue)
     with translated():
         conn.execute(ENABLE, (target, *parts))
+    keep_filters(conn, target, declaration, name)
+
+
+def keep_filters(conn: Connection, target: int, declaration: EmbedDeclaration, name: str) -> None:
+    """Keep the columns that searches are filtered by beside the vectors; where none is named, all stays as it is.
+
+    Raises:
+        DatabaseError: the target lacks such a column, or its type has many values in a row.
+    """
+    if declaration.filters:
+        with translated():
+            conn.execute(FILTERS, (target, declaration.filters, name))
 
 
 def _brace(column: str) -> str:

@@ -196,6 +196,8 @@ def test_settings_that_matter(cli: Cli, database: Database) -> None:
         conn.execute("alter table pgpipe.job set (autovacuum_enabled = false)")
         make_docs(conn)
         conn.execute("select pgpipe.enable_embedding('doc', '{title}', 'wide', 5000)")
+        conn.execute("select pgpipe.enable_filters('doc', '{size}')")
+        conn.execute("select pgpipe.suspend_filters(embedding_id, 'no such column') from pgpipe.embedding")
     found = examine(cli)
 
     state, message, todo = only(found, "maintenance_work_mem")
@@ -207,6 +209,7 @@ def test_settings_that_matter(cli: Cli, database: Database) -> None:
     assert only(found, "max_wal_size")[0] == "warning"  # the server's default, 1 GB
     assert only(found, "queue")[::2] == ("warning", "alter system set autovacuum = on")
     assert only(found, "vector index")[1] == "doc has vectors of 5000 dimensions: every search reads them all"
+    assert only(found, "filter table")[:2] == ("warning", "that of doc is out of service: no such column")
 
 
 def test_rights(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

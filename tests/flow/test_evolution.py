@@ -124,8 +124,9 @@ def typed(values: list, kind: pa.DataType) -> pa.Array:
 
 
 def test_a_widened_key_keeps_its_vectors_up_to_date(cli: Cli, lake: Lake, database: Database) -> None:
-    """The store's copy of the key is widened with it."""
-    (lake.path.parent / "pgpipe.toml").write_text("[entity.product]\nkey = ['id']\nembed = {columns = ['name']}\n")
+    """The store's copy of the key is widened with it, and that of the filter table."""
+    embed = "{columns = ['name'], filters = ['id', 'name']}"
+    (lake.path.parent / "pgpipe.toml").write_text(f"[entity.product]\nkey = ['id']\nembed = {embed}\n")
     small, large = pa.array([1], pa.int32()), pa.array([2**40], pa.int64())
     lake.put("2026-01-01", "product", products(1).set_column(0, "id", small))
     lake.put("2026-01-02", "product", products(1).set_column(0, "id", large))
@@ -133,7 +134,9 @@ def test_a_widened_key_keeps_its_vectors_up_to_date(cli: Cli, lake: Lake, databa
 
     load(cli, lake.url, embed=True)
 
-    assert kinds(database, "product")["id"] == kinds(database, "product_embedding")["id"] == "bigint"
+    tables = "product", "product_embedding", "product_embedding_filter"
+    assert [kinds(database, name)["id"] for name in tables] == ["bigint"] * 3
+    assert "name" in kinds(database, "product_embedding_filter")
     assert rows(database, "select key from pgpipe.job order by key") == [({"id": 1},), ({"id": 2**40},)]
 
 

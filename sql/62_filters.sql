@@ -1,0 +1,227 @@
+-- requires: vector
+-- Filter tables: a store's vectors once more, in half precision, beside the columns that searches are filtered by. The index of such a
+-- column holds the vectors of the rows that pass side by side, where the store has each on a page of its own.
+-- Applied once pgvector is installed.
+
+create or replace function pgpipe.require_filters(target regclass, columns name[])
+    returns void  stable strict  set search_path = ''  language plpgsql
+as $$
+declare
+    wrong name;
+begin
+    perform pgpipe.require_columns(target, columns);
+    select a.attname into wrong from pg_catalog.pg_attribute a join pg_catalog.pg_type y on y.oid = pgpipe.base_type(a.atttypid)
+     where a.attrelid = target and a.attname = any (columns) and (y.typcategory = 'A' or a.attname in ('chunk', 'vector')) limit 1;
+    if found then
+        raise exception 'searches cannot be filtered by an index on %', quote_ident(wrong) using errcode = 'PP003',
+            hint = 'A column of an array type has several values in a row, and chunk and vector are names in use. '
+                   'Such a column can be in a filter without being declared.';
+    end if;
+end
+$$;
+comment on function pgpipe.require_filters(regclass, name[]) is
+    'Raises PP002 for a column that the target lacks, PP003 for one that a filter table cannot hold.';
+
+create or replace function pgpipe.make_filter_table(e pgpipe.embedding, columns name[])
+    returns regclass  volatile  set search_path = '' set work_mem = '128MB'  language plpgsql
+as $$
+declare
+    widest constant int := 1200;  -- dimensions whose half vector fits into the row of an index, 2,704 bytes, with a key and a value
+    made text := (select format('%I.%I', n.nspname, pgpipe.derived_name(c.relname, '_filter'))
+                    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store);
+    key text := pgpipe.column_list(e.key_columns);
+    copied text := pgpipe.column_list(array(select c from unnest(columns) c where c <> all (e.key_columns)), 't');
+    indexed name;
+begin
+    execute format('create table %s as select %s, s.chunk, s.vector::%I.halfvec(%s) as vector%s from %s s join %s t on (%s) = (%s)', made,
+                   pgpipe.column_list(e.key_columns, 's'), pgpipe.vector_schema(), e.dims, coalesce(', ' || copied, ''), e.store, e.target,
+                   pgpipe.column_list(e.key_columns, 's'), pgpipe.column_list(e.key_columns, 't'));
+    execute format('alter table %s add primary key (%s, chunk), alter column vector set storage main, alter column vector set not null, '
+                   'add foreign key (%s, chunk) references %s on update cascade on delete cascade', made, key, key, e.store);
+    foreach indexed in array columns loop
+        execute format('create index on %s (%I) include (%s)', made, indexed, pgpipe.column_list(
+            array(select c from unnest(e.key_columns) c where c <> indexed) || '{chunk}'::name[]
+            || case when e.dims <= widest then '{vector}'::name[] end));
+    end loop;
+    execute format('analyze %s', made);
+    return made::regclass;
+end
+$$;
+comment on function pgpipe.make_filter_table(pgpipe.embedding, name[]) is
+    'Creates the filter table of an embedding with these columns, filled and indexed.';
+
+create or replace function pgpipe.enable_filters(target regclass, columns name[], embedding text default null)
+    returns void  volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
+    made regclass;
+    keeper name := (select p.proowner::regrole::text from pg_catalog.pg_proc p where p.oid = 'pgpipe.copy_filters()'::regprocedure);
+    event text;
+begin
+    if e.filters @> columns and e.filters <@ columns and e.filter_error is null then
+        return;
+    end if;
+    perform pgpipe.require_filters(target, columns);
+    -- Nothing may change between the copy and the triggers that keep it. The target first, as its writers do.
+    execute format('lock table %s, %s in share row exclusive mode', target, e.store);
+    perform pgpipe.disable_filters(target, e.name);
+    if cardinality(columns) = 0 then
+        return;
+    end if;
+    made := pgpipe.make_filter_table(e, columns);
+    update pgpipe.embedding x set filters = enable_filters.columns, filter_table = made where x.embedding_id = e.embedding_id;
+    execute format('grant select, insert, update on %s to %s', made, keeper);
+    execute format('create or replace trigger pgpipe_filters after update on %s referencing old table as old_rows new table as new_rows '
+                   'for each statement execute function pgpipe.copy_filters()', target);
+    foreach event in array '{insert,update}'::text[] loop
+        execute format('create or replace trigger pgpipe_filters_%1$s after %1$s on %2$s referencing new table as new_rows '
+                       'for each statement execute function pgpipe.copy_vectors()', event, e.store);
+    end loop;
+    perform pgpipe.share(target);
+end
+$$;
+comment on function pgpipe.enable_filters(regclass, name[], text) is
+    'Makes vector searches that are filtered by these columns fast: they are kept, with the vectors, in a table beside the store, which '
+    'triggers hold equal. Of the active embedding, or the one named. Other columns than before: it is made anew, while writers of the '
+    'target wait (some 10 s for a million rows). Twice is a no-op. Raises PP002 for an unknown column, PP003 for one of an array type, '
+    'PP008 without an embedding.';
+
+create or replace function pgpipe.disable_filters(target regclass, embedding text default null)
+    returns void  volatile  set search_path = ''  language plpgsql
+as $$
+declare
+    e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
+begin
+    if e.filter_table is null then
+        return;
+    end if;
+    update pgpipe.embedding x set filters = '{}', filter_table = null, filter_error = null where x.embedding_id = e.embedding_id;
+    execute format('drop trigger if exists pgpipe_filters_insert on %1$s; drop trigger if exists pgpipe_filters_update on %1$s; '
+                   'drop table if exists %2$s', e.store, e.filter_table);
+    if not exists (select from pgpipe.embedding x where x.target = disable_filters.target and x.filter_table is not null) then
+        execute format('drop trigger if exists pgpipe_filters on %s', target);
+    end if;
+end
+$$;
+comment on function pgpipe.disable_filters(regclass, text) is
+    'Drops the filter table of the active embedding, or of the one named. Filters work as before, only slower. Twice is a no-op.';
+
+create or replace function pgpipe.suspend_filters(embedding_id int, reason text)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+begin
+    update pgpipe.embedding e set filter_error = reason where e.embedding_id = suspend_filters.embedding_id;
+    raise warning 'filtered searches leave the filter table of embedding % alone: %', embedding_id, reason
+        using hint = 'The next load, or pgpipe.enable_filters with columns that can be copied, makes it anew.';
+end
+$$;
+comment on function pgpipe.suspend_filters(int, text) is
+    'Takes a filter table out of service: it could not be kept equal, and whoever wrote the target goes on.';
+
+create or replace function pgpipe.copy_vectors()
+    returns trigger  security definer  set search_path = '' set jit = off  language plpgsql
+as $$
+declare
+    e pgpipe.embedding;
+    copied name[];
+begin
+    select * into e from pgpipe.embedding x where x.store = tg_relid and x.filters <> '{}' and x.filter_error is null;
+    if not found then
+        return null;
+    end if;
+    copied := '{vector}' || array(select c from unnest(e.filters) c where c <> all (e.key_columns));
+    begin
+        execute format($sql$
+            insert into %1$s (%2$s, chunk, %3$s) select %4$s, n.chunk, n.vector::%5$I.halfvec(%6$s)%7$s
+              from new_rows n join %8$s t on (%9$s) = (%4$s)
+                on conflict (%2$s, chunk) do update set (%3$s) = row (%10$s)
+            $sql$, e.filter_table, pgpipe.column_list(e.key_columns), pgpipe.column_list(copied), pgpipe.column_list(e.key_columns, 'n'),
+            pgpipe.vector_schema(), e.dims, coalesce(', ' || pgpipe.column_list(copied[2:], 't'), ''), e.target,
+            pgpipe.column_list(e.key_columns, 't'), pgpipe.column_list(copied, 'excluded'));
+    exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
+        perform pgpipe.suspend_filters(e.embedding_id, sqlerrm);
+    end;
+    return null;
+end
+$$;
+comment on function pgpipe.copy_vectors() is
+    'Trigger on a store: new vectors go into its filter table too, with the filter columns of their rows.';
+
+create or replace function pgpipe.copy_filters()
+    returns trigger  security definer  set search_path = '' set jit = off
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
+as $$
+declare
+    e pgpipe.embedding;
+    copied name[];
+begin
+    for e in select * from pgpipe.embedding x where x.target = tg_relid and x.filters <> '{}' and x.filter_error is null loop
+        copied := array(select c from unnest(e.filters) c where c <> all (e.key_columns));
+        if copied <> '{}' then  -- a key is changed by the foreign keys
+            begin
+                -- A worker that just writes a vector of such a row has read what was there before. Its job tells: either it holds it, and
+                -- is waited for here, so that the next statement sees its vector; or it finds gen moved, and the row is embedded again.
+                execute format('update pgpipe.job j set gen = j.gen + 1 from new_rows n join old_rows o on (%s) = (%s) '
+                               'where j.embedding_id = $1 and j.key = %s and (%s) is distinct from (%s)',
+                               pgpipe.column_list(e.key_columns, 'n'), pgpipe.column_list(e.key_columns, 'o'),
+                               pgpipe.key_json(e.key_columns, 'n'), pgpipe.column_list(copied, 'n'), pgpipe.column_list(copied, 'o'))
+                    using e.embedding_id;
+                execute format('update %s f set (%s) = row (%s) from new_rows n where (%s) = (%s) and (%s) is distinct from (%s)',
+                               e.filter_table, pgpipe.column_list(copied), pgpipe.column_list(copied, 'n'),
+                               pgpipe.column_list(e.key_columns, 'f'), pgpipe.column_list(e.key_columns, 'n'),
+                               pgpipe.column_list(copied, 'f'), pgpipe.column_list(copied, 'n'));
+            exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
+                perform pgpipe.suspend_filters(e.embedding_id, sqlerrm);
+            end;
+        end if;
+    end loop;
+    return null;
+end
+$$;
+comment on function pgpipe.copy_filters() is 'Trigger on a target: filter columns that an UPDATE changed are changed in the filter tables.';
+
+create or replace function pgpipe.repair_filters(embedding_id int)
+    returns boolean  volatile strict  set search_path = '' set work_mem = '128MB'  language plpgsql
+as $$
+declare
+    e pgpipe.embedding;
+    differs boolean := true;
+begin
+    select * into strict e from pgpipe.embedding x where x.embedding_id = repair_filters.embedding_id;
+    if e.filters = '{}' then
+        return false;
+    elsif e.filter_error is null then
+        execute format($sql$
+            select exists (select from %1$s s join %2$s t on (%3$s) = (%4$s) left join %5$s f on (%6$s, f.chunk) = (%3$s, s.chunk)
+                            where f.chunk is null or (%7$s) is distinct from (%8$s)
+                               or f.vector operator(%9$I.<>) s.vector::%9$I.halfvec(%10$s))
+            $sql$, e.store, e.target, pgpipe.column_list(e.key_columns, 's'), pgpipe.column_list(e.key_columns, 't'), e.filter_table,
+            pgpipe.column_list(e.key_columns, 'f'), pgpipe.column_list(e.filters, 'f'), pgpipe.column_list(e.filters, 't'),
+            pgpipe.vector_schema(), e.dims) into differs;
+    end if;
+    if differs then
+        perform pgpipe.suspend_filters(e.embedding_id, coalesce(e.filter_error, 'it differs from the store or the target'));
+        if (select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = e.store) then
+            perform pgpipe.enable_filters(e.target, e.filters, e.name);
+        end if;
+    end if;
+    return differs;
+end
+$$;
+comment on function pgpipe.repair_filters(int) is
+    'Compares a filter table with the store and the target; where it differs, as after a restore without triggers, it is made anew by the '
+    'owner of the store, and left alone by searches until then. Returns whether it differed.';
+
+create or replace function pgpipe.kept_filter(e pgpipe.embedding, filter jsonb)
+    returns jsonb  stable  set search_path = ''  language sql
+as $$
+    -- Where the caller does not see all rows, or not the columns, the target itself must say so.
+    select jsonb_object_agg(f.key, f.value)
+      from jsonb_each(case when jsonb_typeof(filter) = 'object' and e.filters <> '{}' and e.filter_error is null then filter end) f
+     where f.key = any (e.filters) and not row_security_active(e.target) and has_table_privilege(e.filter_table, 'select')
+       and has_column_privilege(e.target, f.key, 'select')
+$$;
+comment on function pgpipe.kept_filter(pgpipe.embedding, jsonb) is
+    'The part of a filter that the filter table of an embedding can answer for the caller; null for none.';
