@@ -30,22 +30,27 @@ end
 $$;
 comment on function pgpipe.create_store(regclass, text, name[], int) is 'Creates the table of an embedding''s vectors.';
 
+create or replace function pgpipe.drop_table(relation regclass)
+    returns void  volatile strict  set search_path = ''  language plpgsql
+as $$
+begin
+    if exists (select from pg_catalog.pg_class c where c.oid = relation) then
+        execute format('drop table %s', relation);
+    end if;
+end
+$$;
+comment on function pgpipe.drop_table(regclass) is 'Drops a table that pgpipe made, where nobody else has.';
+
 create or replace function pgpipe.drop_orphaned_embeddings()
     returns void  volatile  set search_path = ''  language plpgsql
 as $$
 declare
-    orphan regclass;
+    gone pgpipe.embedding;
 begin
-    for orphan in
-        with gone as (
-            delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
-            returning array[e.filter_table, e.store] as tables
-        )
-        select u.made from gone g cross join lateral unnest(g.tables) with ordinality u (made, n) order by u.n
-    loop
-        if exists (select from pg_catalog.pg_class c where c.oid = orphan) then
-            execute format('drop table %s', orphan);
-        end if;
+    for gone in delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
+                returning * loop
+        perform pgpipe.drop_table(gone.filter_table);
+        perform pgpipe.drop_table(gone.store);
     end loop;
 end
 $$;
@@ -139,10 +144,8 @@ begin
     execute format('lock table %s in access exclusive mode', target);
     delete from pgpipe.embedding e where e.target = disable_embedding.target and e.name = disable_embedding.name returning * into gone;
     if found then
-        if gone.filter_table is not null then
-            execute format('drop table if exists %s', gone.filter_table);
-        end if;
-        execute format('drop table if exists %s', gone.store);
+        perform pgpipe.drop_table(gone.filter_table);
+        perform pgpipe.drop_table(gone.store);
     end if;
     if not exists (select from pgpipe.embedding e where e.target = disable_embedding.target) then
         perform pgpipe.unwatch(target);

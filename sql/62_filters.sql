@@ -97,8 +97,8 @@ begin
         return;
     end if;
     update pgpipe.embedding x set filters = '{}', filter_table = null, filter_error = null where x.embedding_id = e.embedding_id;
-    execute format('drop trigger if exists pgpipe_filters_insert on %1$s; drop trigger if exists pgpipe_filters_update on %1$s; '
-                   'drop table if exists %2$s', e.store, e.filter_table);
+    execute format('drop trigger if exists pgpipe_filters_insert on %1$s; drop trigger if exists pgpipe_filters_update on %1$s', e.store);
+    perform pgpipe.drop_table(e.filter_table);
     if not exists (select from pgpipe.embedding x where x.target = disable_filters.target and x.filter_table is not null) then
         execute format('drop trigger if exists pgpipe_filters on %s', target);
     end if;

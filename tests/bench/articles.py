@@ -125,13 +125,15 @@ def ensure(url: str, folder: Path, count: int, dims: int) -> Database:
     database = Database(DatabaseSettings(url=_at(url, name)))
     if done.exists():
         migrate(database)
+        with database.connect(autocommit=True) as conn:
+            _keep_filters(conn, folder, count, dims)  # a database of an earlier version has none
         return database
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
         conn.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     migrate(database)
     with database.connect(autocommit=True) as conn:
-        for step in (_fill_rows, _index_words, _fill_vectors, _index_vectors):
+        for step in (_fill_rows, _index_words, _fill_vectors, _index_vectors, _keep_filters):
             started = time.perf_counter()
             step(conn, folder, count, dims)
             sys.stderr.write(f"{name}: {step.__name__[1:]} {time.perf_counter() - started:.0f} s\n")
@@ -178,6 +180,11 @@ def _index_vectors(conn: Connection, _folder: Path, _count: int, _dims: int) -> 
     if row and row[0]:
         conn.execute(row[0])
     conn.execute("vacuum (analyze) article_embedding")
+
+
+def _keep_filters(conn: Connection, _folder: Path, _count: int, _dims: int) -> None:
+    conn.execute("select pgpipe.enable_filters('article', '{per_mille,percent,half}')")
+    conn.execute("vacuum (analyze) article_embedding_filter")
 
 
 def main() -> None:

@@ -170,9 +170,10 @@ def test_a_snapshot_that_is_older(any_database: Database, conn: Connection) -> N
         "alter table doc drop column size; update doc set title = 'new' where id = 7",
         "alter table doc rename size to extent; update doc set title = 'new' where id = 7",
         "alter table doc alter size type text; update doc set size = 'new' where id = 7",
+        "drop table doc_embedding_filter; update doc set size = 1 where id = 7",
         "update doc set body = (select string_agg(md5(n::text), '') from generate_series(1, 1000) n) where id = 7",
     ],
-    ids=["a larger type", "dropped", "renamed", "another type", "too long for an index"],
+    ids=["a larger type", "dropped", "renamed", "another type", "no table", "too long for an index"],
 )
 def test_what_it_cannot_keep_stops_no_write(docs: Connection, change: str) -> None:
     """The write is done, the table is left alone, answers stay right; declared again it serves again."""
