@@ -156,26 +156,26 @@ as $$
 declare
     e pgpipe.embedding;
     copied name[];
+    changed text;
 begin
     for e in select * from pgpipe.embedding x where x.target = tg_relid and x.filters <> '{}' and x.filter_error is null loop
         copied := array(select c from unnest(e.filters) c where c <> all (e.key_columns));
-        if copied <> '{}' then  -- a key is changed by the foreign keys
-            begin
-                -- A worker that just writes a vector of such a row has read what was there before. Its job tells: either it holds it, and
-                -- is waited for here, so that the next statement sees its vector; or it finds gen moved, and the row is embedded again.
-                execute format('update pgpipe.job j set gen = j.gen + 1 from new_rows n join old_rows o on (%s) = (%s) '
-                               'where j.embedding_id = $1 and j.key = %s and (%s) is distinct from (%s)',
-                               pgpipe.column_list(e.key_columns, 'n'), pgpipe.column_list(e.key_columns, 'o'),
-                               pgpipe.key_json(e.key_columns, 'n'), pgpipe.column_list(copied, 'n'), pgpipe.column_list(copied, 'o'))
-                    using e.embedding_id;
-                execute format('update %s f set (%s) = row (%s) from new_rows n where (%s) = (%s) and (%s) is distinct from (%s)',
-                               e.filter_table, pgpipe.column_list(copied), pgpipe.column_list(copied, 'n'),
-                               pgpipe.column_list(e.key_columns, 'f'), pgpipe.column_list(e.key_columns, 'n'),
-                               pgpipe.column_list(copied, 'f'), pgpipe.column_list(copied, 'n'));
-            exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
-                perform pgpipe.suspend_filters(e.embedding_id, sqlerrm);
-            end;
-        end if;
+        continue when copied = '{}';  -- a key is changed by the foreign keys
+        changed := format('(select n.* from new_rows n left join old_rows o on (%s) = (%s) '
+                          'where o.%I is null or (%s) is distinct from (%s)) n', pgpipe.column_list(e.key_columns, 'n'),
+                          pgpipe.column_list(e.key_columns, 'o'), e.key_columns[1], pgpipe.column_list(copied, 'n'),
+                          pgpipe.column_list(copied, 'o'));
+        begin
+            -- A worker that just writes a vector of such a row has read what was there before. Its job tells: either it holds it, and is
+            -- waited for here, so that the next statement sees its vector; or it finds gen moved, and the row is embedded again.
+            execute format('update pgpipe.job j set gen = j.gen + 1 from %s where j.embedding_id = $1 and j.key = %s', changed,
+                           pgpipe.key_json(e.key_columns, 'n')) using e.embedding_id;
+            execute format('update %s f set (%s) = row (%s) from %s where (%s) = (%s)', e.filter_table, pgpipe.column_list(copied),
+                           pgpipe.column_list(copied, 'n'), changed, pgpipe.column_list(e.key_columns, 'f'),
+                           pgpipe.column_list(e.key_columns, 'n'));
+        exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
+            perform pgpipe.suspend_filters(e.embedding_id, sqlerrm);
+        end;
     end loop;
     return null;
 end
