@@ -43,12 +43,14 @@ begin
             array(select c from unnest(e.key_columns) c where c <> indexed) || '{chunk}'::name[]
             || case when e.dims <= widest then '{vector}'::name[] end));
     end loop;
+    execute format('alter table %s owner to %s', made,
+                   (select c.relowner::regrole from pg_catalog.pg_class c where c.oid = e.store));
     execute format('analyze %s', made);
     return made::regclass;
 end
 $$;
 comment on function pgpipe.make_filter_table(pgpipe.embedding, name[]) is
-    'Creates the filter table of an embedding with these columns, filled and indexed.';
+    'Creates the filter table of an embedding with these columns, filled and indexed; it belongs to whom the store belongs to.';
 
 create or replace function pgpipe.enable_filters(target regclass, columns name[], embedding text default null)
     returns void  volatile  set search_path = ''  language plpgsql

@@ -330,6 +330,11 @@ def test_the_roles(conn: Connection) -> None:
     reads = "select has_table_privilege(r, 'doc_embedding_filter', 'select') from unnest(%s::text[]) r"
     assert column(conn, reads, ["pgpipe_reader", "pgpipe_embedder"]) == [True, False]
 
+    conn.execute("grant create on schema public to pgpipe_loader; alter table doc_embedding owner to pgpipe_loader")
     conn.execute(ENABLE, (["title"],))
 
     assert column(conn, reads, ["pgpipe_reader", "pgpipe_embedder"]) == [True, False]
+    assert (
+        value(conn, "select tableowner::text from pg_tables where tablename = 'doc_embedding_filter'")
+        == "pgpipe_loader"
+    )
