@@ -115,7 +115,7 @@ as $$
 begin
     update pgpipe.embedding e set filter_error = reason where e.embedding_id = suspend_filters.embedding_id;
     raise warning 'filtered searches leave the filter table of embedding % alone: %', embedding_id, reason
-        using hint = 'The next load, or pgpipe.enable_filters with columns that can be copied, makes it anew.';
+        using hint = '`pgpipe reconcile` makes it anew, or pgpipe.enable_filters with columns that can be kept.';
 end
 $$;
 comment on function pgpipe.suspend_filters(int, text) is
@@ -210,6 +210,9 @@ begin
         end if;
     end if;
     return differs;
+exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded or sqlstate 'PP002' then
+    perform pgpipe.suspend_filters(e.embedding_id, sqlerrm);
+    return true;
 end
 $$;
 comment on function pgpipe.repair_filters(int) is

@@ -184,6 +184,11 @@ def test_what_it_cannot_keep_stops_no_write(docs: Connection, change: str) -> No
     docs.execute("update doc set title = 'again', body = 'short' where id in (7, 9)")
     assert column(docs, NEAR, vector_of(docs, 5), 10, where) == []
 
+    kept = "from pgpipe.embedding where filter_error is null"
+    docs.execute("select pgpipe.repair_filters(embedding_id) from pgpipe.embedding")
+    mended = bool(column(docs, f"select filters {kept}"))
+    assert mended == ("update doc set size" in change or "string_agg" in change)
+
     docs.execute(ENABLE, (["body"],))
 
     assert column(docs, NEAR, vector_of(docs, 5), 10, json.dumps({"body": "short"})) in ([7, 9], [9, 7])
