@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import Stemmer
 
 from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Connection, Database, pgserver
-from pgpipe.embed.model import dimensions, load_model
+from pgpipe.embed.encode import TEXTS
+from pgpipe.embed.model import Model, load_model
 from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
 from tests.bench.judged import DEPTH, Judged, ndcg, read, recall
@@ -57,22 +58,24 @@ def peer(judged: Judged) -> Ask:
 
 
 @contextmanager
-def loaded(judged: Judged, url: str | None, settings: EmbeddingSettings) -> Iterator[Connection]:
+def loaded(judged: Judged, settings: EmbeddingSettings, model: Model) -> Iterator[Connection]:
     """A connection to a database that holds the documents, searchable and embedded, in a table `document`."""
     with tempfile.TemporaryDirectory(prefix="pgpipe-eval-") as folder:
         Path(folder).chmod(0o755)
-        running = None if url else pgserver().get_server(Path(folder) / "data", cleanup_mode="delete")
-        database = Database(DatabaseSettings(url=url or str(running.get_uri())))
-        migrate(database)
-        with database.connect(autocommit=True) as conn:
-            fill(conn, judged, settings)
-            Worker(database, settings).drain()
-            yield conn
-        if running:
+        running = pgserver().get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            database = Database(DatabaseSettings(url=running.get_uri()))
+            migrate(database)
+            with database.connect(autocommit=True) as conn:
+                fill(conn, judged, model)
+                say(f"{len(judged.documents)} documents loaded, their words indexed")
+                embed(database, settings, model, len(judged.documents))
+                yield conn
+        finally:
             running.cleanup()
 
 
-def fill(conn: Connection, judged: Judged, settings: EmbeddingSettings) -> None:
+def fill(conn: Connection, judged: Judged, model: Model) -> None:
     """Declare as a newcomer would: title A, body B, both embedded."""
     conn.execute("create table document (id text primary key, title text, body text)")
     with conn.cursor().copy("copy document from stdin") as copy:
@@ -82,20 +85,50 @@ def fill(conn: Connection, judged: Judged, settings: EmbeddingSettings) -> None:
     conn.execute("select pgpipe.refresh_search('document')")
     conn.execute("analyze document")
     conn.execute(
-        "select pgpipe.enable_embedding('document', '{title,body}', model => %s, dims => %s)",
-        (settings.model, dimensions(settings)),
+        "select pgpipe.enable_embedding('document', '{title,body}', model => %s, dims => %s)", (model.name, model.dims)
     )
+
+
+def embed(database: Database, settings: EmbeddingSettings, model: Model, documents: int) -> None:
+    """Work off the queue, as the embedder does."""
+    finished = 0
+
+    def progress(_entity: str, jobs: int) -> None:
+        nonlocal finished
+        finished += jobs
+        say(f"{finished} of {documents} documents embedded")
+
+    totals = Worker(database, settings, progress, load=lambda _settings: model).drain()
+    if totals.failed:
+        raise click.ClickException(f"{totals.failed} documents have no vector, so the table would be wrong")
+
+
+def encode(model: Model, questions: Iterable[str]) -> dict[str, str]:
+    """The vector of each different question as pgvector writes it, with the model's prompt for questions."""
+    different = list(dict.fromkeys(questions))
+    ask = getattr(model, "encode_query", model.encode)
+    vectors: dict[str, str] = {}
+    for start in range(0, len(different), TEXTS):
+        part = different[start : start + TEXTS]
+        vectors |= {text: str(vector.tolist()) for text, vector in zip(part, ask(part), strict=True)}
+        say(f"{len(vectors)} of {len(different)} questions embedded")
+    return vectors
+
+
+def say(progress: str) -> None:
+    """Tell whoever waits; the table alone goes to stdout."""
+    click.echo(progress, err=True)
 
 
 def main() -> None:
     """Print the table."""
     folder = os.environ.get("COLLECTION")
     judged = read(Path(folder) if folder else None)
-    settings = EmbeddingSettings()
+    say(f"{judged.name}: {len(judged.documents)} documents, {len(judged.questions)} questions with an answer")
+    settings = EmbeddingSettings(batch=128)  # small, so that progress shows
     model = load_model(settings)
-    asked = {plain(text) for text in judged.questions.values()}
-    encoded = {text: str(model.encode([text])[0].tolist()) for text in asked}
-    with loaded(judged, None, settings) as conn:
+    encoded = encode(model, map(plain, judged.questions.values()))
+    with loaded(judged, settings, model) as conn:
 
         def asks(statement: str) -> Ask:
             return lambda text: [
@@ -112,6 +145,7 @@ def main() -> None:
         click.echo(f"\n{judged.name}: {len(judged.documents)} documents, {len(judged.questions)} questions\n")
         click.echo("| mode | nDCG@10 | recall@100 | ms a question |\n|---|---|---|---|")
         for mode, ask in modes.items():
+            say(f"asking: {mode}")
             quality, found, spent = measure(judged, ask)
             click.echo(f"| {mode} | {quality:.3f} | {found:.3f} | {spent:.1f} |")
 
