@@ -4,12 +4,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from pgpipe import errors
-from pgpipe.config import EmbeddingSettings, Settings, load_settings
+from pgpipe.config import EmbeddingSettings, Settings
 from pgpipe.db import Database
 from pgpipe.embed import fingerprint
 from pgpipe.embed.model import Model, encode_query, fit, load_model
 from pgpipe.search import query as ask
 from pgpipe.search.query import Filter, Hit, Question, SearchMode, Target
+from pgpipe.settings import load_settings
 
 MODELS = 4  # that stay loaded
 _fingerprints: dict[int, tuple[Model, bytes | None]] = {}

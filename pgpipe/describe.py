@@ -9,9 +9,10 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pgpipe.config import EntitySettings, Layers, Section, Settings, model_at, settings_of, variable_behind
+from pgpipe.config import EntitySettings, Section, Settings
 from pgpipe.layers import depth
 from pgpipe.mask import mask
+from pgpipe.settings import Layers, model_at, settings_of, variable_behind
 
 OPENING = """\
 # Settings of pgpipe. All but the source may be left out; behind # without a space stands a default or an example.

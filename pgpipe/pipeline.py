@@ -6,13 +6,14 @@ from typing import Any
 
 from pgpipe.component import Step, installed_components, perform
 from pgpipe.components import EmbeddingsGenerator, ParquetImporter, SearchIndexer
-from pgpipe.config import Settings, load_settings
+from pgpipe.config import Settings
 from pgpipe.context import Bar, Context, no_bar, no_word, require_schema, select_drops
 from pgpipe.db import Database
 from pgpipe.errors import UsageError
 from pgpipe.layers import nearest
 from pgpipe.log import get_logger
 from pgpipe.report import Report, StageReport
+from pgpipe.settings import load_settings
 from pgpipe.source import Source, open_source
 from pgpipe.source.layout import Drop, choose_dates
 

@@ -7,8 +7,8 @@ import click
 
 from pgpipe import describe
 from pgpipe.cli.app import App, cli, json_option
-from pgpipe.config import faults, read_layers
 from pgpipe.errors import UsageError
+from pgpipe.settings import faults, read_layers
 
 
 @cli.group()

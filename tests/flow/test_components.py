@@ -8,10 +8,10 @@ import pytest
 
 import pgpipe
 from pgpipe import component
-from pgpipe.config import load_settings
 from pgpipe.context import Context
 from pgpipe.db import Database
 from pgpipe.report import StageReport
+from pgpipe.settings import load_settings
 from pgpipe.source import open_source
 from pgpipe.source.layout import choose_date, find_drops
 from tests.conftest import Cli, Lake

@@ -65,8 +65,8 @@ def test_a_component_of_ones_own(shop: Database) -> None:
 def test_search_from_sql_and_from_python(shop: Database, capsys: pytest.CaptureFixture[str]) -> None:
     """Both declarations and both searches, as they are written."""
     from pgpipe import ParquetImporter, Pipeline
-    from pgpipe.config import load_settings
     from pgpipe.embed.worker import Worker
+    from pgpipe.settings import load_settings
 
     assert Pipeline(components=[ParquetImporter()], skip={"search"}).run().exit_code == 0
     statements = block("sql", "pgpipe.enable_search").split(";\n")

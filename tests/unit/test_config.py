@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pgpipe.config import load_settings
 from pgpipe.errors import UsageError
+from pgpipe.settings import load_settings
 
 SECRET = "postgresql://app:hunter2@db/app"
 

@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 
 from pgpipe import describe
-from pgpipe.config import EntitySettings, Section, Settings, load_settings, read_layers
+from pgpipe.config import EntitySettings, Section, Settings
+from pgpipe.settings import load_settings, read_layers
 from tests.conftest import Cli, make_cli
 
 SECRET = "postgresql://app:hunter2@db/app"
