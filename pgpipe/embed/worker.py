@@ -24,12 +24,12 @@ from pgpipe.embed.encode import Failure, split
 from pgpipe.embed.model import Model, Vectors, load_model
 from pgpipe.embed.models import Models, Stopped
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
+from pgpipe.embed.rest import Rests
 from pgpipe.embed.session import Session
 from pgpipe.log import get_logger
 
 POLL = 2.0  # seconds between looks at an empty queue, give or take half
 RETRY = 30.0  # at most, between tries to reach the database
-REST = (5.0, 300.0)  # seconds that an embedding rests after a fault of its model or its tables: at first, at most
 EXTEND = 1 / 3  # of the lease: after so long it is extended
 PATIENCE = 5  # times that a drain waits for a backend that cannot answer
 LOCKED = 10.0  # seconds that a drain waits for writers that hold jobs
@@ -84,7 +84,7 @@ class Worker:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._lease = timedelta(seconds=settings.lease)
         self._owed: list[Lease] = []
-        self._resting: dict[int, tuple[float, float]] = {}  # embedding: until when, for how long
+        self._rests = Rests()
         self._extended = 0.0  # when the leases at hand were last extended
         self._troubles = 0
         self.stop = threading.Event()
@@ -178,7 +178,7 @@ class Worker:
 
     def _serve(self, session: Session) -> None:
         while not self.stop.is_set():
-            if self._work_off(session, lambda e: not self._rests(e), self._rest):
+            if self._work_off(session, lambda e: not self._rests.left(e.embedding_id), self._rest):
                 continue
             queue.refresh_searches(session.conn)
             self.beat()  # there was nothing to do: that is well, too
@@ -235,16 +235,16 @@ class Worker:
         except errors.Transient as exc:
             if self.stop.is_set():
                 raise Stopped from exc
-            self._pause(lease.embedding, exc.retry_after)
+            self._rests.begin(lease.embedding.embedding_id, exc.retry_after)
             trouble(lease.embedding, exc)
             # A drain has waited by now: with the whole pause once more it would find nothing to claim, and end.
-            left = max(self._resting[lease.embedding.embedding_id][0] - time.monotonic(), 0)
+            left = self._rests.left(lease.embedding.embedding_id)
             fault = Failure(str(exc), charge=False, retry_after=left)
             todo = [j for j in lease.jobs if _to_read(j)]
             good = [j for j in lease.jobs if not _to_read(j)]
             return _Work(lease, good, [], np.empty((0, lease.embedding.dims), np.float32), [(fault, todo)])
         except errors.ModelError as exc:
-            self._pause(lease.embedding)
+            self._rests.begin(lease.embedding.embedding_id)
             trouble(lease.embedding, exc)
             held.remove(lease)
             session.submit(session.release, lease)
@@ -301,7 +301,7 @@ class Worker:
         totals.stale += finished.stale
         totals.failed += sum(len(jobs) for failure, jobs in work.failures if failure.retry_after is None)
         if all(failure.retry_after is None for failure, _ in work.failures):
-            self._resting.pop(lease.embedding.embedding_id, None)
+            self._rests.end(lease.embedding.embedding_id)
         self.beat()
         self.timed(entity, time.monotonic() - lease.claimed)
         self.progress(entity, len(lease.jobs))
@@ -324,22 +324,12 @@ class Worker:
             self.stop.wait(0.1)
         return time.monotonic() < until
 
-    def _pause(self, embedding: Embedding, asked: float | None = None) -> float:
-        """Let an embedding rest: as long as asked, else longer each time. Returns the seconds."""
-        last = self._resting.get(embedding.embedding_id, (0.0, REST[0] / 2))[1]
-        seconds = asked if asked is not None else min(last * 2, REST[1])
-        self._resting[embedding.embedding_id] = (time.monotonic() + seconds, seconds)
-        return seconds
-
-    def _rests(self, embedding: Embedding) -> bool:
-        return self._resting.get(embedding.embedding_id, (0.0, 0.0))[0] > time.monotonic()
-
     def _rest(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
         """Trouble in the daemon: the embedding rests, the others go on."""
-        if not self._rests(embedding):
-            self._pause(embedding)
-        until = round(self._resting[embedding.embedding_id][1], 1)
-        log.error("embedding rests", entity=embedding.entity, name=embedding.name, error=str(exc), seconds=until)
+        if not self._rests.left(embedding.embedding_id):
+            self._rests.begin(embedding.embedding_id)
+        seconds = round(self._rests.seconds(embedding.embedding_id), 1)
+        log.error("embedding rests", entity=embedding.entity, name=embedding.name, error=str(exc), seconds=seconds)
 
     def _raise(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
         """Trouble in a drain: what may pass is waited for a few times, anything else ends it."""
@@ -349,7 +339,7 @@ class Worker:
         self._troubles += 1
         if not isinstance(exc, errors.Transient) or self._troubles > PATIENCE:
             raise exc
-        seconds = self._resting[embedding.embedding_id][1]
+        seconds = self._rests.seconds(embedding.embedding_id)
         log.warning("the model does not answer", entity=embedding.entity, error=str(exc), retry_in=seconds)
         self.stop.wait(seconds)
 
