@@ -16,7 +16,7 @@ from pgpipe.embed.queue import Embedding
 from pgpipe.log import get_logger
 
 LOOK = 15.0  # seconds between looks for an index that is due
-WATCH = 1.0  # seconds between looks at a build
+WATCH = (0.02, 1.0)  # seconds between looks at a build: at first, because a small one is done soon, and at most
 # A lock of the transaction, not of the session: it holds through PgBouncer as well, and goes with the connection.
 TRY_LOCK = "select pg_try_advisory_xact_lock(hashtext('pgpipe index'), %s)"
 DUE = """
@@ -47,7 +47,7 @@ def build(
         embedding: whose store.
         settings: which index, and when it is due.
         stop: a build is broken off once this is set, and what it had made is dropped.
-        progress: called about once a second.
+        progress: called often at first, then once a second.
 
     Returns:
         Whether an index was built; not where none is due, or somebody else is at it.
@@ -126,10 +126,12 @@ def _run(
     """Run the statement on one connection and look on from the other."""
     with ThreadPoolExecutor(1, "index") as thread:
         built = thread.submit(builder.execute, statement.encode())
+        pause, longest = WATCH
         while not built.done():
-            if stop.wait(WATCH if not built.done() else 0):
+            if stop.wait(pause):
                 builder.cancel_safe()
                 break
+            pause = min(pause * 2, longest)
             phase = watch.execute(PROGRESS, (embedding.embedding_id,)).fetchone()
             if phase:
                 progress(*phase)

@@ -1,44 +1,12 @@
-"""The vector index: built beside running work when there is enough to index, by one at a time, and used."""
-
-import threading
-import time
-from pathlib import Path
+"""The vector index: built once there is enough to index and no backlog, of the kind that is asked for, and used."""
 
 import pytest
 
-from pgpipe import errors
-from pgpipe.config import DatabaseSettings, IndexSettings
+from pgpipe.config import IndexSettings
 from pgpipe.db import Connection, Database
-from pgpipe.embed import index, queue
-from pgpipe.embed.queue import Embedding
-from tests.chaos.test_embedder_connections import pgbouncer
-from tests.conftest import make_cli
-from tests.sql.support import column, embed, eventually, make_docs, value
-
-INDEXES = """
-    select c.relname::text, i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid
-      join pg_am m on m.oid = c.relam where i.indrelid = 'doc_embedding'::regclass and m.amname in ('hnsw', 'ivfflat')
-"""
-
-
-def filled(conn: Connection, rows: int = 5000, dims: int = 8) -> Embedding:
-    """A store of vectors in all directions, no near twins (HNSW may answer either of two), as a drain leaves it."""
-    make_docs(conn, rows)
-    embed(conn, dims=dims)
-    spread = """
-        insert into doc_embedding
-        select id, 0, 0, 5, pgpipe.content_hash(concat_ws(chr(10), title, body)), 'fake',
-               array(select hashint4extended(id, j) / 2.0 ^ 63 from generate_series(1, %s) j)::vector from doc
-    """
-    conn.execute(spread, (dims,))
-    conn.execute("delete from pgpipe.job")
-    conn.execute("analyze doc_embedding")
-    return queue.embeddings(conn)[0]
-
-
-def vector_of(conn: Connection, id_: int) -> str:
-    """What is stored for a row: a question to which that row is the nearest answer."""
-    return value(conn, "select vector::text from doc_embedding where id = %s", id_)
+from pgpipe.embed import index
+from tests.sql.support import column, value
+from tests.sql.vectors import FEW, INDEXES, filled, vector_of
 
 
 def test_built_and_used(any_database: Database, conn: Connection) -> None:
@@ -86,88 +54,15 @@ def test_not_before_the_backlog_is_gone(any_database: Database, conn: Connection
     assert conn.execute(INDEXES).fetchall() == []
 
 
-def test_an_invalid_leftover_is_replaced(any_database: Database, conn: Connection) -> None:
-    """A build that was cut off leaves an index that nobody uses: it is dropped and built again."""
-    embedding = filled(conn)
-    conn.execute("create index doc_embedding_hnsw on doc_embedding using hnsw (vector vector_cosine_ops)")
-    conn.execute("update pg_index set indisvalid = false where indexrelid = 'doc_embedding_hnsw'::regclass")
-
-    assert index.build(any_database, embedding, IndexSettings())
-
-    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
-
-
-def test_one_builds_at_a_time(any_database: Database, conn: Connection, other: Connection) -> None:
-    """A second worker leaves the build to the first, and does not wait for it."""
-    embedding = filled(conn)
-    other.execute("select pg_advisory_lock(hashtext('pgpipe index'), %s)", (embedding.embedding_id,))
-
-    assert not index.build(any_database, embedding, IndexSettings())
-
-    other.execute("select pg_advisory_unlock_all()")
-    assert index.build(any_database, embedding, IndexSettings())
-
-
-def test_a_build_that_goes_on_is_left_alone(any_database: Database, conn: Connection, other: Connection) -> None:
-    """A worker was killed and the server builds on for it: the index in the making is not dropped, nor built twice."""
-    embedding = filled(conn)
-    conn.execute("create index doc_embedding_hnsw on doc_embedding using hnsw (vector vector_cosine_ops)")
-    conn.execute("update pg_index set indisvalid = false where indexrelid = 'doc_embedding_hnsw'::regclass")
-    other.autocommit = False
-    other.execute("lock table doc_embedding in share update exclusive mode")  # as `create index concurrently` does
-
-    assert not index.build(any_database, embedding, IndexSettings())
-    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", False)]
-
-    other.rollback()
-    assert index.build(any_database, embedding, IndexSettings())
-
-
-def test_two_daemons_build_one_index(any_database: Database, conn: Connection) -> None:
-    """Both look at the same moment: one builds, the other goes on, no error and no second index."""
-    embedding = filled(conn)
-    built: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda: built.append(index.build(any_database, embedding, IndexSettings())))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sorted(built) == [False, False, False, True]
-    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
-
-
-def test_through_pgbouncer(database: Database) -> None:
-    """In transaction mode, where a session's lock would stay behind on some connection: one builds, and then again."""
-    with database.connect(autocommit=True) as conn, pgbouncer(database, pool=4) as url:
-        embedding = filled(conn)
-        pooled = Database(DatabaseSettings(url=url))
-        for _ in range(2):
-            built: list[bool] = []
-            threads = [
-                threading.Thread(target=lambda b=built: b.append(index.build(pooled, embedding, IndexSettings())))
-                for _ in range(2)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            assert sorted(built) == [False, True]
-            assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
-            conn.execute("drop index doc_embedding_hnsw")
-
-
 def test_after_the_maximum_wait(any_database: Database, conn: Connection) -> None:
     """A queue that never empties does not keep a store without index for ever."""
-    embedding = filled(conn)
+    embedding = filled(conn, FEW)
+    settings = IndexSettings(min_rows=FEW, max_wait=60)
     conn.execute("update doc set title = 'x' where id = 1")
 
-    assert not index.build(any_database, embedding, IndexSettings(max_wait=60))
+    assert not index.build(any_database, embedding, settings)
     conn.execute("update pgpipe.embedding set created_at = now() - interval '61 seconds'")
-    assert index.build(any_database, embedding, IndexSettings(max_wait=60))
+    assert index.build(any_database, embedding, settings)
 
 
 def test_inverted_lists(any_database: Database, conn: Connection) -> None:
@@ -224,15 +119,15 @@ def test_lists_and_probes(conn: Connection, rows: int, lists: int, probes: int) 
 
 def test_no_index_at_all(any_database: Database, conn: Connection) -> None:
     """Where the settings say so."""
-    assert not index.build(any_database, filled(conn), IndexSettings(kind="none"))
+    assert not index.build(any_database, filled(conn, FEW), IndexSettings(kind="none", min_rows=FEW))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_the_memory_estimate(conn: Connection, share: float) -> None:
     """With as much memory as is estimated the whole graph is built in memory; with half of it PostgreSQL complains."""
-    embedding = filled(conn, dims=128)
+    embedding = filled(conn, rows=2500, dims=384)
     asked = (embedding.embedding_id,)
-    row = conn.execute("select memory, statement from pgpipe.vector_index(%s)", asked).fetchone()
+    row = conn.execute("select memory, statement from pgpipe.vector_index(%s, min_rows => 2500)", asked).fetchone()
     assert row
     notices: list[str] = []
     conn.add_notice_handler(lambda d: notices.append(d.message_primary or ""))
@@ -241,109 +136,6 @@ def test_the_memory_estimate(conn: Connection, share: float) -> None:
     conn.execute(row[1].encode())
 
     assert any("no longer fits into maintenance_work_mem" in n for n in notices) is (share < 1)
-
-
-def test_memory_within_the_limit(any_database: Database, conn: Connection, logged: list[dict]) -> None:
-    """The build's session gets what it needs up to the limit; more is asked for in the log."""
-    embedding = filled(conn)
-    given: list[int] = []
-    real = index._run
-
-    def look(watch: Connection, builder: Connection, *rest: object) -> None:
-        given.append(value(builder, "select pg_size_bytes(current_setting('maintenance_work_mem')) >> 20"))
-        real(watch, builder, *rest)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "_run", look)
-        for limit, setting in ((2, "1MB"), (1000, "1MB"), (1, "64MB")):
-            conn.execute("drop index if exists doc_embedding_hnsw")
-            name = value(conn, "select quote_ident(current_database())")
-            conn.execute(f"alter database {name} set maintenance_work_mem = '{setting}'")
-            assert index.build(any_database, embedding, IndexSettings(memory_mb=limit))
-
-    needed = 5000 * (8 * 4 + 720) // 2**20 + 4 + 1
-    assert given == [2, needed, 64]
-    warnings = [e for e in logged if e["level"] == "WARNING"]
-    assert [(w["needed_mb"], w["given_mb"]) for w in warnings] == [(needed, 2)]
-    assert "embedding.index.memory_mb" in warnings[0]["event"]
-
-
-def held_build(conn: Connection, other: Connection) -> Embedding:
-    """A store whose build waits for a writer, until `other` rolls back; then it takes some seconds."""
-    embedding = filled(conn, rows=12000, dims=384)
-    other.execute("begin")
-    other.execute("lock table doc_embedding in row exclusive mode")
-    return embedding
-
-
-def test_progress_and_stop(
-    any_database: Database, conn: Connection, other: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The build's phase can be seen, also in `pgpipe status`; told to stop, it ends and leaves nothing."""
-    embedding = held_build(conn, other)
-    stop = threading.Event()
-    seen: list[str] = []
-    shown: list[str] = []
-    cli = make_cli(any_database.url, tmp_path, monkeypatch)
-
-    def progress(phase: str, _percent: float | None) -> None:
-        if not phase.startswith("waiting for writers"):  # it has only begun
-            return
-        seen.append(phase)
-        assert value(conn, "select entity from pgpipe.index_progress") == "doc"
-        shown.append(cli("status").out + cli("status", "--json").out)
-        stop.set()
-        other.execute("rollback")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "WATCH", 0.05)
-        assert not index.build(any_database, embedding, IndexSettings(), stop, progress)
-
-    assert seen == ["waiting for writers before build"]
-    assert "Vector indexes being built" in shown[0]
-    assert f'"phase": "{seen[0]}"' in shown[0]
-    assert conn.execute(INDEXES).fetchall() == []
-    conn.execute("delete from doc where id > 5000")
-    eventually(lambda: index.build(any_database, embedding, IndexSettings(min_rows=1000)))  # once the other has let go
-
-
-def test_a_build_that_the_server_ends(any_database: Database, conn: Connection, other: Connection) -> None:
-    """Cancelled by somebody: an error of one line, nothing left behind, and the next look builds."""
-    embedding = held_build(conn, other)
-
-    def cancel(_phase: str, _percent: float | None) -> None:
-        conn.execute("select pg_cancel_backend(pid) from pgpipe.index_progress")
-        other.execute("rollback")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "WATCH", 0.05)
-        with pytest.raises(errors.DatabaseError, match="canceling statement"):
-            index.build(any_database, embedding, IndexSettings(), progress=cancel)
-
-    assert conn.execute(INDEXES).fetchall() == []
-
-
-def test_the_indexer_looks_beside_the_worker(any_database: Database, conn: Connection, logged: list[dict]) -> None:
-    """The thread builds what is due, outlives a failure, and ends when told."""
-    filled(conn)
-    stop = threading.Event()
-    indexer = index.Indexer(any_database, IndexSettings(), stop)
-    refuse = "create table public.doc_embedding_hnsw ()"  # takes the name
-    conn.execute(refuse)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "LOOK", 0.05)
-        indexer.start()
-        until = time.monotonic() + 300
-        while not any(e["event"] == "vector index not built" for e in logged) and time.monotonic() < until:
-            time.sleep(0.02)
-        conn.execute("drop table public.doc_embedding_hnsw")
-        while conn.execute(INDEXES).fetchall() != [("doc_embedding_hnsw", True)] and time.monotonic() < until:
-            time.sleep(0.05)
-        stop.set()
-        indexer.join()
-
-    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
 
 
 @pytest.mark.parametrize(("dims", "indexed"), [(2001, True), (4000, True), (4001, False)])
