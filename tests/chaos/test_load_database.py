@@ -22,11 +22,7 @@ from tests.conftest import Server, clone, start_wheel
 
 BACKENDS = "select pid from pg_stat_activity where datname = current_database() and state = 'active'"
 COPYING = f"{BACKENDS} and query ilike 'copy %'"
-MERGING = f"{BACKENDS} and query like '%pgpipe.merge%' and pid <> pg_backend_pid()"
-SLOW = """
-    create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(0.0005); return new; end';
-    create trigger slow before update on item for each row execute function slow()
-"""
+MERGING = f"{BACKENDS} and query like '%pgpipe.merge%' and wait_event_type = 'Lock'"
 LIMIT = 60  # seconds that a fault is waited for
 
 
@@ -116,12 +112,13 @@ def test_a_server_that_goes_away_mid_merge(
     """It comes back, and the load with it: rows, ledger and the staging table that a crash empties."""
     url = build(tmp_path / "lake")
     assert run(fragile_database, url, *MODES["merge"], "--date", OLDER).code == 0
-    with fragile_database.connect(autocommit=True) as conn:
-        conn.execute(SLOW.encode())
+    writer = fragile_database.connect()  # the merge waits for it half-way, and the fault ends both
+    writer.execute("select from item where id = 35000 for update")
 
     with once(fragile_database, MERGING, lambda _conn, pid: FAULTS[fault](fragile, pid)) as lost:
         load = run(fragile_database, url, *MODES["merge"], "--date", NEWER)
 
+    writer.close()
     assert lost
     assert load.code == 0, load.said
     assert "begun again" in load.said
@@ -201,9 +198,6 @@ def test_a_full_disk(mode: str, server18: Server, database: Database, small_disk
     assert done[0] == 50_000
 
 
-WAITING = f"{MERGING} and wait_event_type = 'Lock'"
-
-
 @pytest.mark.parametrize("conflict", ["deadlock", "serialization failure"])
 def test_another_writer_in_the_way(conflict: str, database: Database, tmp_path: Path) -> None:
     """PostgreSQL ends the load's transaction with 40P01 or 40001; it is begun again and brings the whole date."""
@@ -221,7 +215,7 @@ def test_another_writer_in_the_way(conflict: str, database: Database, tmp_path: 
         other.execute("set deadlock_timeout = '10min'")
         other.execute("update item set text = 'theirs' where id = 3")
         load = Load(database, url, *MODES["merge"], "--date", NEWER)
-        while not conn.execute(WAITING.encode()).fetchall():  # it has deleted 1 and waits for 3
+        while not conn.execute(MERGING.encode()).fetchall():  # it has deleted 1 and waits for 3
             assert load.process.poll() is None, load.end()
             time.sleep(0.005)
         if deadlock:

@@ -17,6 +17,7 @@ def test_demo_from_nothing_and_again(
 
     first = cli("demo", "--folder", str(tmp_path / "demo"), "--rows", "40")
     shown = capfd.readouterr().out
+    monkeypatch.setattr("pgpipe.cli.demo.QUESTIONS", ())  # the second time nothing is new to ask
     again = cli("demo", "--folder", str(tmp_path / "demo"), "--rows", "40")
     shown_again = capfd.readouterr().out
 

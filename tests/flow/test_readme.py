@@ -54,7 +54,7 @@ def test_a_component_of_ones_own(shop: Database) -> None:
         listener.execute("listen loaded")
         ran: dict[str, Any] = {"__name__": "readme"}
         exec(block("python", "class Tell"), ran)
-        heard = [n.payload for n in listener.notifies(timeout=5, stop_after=1)]
+        heard = [n.payload for n in listener.notifies(timeout=60, stop_after=1)]
 
     assert heard == ["product"]
     assert [(s.stage, s.state, s.note) for s in ran["report"].stages][-1] == ("tell", "ok", "told whoever listens")

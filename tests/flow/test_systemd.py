@@ -109,6 +109,12 @@ def test_nothing_of_the_users_is_overwritten(cli: Cli, tmp_path: Path) -> None:
     assert "OnCalendar" in (tmp_path / FILES[2]).read_text()
 
 
+BLOCKED = """
+    select exists (select from pg_locks l join pg_database d on d.oid = l.database
+                    where not l.granted and d.datname = current_database())
+"""
+
+
 class Manager:
     """systemd's end of the socket, and the embedder's process."""
 
@@ -220,7 +226,8 @@ def test_the_watchdog_is_fed_by_progress_only(docs: Connection, manager: Callabl
 
     with docs.transaction():
         docs.execute("lock table pgpipe.embedding, pgpipe.job in access exclusive mode")
-        daemon.listen(4)  # a look at the queue that was under way
+        wait_for(docs, BLOCKED)  # its next look at the queue
+        daemon.listen(0.5)  # what it had said before
         assert daemon.listen(5) == []
 
     daemon.got.clear()

@@ -1,5 +1,6 @@
 """A worker waits for nobody: other transactions hold rows and jobs open, and the worker goes on; nothing is lost."""
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from pgpipe.db import Connection, Database
 from tests.sql.support import claim, drain, embed, extend, fail, finish, job, jobs, make_docs, release, stored, value
 
 KEY = '{"id": 1}'
+ROUNDS = 100  # of each writer, while two workers go on
 
 
 @pytest.fixture
@@ -155,17 +157,23 @@ def test_no_deadlock_with_a_writer_of_many_rows(
     assert fresh_rows(conn) == [1, 2, 3]
 
 
+def join(threads: list[threading.Thread]) -> None:
+    """Wait until all have ended."""
+    for thread in threads:
+        thread.join()
+
+
 def test_writers_and_workers_at_once(any_database: Database, conn: Connection) -> None:
     """Two writers and two workers hammer the same rows: no deadlock, and in the end one fresh vector a row."""
     make_docs(conn, 20)
     embedding = embed(conn)
     stop, errors = threading.Event(), []
 
-    def run(work: Callable[[Connection, int], None]) -> None:
+    def run(work: Callable[[Connection, int], None], rounds: int) -> None:
         try:
             with any_database.connect(autocommit=True) as own:
                 own.execute("set deadlock_timeout = '100ms'")
-                for n in range(1000):
+                for n in range(rounds):
                     if stop.is_set():
                         return
                     work(own, n)
@@ -182,13 +190,13 @@ def test_writers_and_workers_at_once(any_database: Database, conn: Connection) -
     def embed_some(own: Connection, _: int) -> None:
         finish(own, claim(own, embedding, 7))
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in (write, write, embed_some, embed_some)]
+    hands = [(write, ROUNDS), (write, ROUNDS), (embed_some, sys.maxsize), (embed_some, sys.maxsize)]
+    threads = [threading.Thread(target=run, args=hand) for hand in hands]
     for thread in threads:
         thread.start()
-    stop.wait(1.5)
+    join(threads[:2])
     stop.set()
-    for thread in threads:
-        thread.join()
+    join(threads)
 
     assert errors == []
     settle(conn, embedding)

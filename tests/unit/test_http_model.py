@@ -223,13 +223,15 @@ def test_told_to_stop(service: Service, hang: bool) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_a_service_that_is_down(service: Service) -> None:
     """Refused connections, broken answers and time-outs are transient once loaded, unreachable at the start."""
-    model = loaded(service, timeout=0.2)
+    model = loaded(service, timeout=1)
+    over = threading.Event()
     service.rule = lambda _: (500, {}, b"oops")
     with pytest.raises(errors.Transient, match=r"answers 500: oops"):
         model.encode(["abc"])
-    service.rule = lambda texts: (time.sleep(0.5), (200, {}, vectors(texts)))[1]
+    service.rule = lambda texts: (over.wait(), (200, {}, vectors(texts)))[1]
     with pytest.raises(errors.Transient, match=r"does not answer"):
         model.encode(["abc"])
+    over.set()
     service.rule = lambda _: (200, {"Content-Length": "1000", "Connection": "close"}, b"{")
     with pytest.raises(errors.Transient, match=r"does not answer"):
         model.encode(["abc"])
