@@ -2,61 +2,70 @@
 -- BM25F: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.6. A word's
 -- frequency is the sum of its occurrences times the weight of the column they stand in; then BM25 with k1 = 1.2, b = 0.75.
 
-create or replace function pgpipe.candidate_query(words tsquery[], documents double precision[], total double precision)
-    returns tsquery  immutable strict  set search_path = ''  language plpgsql
+drop function if exists pgpipe.candidate_query(tsquery[], double precision[], double precision);
+
+create or replace function pgpipe.candidate_queries(words tsquery[], documents double precision[], total double precision)
+    returns tsquery[]  immutable strict  set search_path = ''  language plpgsql
 as $$
 declare
-    row_limit constant double precision := 8000;        -- rows to read from the table: about 2 µs each
-    posting_limit constant double precision := 200000;  -- entries to read from the index: about 80 ns each
-    together constant double precision := 1.5;          -- words of one question meet in a row more often than by chance
+    row_limit constant double precision := 8000;   -- rows of rare words
+    rare_share constant double precision := 0.02;  -- a word that more of the rows hold is common, however small the table
+    time_limit constant double precision := 14000; -- µs; what follows is in µs too
+    row_time constant double precision := 2.8;     -- to read a row from the table and to score it roughly
+    look_up constant double precision := 0.08;     -- to look an entry of the first group up in the second
+    unpack constant double precision := 0.008;     -- an entry of either; those of later groups are looked up only where both are
+    together constant double precision := 1.5;     -- words of one question meet in a row more often than by chance
+    lacking constant double precision := 0.35;     -- how often one of the best rows is without a word of the question, as measured
+    most_words constant int := 10;                 -- common words that are put into groups, in 138 ways
     n constant int := cardinality(words);
-    share double precision[] := array(select least(1, together * d / greatest(total, 1)) from unnest(documents) d);
-    postings double precision[] := array(select sum(u.d) over (order by u.place) from unnest(documents) with ordinality u (d, place));
-    rows double precision := 0;
-    room double precision := 1;  -- the share of rows that are not among them
-    wanted tsquery;
-    part tsquery;
-    rest tsquery;
-    before double precision;
-    expected double precision;
-    next int;
+    postings constant double precision[] := array(
+        select sum(u.d) over (order by u.place) from unnest(documents) with ordinality u (d, place));
+    without constant double precision[] := array(  -- ln of the share of rows that hold none of the words so far
+        select sum(ln(greatest(1e-9, 1 - u.d / greatest(total, 1)))) over (order by u.place)
+          from unnest(documents) with ordinality u (d, place));
+    rare constant int := (select count(*) from unnest(documents, without) u (d, w)
+                           where total * (1 - exp(without[n])) <= row_limit
+                              or total * (1 - exp(u.w)) <= row_limit and u.d <= rare_share * total);
+    last constant int := least(n, rare + most_words);
+    best record;
 begin
-    for head in 1 .. n loop
-        part := words[head];
-        rest := null;
-        expected := documents[head] * room;
-        next := head + 1;
-        while rows + expected > row_limit and next <= n loop  -- too common: together with the next, and the next
-            part := coalesce(part && rest, part);
-            rest := words[next];
-            before := expected;
-            expected := before * share[next];
-            next := next + 1;
-        end loop;
-        exit when wanted is not null and (rows + expected > row_limit or postings[next - 1] > posting_limit);
-        while rest is not null and next <= n and rows + expected + before * share[next] <= row_limit
-              and postings[next] <= posting_limit loop  -- space for more: any of the following will do in place of the last
-            rest := rest || words[next];
-            expected := expected + before * share[next];
-            next := next + 1;
-        end loop;
-        part := coalesce(part && rest, part);
-        wanted := coalesce(wanted || part, part);
-        rows := rows + expected;
-        room := greatest(0, 1 - rows / greatest(total, 1));
-    end loop;
-    return wanted;
+    if rare = n then
+        return array[pgpipe.any_word(words)];
+    end if;
+    -- All ways to part the common words, in their order, into groups of which each is no smaller than the one before: until the rows that
+    -- hold a word of each group are few enough. `loss` is how often one of the best rows is not among them: without a whole group.
+    with recursive split as (
+        select '{}'::int[] as ends, rare as word, 1 as size, total as rows, 0::float8 as loss, 0::float8 as read,
+               'Infinity'::float8 as time
+        union all
+        select s.ends || g.word, g.word, g.word - s.word, g.rows, s.loss + lacking ^ (g.word - s.word), g.read, g.rows * row_time + g.read
+          from split s
+          cross join lateral (
+            select w.word, case cardinality(s.ends) when 0 then postings[w.word] * (look_up + unpack)
+                                                   when 1 then s.read + (postings[w.word] - postings[s.word]) * unpack
+                                                   else s.read end as read,
+                   s.rows * least(1, case when s.ends = '{}' then 1 else together end
+                                     * (1 - exp(without[w.word] - coalesce(without[nullif(s.word, 0)], 0)))) as rows
+              from generate_series(s.word + s.size, last) w (word)) g
+         where s.time > time_limit
+    )
+    select s.ends, s.rows into best from split s where s.ends <> '{}'
+     order by s.time > time_limit, case when s.time > time_limit then s.time else s.loss end, s.ends limit 1;
+    if rare > 0 and postings[rare] + best.rows > row_limit then
+        return array[pgpipe.any_word(words[:rare])];
+    end if;
+    return array(select pgpipe.any_word(words[:rare] || words[coalesce(best.ends[e.n - 1], rare) + 1 : e.word])
+                   from unnest(best.ends) with ordinality e (word, n) order by e.n);
 end
 $$;
-comment on function pgpipe.candidate_query(tsquery[], double precision[], double precision) is
-    'What finds the rows worth ranking, for words from the rarest to the most common and the documents that hold each, of `total`: '
-    'a rare word alone, a common one together with others.';
+comment on function pgpipe.candidate_queries(tsquery[], double precision[], double precision) is
+    'What finds the rows worth ranking, for words from the rarest to the most common and the documents that hold each, of `total`: queries '
+    'all of which a row has to match, by any rare word or by one of each group of common ones.';
 
 create or replace function pgpipe.bm25f_expression(words tsquery[], idf double precision[], weights text[])
     returns text  immutable strict  set search_path = ''  language sql
 as $$
-    -- ts_rank of a word that occurs n times is 6/π² · (1 + 1/4 + … + 1/n²). What that lacks of 1 is 6/π² over a number between n
-    -- and
+    -- ts_rank of a word that occurs n times is 6/π² · (1 + 1/4 + … + 1/n²). What that lacks of 1 is 6/π² over a number between n and
     -- n + 1, so n is read back exactly, and no tsvector is taken apart. Its weights, 0 or 1 for D, C, B, A, say which columns count.
     with field as (  -- the lightest column for every occurrence, then for each heavier one what it adds
         select f.value - lag(f.value, 1, 0.0) over (order by f.value) as step, f.columns, row_number() over (order by f.value) as place
@@ -195,10 +204,12 @@ declare
     asked record := pgpipe.weigh_words(target, query, prefix);
     any_word tsquery := pgpipe.any_word(asked.probes);
     phrase boolean := asked.required is not null and not ''::tsvector @@ asked.required;
-    probe tsquery := case when phrase then asked.required else pgpipe.candidate_query(asked.probes, asked.documents, asked.total) end;
-    narrowed boolean := not phrase and probe <> any_word;
+    probes tsquery[] := case when phrase then array[asked.required]
+                             else pgpipe.candidate_queries(asked.probes, asked.documents, asked.total) end;
+    narrowed boolean := not phrase and probes <> array[any_word];
+    by_filter boolean := false;
     passing record;
-    statement text;
+    every tsquery;
     keys jsonb[];
     scores double precision[];
     more_keys jsonb[];
@@ -209,18 +220,21 @@ begin
     elsif narrowed and condition <> 'true' then
         passing := pgpipe.estimate(target, condition);
         narrowed := passing.rows > match_limit or passing.cost > cost_limit;
-        statement := pgpipe.rank_statement(declared, key_columns, condition, not narrowed, asked.words, asked.idf);
-    else
-        statement := pgpipe.rank_statement(declared, key_columns, condition, false, asked.words, asked.idf);
+        by_filter := not narrowed;
     end if;
     if not narrowed and not phrase then
-        probe := any_word;
+        probes := array[any_word];
     end if;
-    execute statement into keys, scores using coalesce(probe && asked.required, probe), match_limit, score_limit, k;
+    -- One condition for each, not their conjunction: the index then goes through the first two, and looks up the others.
+    execute pgpipe.rank_statement(declared, key_columns, (
+        select coalesce(string_agg(format('t.%I @@ %L', declared.column_name, p), ' and ') || ' and ', '') || condition
+          from unnest(probes[2:]) p), by_filter, asked.words, asked.idf)
+       into keys, scores using coalesce(probes[1] && asked.required, probes[1]), match_limit, score_limit, k;
     if narrowed and coalesce(cardinality(keys), 0) < k then
         -- Rows that hold common words only follow, whatever they score: a longer list begins with the shorter one, as pages need.
-        execute statement into more_keys, more_scores
-          using coalesce(any_word && !!probe && asked.required, any_word && !!probe), fill_limit, score_limit,
+        select string_agg(format('(%s)', p), ' & ')::tsquery into every from unnest(probes) p;
+        execute pgpipe.rank_statement(declared, key_columns, condition, false, asked.words, asked.idf) into more_keys, more_scores
+          using coalesce(any_word && !!every && asked.required, any_word && !!every), fill_limit, score_limit,
                 k - coalesce(cardinality(keys), 0);
         more_scores := array(select least(m.score, scores[cardinality(scores)]) from unnest(more_scores) with ordinality m (score, n)
                               order by m.n);

@@ -86,10 +86,10 @@ def test_a_row_that_is_stored_apart(conn: Connection) -> None:
 
 
 def candidates(conn: Connection, documents: list[float], total: float = 1e6) -> str:
-    """The query that finds candidates for words a, b, c, … which so many documents hold."""
+    """The queries that find candidates for words a, b, c, … which so many documents hold; all of them must match."""
     words = [chr(97 + n) for n in range(len(documents))]
-    found = value(conn, "select pgpipe.candidate_query(%s::text[]::tsquery[], %s, %s)", words, documents, total)
-    return found.replace("'", "")
+    found = "select pgpipe.candidate_queries(%s::text[]::tsquery[], %s, %s)::text[]"
+    return ", ".join(value(conn, found, words, documents, total)).replace("'", "")
 
 
 def test_rare_words_are_looked_for_as_they_are(conn: Connection) -> None:
@@ -97,16 +97,19 @@ def test_rare_words_are_looked_for_as_they_are(conn: Connection) -> None:
     assert candidates(conn, [5]) == "a"
     assert candidates(conn, [5, 700, 6000]) == "a | b | c"
     assert candidates(conn, [900, 950, 1000], total=1000) == "a | b | c"
+    assert candidates(conn, [2000, 3000, 6000], total=8000) == "a | b | c"
 
 
 def test_common_words_are_looked_for_together(conn: Connection) -> None:
-    """A word that many rows hold is asked for with others, so many of them that few rows are left."""
+    """A row must hold a word of each of so many groups that few rows are left; a rare word stands for all."""
     assert candidates(conn, [5, 400000]) == "a"
-    assert candidates(conn, [20000, 200000]) == "a & b"
-    assert candidates(conn, [20000, 60000, 60000]) == "a & ( b | c )"
-    assert candidates(conn, [60000, 60000, 60000, 60000]) == "a & b"
-    assert candidates(conn, [90000, 90000, 90000, 90000]) == "a & b & c"
-    assert candidates(conn, [50, 20000, 150000]) == "a | b & c"
+    assert candidates(conn, [20000, 200000]) == "a, b"
+    assert candidates(conn, [20000, 60000, 60000]) == "a, b | c"
+    assert candidates(conn, [60000, 60000, 60000, 60000]) == "a, b, c | d"
+    assert candidates(conn, [90000, 90000, 90000, 90000]) == "a, b, c"
+    assert candidates(conn, [70000] * 10) == "a, b | c | d, e | f | g, h | i | j"
+    assert candidates(conn, [50, 20000, 150000]) == "a | b, a | c"
+    assert candidates(conn, [7000, 8000], total=20000) == "a, b"
     assert candidates(conn, [5e5]) == "a"
 
 
@@ -134,14 +137,12 @@ def test_narrowing_finds_the_best(common: Connection) -> None:
 
     found = ranked(common, " ".join(asked), 10)
 
-    everything = "select pgpipe.any_word(w.probes) from pgpipe.weigh_words('doc', %s, false) w"
-    narrowed = (
-        "select pgpipe.candidate_query(w.probes, w.documents, w.total) from pgpipe.weigh_words('doc', %s, false) w"
-    )
-    read = [
-        value(common, "select count(*) from doc where search @@ %s", value(common, query, " ".join(asked)))
-        for query in (everything, narrowed)
-    ]
+    queries = ("array[pgpipe.any_word(w.probes)]", "pgpipe.candidate_queries(w.probes, w.documents, w.total)")
+    count = """
+        select count(*) from doc d
+         where search @@ all (array(select unnest({}) from pgpipe.weigh_words('doc', %s, false) w))
+    """
+    read = [value(common, count.format(query), " ".join(asked)) for query in queries]
     assert read[1] < read[0] / 10
     assert len(found) == 10
     full = bm25f(common, asked)
