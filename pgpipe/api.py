@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import get_args
 
 from pgpipe import errors
 from pgpipe.config import EmbeddingSettings, Settings
@@ -32,21 +33,25 @@ def search(
 
     Args:
         query: words or a sentence; "phrases" must occur, -words must not, word* is the beginning of one.
-        entity: its name; may be left out where there is only one.
+        entity: its name, as `schema.name` where several schemas have it; may be left out where there is only one.
         mode: text, vector or hybrid; None takes hybrid where the entity has vectors, else text.
         k: at most so many hits.
-        filter: {"column": value | [values] | None | {"gte": low, "lt": high}}, applied before ranking.
+        filter: {"column": value | [values] | None | {"gte": low, "lt": high}}, applied before ranking. Dates, times,
+            Decimal and UUID may be values.
         skip: leave out so many hits, those of the pages before.
         prefix: the last word is the beginning of one.
         settings: by default those of the configuration file and the environment.
         database: by default the one of the settings.
 
     Raises:
-        UsageError: there is no such entity, or its vectors have other dimensions than the model on this machine.
+        UsageError: there is no such entity or mode, the filter is no JSON, or the entity's vectors have other
+            dimensions than the model on this machine.
         OtherModel: that model has the name of the one that made the vectors, but other weights.
         VectorsMissing: vectors are asked for, but the database has no pgvector or the entity no embedding.
         Unreachable, DatabaseError: from the server.
     """
+    if mode not in {None, *get_args(SearchMode)}:
+        raise errors.UsageError(f"there is no mode {mode!r}; there are {', '.join(get_args(SearchMode))}")
     settings = settings or load_settings()
     database = database or Database(settings.database)
     question = Question(query, k, filter, skip, prefix)
@@ -54,7 +59,7 @@ def search(
         target = ask.find_target(conn, entity)
         mode = mode or target.best_mode
         # What find_target has seen holds for the whole search, also where another embedding becomes active meanwhile.
-        vector = None if mode == "text" else question_vector(query, target, settings.embedding)
+        vector = None if mode == "text" else question_vector(question.query, target, settings.embedding)
         return ask.answer(conn, target, mode, question, vector)
 
 

@@ -23,16 +23,48 @@ as $$
 $$;
 comment on function pgpipe.key_columns(regclass) is 'The columns of the primary key, in its order; null where there is none.';
 
+create or replace function pgpipe.has_column(target regclass, column_name name)
+    returns boolean  stable  set search_path = ''  language sql
+as $$
+    select exists (select from pg_catalog.pg_attribute a where a.attrelid = has_column.target and a.attname = has_column.column_name
+                      and a.attnum > 0 and not a.attisdropped)
+$$;
+comment on function pgpipe.has_column(regclass, name) is 'Whether the table has a column of this name; false for NULL.';
+
+create or replace function pgpipe.known_rows(target regclass)
+    returns double precision  stable strict  set search_path = ''  language sql
+as $$
+    -- Partitions and child tables, and theirs. A partitioned table is analyzed by hand only, so its own figure says nothing.
+    with recursive tree as (
+        select known_rows.target::oid as oid
+        union
+        select h.inhrelid from tree t join pg_catalog.pg_inherits h on h.inhparent = t.oid
+    )
+    select coalesce(sum(greatest(c.reltuples, 0)), 0) from tree t join pg_catalog.pg_class c on c.oid = t.oid where c.relkind <> 'p'
+$$;
+comment on function pgpipe.known_rows(regclass) is
+    'How many rows the last VACUUM or ANALYZE counted, partitions and child tables included; 0 before the first.';
+
+create or replace function pgpipe.require_page(k int, skip int)
+    returns void  immutable  set search_path = ''  language plpgsql
+as $$
+begin
+    if k >= 0 and skip >= 0 then
+        return;
+    end if;
+    raise exception 'k and skip are numbers from 0 on, not % and %', k, skip using errcode = 'PP003',
+        hint = 'k is how many answers to return, skip how many to leave out before them.';
+end
+$$;
+comment on function pgpipe.require_page(int, int) is 'Raises PP003 where k or skip is negative or NULL.';
+
 create or replace function pgpipe.require_columns(target regclass, columns name[])
     returns void  stable strict  set search_path = ''  language plpgsql
 as $$
 declare
     missing name;
 begin
-    select c into missing from unnest(columns) c
-     where not exists (select from pg_catalog.pg_attribute a
-                        where a.attrelid = require_columns.target and a.attname = c and a.attnum > 0 and not a.attisdropped)
-     limit 1;
+    select c into missing from unnest(columns) c where not pgpipe.has_column(target, c) limit 1;
     if found then
         raise exception '% has no column %', target, quote_ident(missing) using errcode = 'PP002',
             hint = (select 'It has ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum) || '.'

@@ -47,7 +47,10 @@ declare
     declared pgpipe.search := pgpipe.require_search(target);
     languages regconfig[];
 begin
-    if declared.language_column is null then
+    if not exists (select from pg_catalog.pg_ts_config c where c.oid = declared.language) then
+        raise exception 'the text search configuration by which % is searched was dropped', target using errcode = 'PP005',
+            hint = format('Search it by another: select pgpipe.alter_search(%L, %L, language => ''english'')', target, declared.weights);
+    elsif declared.language_column is null then
         return array[declared.language];
     end if;
     -- One step of the index a language, however many rows there are; a row of a new language counts at once.
@@ -64,4 +67,5 @@ begin
 end
 $$;
 comment on function pgpipe.search_languages(regclass) is
-    'The configurations by which a question is read: the one of the table, or those of its rows. Raises PP005 without a search column.';
+    'The configurations by which a question is read: the one of the table, or those of its rows. Raises PP005 without a search column, '
+    'or where its configuration was dropped.';

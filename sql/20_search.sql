@@ -5,19 +5,20 @@ create or replace function pgpipe.parse_weights(columns text)
 as $$
 declare
     weights jsonb;
+    twice boolean := false;
 begin
     begin
         weights := columns::jsonb;
     exception when invalid_text_representation then  -- {title=>A, description=>B}
-        select jsonb_object_agg(btrim(split_part(pair, '=>', 1), E' \n\t"'), btrim(substr(pair, strpos(pair, '=>') + 2), E' \n\t"'))
-          into weights
-          from unnest(string_to_array(btrim(columns, E'{} \n\t'), ',')) pair;
+        select jsonb_object_agg(p.name, p.weight), count(*) > count(distinct p.name) into weights, twice
+          from (select btrim(split_part(pair, '=>', 1), E' \n\t"'), btrim(substr(pair, strpos(pair, '=>') + 2), E' \n\t"')
+                  from unnest(string_to_array(btrim(columns, E'{} \n\t'), ',')) pair) p (name, weight);
     end;
-    if jsonb_typeof(weights) is distinct from 'object' or weights = '{}' then
+    if jsonb_typeof(weights) is distinct from 'object' or weights = '{}' or twice then
         weights := '{"": ""}';  -- refused below
     end if;
     if exists (select from jsonb_each_text(weights) w where w.key = '' or coalesce(w.value, '') not in ('A', 'B', 'C', 'D')) then
-        raise exception 'search columns need a weight of A, B, C or D each, not %', columns using errcode = 'PP003',
+        raise exception 'search columns need one weight of A, B, C or D each, not %', columns using errcode = 'PP003',
             hint = 'Write {title=>A, description=>B}, or the same as JSON.';
     end if;
     return weights;
@@ -34,9 +35,10 @@ as $$
     select string_agg(format('setweight(to_tsvector(%s, %s), %L)',
                              pgpipe.language_expression(search_expression.target, language, language_column,
                                                         pgpipe.column_list(array[language_column], alias)),
-                             pgpipe.paired_expression(language, pgpipe.column_list(array[a.attname], alias) || '::text'), w.value),
+                             pgpipe.paired_expression(language, pgpipe.column_list(array[a.attname], alias) || '::text', w.among),
+                             w.value),
                       ' || ' order by w.value, a.attnum)
-      from jsonb_each_text(weights) w
+      from (select e.key, e.value, count(*) over ()::int as among from jsonb_each_text(weights) e) w
       join pg_catalog.pg_attribute a on a.attrelid = search_expression.target and a.attname = w.key
 $$;
 comment on function pgpipe.search_expression(regclass, jsonb, regconfig, name, text) is
@@ -56,6 +58,19 @@ $$;
 comment on function pgpipe.index_search(regclass) is
     'Builds the indexes that the declared search lacks: GIN on the search column, and one on the language column. Twice is a no-op.';
 
+create or replace function pgpipe.is_indexed(target regclass, column_name name, method name)
+    returns boolean  stable  set search_path = ''  language sql
+as $$
+    select exists (
+        select from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
+          join pg_catalog.pg_am m on m.oid = c.relam
+          join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+         where i.indrelid = is_indexed.target and m.amname = is_indexed.method and a.attname = is_indexed.column_name
+           and i.indisvalid and i.indpred is null)
+$$;
+comment on function pgpipe.is_indexed(regclass, name, name) is
+    'Whether a valid index of this method begins with the column and has all rows.';
+
 create or replace function pgpipe.missing_search_indexes(target regclass)
     returns table (column_name name, method name)
     stable strict  set search_path = ''  language sql
@@ -70,30 +85,32 @@ as $$
         union all
         select d.language_column, 'btree' from declared d where d.language_column is not null  -- its values are read with each question
     )
-    select w.column_name, w.method from wanted w
-     where not exists (
-        select from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
-          join pg_catalog.pg_am m on m.oid = c.relam
-          join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-         where i.indrelid = missing_search_indexes.target and m.amname = w.method and a.attname = w.column_name
-           and i.indisvalid and i.indpred is null)
+    select w.column_name, w.method from wanted w where not pgpipe.is_indexed(target, w.column_name, w.method)
 $$;
 comment on function pgpipe.missing_search_indexes(regclass) is 'Columns, and methods, of the indexes that a declared search lacks.';
 
 create or replace function pgpipe.search_index_statements(target regclass)
     returns setof text  stable strict  set search_path = ''  language sql
 as $$
+    with part as (  -- a partitioned table takes no index concurrently; its own is made of those that its partitions have
+        select c.oid::regclass as part from pg_catalog.pg_class c
+         where c.relkind = 'r' and c.oid in (select target union select p.relid from pg_catalog.pg_partition_tree(target) p)
+    )
     select s.statement
       from pgpipe.missing_search_indexes(target) m
       cross join lateral (
         select 1 as place, format('drop index concurrently %s', i.indexrelid::regclass) as statement  -- left by a build that was cut off
-          from pg_catalog.pg_index i
+          from part p join pg_catalog.pg_index i on i.indrelid = p.part
           join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-         where i.indrelid = target and a.attname = m.column_name and not i.indisvalid and i.indnatts = 1
+         where a.attname = m.column_name and not i.indisvalid and i.indnatts = 1
         union all
-        select 2, format('create index concurrently on %s using %s (%I)', target, m.method, m.column_name)
+        select 2, format('create index concurrently on %s using %s (%I)', p.part, m.method, m.column_name)
+          from part p where not pgpipe.is_indexed(p.part, m.column_name, m.method)
+        union all
+        select 3, format('create index on %s using %s (%I)', target, m.method, m.column_name)
+          from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
       ) s
-     order by m.column_name, s.place
+     order by m.column_name, s.place, s.statement
 $$;
 comment on function pgpipe.search_index_statements(regclass) is
     'The statements, each to be run outside of a transaction, that build the indexes a declared search lacks, without locking out writers.';
@@ -115,6 +132,9 @@ begin
     wanted.language := language;
     wanted.language_column := language_column;
     perform pgpipe.forget_search();
+    if exists (select from pgpipe.search s where s.target = enable_search.target and not pgpipe.has_column(s.target, s.column_name)) then
+        perform pgpipe.disable_search(target);  -- the column was dropped or renamed behind our back: what belonged to it goes too
+    end if;
     select * into serving from pgpipe.search s where s.target = enable_search.target;
     select * into filling from pgpipe.search_fill f where f.target = enable_search.target;
     if serving.target is not null and (serving.weights, serving.language, serving.column_name, serving.language_column)
@@ -154,13 +174,19 @@ create or replace function pgpipe.check_search(wanted pgpipe.search_fill)
     returns void  stable  set search_path = ''  language plpgsql
 as $$
 begin
+    if num_nulls(wanted.target, wanted.weights, wanted.language, wanted.column_name) > 0 then
+        raise exception 'a search needs a table, columns, a language and a name for its column; one of them is NULL'
+            using errcode = 'PP003';
+    elsif (select c.relkind from pg_catalog.pg_class c where c.oid = wanted.target) not in ('r', 'p') then
+        raise exception '% is no table', wanted.target using errcode = 'PP003',
+            hint = 'Only a table can have a search column: declare it on the one that the rows are in.';
+    end if;
     perform pgpipe.require_columns(wanted.target, array(select jsonb_object_keys(wanted.weights))::name[]);
     if wanted.language_column is not null then
         perform pgpipe.require_columns(wanted.target, array[wanted.language_column]);
     end if;
     perform pgpipe.search_expression(wanted.target, wanted.weights, wanted.language, wanted.language_column);
-    if exists (select from pg_catalog.pg_attribute a where a.attrelid = wanted.target and a.attname = wanted.column_name
-                  and not a.attisdropped) then
+    if pgpipe.has_column(wanted.target, wanted.column_name) then
         raise exception '% has a column % already', wanted.target, quote_ident(wanted.column_name) using errcode = 'PP004',
             hint = 'Give the search column another name: column_name => ''search_text''.';
     end if;
@@ -214,6 +240,9 @@ begin
                 hint = case when exists (select from pgpipe.search_fill f where f.target = require_search.target)
                             then format('Run `pgpipe fill-search`, or call pgpipe.fill_search(%L).', target)
                             else format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target) end;
+    elsif not pgpipe.has_column(target, declared.column_name) then
+        raise exception '% has lost its search column %', target, quote_ident(declared.column_name) using errcode = 'PP005',
+            hint = format('Declare it again: select pgpipe.enable_search(%L, …)', target);
     end if;
     return declared;
 end
@@ -284,9 +313,8 @@ create or replace function pgpipe.search_is_stale(target regclass)
     returns boolean  stable  set search_path = ''  language sql
 as $$
     -- A tenth more or fewer rows moves an idf by less than 0.1; the planner's estimate costs nothing to read.
-    select s.refreshed_at is null
-           or abs(greatest(c.reltuples, 0) - s.documents) > 0.1 * greatest(s.documents, 1)
-      from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target where s.target = search_is_stale.target
+    select s.refreshed_at is null or abs(pgpipe.known_rows(s.target) - s.documents) > 0.1 * greatest(s.documents, 1)
+      from pgpipe.search s where s.target = search_is_stale.target
 $$;
 comment on function pgpipe.search_is_stale(regclass) is 'Whether the lexeme table is missing or a tenth off; null without a search column.';
 

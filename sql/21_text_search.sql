@@ -107,6 +107,7 @@ as $$
 declare
     languages regconfig[] := pgpipe.search_languages(target);
 begin
+    perform pgpipe.require_page(k, skip);
     return query execute format($sql$
         with ranked as (
             select r.key, r.score, r.rank::int from pgpipe.rank_text($1, $2, $3 + $4, $5, $6) with ordinality r (key, score, rank)

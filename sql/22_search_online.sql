@@ -84,7 +84,9 @@ begin
         execute format('drop trigger %I on %s', keeper.trigger, target);
         execute format('drop function %s()', keeper.function);
     end if;
-    execute format('alter table %s drop column if exists %I', target, column_name);
+    if pgpipe.has_column(target, column_name) then
+        execute format('alter table %s drop column %I', target, column_name);
+    end if;
 end
 $$;
 comment on function pgpipe.drop_search_column(regclass, name) is 'Drops a search column with its index, and the trigger that keeps it.';
@@ -100,6 +102,10 @@ begin
     if generated is not null then
         raise exception '% is a generated column, which a trigger cannot read', quote_ident(generated) using errcode = 'PP003',
             hint = 'Search the columns that it is generated from, or leave `online` out.';
+    elsif exists (select from pg_catalog.pg_inherits h join pg_catalog.pg_class c on c.oid = h.inhrelid
+                   where h.inhparent = wanted.target and not c.relispartition) then
+        raise exception '% has child tables, whose rows its trigger does not see', wanted.target using errcode = 'PP003',
+            hint = 'Leave `online` out; where it is searched already, call pgpipe.disable_search first.';
     end if;
     perform pgpipe.execute_briefly(format('alter table %s add column %2$I tsvector, alter column %2$I set storage main',
                                           wanted.target, wanted.column_name));
@@ -126,7 +132,7 @@ begin
     wanted.target := target;
     wanted.weights := pgpipe.parse_weights(columns);
     wanted.language := coalesce(language, serving.language);
-    wanted.language_column := language_column;
+    wanted.language_column := nullif(coalesce(language_column, serving.language_column), '');
     -- Numbers of columns are never used twice, so neither is the name.
     wanted.column_name := pgpipe.derived_name(serving.column_name, '_' || (
         select max(a.attnum) + 1 from pg_catalog.pg_attribute a where a.attrelid = alter_search.target));
@@ -148,7 +154,8 @@ end
 $$;
 comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
     'Declares other columns, weights or another language for a target that is searched already: a second column is filled beside the '
-    'first, which serves until finish_search. Twice is a no-op; the declaration that serves ends a change under way. '
+    'first, which serves until finish_search. A language or a language column that is not named stays; '''' takes the latter away. Twice '
+    'is a no-op; the declaration that serves ends a change under way. '
     'Raises PP005 without a search, and as enable_search.';
 
 create or replace function pgpipe.ensure_search(
@@ -158,7 +165,7 @@ create or replace function pgpipe.ensure_search(
 as $$
 begin
     if exists (select from pgpipe.search s where s.target = ensure_search.target and s.column_name = ensure_search.column_name) then
-        perform pgpipe.alter_search(target, columns, language, language_column);
+        perform pgpipe.alter_search(target, columns, language, coalesce(language_column, ''));
     else
         perform pgpipe.enable_search(target, columns, language, column_name, true, language_column,
             exists (select from pgpipe.search_fill f where f.target = ensure_search.target)
@@ -182,6 +189,7 @@ as $$
 declare
     f pgpipe.search_fill;
     last_block bigint;
+    picked bigint;
     written bigint;
 begin
     select * into f from pgpipe.search_fill x where x.target = fill_batch.target for update;
@@ -189,19 +197,25 @@ begin
         raise exception 'nothing is being filled in %', target using errcode = 'PP005',
             hint = 'It begins with enable_search(…, online => true) or alter_search.';
     end if;
-    select sum(greatest(c.reltuples, 0)) into total
-      from pg_catalog.pg_class c
-     where c.relkind = 'r' and c.oid in (select f.target union select p.relid from pg_catalog.pg_partition_tree(f.target) p);
+    total := pgpipe.known_rows(f.target);
     last_block := f.next_block + greatest(1, rows * f.end_block / greatest(total, 1));
     -- A locked row is left for another round: a batch that waits for a writer could be in a deadlock with it. The trigger computes.
     execute format($sql$
-        update %1$s t set %2$I = null
-          from (select b.tableoid as part, b.ctid as place from %1$s b
-                 where b.ctid >= $1 and b.ctid < $2 and b.%2$I is null for no key update skip locked) b
-         where t.tableoid = b.part and t.ctid = b.place and t.ctid >= $1 and t.ctid < $2
-        $sql$, f.target, f.column_name)
+        with picked as materialized (
+            select b.tableoid as part, b.ctid as place from %1$s b
+             where b.ctid >= $1 and b.ctid < $2 and b.%2$I is null for no key update skip locked
+        ), written as (
+            update %1$s t set %2$I = null from picked b
+             where t.tableoid = b.part and t.ctid = b.place and t.ctid >= $1 and t.ctid < $2
+            returning t.%2$I is not null as filled
+        )
+        select (select count(*) from picked), (select count(*) from written w where w.filled)
+        $sql$, f.target, f.column_name) into picked, written
         using format('(%s,0)', f.next_block)::tid, format('(%s,0)', last_block)::tid;
-    get diagnostics written = row_count;
+    if written < picked then  -- else it would be tried for ever
+        raise exception '% rows of % could not be filled: a trigger of the table undoes it', picked - written, f.target
+            using errcode = 'PP005', hint = 'Disable that trigger until the column is filled.';
+    end if;
     done := false;
     if last_block >= f.end_block then
         execute format('select not exists (select from %s t where t.%I is null)', f.target, f.column_name) into done;
@@ -213,7 +227,8 @@ end
 $$;
 comment on function pgpipe.fill_batch(regclass, int) is
     'Fills the search column in about so many rows, from where the last batch ended: how many are filled by now, how many rows the target '
-    'has (an estimate), and whether none is left. A batch is a transaction of its caller''s. Raises PP005 where nothing is being filled.';
+    'has (an estimate), and whether none is left. A batch is a transaction of its caller''s. Raises PP005 where nothing is being filled, '
+    'and where a trigger of the table undoes it.';
 
 create or replace function pgpipe.finish_search(target regclass)
     returns void  volatile strict  set search_path = ''  language plpgsql

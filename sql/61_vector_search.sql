@@ -17,7 +17,7 @@ declare
     expected record;
     price double precision;
     vectors double precision := (select greatest(c.reltuples, 1) from pg_catalog.pg_class c where c.oid = e.store);
-    rows double precision := (select greatest(c.reltuples, 1) from pg_catalog.pg_class c where c.oid = e.target);
+    rows double precision := greatest(pgpipe.known_rows(e.target), 1);
 begin
     if not exists (select from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
                      join pg_catalog.pg_am m on m.oid = x.relam
@@ -163,6 +163,7 @@ as $$
 declare
     e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
 begin
+    perform pgpipe.require_page(k, skip);
     return query execute format($sql$
         with ranked as (
             select r.*, row_number() over (order by r.score desc, r.key)::int as rank
@@ -193,6 +194,11 @@ declare
     e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
     languages regconfig[] := pgpipe.search_languages(target);
 begin
+    perform pgpipe.require_page(k, skip);
+    if (text_weight between 0 and 1e6 and vector_weight between 0 and 1e6 and coalesce(rrf_k, 0) >= 0) is not true then
+        raise exception 'weights are numbers from 0 to a million, rrf_k one from 0 on, not %, % and %', text_weight, vector_weight, rrf_k
+            using errcode = 'PP003';
+    end if;
     return query execute format($sql$
         with words as (
             select w.key, w.rank, coalesce(1.0::float8 / ($9 + w.rank), (w.score - w.least) / nullif(w.best - w.least, 0), 1) as share

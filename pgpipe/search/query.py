@@ -1,12 +1,15 @@
 """Asking: keyword, vector and hybrid search of one entity."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, Literal
+from uuid import UUID
 
 from pgvector import Vector
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from pgpipe import errors
 from pgpipe.db import Connection, translated
@@ -22,25 +25,25 @@ TARGETS = """
       left join pgpipe.embedding e on e.target = c.oid and e.active
      where c.oid in (select target from pgpipe.search union select target from pgpipe.embedding)
        and n.nspname <> 'pgpipe_staging'
-     order by c.relname
+     order by c.relname, n.nspname
 """
 TEXT = """
     select key, score, text_rank, null::int as vector_rank, passage, "row"
       from pgpipe.text_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
-                              %(query)s, %(k)s, %(where)s,
+                              %(query)s, %(k)s, %(where)s::jsonb,
                               skip => %(skip)s, prefix => %(prefix)s)
 """
 VECTOR = """
     select key, score, null::int as text_rank, vector_rank, passage, "row"
       from pgpipe.vector_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
-                              %(vector)s, %(k)s, %(where)s,
+                              %(vector)s, %(k)s, %(where)s::jsonb,
                                 skip => %(skip)s, embedding => %(embedding)s)
 """
 HYBRID = """
     select key, score, text_rank, vector_rank, passage, "row"
       from pgpipe.hybrid_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
                               %(query)s, %(vector)s, %(k)s,
-                                %(where)s, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s)
+                                %(where)s::jsonb, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s)
 """
 STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
 
@@ -70,6 +73,11 @@ class Target:
     fingerprint: bytes | None = None  # of the model that made its vectors; None where it made none yet
 
     @property
+    def qualified(self) -> str:
+        """The name that no other table has."""
+        return f"{self.schema}.{self.entity}"
+
+    @property
     def best_mode(self) -> SearchMode:
         """Hybrid where there are vectors, else text."""
         return ("hybrid" if self.searched else "vector") if self.model else "text"
@@ -85,25 +93,30 @@ class Question:
     skip: int = 0  # hits of earlier pages
     prefix: bool = False  # the last word is the beginning of one
 
+    def __post_init__(self) -> None:
+        """No text of PostgreSQL holds a NUL or half a character, so no row has one, and no question needs one."""
+        plain = self.query.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+        object.__setattr__(self, "query", plain)
+
 
 def find_target(conn: Connection, entity: str | None) -> Target:
-    """The table of that name, or the only one there is.
+    """The table of that name, with its schema before it or not, or the only one there is.
 
     Raises:
         UsageError: there is no such entity, or the choice is open; the message names those that exist.
     """
     with translated(), conn.cursor(row_factory=class_row(Target)) as cursor:
-        targets = {t.entity: t for t in cursor.execute(TARGETS).fetchall()}
+        targets = cursor.execute(TARGETS).fetchall()
     if not targets:
         raise errors.UsageError("nothing is searchable yet; load something first: `pgpipe load --source …`")
-    if entity is None and len(targets) == 1:
-        return next(iter(targets.values()))
-    names = ", ".join(targets)
-    if entity is None:
+    meant = [t for t in targets if entity in {None, t.entity}] or [t for t in targets if entity == t.qualified]
+    if len(meant) == 1:
+        return meant[0]
+    namesakes = {t.entity for t in targets if sum(t.entity == other.entity for other in targets) > 1}
+    names = ", ".join(t.qualified if t.entity in namesakes else t.entity for t in targets)
+    if meant:
         raise errors.UsageError(f"which entity? give --entity; there are {names}")
-    if entity not in targets:
-        raise errors.UsageError(f"there is no entity {entity!r} to search; there are {names}")
-    return targets[entity]
+    raise errors.UsageError(f"there is no entity {entity!r} to search; there are {names}")
 
 
 def answer(
@@ -112,19 +125,38 @@ def answer(
     """The best rows; `vector` is the question's, of the target's embedding, for the modes vector and hybrid.
 
     Raises:
+        UsageError: the filter holds what JSON cannot.
         VectorsMissing: the database has no pgvector.
-        DatabaseError: there is no search column or embedding, or a filter that does not fit.
+        DatabaseError: there is no search column or embedding, a filter that does not fit, or k or skip below 0.
     """
     values = {
         "schema": target.schema,
         "entity": target.entity,
         "embedding": target.embedding,
-        "query": question.query.replace("\0", " "),  # which no text of PostgreSQL holds, so no row has it
+        "query": question.query,
         "vector": None if vector is None else Vector(vector).to_text(),
         "k": question.k,
-        "where": None if question.filter is None else Jsonb(question.filter),
+        "where": None if question.filter is None else _filter_json(question.filter),
         "skip": question.skip,
         "prefix": question.prefix,
     }
     with translated(), conn.cursor(row_factory=class_row(Hit)) as cursor:
         return cursor.execute(STATEMENTS[mode].encode(), values).fetchall()
+
+
+def _filter_json(where: Filter) -> str:
+    """The filter as JSON; values that JSON lacks as PostgreSQL writes them, a set as a list."""
+
+    def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON lacks
+        if isinstance(value, date | time):
+            return value.isoformat()
+        if isinstance(value, Decimal | UUID):
+            return str(value)
+        if isinstance(value, set | frozenset):
+            return list(value)
+        raise TypeError(f"it holds a {type(value).__name__}")
+
+    try:
+        return json.dumps(where, default=plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise errors.UsageError(f"the filter is no JSON: {exc}") from None

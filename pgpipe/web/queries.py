@@ -17,7 +17,9 @@ from pgpipe.mask import mask
 Row = dict[str, Any]
 
 TARGETS = """
-    select c.relname as entity, pg_catalog.pg_stat_get_live_tuples(c.oid) as rows,
+    select case when count(*) over (partition by c.relname) > 1 then n.nspname || '.' else '' end
+               || c.relname as entity,
+           pg_catalog.pg_stat_get_live_tuples(c.oid) as rows,
            (select s.weights from pgpipe.search s where s.target = c.oid) as search,
            array(select a.attname::text from pg_catalog.pg_attribute a
                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -25,7 +27,7 @@ TARGETS = """
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where c.oid in (select target from pgpipe.search union select target from pgpipe.embedding)
        and n.nspname <> 'pgpipe_staging'
-     order by c.relname
+     order by c.relname, n.nspname
 """
 LOADS = """
     select l.load_id, l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,

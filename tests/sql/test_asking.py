@@ -1,0 +1,89 @@
+"""The Python function over small tables: which table is meant, which values a filter takes, what is refused."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+import pgpipe
+from pgpipe import errors
+from pgpipe.config import Settings
+from pgpipe.db import Connection, Database
+
+TABLE = """
+    create table doc (id int primary key, title text, day date, at timestamptz, price numeric, u uuid);
+    insert into doc values (1, 'okapi', '2024-01-01', '2024-01-01 12:00Z', 1.5, '00000000-0000-0000-0000-000000000001'),
+                           (2, 'okapi', '2025-01-01', '2025-01-01 12:00Z', 2.5, null);
+    select pgpipe.enable_search('doc', '{title=>A}');
+"""
+
+
+@pytest.fixture
+def doc(conn: Connection) -> None:
+    """Two docs that are searched."""
+    conn.execute(TABLE.encode())
+
+
+def ids(database: Database, query: str = "okapi", **how: Any) -> list[int]:
+    """Ids of the answers."""
+    hits = pgpipe.search(query, mode=how.pop("mode", "text"), settings=Settings(), database=database, **how)
+    return [hit.key["id"] for hit in hits]
+
+
+@pytest.mark.usefixtures("doc")
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ({"day": {"lt": dt.date(2024, 6, 1)}}, [1]),
+        ({"at": {"gte": dt.datetime(2024, 6, 1, tzinfo=dt.UTC)}}, [2]),
+        ({"price": Decimal("1.5")}, [1]),
+        ({"price": [Decimal("1.5"), 2.5]}, [1, 2]),
+        ({"u": UUID(int=1)}, [1]),
+        ({"id": {2, 3}}, [2]),
+        ({"id": (1, 2)}, [1, 2]),
+        ({"u": None}, [2]),
+        ({}, [1, 2]),
+    ],
+)
+def test_values_of_a_filter(any_database: Database, where: dict[str, Any], expected: list[int]) -> None:
+    """What a program has in its hands: dates, decimals, uuids, sets and tuples as well as what JSON knows."""
+    assert ids(any_database, filter=where) == expected
+
+
+@pytest.mark.usefixtures("doc")
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ({"filter": {"price": float("nan")}}, "the filter is no JSON"),
+        ({"filter": {"title": b"okapi"}}, "the filter is no JSON: it holds a bytes"),
+        ({"mode": "foo"}, "there is no mode 'foo'; there are text, vector, hybrid"),
+        ({"k": -1}, "k and skip are numbers from 0 on, not -1 and 0"),
+        ({"skip": -1}, "k and skip are numbers from 0 on, not 10 and -1"),
+        ({"entity": "nope"}, "there is no entity 'nope' to search; there are doc"),
+    ],
+)
+def test_what_means_nothing(any_database: Database, how: dict[str, Any], line: str) -> None:
+    """One line of an error of ours, not one of some library."""
+    with pytest.raises(errors.PgpipeError) as caught:
+        ids(any_database, **how)
+    assert line in str(caught.value)
+
+
+@pytest.mark.usefixtures("doc")
+def test_halves_of_characters(any_database: Database) -> None:
+    """A shell may hand over bytes that are no UTF-8, and a program a NUL: they count as no word."""
+    assert ids(any_database, "\udcff okapi\0 \ud800") == [1, 2]
+
+
+@pytest.mark.usefixtures("doc")
+def test_tables_of_one_name(any_database: Database, conn: Connection) -> None:
+    """Two schemas with a table of that name: never one of them in silence, each by its full name."""
+    conn.execute("create schema shop; create table shop.doc (id int primary key, title text)")
+    conn.execute("insert into shop.doc values (7, 'okapi'); select pgpipe.enable_search('shop.doc', '{title=>A}')")
+    for entity in (None, "doc"):
+        with pytest.raises(errors.UsageError, match=r"which entity\? .* public\.doc, shop\.doc"):
+            ids(any_database, entity=entity)
+    assert ids(any_database, entity="shop.doc") == [7]
+    assert ids(any_database, entity="public.doc") == [1, 2]
