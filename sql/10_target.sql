@@ -122,6 +122,29 @@ as $$
 $$;
 comment on function pgpipe.column_list(name[], text) is 'SQL text: the columns, quoted, each after `alias.` where one is given.';
 
+create or replace function pgpipe.numbered_list(columns name[], alias text)
+    returns text  immutable strict  set search_path = ''  language sql
+as $$
+    select string_agg(format('%s.%I as key_%s', alias, c, n), ', ' order by n) from unnest(columns) with ordinality k (c, n)
+$$;
+comment on function pgpipe.numbered_list(name[], text) is
+    'SQL text: the columns of a key under the names key_1, key_2, …, which meet no other name of a query, whatever the columns are called.';
+
+create or replace function pgpipe.number_list(columns name[], alias text)
+    returns text  immutable strict  set search_path = ''  language sql
+as $$
+    select string_agg(format('%s.key_%s', alias, n), ', ' order by n) from unnest(columns) with ordinality k (c, n)
+$$;
+comment on function pgpipe.number_list(name[], text) is 'SQL text: the columns that numbered_list named.';
+
+create or replace function pgpipe.numbered_json(columns name[], alias text)
+    returns text  immutable strict  set search_path = ''  language sql
+as $$
+    select 'pg_catalog.jsonb_build_object(' || string_agg(format('%L, %s.key_%s', c, alias, n), ', ' order by n) || ')'
+      from unnest(columns) with ordinality k (c, n)
+$$;
+comment on function pgpipe.numbered_json(name[], text) is 'SQL text: the key as jsonb, of columns that numbered_list named.';
+
 create or replace function pgpipe.vector_schema()
     returns name  stable  set search_path = ''  language sql
 as $$

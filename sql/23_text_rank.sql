@@ -166,7 +166,7 @@ as $$
         select array_agg(b.key order by b.score desc, b.key), array_agg(b.score order by b.score desc, b.key)
           from (select * from scored s order by s.score desc, s.key limit $4) b
         $sql$,
-        (select string_agg(format('t.%I as key_%s', c, n), ', ') from unnest(key_columns) with ordinality k (c, n)),
+        pgpipe.numbered_list(key_columns, 't'),
         declared.column_name, declared.target, condition, pgpipe.rough_expression(words, idf, 'm.document'),
         greatest(declared.mean_length, 1)::text,
         case when cardinality(f.weights) > 1
@@ -174,8 +174,7 @@ as $$
                                                              else '{0,1,1,1}' end, pgpipe.any_word(words))
              else '0' end,
         pgpipe.any_word(words),
-        (select format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, c.key_%s', c, n), ', '))
-           from unnest(key_columns) with ordinality k (c, n)),
+        pgpipe.numbered_json(key_columns, 'c'),
         pgpipe.bm25f_expression(words, idf, f.weights),
         -- The function has no index: rows that a filter leaves are not looked for in long lists of other rows.
         format(case when by_filter then 'pg_catalog.ts_match_vq(t.%I, $1)' else 't.%I @@ $1' end, declared.column_name))

@@ -73,6 +73,9 @@ begin
     elsif key_columns is null then
         raise exception '% has no primary key, so its vectors could not be told apart', target using errcode = 'PP007',
             hint = format('Add one: alter table %s add primary key (…)', target);
+    elsif key_columns && '{chunk,char_start,char_end,content_hash,model,vector}'::name[] then
+        raise exception 'the key of % has a column by a name that its vectors need: %', target, key_columns using errcode = 'PP003',
+            hint = 'Rename it: chunk, char_start, char_end, content_hash, model and vector are columns of the store, beside the key.';
     elsif name !~ '^[a-z][a-z0-9_]{0,39}$' then
         raise exception 'an embedding cannot be called %', quote_literal(name) using errcode = 'PP003',
             hint = 'Up to 40 lower-case letters, digits and _, a letter first: the name becomes part of a table''s name.';
@@ -114,7 +117,8 @@ comment on function pgpipe.enable_embedding(regclass, name[], text, int, text, t
     'Declares an embedding: creates its store and the triggers of the target, and enqueues every row (`enqueue` false: leave that to '
     '`pgpipe reconcile`, which holds no lock for long). `condition` is SQL over the row''s columns; rows for which it is not true have '
     'no vectors. The first one of a target is active. Returns its id. Twice is a no-op. Raises PP002 for an unknown column, PP003 for a '
-    'bad template or condition, PP004 where another is declared, PP006 without pgvector, PP007 without a primary key.';
+    'bad template, condition or name of a key column, PP004 where another is declared, PP006 without pgvector, PP007 without a primary '
+    'key.';
 
 create or replace function pgpipe.note_fingerprint(embedding_id int, fingerprint bytea)
     returns bytea  volatile strict  security definer  set search_path = ''  language plpgsql

@@ -25,7 +25,7 @@ begin
     -- In the order of the primary key; what is stored is compared with what the rows hold now.
     execute format($sql$
         with part as materialized (
-            select %1$s as key, pgpipe.content_hash(%2$s) as hash, row_number() over (order by %3$s) as n, %3$s
+            select %1$s as key, pgpipe.content_hash(%2$s) as hash, row_number() over (order by %3$s) as n, %9$s
               from %4$s t where $1 is null or (%3$s) > (%5$s) order by %3$s limit $2
         )
         select count(*), (array_agg(p.key order by p.n desc))[1],
@@ -36,7 +36,8 @@ begin
           from part p left join %6$s s on (%7$s) = (%8$s) and s.chunk = 0
         $sql$, pgpipe.key_json(e.key_columns, 't'), pgpipe.input_expression(e.columns, e.template, e.condition),
         pgpipe.column_list(e.key_columns, 't'), e.target, after, e.store, pgpipe.column_list(e.key_columns, 's'),
-        pgpipe.column_list(e.key_columns, 'p')) into examined, last, stale using position, max_rows, e.model, e.embedding_id;
+        pgpipe.number_list(e.key_columns, 'p'), pgpipe.numbered_list(e.key_columns, 't'))
+        into examined, last, stale using position, max_rows, e.model, e.embedding_id;
     finished := examined < max_rows;
     -- Vectors whose row is gone, in the same range of keys.
     execute format($sql$

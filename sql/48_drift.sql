@@ -24,8 +24,8 @@ begin
               from (select %1$s, pgpipe.content_hash(%2$s) as hash from %3$s t tablesample bernoulli (%4$s)) i
               left join %5$s s on (%6$s) = (%7$s) and s.chunk = 0
              where i.hash is not null
-            $sql$, pgpipe.column_list(e.key_columns, 't'), pgpipe.input_expression(e.columns, e.template, e.condition), target, portion,
-            e.store, pgpipe.column_list(e.key_columns, 's'), pgpipe.column_list(e.key_columns, 'i'))
+            $sql$, pgpipe.numbered_list(e.key_columns, 't'), pgpipe.input_expression(e.columns, e.template, e.condition), target, portion,
+            e.store, pgpipe.column_list(e.key_columns, 's'), pgpipe.number_list(e.key_columns, 'i'))
             into rows, missing, other_text, other_model using e.model;
         select coalesce(least(100, 150.0 * sample / nullif(greatest(c.reltuples, 0), 0)), 100) into portion
           from pg_catalog.pg_class c where c.oid = e.store;

@@ -51,7 +51,8 @@ declare
     distance constant text := format('(s.vector operator(%1$I.<=>) $1::%1$I.%2$s)%3$s', schema,
                                      case when e.dims > 2000 then 'halfvec' else 'vector' end, case when exact then ' + 0' else '' end);
     rest constant jsonb := filter - array(select jsonb_object_keys(kept));  -- what the target must say
-    chosen constant text := format('select %s, s.char_start, s.char_end, s.content_hash, %s as distance from', store_key, distance);
+    chosen constant text := format('select %s, s.char_start, s.char_end, s.content_hash, %s as distance from',
+                                   pgpipe.numbered_list(e.key_columns, 's'), distance);
 begin
     if exact and kept is not null then
         -- Half the precision may swap neighbours: some more than are wanted are compared in full.
@@ -120,8 +121,8 @@ begin
             select (select count(*) from nearest), array_agg(o.key), array_agg(o.distance), array_agg(o.char_start),
                    array_agg(o.char_end), array_agg(o.content_hash)
               from ordered o
-            $sql$, pgpipe.nearest_statement(e, filter, filtered, exact, kept), pgpipe.column_list(e.key_columns, 'n'),
-            pgpipe.column_list(e.key_columns, 'n'), pgpipe.key_json(e.key_columns, 'b'))
+            $sql$, pgpipe.nearest_statement(e, filter, filtered, exact, kept), pgpipe.number_list(e.key_columns, 'n'),
+            pgpipe.number_list(e.key_columns, 'n'), pgpipe.numbered_json(e.key_columns, 'b'))
             into seen, keys, distances, starts, ends, hashes using query, chunks;
         if seen < chunks and not exact then
             exact := true;  -- the walk was given up before it had enough
