@@ -21,7 +21,8 @@ declare
     postings constant double precision[] := array(
         select sum(u.d) over (order by u.place) from unnest(documents) with ordinality u (d, place));
     without constant double precision[] := array(  -- ln of the share of rows that hold none of the words so far
-        select sum(ln(greatest(1e-9, 1 - u.d / greatest(total, 1)))) over (order by u.place)
+        -- exp() of less than -745 would be an error, not 0
+        select greatest(-700, sum(ln(greatest(1e-9, 1 - u.d / greatest(total, 1)))) over (order by u.place))
           from unnest(documents) with ordinality u (d, place));
     rare constant int := (select count(*) from unnest(documents, without) u (d, w)
                            where total * (1 - exp(without[n])) <= row_limit

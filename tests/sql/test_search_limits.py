@@ -231,3 +231,18 @@ def test_a_book_is_searched_whole(conn: Connection) -> None:
     conn.execute("insert into doc select 1, 'a', rpad('', 299990, 'many words of a novel, ') || ' okapi'")
     conn.execute("insert into doc select 2, 'a', rpad('', 300001, 'many words of a novel, ') || ' okapi'")
     assert found(conn, "okapi") == [1]
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_question_as_long_as_the_rows(conn: Connection, *, counted: bool) -> None:
+    """Of hundreds of words that every row holds: answered, however small the share of rows without any of them."""
+    conn.execute("create table doc (id int primary key, body text)")
+    text = f"(select string_agg('word' || {WORD}, ' ') from generate_series(1, 300) n)"
+    conn.execute(f"insert into doc select id, {text} from generate_series(1, 20) id".encode())
+    conn.execute("select pgpipe.enable_search('doc', '{body=>A}')")
+    if counted:
+        conn.execute("select pgpipe.refresh_search('doc')")
+
+    asked = f"select count(*) from pgpipe.text_search('doc', {text}, 50)"
+
+    assert value(conn, asked) == 20
