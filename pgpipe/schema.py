@@ -12,7 +12,7 @@ from pgpipe.errors import SchemaMissing, UsageError
 LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
 FOUND = "select version, oldest from pgpipe.schema_version()"
 EXTENSIONS = "select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"
-VERSION = 2  # of the schema that this code fits; pgpipe.schema_version says which one a database has
+VERSION = 3  # of the schema that this code fits; pgpipe.schema_version says which one a database has
 REQUIRES = "-- requires: "  # the first line of a file that needs an extension
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE if (PACKAGE / "sql").is_dir() else PACKAGE.parent  # in a wheel the two folders lie in the package

@@ -3,7 +3,7 @@
 -- a user's session and the worker in its own must name the same row by the same key, and read the same text.
 
 create or replace function pgpipe.derived_name(base text, suffix text)
-    returns name  immutable strict  set search_path = ''  language sql
+    returns name  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A cut name alone could meet another table's; eight digits of a hash keep the two apart. A character takes up to 4 bytes.
     select case when octet_length(base || suffix) <= 63 then base || suffix
@@ -13,7 +13,7 @@ comment on function pgpipe.derived_name(text, text) is
     'The name base || suffix, shortened to the 63 bytes of a name by a hash of the base where it is longer.';
 
 create or replace function pgpipe.key_columns(target regclass)
-    returns name[]  stable strict  set search_path = ''  language sql
+    returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select array_agg(a.attname order by k.ordinality)
       from pg_catalog.pg_index i
@@ -24,7 +24,7 @@ $$;
 comment on function pgpipe.key_columns(regclass) is 'The columns of the primary key, in its order; null where there is none.';
 
 create or replace function pgpipe.has_column(target regclass, column_name name)
-    returns boolean  stable  set search_path = ''  language sql
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select exists (select from pg_catalog.pg_attribute a where a.attrelid = has_column.target and a.attname = has_column.column_name
                       and a.attnum > 0 and not a.attisdropped)
@@ -32,7 +32,7 @@ $$;
 comment on function pgpipe.has_column(regclass, name) is 'Whether the table has a column of this name; false for NULL.';
 
 create or replace function pgpipe.known_rows(target regclass)
-    returns double precision  stable strict  set search_path = ''  language sql
+    returns double precision  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Partitions and child tables, and theirs. A partitioned table is analyzed by hand only, so its own figure says nothing.
     with recursive tree as (
@@ -46,7 +46,7 @@ comment on function pgpipe.known_rows(regclass) is
     'How many rows the last VACUUM or ANALYZE counted, partitions and child tables included; 0 before the first.';
 
 create or replace function pgpipe.require_page(k int, skip int)
-    returns void  immutable  set search_path = ''  language plpgsql
+    returns void  immutable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     if k >= 0 and skip >= 0 then
@@ -59,7 +59,7 @@ $$;
 comment on function pgpipe.require_page(int, int) is 'Raises PP003 where k or skip is negative or NULL.';
 
 create or replace function pgpipe.require_columns(target regclass, columns name[])
-    returns void  stable strict  set search_path = ''  language plpgsql
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     missing name;
@@ -76,7 +76,7 @@ $$;
 comment on function pgpipe.require_columns(regclass, name[]) is 'Raises PP002, naming the first column that the target lacks.';
 
 create or replace function pgpipe.key_json(columns name[], alias text)
-    returns text  immutable strict  set search_path = ''  language sql
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select 'pg_catalog.jsonb_build_object(' || string_agg(format('%L, %s.%I', c, alias, c), ', ' order by n) || ')'
       from unnest(columns) with ordinality k (c, n)
@@ -84,7 +84,7 @@ $$;
 comment on function pgpipe.key_json(name[], text) is 'SQL text: the key of the row `alias` as jsonb.';
 
 create or replace function pgpipe.array_literal(value jsonb)
-    returns text  immutable strict parallel safe  set search_path = ''  language sql
+    returns text  immutable strict parallel safe  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select case jsonb_typeof(value)
            when 'array' then '{' || coalesce((select string_agg(coalesce(pgpipe.array_literal(e), 'NULL'), ',' order by n)
@@ -95,7 +95,7 @@ $$;
 comment on function pgpipe.array_literal(jsonb) is 'A JSON array of any depth as the text form of a PostgreSQL array.';
 
 create or replace function pgpipe.key_value(target regclass, column_name name, key text)
-    returns text  stable strict  set search_path = ''  language sql
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select format(case when y.typelem <> 0 and y.typlen = -1 then 'pgpipe.array_literal(%s -> %L)::%s' else '(%s ->> %L)::%s' end,
                   key, column_name, pg_catalog.format_type(a.atttypid, a.atttypmod))
@@ -106,7 +106,7 @@ comment on function pgpipe.key_value(regclass, name, text) is
     'SQL text: the value of one key column, of its type, out of the jsonb expression `key`.';
 
 create or replace function pgpipe.key_match(target regclass, columns name[], alias text, key text)
-    returns text  stable strict  set search_path = ''  language sql
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select string_agg(format('%s.%I = %s', alias, c, pgpipe.key_value(target, c, key)), ' and ' order by n)
       from unnest(columns) with ordinality k (c, n)
@@ -115,7 +115,7 @@ comment on function pgpipe.key_match(regclass, name[], text, text) is
     'SQL text: the row `alias` has the key held by the jsonb expression `key`.';
 
 create or replace function pgpipe.column_list(columns name[], alias text default null)
-    returns text  immutable  set search_path = ''  language sql
+    returns text  immutable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select string_agg(coalesce(alias || '.', '') || quote_ident(c), ', ' order by n)
       from unnest(columns) with ordinality k (c, n)
@@ -123,7 +123,7 @@ $$;
 comment on function pgpipe.column_list(name[], text) is 'SQL text: the columns, quoted, each after `alias.` where one is given.';
 
 create or replace function pgpipe.numbered_list(columns name[], alias text)
-    returns text  immutable strict  set search_path = ''  language sql
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select string_agg(format('%s.%I as key_%s', alias, c, n), ', ' order by n) from unnest(columns) with ordinality k (c, n)
 $$;
@@ -131,14 +131,14 @@ comment on function pgpipe.numbered_list(name[], text) is
     'SQL text: the columns of a key under the names key_1, key_2, …, which meet no other name of a query, whatever the columns are called.';
 
 create or replace function pgpipe.number_list(columns name[], alias text)
-    returns text  immutable strict  set search_path = ''  language sql
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select string_agg(format('%s.key_%s', alias, n), ', ' order by n) from unnest(columns) with ordinality k (c, n)
 $$;
 comment on function pgpipe.number_list(name[], text) is 'SQL text: the columns that numbered_list named.';
 
 create or replace function pgpipe.numbered_json(columns name[], alias text)
-    returns text  immutable strict  set search_path = ''  language sql
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select 'pg_catalog.jsonb_build_object(' || string_agg(format('%L, %s.key_%s', c, alias, n), ', ' order by n) || ')'
       from unnest(columns) with ordinality k (c, n)
@@ -146,7 +146,7 @@ $$;
 comment on function pgpipe.numbered_json(name[], text) is 'SQL text: the key as jsonb, of columns that numbered_list named.';
 
 create or replace function pgpipe.vector_schema()
-    returns name  stable  set search_path = ''  language sql
+    returns name  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select n.nspname from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace
      where e.extname = 'vector'
@@ -154,7 +154,7 @@ $$;
 comment on function pgpipe.vector_schema() is 'The schema that holds pgvector''s types and operators; null where it is not installed.';
 
 create or replace function pgpipe.require_key(target regclass)
-    returns name[]  stable  set search_path = ''  language plpgsql
+    returns name[]  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     columns name[] := pgpipe.key_columns(target);

@@ -1,7 +1,7 @@
 -- Filters: JSON to the SQL of a condition, names and values quoted; and what the planner expects of such a condition.
 
 create or replace function pgpipe.base_type(type oid)
-    returns oid  stable strict  set search_path = ''  language sql
+    returns oid  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with recursive chain as (
         select base_type.type as type
@@ -13,7 +13,7 @@ $$;
 comment on function pgpipe.base_type(oid) is 'The type that a domain is made of; any other type is its own.';
 
 create or replace function pgpipe.filter_literal(name text, value jsonb, type oid)
-    returns text  stable  set search_path = ''  language plpgsql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     element oid := (select t.typelem from pg_catalog.pg_type t where t.oid = type and t.typcategory = 'A');
@@ -44,7 +44,7 @@ comment on function pgpipe.filter_literal(text, jsonb, oid) is
     'SQL text: a value of a filter as a literal of the column''s type. Raises PP003 for null and for a list or object in place of a value.';
 
 create or replace function pgpipe.filter_comparison(name text, expression text, type oid, operator text, wanted jsonb)
-    returns text  stable  set search_path = ''  language plpgsql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     element oid := (select t.typelem from pg_catalog.pg_type t where t.oid = type and t.typcategory = 'A');
@@ -89,7 +89,7 @@ comment on function pgpipe.filter_comparison(text, text, oid, text, jsonb) is
     'another comparison or a value that does not fit it.';
 
 create or replace function pgpipe.filter_condition(target regclass, alias text, filter jsonb)
-    returns text  stable  set search_path = ''  language plpgsql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     name text;
@@ -123,7 +123,7 @@ comment on function pgpipe.filter_condition(regclass, text, jsonb) is
     'Names and values are quoted. Raises PP002 for an unknown column, PP003 for a filter of another shape.';
 
 create or replace function pgpipe.estimate(target regclass, condition text, out rows double precision, out cost double precision)
-    volatile strict  set search_path = ''  language plpgsql
+    volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     plan json;

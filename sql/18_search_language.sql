@@ -2,7 +2,7 @@
 
 create or replace function pgpipe.language_expression(
     target regclass, language regconfig, language_column name, value text)
-    returns text  stable  set search_path = ''  language plpgsql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     type oid := (select pgpipe.base_type(a.atttypid) from pg_catalog.pg_attribute a
@@ -41,7 +41,7 @@ comment on function pgpipe.language_expression(regclass, regconfig, name, text) 
     'Raises PP003 for a column that cannot name one.';
 
 create or replace function pgpipe.search_languages(target regclass)
-    returns regconfig[]  stable strict  set search_path = ''  language plpgsql
+    returns regconfig[]  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     declared pgpipe.search := pgpipe.require_search(target);

@@ -4,7 +4,7 @@
 -- put together again.
 
 create or replace function pgpipe.unspaced()
-    returns text  immutable  set search_path = ''  language sql
+    returns text  immutable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Iteration marks, kana without the middle dot, bopomofo, Han, Hangul, kana of half width.
     select '[\u3005-\u3007\u3041-\u30fa\u30fc-\u31ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]'
@@ -13,7 +13,7 @@ comment on function pgpipe.unspaced() is 'A regular expression: one character of
 
 drop function if exists pgpipe.paired_expression(regconfig, text);
 create or replace function pgpipe.paired_expression(language regconfig, value text, among int default 1)
-    returns text  stable strict  set search_path = ''  language sql
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Functions of PostgreSQL only: this stands in the target's own definition, and runs as whoever writes a row. To tell
     -- that a text is ASCII costs a hundredth of parsing it.
@@ -37,7 +37,7 @@ comment on function pgpipe.paired_expression(regconfig, text, int) is
     'more than two columns.';
 
 create or replace function pgpipe.paired(language regconfig, value text)
-    returns text  stable  set search_path = ''  language plpgsql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     result text;
@@ -52,7 +52,7 @@ $$;
 comment on function pgpipe.paired(regconfig, text) is 'A text as it is given to the parser of a language; see paired_expression.';
 
 create or replace function pgpipe.unpaired(passage text)
-    returns text  immutable strict  set search_path = ''  language sql
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A character on both sides of a separator was there once; where one side is marked, it is.
     select replace(replace(regexp_replace(regexp_replace(passage collate "C", '(.)</b>\x1f<b>\1', '\1', 'g'),
@@ -62,7 +62,7 @@ $$;
 comment on function pgpipe.unpaired(text) is 'A passage of a paired text as it was before, with what is marked between <b> and </b>.';
 
 create or replace function pgpipe.question_words(language regconfig, part text)
-    returns tsvector  stable  set search_path = ''  language sql
+    returns tsvector  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- The last character of a run is in its last pair.
     select to_tsvector(language, regexp_replace(pgpipe.paired(language, part),
@@ -73,7 +73,7 @@ comment on function pgpipe.question_words(regconfig, text) is
     'The words of a question in a language. A single character of a script without blanks is the beginning of one.';
 
 create or replace function pgpipe.phrase_query(language regconfig, phrase text)
-    returns tsquery  stable  set search_path = ''  language sql
+    returns tsquery  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Behind the last pair, or single character, anything may follow; what is neither such a character nor \w asks for nothing.
     select regexp_replace(

@@ -1,7 +1,7 @@
 -- The search column: a stored generated tsvector with a GIN index. 22_search_online.sql adds one to a table in use.
 
 create or replace function pgpipe.parse_weights(columns text)
-    returns jsonb  immutable strict  set search_path = ''  language plpgsql
+    returns jsonb  immutable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     weights jsonb;
@@ -29,7 +29,7 @@ comment on function pgpipe.parse_weights(text) is
 
 create or replace function pgpipe.search_expression(
     target regclass, weights jsonb, language regconfig, language_column name default null, alias text default null)
-    returns text  stable  set search_path = ''  language sql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Heavier columns first; `::text` is immutable for the string types and refused by PostgreSQL for the others.
     select string_agg(format('setweight(to_tsvector(%s, %s), %L)',
@@ -45,7 +45,7 @@ comment on function pgpipe.search_expression(regclass, jsonb, regconfig, name, t
     'SQL text of the search column, of the row `alias` where one is given.';
 
 create or replace function pgpipe.index_search(target regclass)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     missing record;
@@ -59,7 +59,7 @@ comment on function pgpipe.index_search(regclass) is
     'Builds the indexes that the declared search lacks: GIN on the search column, and one on the language column. Twice is a no-op.';
 
 create or replace function pgpipe.is_indexed(target regclass, column_name name, method name)
-    returns boolean  stable  set search_path = ''  language sql
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select exists (
         select from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
@@ -73,7 +73,7 @@ comment on function pgpipe.is_indexed(regclass, name, name) is
 
 create or replace function pgpipe.missing_search_indexes(target regclass)
     returns table (column_name name, method name)
-    stable strict  set search_path = ''  language sql
+    stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with declared as (  -- what is being filled goes first: it is what will be searched
         select f.column_name, f.language_column from pgpipe.search_fill f where f.target = missing_search_indexes.target
@@ -90,7 +90,7 @@ $$;
 comment on function pgpipe.missing_search_indexes(regclass) is 'Columns, and methods, of the indexes that a declared search lacks.';
 
 create or replace function pgpipe.search_index_statements(target regclass)
-    returns setof text  stable strict  set search_path = ''  language sql
+    returns setof text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with part as (  -- a partitioned table takes no index concurrently; its own is made of those that its partitions have
         select c.oid::regclass as part from pg_catalog.pg_class c
@@ -119,7 +119,7 @@ drop function if exists pgpipe.enable_search(regclass, text, regconfig, name, bo
 create or replace function pgpipe.enable_search(
     target regclass, columns text, language regconfig default 'english', column_name name default 'search',
     with_index boolean default true, language_column name default null, online boolean default false)
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     wanted pgpipe.search_fill;
@@ -171,7 +171,7 @@ comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolea
     'where another search is declared.';
 
 create or replace function pgpipe.check_search(wanted pgpipe.search_fill)
-    returns void  stable  set search_path = ''  language plpgsql
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     if num_nulls(wanted.target, wanted.weights, wanted.language, wanted.column_name) > 0 then
@@ -196,7 +196,7 @@ comment on function pgpipe.check_search(pgpipe.search_fill) is
     'Raises PP002, PP003 or PP004 where a search cannot be declared like this.';
 
 create or replace function pgpipe.forget_search()
-    returns void  volatile  set search_path = ''  language sql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language sql
 as $$
     delete from pgpipe.search_fill f where not exists (select from pg_catalog.pg_class c where c.oid = f.target);
     with gone as (
@@ -207,7 +207,7 @@ $$;
 comment on function pgpipe.forget_search() is 'Deletes what is kept about targets that were dropped.';
 
 create or replace function pgpipe.disable_search(target regclass)
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     gone name;
@@ -226,7 +226,7 @@ comment on function pgpipe.disable_search(regclass) is
     'Drops the search column with its index, its trigger and its lexemes, also one that is still being filled. Twice is a no-op.';
 
 create or replace function pgpipe.require_search(target regclass)
-    returns pgpipe.search  stable  set search_path = ''  language plpgsql
+    returns pgpipe.search  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     declared pgpipe.search;
@@ -250,7 +250,7 @@ $$;
 comment on function pgpipe.require_search(regclass) is 'What is declared about the search of a target. Raises PP005 where there is none.';
 
 create or replace function pgpipe.row_expression(target regclass, alias text)
-    returns text  stable  set search_path = ''  language sql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select coalesce('(select to_jsonb(r.*) from (select ' || string_agg(format('%s.%I', alias, a.attname), ', ' order by a.attnum)
                     || ') r)', '''{}''::jsonb')
@@ -264,7 +264,7 @@ comment on function pgpipe.row_expression(regclass, text) is
     'SQL text: the row `alias` as jsonb, with the columns that the caller may read, without the search column.';
 
 create or replace function pgpipe.refresh_search(target regclass, at_most int default 30000)
-    returns bigint  volatile  set search_path = ''  language plpgsql
+    returns bigint  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     declared pgpipe.search;
@@ -310,7 +310,7 @@ comment on function pgpipe.refresh_search(regclass, int) is
     'of the target, an estimate beyond ten times `at_most`. Searches that run meanwhile see the old figures or the new ones.';
 
 create or replace function pgpipe.search_is_stale(target regclass)
-    returns boolean  stable  set search_path = ''  language sql
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A tenth more or fewer rows moves an idf by less than 0.1; the planner's estimate costs nothing to read.
     select s.refreshed_at is null or abs(pgpipe.known_rows(s.target) - s.documents) > 0.1 * greatest(s.documents, 1)
@@ -319,7 +319,7 @@ $$;
 comment on function pgpipe.search_is_stale(regclass) is 'Whether the lexeme table is missing or a tenth off; null without a search column.';
 
 create or replace function pgpipe.refresh_stale_searches()
-    returns int  volatile security definer  set search_path = ''  language plpgsql
+    returns int  volatile security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     stale regclass;

@@ -2,7 +2,7 @@
 
 create or replace function pgpipe.parse_query(languages regconfig[], query text, prefix boolean default false,
     out words text[], out counts int[], out prefixes boolean[], out required tsquery)
-    stable  set search_path = ''  language plpgsql
+    stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     strict_part constant text := '(^|\s)-("[^"]*"|\S+)';
@@ -54,21 +54,21 @@ comment on function pgpipe.parse_query(regconfig[], text, boolean) is
     'the last word); `required` joins its "phrases" and -words, null where it has none.';
 
 create or replace function pgpipe.word_query(word text, prefix boolean default false)
-    returns tsquery  immutable strict  set search_path = ''  language sql
+    returns tsquery  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select ('''' || replace(replace(word, '\', '\\'), '''', '''''') || case when prefix then ''':*' else '''' end)::tsquery
 $$;
 comment on function pgpipe.word_query(text, boolean) is 'The tsquery that asks for this lexeme, or for all that begin with it.';
 
 create or replace function pgpipe.any_word(words tsquery[])
-    returns tsquery  immutable strict  set search_path = ''  language sql
+    returns tsquery  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select string_agg('(' || w::text || ')', ' | ')::tsquery from unnest(words) w
 $$;
 comment on function pgpipe.any_word(tsquery[]) is 'The tsquery that asks for any of these; null for none.';
 
 create or replace function pgpipe.asked_words(languages regconfig[], query text, prefix boolean default false)
-    returns tsquery  stable  set search_path = ''  language sql
+    returns tsquery  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select string_agg(pgpipe.word_query(w.word, w.prefix)::text, ' | ')::tsquery
       from pgpipe.parse_query(languages, query, prefix) q cross join unnest(q.words, q.prefixes) w (word, prefix)
@@ -77,7 +77,7 @@ comment on function pgpipe.asked_words(regconfig[], text, boolean) is
     'The tsquery that a passage is marked by: any word of the question; null where it has none.';
 
 create or replace function pgpipe.headline_expression(target regclass, alias text, words text)
-    returns text  stable  set search_path = ''  language sql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select coalesce((
         select format('pgpipe.unpaired(ts_headline(%s, pgpipe.paired(%L, concat_ws(E''\n'', %s)), %s, %L))',
@@ -100,7 +100,7 @@ create or replace function pgpipe.text_search(
     target regclass, query text, k int default 10, filter jsonb default null, skip int default 0, prefix boolean default false)
     returns table (key jsonb, score double precision, text_rank int, passage text, "row" jsonb)
     stable rows 10
-    set search_path = '' set jit = off
+    set search_path = pg_catalog, pg_temp set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$

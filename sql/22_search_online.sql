@@ -1,7 +1,7 @@
 -- A search column for a table in use: a plain column, a trigger that keeps it, and batches that fill it. No rewrite, no long lock.
 
 create or replace function pgpipe.execute_briefly(statement text)
-    returns void  volatile strict  set search_path = '' set lock_timeout = '500ms'  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'  language plpgsql
 as $$
 declare
     attempts constant int := 60;
@@ -25,7 +25,7 @@ comment on function pgpipe.execute_briefly(text) is
     'Raises lock_not_available after a minute or so.';
 
 create or replace function pgpipe.search_keeper(target regclass, column_name name, out trigger name, out function regproc)
-    stable strict  set search_path = ''  language sql
+    stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select g.tgname, g.tgfoid::regproc
       from pg_catalog.pg_trigger g
@@ -37,7 +37,7 @@ comment on function pgpipe.search_keeper(regclass, name) is
     'column: that outlives a dump, which numbers do not.';
 
 create or replace function pgpipe.keep_search_column(f pgpipe.search_fill, formerly name default null)
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     inputs name[] := array(select jsonb_object_keys(f.weights) union select f.language_column where f.language_column is not null);
@@ -53,7 +53,7 @@ begin
         execute format('drop trigger %I on %s', name, f.target);
     end if;
     execute format($sql$
-        create or replace function %1$s() returns trigger  set search_path = ''  language plpgsql
+        create or replace function %1$s() returns trigger  set search_path = pg_catalog, pg_temp  language plpgsql
         as $f$
         begin
             if tg_op = 'INSERT' or new.%2$I is null or new.%2$I is distinct from old.%2$I or (%3$s) is distinct from (%4$s) then
@@ -74,7 +74,7 @@ comment on function pgpipe.keep_search_column(pgpipe.search_fill, name) is
     'Puts the trigger on a target that computes a search column, or makes the one that kept the column under its former name keep it.';
 
 create or replace function pgpipe.drop_search_column(target regclass, column_name name)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     keeper record;
@@ -92,7 +92,7 @@ $$;
 comment on function pgpipe.drop_search_column(regclass, name) is 'Drops a search column with its index, and the trigger that keeps it.';
 
 create or replace function pgpipe.start_fill(wanted pgpipe.search_fill)
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     generated name := (select a.attname from pg_catalog.pg_attribute a
@@ -122,7 +122,7 @@ comment on function pgpipe.start_fill(pgpipe.search_fill) is
 
 create or replace function pgpipe.alter_search(
     target regclass, columns text, language regconfig default null, language_column name default null)
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     serving pgpipe.search := pgpipe.require_search(target);
@@ -161,7 +161,7 @@ comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
 create or replace function pgpipe.ensure_search(
     target regclass, columns text, language regconfig, column_name name default 'search', language_column name default null,
     online_above bigint default 8000000)
-    returns boolean  volatile  set search_path = ''  language plpgsql
+    returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     if exists (select from pgpipe.search s where s.target = ensure_search.target and s.column_name = ensure_search.column_name) then
@@ -184,7 +184,7 @@ comment on function pgpipe.ensure_search(regclass, text, regconfig, name, name, 
 
 create or replace function pgpipe.fill_batch(target regclass, rows int default 2000,
     out filled bigint, out total bigint, out done boolean)
-    volatile strict  set search_path = ''  language plpgsql
+    volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     f pgpipe.search_fill;
@@ -231,7 +231,7 @@ comment on function pgpipe.fill_batch(regclass, int) is
     'and where a trigger of the table undoes it.';
 
 create or replace function pgpipe.finish_search(target regclass)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     f pgpipe.search_fill;

@@ -5,7 +5,7 @@
 drop function if exists pgpipe.candidate_query(tsquery[], double precision[], double precision);
 
 create or replace function pgpipe.candidate_queries(words tsquery[], documents double precision[], total double precision)
-    returns tsquery[]  immutable strict  set search_path = ''  language plpgsql
+    returns tsquery[]  immutable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     row_limit constant double precision := 8000;   -- rows of rare words
@@ -64,7 +64,7 @@ comment on function pgpipe.candidate_queries(tsquery[], double precision[], doub
     'all of which a row has to match, by any rare word or by one of each group of common ones.';
 
 create or replace function pgpipe.bm25f_expression(words tsquery[], idf double precision[], weights text[])
-    returns text  immutable strict  set search_path = ''  language sql
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- ts_rank of a word that occurs n times is 6/π² · (1 + 1/4 + … + 1/n²). What that lacks of 1 is 6/π² over a number between n and
     -- n + 1, so n is read back exactly, and no tsvector is taken apart. Its weights, 0 or 1 for D, C, B, A, say which columns count.
@@ -87,7 +87,7 @@ comment on function pgpipe.bm25f_expression(tsquery[], double precision[], text[
     'length), c.heavier above 0 where a word may stand in another than the lightest column.';
 
 create or replace function pgpipe.rough_expression(words tsquery[], idf double precision[], document text)
-    returns text  immutable strict  set search_path = ''  language sql
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select string_agg(format('%s * ts_rank(''{1,1,1,1}'', %s, %L)', g.weight, document, g.query), ' + ')
       from (select sum(w.idf) as weight, pgpipe.any_word(array_agg(w.query)) as query
@@ -99,7 +99,7 @@ comment on function pgpipe.rough_expression(tsquery[], double precision[], text)
 create or replace function pgpipe.weigh_words(target regclass, query text, prefix boolean,
     out words tsquery[], out idf double precision[], out probes tsquery[], out documents double precision[],
     out total double precision, out required tsquery)
-    volatile  set search_path = ''  language plpgsql
+    volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     most_words constant int := 128;
@@ -147,7 +147,7 @@ comment on function pgpipe.weigh_words(regclass, text, boolean) is
 
 create or replace function pgpipe.rank_statement(
     declared pgpipe.search, key_columns name[], condition text, by_filter boolean, words tsquery[], idf double precision[])
-    returns text  stable  set search_path = ''  language sql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select format($sql$
         with matching as (  -- setweight of no word is a copy: a value that is stored apart, or compressed, is fetched once
@@ -188,7 +188,7 @@ comment on function pgpipe.rank_statement(pgpipe.search, name[], text, boolean, 
 create or replace function pgpipe.rank_text(
     target regclass, query text, k int, filter jsonb default null, prefix boolean default false)
     returns table (key jsonb, score double precision)
-    stable rows 100  set search_path = ''
+    stable rows 100  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set jit = off set work_mem = '32MB'  -- so that the bitmap of a common word keeps its rows apart
     language plpgsql

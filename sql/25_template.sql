@@ -3,12 +3,12 @@
 drop function if exists pgpipe.input_expression(name[], text);
 
 create or replace function pgpipe.brace(name text)
-    returns text  immutable strict parallel safe  set search_path = ''  language sql
+    returns text  immutable strict parallel safe  set search_path = pg_catalog, pg_temp  language sql
 as $$ select '{' || replace(replace(name, '{', '{{'), '}', '}}') || '}' $$;
 comment on function pgpipe.brace(text) is 'A column as a template writes it: in braces, its own braces doubled.';
 
 create or replace function pgpipe.template_pieces(columns name[], template text)
-    returns table (line int, field name, literal text)  immutable strict  set search_path = ''  language plpgsql
+    returns table (line int, field name, literal text)  immutable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     place int := 1;
@@ -51,7 +51,7 @@ comment on function pgpipe.template_pieces(name[], text) is
     'Raises PP003 for a column that is not among `columns`, and for a single brace.';
 
 create or replace function pgpipe.condition_on(condition text, alias text)
-    returns text  immutable  set search_path = ''  language sql
+    returns text  immutable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Its own scope: in there, bare column names can only be the row's.
     select case when condition is null then 'true'
@@ -60,7 +60,7 @@ $$;
 comment on function pgpipe.condition_on(text, text) is 'SQL text: the condition of an embedding holds for the row `alias`.';
 
 create or replace function pgpipe.input_expression(columns name[], template text, condition text default null)
-    returns text  immutable  set search_path = ''  language plpgsql
+    returns text  immutable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     all_used name[] := array(select p.field from pgpipe.template_pieces(columns, template) p where p.field is not null);
@@ -90,7 +90,7 @@ comment on function pgpipe.input_expression(name[], text, text) is
     'empty, or where the condition does not hold. Raises PP003 for a template that names another column, or none.';
 
 create or replace function pgpipe.checked_condition(target regclass, condition text)
-    returns text  volatile strict  set search_path = ''  language plpgsql
+    returns text  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     reason text;
@@ -116,7 +116,7 @@ comment on function pgpipe.checked_condition(regclass, text) is
     'The condition as PostgreSQL reads it, every name in full. Raises PP003 where it is no condition on one row of the target.';
 
 create or replace function pgpipe.input_texts(columns name[], alias text)
-    returns text  immutable strict  set search_path = ''  language sql
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- As the model reads them: 1.0 is not 1.00, a collation that ignores case does not count, and json needs no equality.
     select string_agg(format('%s.%I::text collate "C"', alias, c), ', ' order by n) from unnest(columns) with ordinality k (c, n)

@@ -3,7 +3,7 @@
 drop function if exists pgpipe.enable_embedding(regclass, name[], text, int, text, text);
 
 create or replace function pgpipe.create_store(target regclass, store text, key_columns name[], dims int)
-    returns regclass  volatile strict  set search_path = ''  language plpgsql
+    returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     execute format($sql$
@@ -31,7 +31,7 @@ $$;
 comment on function pgpipe.create_store(regclass, text, name[], int) is 'Creates the table of an embedding''s vectors.';
 
 create or replace function pgpipe.drop_table(relation regclass)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     if exists (select from pg_catalog.pg_class c where c.oid = relation) then
@@ -42,7 +42,7 @@ $$;
 comment on function pgpipe.drop_table(regclass) is 'Drops a table that pgpipe made, where nobody else has.';
 
 create or replace function pgpipe.drop_orphaned_embeddings()
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     gone pgpipe.embedding;
@@ -60,7 +60,7 @@ comment on function pgpipe.drop_orphaned_embeddings() is
 create or replace function pgpipe.enable_embedding(
     target regclass, columns name[], model text, dims int, template text default null, name text default 'default',
     condition text default null, chunk_size int default null, chunk_overlap int default 0, enqueue boolean default true)
-    returns int  volatile  set search_path = ''  language plpgsql
+    returns int  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     key_columns name[] := pgpipe.key_columns(target);
@@ -121,7 +121,7 @@ comment on function pgpipe.enable_embedding(regclass, name[], text, int, text, t
     'key.';
 
 create or replace function pgpipe.note_fingerprint(embedding_id int, fingerprint bytea)
-    returns bytea  volatile strict  security definer  set search_path = ''  language plpgsql
+    returns bytea  volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     known bytea := (select e.fingerprint from pgpipe.embedding e where e.embedding_id = note_fingerprint.embedding_id);
@@ -139,7 +139,7 @@ comment on function pgpipe.note_fingerprint(int, bytea) is
     'of them has other weights, whatever its name. Null where there is no such embedding.';
 
 create or replace function pgpipe.disable_embedding(target regclass, name text default 'default')
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     gone pgpipe.embedding;
@@ -160,7 +160,7 @@ comment on function pgpipe.disable_embedding(regclass, text) is
     'Drops an embedding with its store and its jobs, and with the last one the triggers of the target. Twice is a no-op.';
 
 create or replace function pgpipe.require_embedding(target regclass, embedding text)
-    returns pgpipe.embedding  stable  set search_path = ''  language plpgsql
+    returns pgpipe.embedding  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
@@ -181,7 +181,7 @@ comment on function pgpipe.require_embedding(regclass, text) is
     'The embedding of that name, the active one where none is named. Raises PP008, naming those it has.';
 
 create or replace function pgpipe.switch_embedding(target regclass, name text, force boolean default false)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding := pgpipe.require_embedding(target, name);
@@ -202,7 +202,7 @@ comment on function pgpipe.switch_embedding(regclass, text, boolean) is
     'Raises PP008 for an unknown one, PP011 while jobs of it wait, unless forced.';
 
 create or replace function pgpipe.pause_embedding(target regclass, name text default 'default')
-    returns void  volatile strict  set search_path = ''  language sql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     update pgpipe.embedding e set paused_at = coalesce(e.paused_at, now())
      where e.embedding_id = (pgpipe.require_embedding(pause_embedding.target, pause_embedding.name)).embedding_id
@@ -211,7 +211,7 @@ comment on function pgpipe.pause_embedding(regclass, text) is
     'Nothing more is claimed; changes are still enqueued, and batches at work are finished. Twice is a no-op. Raises PP008.';
 
 create or replace function pgpipe.resume_embedding(target regclass, name text default 'default')
-    returns void  volatile strict  set search_path = ''  language sql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     update pgpipe.embedding e set paused_at = null
      where e.embedding_id = (pgpipe.require_embedding(resume_embedding.target, resume_embedding.name)).embedding_id

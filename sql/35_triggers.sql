@@ -1,7 +1,7 @@
 -- The triggers of a target: they ask for fresh vectors of the rows that changed.
 
 create or replace function pgpipe.forget_jobs()
-    returns trigger  security definer  set search_path = ''  language plpgsql
+    returns trigger  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     delete from pgpipe.job j using old_rows o where j.embedding_id = o.embedding_id;
@@ -13,7 +13,7 @@ create or replace trigger forget_jobs after delete on pgpipe.embedding referenci
     for each statement execute function pgpipe.forget_jobs();
 
 create or replace function pgpipe.enqueue_changes()
-    returns trigger  security definer  set search_path = ''
+    returns trigger  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set jit = off
     language plpgsql
@@ -73,7 +73,7 @@ comment on function pgpipe.enqueue_changes() is
     'only writes the queue, and never touches a lease: the worker that holds one finds that gen has moved.';
 
 create or replace function pgpipe.watch(target regclass)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     event text;
@@ -90,7 +90,7 @@ $$;
 comment on function pgpipe.watch(regclass) is 'Puts the statement triggers on a target, one per event. Twice is a no-op.';
 
 create or replace function pgpipe.unwatch(target regclass)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     watcher name;
@@ -104,7 +104,7 @@ $$;
 comment on function pgpipe.unwatch(regclass) is 'Takes the statement triggers off a target again. Twice is a no-op.';
 
 create or replace function pgpipe.enqueue_all(embedding_id int)
-    returns bigint  volatile strict  set search_path = ''
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$

@@ -12,7 +12,7 @@ drop function if exists pgpipe.retry_jobs(int);
 create or replace function pgpipe.claim_jobs(embedding_id int, max_jobs int, worker text, token uuid,
                                              lease interval default '5 minutes')
     returns table (key jsonb, gen bigint, attempts int, content text, content_hash bytea, fresh boolean, twin boolean)
-    volatile  set search_path = ''
+    volatile  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language plpgsql
@@ -66,7 +66,7 @@ comment on function pgpipe.claim_jobs(int, int, text, uuid, interval) is
 
 create or replace function pgpipe.settle_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
     out done int[], out gone int[], out stale int, out locked int[])
-    volatile  security definer  set search_path = ''
+    volatile  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language plpgsql
@@ -139,7 +139,7 @@ comment on function pgpipe.settle_jobs(int, uuid, text, jsonb[], bigint[], bytea
 
 create or replace function pgpipe.fail_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], error text, charge boolean,
                                             retry_after interval default null)
-    returns int  volatile  set search_path = ''
+    returns int  volatile  set search_path = pg_catalog, pg_temp
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language sql
 as $$
@@ -174,7 +174,7 @@ comment on function pgpipe.fail_jobs(int, uuid, jsonb[], bigint[], text, boolean
     'worker''s.';
 
 create or replace function pgpipe.release_jobs(embedding_id int, token uuid, keys jsonb[], out released int, out locked int)
-    volatile strict  set search_path = ''
+    volatile strict  set search_path = pg_catalog, pg_temp
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language plpgsql
 as $$
@@ -198,7 +198,7 @@ comment on function pgpipe.release_jobs(int, uuid, jsonb[]) is
     'writer has locked: call again a little later.';
 
 create or replace function pgpipe.extend_lease(embedding_id int, token uuid, keys jsonb[], lease interval default '5 minutes')
-    returns int  volatile strict  set search_path = ''
+    returns int  volatile strict  set search_path = pg_catalog, pg_temp
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language sql
 as $$
@@ -217,7 +217,7 @@ comment on function pgpipe.extend_lease(int, uuid, jsonb[], interval) is
     'Holds on for another `lease` from now. Returns how many of the keys are still held.';
 
 create or replace function pgpipe.retry_jobs(embedding_id int default null, keys jsonb[] default null)
-    returns int  volatile  set search_path = ''  language sql
+    returns int  volatile  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- One that a writer has locked is being revived by that writer.
     with dead as materialized (
@@ -236,7 +236,7 @@ comment on function pgpipe.retry_jobs(int, jsonb[]) is
     'Puts dead jobs back into the queue: all, those of one embedding, or those with the given keys. Returns how many.';
 
 create or replace function pgpipe.drop_jobs(embedding_id int default null, keys jsonb[] default null)
-    returns int  volatile  set search_path = ''  language sql
+    returns int  volatile  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with dead as materialized (
         select j.ctid as tid from pgpipe.job j

@@ -6,7 +6,7 @@ drop function if exists pgpipe.finish_jobs(int, uuid, jsonb[], bigint[], bytea[]
 create or replace function pgpipe.finish_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
     fresh boolean[], twin boolean[], chunk_of int[], chunks int[], char_starts int[], char_ends int[], vectors vector[],
     out finished int, out stale int, out locked int[])
-    volatile  set search_path = ''
+    volatile  set search_path = pg_catalog, pg_temp
     set enable_seqscan = off set jit = off
     language plpgsql
 as $$

@@ -2,7 +2,7 @@
 
 create or replace function pgpipe.reconcile_rows(embedding_id int, max_rows int default 10000,
     out examined bigint, out enqueued bigint, out finished boolean)
-    volatile strict  set search_path = ''
+    volatile strict  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$
@@ -72,7 +72,7 @@ comment on function pgpipe.reconcile_rows(int, int) is
     'is kept in pgpipe.reconciliation. The first call also brings back triggers that are missing or disabled, and mends the filter table.';
 
 create or replace function pgpipe.repair_triggers(target regclass)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     if (select count(*) from pg_catalog.pg_trigger g where g.tgrelid = target and g.tgfoid = 'pgpipe.enqueue_changes'::regproc

@@ -4,7 +4,7 @@
 create or replace function pgpipe.embedding_drift(target regclass, sample int default 1000)
     returns table (name text, model text, active boolean, rows bigint, missing double precision, other_text double precision,
                    other_model double precision, orphans double precision)
-    volatile  set search_path = ''
+    volatile  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$
@@ -43,7 +43,7 @@ comment on function pgpipe.embedding_drift(regclass, int) is
 create or replace function pgpipe.compare_embeddings(target regclass, one text, other text, sample int default 200, k int default 10,
     out rows bigint, out mean_cosine double precision, out least_cosine double precision,
     out correlation double precision, out shared_neighbours double precision)
-    volatile  set search_path = ''  language plpgsql
+    volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     a pgpipe.embedding := pgpipe.require_embedding(target, one);

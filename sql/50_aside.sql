@@ -1,7 +1,7 @@
 -- Tables built aside: the types of a target's columns, staging, a first load's indexes and its publication.
 
 create or replace function pgpipe.column_type(type oid, modifier int, out type_name text, out base text, out labels text[])
-    stable strict  set search_path = ''  language sql
+    stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A domain is sent as the type below it, an enum as its labels; a type of an extension is known by its bare name.
     with recursive below (oid, modifier, kind) as (
@@ -22,7 +22,7 @@ comment on function pgpipe.column_type(oid, int) is
 
 create or replace function pgpipe.target_columns(target regclass)
     returns table (name name, type text, base text, labels text[], filled boolean, required boolean, defaulted boolean)
-    stable strict  set search_path = ''  language sql
+    stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select a.attname, t.type_name, t.base, t.labels, a.attgenerated <> '' or a.attidentity = 'a',
            a.attnotnull or (select d.typnotnull from pg_catalog.pg_type d where d.oid = a.atttypid),
@@ -47,7 +47,7 @@ $$;
 comment on function pgpipe.declared_type(text) is 'The type that a user wrote, as column_type; null where there is none.';
 
 create or replace function pgpipe.create_aside(name name, columns jsonb, key name[], unlogged boolean)
-    returns regclass  volatile  set search_path = ''  language plpgsql
+    returns regclass  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     untyped text;
@@ -71,7 +71,7 @@ comment on function pgpipe.create_aside(name, jsonb, name[], boolean) is
     'merged, logged for a target to be published. Without a key the latter gets a generated pgpipe_row.';
 
 create or replace function pgpipe.drop_aside(name name)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     left_over regclass := to_regclass(format('pgpipe_staging.%I', name));
@@ -85,7 +85,7 @@ $$;
 comment on function pgpipe.drop_aside(name) is 'Drops a staging table, if there is one, with what was declared on it.';
 
 create or replace function pgpipe.check_key(stage regclass, key name[])
-    returns void  stable strict  set search_path = ''  language plpgsql
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     bad bigint;
@@ -110,7 +110,7 @@ comment on function pgpipe.check_key(regclass, name[]) is
     'Raises PP010 where the key is NULL or occurs twice, with how often and an example.';
 
 create or replace function pgpipe.index_aside(name name, key name[])
-    returns void  volatile strict  set search_path = '' set maintenance_work_mem = '256MB'  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp set maintenance_work_mem = '256MB'  language plpgsql
 as $$
 declare
     made regclass := format('pgpipe_staging.%I', name)::regclass;
@@ -130,7 +130,7 @@ comment on function pgpipe.index_aside(name, name[]) is
     'Builds the primary key and the search index of a filled table. Raises PP010 for a key that is NULL or occurs twice.';
 
 create or replace function pgpipe.publish(name name, schema name)
-    returns regclass  volatile strict  set search_path = ''  language plpgsql
+    returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     made regclass := format('pgpipe_staging.%I', name)::regclass;

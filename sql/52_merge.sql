@@ -3,7 +3,7 @@
 drop function if exists pgpipe.merge(regclass, regclass, name[], name[], text);
 
 create or replace function pgpipe.evolve(target regclass, added jsonb, widened jsonb)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     change record;
@@ -60,7 +60,7 @@ comment on function pgpipe.add_columns(regclass, regclass, jsonb, name[], text) 
     'Adds columns to a target and gives them their staged values. Returns how many rows had to be written for it.';
 
 create or replace function pgpipe.comparable(target regclass, columns name[], alias text)
-    returns text  stable strict  set search_path = ''  language sql
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- json has no equality; its text has.
     select string_agg(format('%s.%I%s', alias, c, case when a.atttypid = 'json'::regtype then '::text' else '' end), ', ' order by n)
@@ -70,7 +70,7 @@ $$;
 comment on function pgpipe.comparable(regclass, name[], text) is 'SQL text: the columns in a form that `is distinct from` accepts.';
 
 create or replace function pgpipe.is_unique(target regclass, key name[])
-    returns boolean  stable strict  set search_path = ''  language sql
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select (c.relkind = 'p' or not c.relhassubclass) and exists (
                select from pg_catalog.pg_index i
@@ -84,7 +84,7 @@ comment on function pgpipe.is_unique(regclass, name[]) is 'Whether an index sees
 
 create or replace function pgpipe.find_violations(target regclass, stage regclass, columns name[], key name[])
     returns table (part bigint, row_number bigint, rule name, of_columns name[])
-    volatile strict  set search_path = ''  language plpgsql
+    volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     known record;

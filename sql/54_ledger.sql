@@ -1,7 +1,7 @@
 -- The ledger: which files are in a target, and which of their rows were set aside.
 
 create or replace function pgpipe.forget_files()
-    returns trigger  security definer  set search_path = ''  language plpgsql
+    returns trigger  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     delete from pgpipe.load_file f where f.entity = tg_argv[0] and f.schema = tg_argv[1];
@@ -11,7 +11,7 @@ $$;
 comment on function pgpipe.forget_files() is 'Trigger: a truncated target holds no file.';
 
 create or replace function pgpipe.keep_ledger(target regclass, entity text)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     of_schema name := (select n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -30,7 +30,7 @@ comment on function pgpipe.keep_ledger(regclass, text) is
     'Ties the ledger of an entity to this table: entries of another table of that name, dropped since, are forgotten.';
 
 create or replace function pgpipe.record_files(load_id bigint, files jsonb)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     of_load pgpipe.load;
@@ -66,7 +66,7 @@ comment on function pgpipe.record_files(bigint, jsonb) is
     'what it holds is what there is; an upsert those of the same files. Rejected rows go with the entry of their file.';
 
 create or replace function pgpipe.reject_rows(load_id bigint, rows jsonb)
-    returns void  volatile strict  set search_path = ''  language sql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     insert into pgpipe.rejected_row (schema, entity, file, etag, row_group, row_number, column_name, reason, key, row, load_id)
     select l.schema, l.entity, r.file, r.etag, r.row_group, r.row_number, r.column_name, r.reason, r.key, r.row, l.load_id

@@ -6,7 +6,7 @@
 do $$ begin perform '[1]'::vector; end $$;
 
 create or replace function pgpipe.inverted_lists(rows double precision)
-    returns int  immutable strict  set search_path = ''  language sql
+    returns int  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- pgvector's README: rows / 1000 lists up to a million rows, their square root beyond; a search reads the square root of the lists.
     select greatest(case when rows <= 1000000 then floor(rows / 1000) else round(sqrt(rows)) end, 1)::int
@@ -16,7 +16,7 @@ comment on function pgpipe.inverted_lists(double precision) is
 
 create or replace function pgpipe.vector_index(embedding_id int, kind text default 'hnsw', min_rows int default 5000,
     max_wait interval default '1 hour', out rows bigint, out memory bigint, out statement text)
-    stable strict  set search_path = ''  language plpgsql
+    stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
@@ -61,7 +61,7 @@ comment on function pgpipe.vector_index(int, text, int, interval) is
     'than an index takes, or jobs wait and the embedding is younger than max_wait.';
 
 create or replace function pgpipe.drop_invalid_index(embedding_id int)
-    returns boolean  volatile strict  set search_path = '' set lock_timeout = '1s'  language plpgsql
+    returns boolean  volatile strict  set search_path = pg_catalog, pg_temp set lock_timeout = '1s'  language plpgsql
 as $$
 declare
     e pgpipe.embedding;

@@ -4,7 +4,7 @@
 drop function if exists pgpipe.scan_is_exact(pgpipe.embedding, text, int);
 
 create or replace function pgpipe.scan_is_exact(e pgpipe.embedding, condition text, wanted int, kept jsonb default null)
-    returns boolean  volatile  set search_path = ''  language plpgsql
+    returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     -- In µs, measured on a million vectors of 128 dimensions.
@@ -41,7 +41,7 @@ comment on function pgpipe.scan_is_exact(pgpipe.embedding, text, int, jsonb) is
     '`kept` is the part of the filter that the filter table answers.';
 
 create or replace function pgpipe.nearest_statement(e pgpipe.embedding, filter jsonb, filtered boolean, exact boolean, kept jsonb)
-    returns text  stable  set search_path = ''  language plpgsql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     schema constant name := pgpipe.vector_schema();
@@ -80,7 +80,7 @@ create or replace function pgpipe.rank_vector(
     target regclass, query vector, k int, filter jsonb default null, embedding text default null)
     returns table (key jsonb, score double precision, char_start int, char_end int, content_hash bytea)
     stable rows 100
-    set search_path = '' set jit = off
+    set search_path = pg_catalog, pg_temp set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 400  -- a filtered scan goes on until it has enough
     set random_page_cost = 1.1  -- rows fetched by key, not a scan of the whole store, which is slower as long as a few per cent are meant
@@ -142,7 +142,7 @@ comment on function pgpipe.rank_vector(regclass, vector, int, jsonb, text) is
     'Raises PP008 without an embedding, PP009 for a vector of another model, PP002 and PP003 as filter_condition.';
 
 create or replace function pgpipe.passage_expression(e pgpipe.embedding, chunk text)
-    returns text  stable  set search_path = ''  language sql
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select case when exists (select from unnest(e.columns) c where not has_column_privilege(e.target, c::text, 'select')) then 'null::text'
            -- A row that changed since it was embedded: its ranges are of the text it had, so its beginning is shown.
@@ -157,7 +157,7 @@ create or replace function pgpipe.vector_search(
     target regclass, query vector, k int default 10, filter jsonb default null, skip int default 0, embedding text default null)
     returns table (key jsonb, score double precision, vector_rank int, passage text, "row" jsonb)
     stable rows 10
-    set search_path = '' set jit = off
+    set search_path = pg_catalog, pg_temp set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$
@@ -187,7 +187,7 @@ create or replace function pgpipe.hybrid_search(target regclass, query text, que
     rrf_k int default null, candidates int default 100, skip int default 0, prefix boolean default false, embedding text default null)
     returns table (key jsonb, score double precision, text_rank int, vector_rank int, passage text, "row" jsonb)
     stable rows 10
-    set search_path = '' set jit = off
+    set search_path = pg_catalog, pg_temp set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$

@@ -4,7 +4,7 @@
 -- Applied once pgvector is installed.
 
 create or replace function pgpipe.require_filters(target regclass, columns name[])
-    returns void  stable strict  set search_path = ''  language plpgsql
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     wrong name;
@@ -23,7 +23,7 @@ comment on function pgpipe.require_filters(regclass, name[]) is
     'Raises PP002 for a column that the target lacks, PP003 for one that a filter table cannot hold.';
 
 create or replace function pgpipe.make_filter_table(e pgpipe.embedding, columns name[])
-    returns regclass  volatile  set search_path = '' set work_mem = '128MB'  language plpgsql
+    returns regclass  volatile  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
 as $$
 declare
     widest constant int := 1200;  -- dimensions whose half vector fits into the row of an index, 2,704 bytes, with a key and a value
@@ -53,7 +53,7 @@ comment on function pgpipe.make_filter_table(pgpipe.embedding, name[]) is
     'Creates the filter table of an embedding with these columns, filled and indexed; it belongs to whom the store belongs to.';
 
 create or replace function pgpipe.enable_filters(target regclass, columns name[], embedding text default null)
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
@@ -90,7 +90,7 @@ comment on function pgpipe.enable_filters(regclass, name[], text) is
     'PP008 without an embedding.';
 
 create or replace function pgpipe.disable_filters(target regclass, embedding text default null)
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
@@ -110,7 +110,7 @@ comment on function pgpipe.disable_filters(regclass, text) is
     'Drops the filter table of the active embedding, or of the one named. Filters work as before, only slower. Twice is a no-op.';
 
 create or replace function pgpipe.suspend_filters(embedding_id int, reason text)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     update pgpipe.embedding e set filter_error = reason where e.embedding_id = suspend_filters.embedding_id;
@@ -122,7 +122,7 @@ comment on function pgpipe.suspend_filters(int, text) is
     'Takes a filter table out of service: it could not be kept equal, and whoever wrote the target goes on.';
 
 create or replace function pgpipe.copy_vectors()
-    returns trigger  security definer  set search_path = '' set jit = off  language plpgsql
+    returns trigger  security definer  set search_path = pg_catalog, pg_temp set jit = off  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
@@ -151,7 +151,7 @@ comment on function pgpipe.copy_vectors() is
     'Trigger on a store: new vectors go into its filter table too, with the filter columns of their rows.';
 
 create or replace function pgpipe.copy_filters()
-    returns trigger  security definer  set search_path = '' set jit = off
+    returns trigger  security definer  set search_path = pg_catalog, pg_temp set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$
@@ -185,7 +185,7 @@ $$;
 comment on function pgpipe.copy_filters() is 'Trigger on a target: filter columns that an UPDATE changed are changed in the filter tables.';
 
 create or replace function pgpipe.repair_filters(embedding_id int)
-    returns boolean  volatile strict  set search_path = '' set work_mem = '128MB'  language plpgsql
+    returns boolean  volatile strict  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
@@ -220,7 +220,7 @@ comment on function pgpipe.repair_filters(int) is
     'owner of the store, and left alone by searches until then. Returns whether it differed.';
 
 create or replace function pgpipe.kept_filter(e pgpipe.embedding, filter jsonb)
-    returns jsonb  stable  set search_path = ''  language sql
+    returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Where the caller does not see all rows, or not the columns, the target itself must say so.
     select jsonb_object_agg(f.key, f.value)

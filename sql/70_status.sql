@@ -1,7 +1,7 @@
 -- Views that the CLI, psql and a dashboard read alike.
 
 create or replace function pgpipe.embeddable_rows(e pgpipe.embedding)
-    returns bigint  volatile  set search_path = ''  language plpgsql
+    returns bigint  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     rows bigint;

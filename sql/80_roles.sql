@@ -1,7 +1,7 @@
 -- Roles: who owns, who loads, who embeds, who reads; each gets what its part needs and no more.
 
 create or replace function pgpipe.roles_in_use()
-    returns boolean  stable  set search_path = ''  language sql
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Roles belong to the whole cluster; that this database uses them shows in who owns its schema.
     select exists (select from pg_catalog.pg_namespace n where n.nspname = 'pgpipe' and n.nspowner = to_regrole('pgpipe_owner'))
@@ -9,7 +9,7 @@ $$;
 comment on function pgpipe.roles_in_use() is 'Whether this database uses the roles of pgpipe.create_roles.';
 
 create or replace function pgpipe.share(target regclass)
-    returns void  volatile strict  set search_path = ''  language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
@@ -30,7 +30,7 @@ comment on function pgpipe.share(regclass) is
     'other. Nothing where this database does not use the roles, or where the caller does not own the target.';
 
 create or replace function pgpipe.create_roles(targets name default 'public')
-    returns setof text  volatile  set search_path = ''  language plpgsql
+    returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     wanted name;
@@ -69,7 +69,7 @@ comment on function pgpipe.create_roles(name) is
     'the second, and grants each what its part needs. Twice is a no-op. Raises PP020 for a caller who may not, with what to run instead.';
 
 create or replace function pgpipe.grant_roles(targets name default 'public')
-    returns setof text  volatile  set search_path = ''  language plpgsql
+    returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     part record;
@@ -110,7 +110,7 @@ comment on function pgpipe.grant_roles(name) is
     'what is there now. `pgpipe migrate` ends with it.';
 
 create or replace function pgpipe.own_parts()
-    returns setof text  volatile  set search_path = ''  language plpgsql
+    returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     part record;
@@ -140,7 +140,7 @@ comment on function pgpipe.own_parts() is
     'Hands what lies in the schema pgpipe to pgpipe_owner, functions with their owner''s rights and the targets to pgpipe_loader.';
 
 create or replace function pgpipe.own_targets()
-    returns setof text  volatile  set search_path = ''  language plpgsql
+    returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     part record;
@@ -173,7 +173,7 @@ comment on function pgpipe.own_targets() is
     'shares all targets.';
 
 create or replace function pgpipe.grant_schemas(targets name)
-    returns void  volatile  set search_path = ''  language plpgsql
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     schema name;

@@ -42,7 +42,7 @@ def test_every_function_pins_its_search_path(conn: Connection) -> None:
     open_ = f"""
         select proname::text from pg_proc p join pg_language l on l.oid = prolang
          where pronamespace = ({OURS}) and lanname in ('sql', 'plpgsql')
-           and not coalesce(proconfig && array['search_path=""', 'search_path=pg_catalog'], false)
+           and not coalesce(proconfig @> array['search_path=pg_catalog, pg_temp'], false)
     """
     inlined = {"content_hash"}  # names everything in full, and may be inlined because it sets nothing
 
@@ -53,7 +53,7 @@ def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
     """SECURITY DEFINER: triggers, a lock, a count, a note that a worker may not make itself; pinned, not for PUBLIC."""
     callable_ones = {"settle_jobs", "refresh_stale_searches", "note_fingerprint"}
     definers = f"""
-        select proname::text, prorettype = 'trigger'::regtype, proconfig && array['search_path=""'],
+        select proname::text, prorettype = 'trigger'::regtype, proconfig @> array['search_path=pg_catalog, pg_temp'],
                has_function_privilege('public', oid, 'execute')
           from pg_proc where pronamespace = ({OURS}) and prosecdef
     """
