@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue
+.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue
 .PHONY: system-packages docs screenshots freeze dist constraints clean
 
 help:  ## list the targets
@@ -28,6 +28,9 @@ demo: install  ## from nothing to a hybrid search answer, on the docstrings of P
 
 test: install  ## all tests, on real PostgreSQL and a real S3 server
 	$(BIN)/pytest -n auto
+
+test-long: install  ## the tests that take longer: more seeds, larger data
+	$(BIN)/pytest -n auto -m long
 
 lint: install  ## style, and the layers' directions
 	$(BIN)/ruff check .
