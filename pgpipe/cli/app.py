@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pgpipe import log
+from pgpipe import distribution, log
 from pgpipe.config import Settings
 from pgpipe.db import Database
 from pgpipe.layers import Layer
@@ -162,7 +162,7 @@ class App:
     type=click.Choice(["human", "keyvalue", "json"]),
     help="[default: human in a terminal, else keyvalue]",
 )
-@click.version_option(package_name="pgpipe")
+@click.version_option(distribution.VERSION, message=f"%(prog)s, version %(version)s ({distribution.NAME})")
 @click.pass_context
 def cli(
     context: click.Context,

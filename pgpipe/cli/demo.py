@@ -11,6 +11,7 @@ from time import monotonic
 import click
 
 from pgpipe.cli.app import App, cli
+from pgpipe.distribution import install
 
 BUCKET, PREFIX = "drops", "python-docs"
 EMBED = {"module": ["name", "summary", "doc"]}  # long texts, in several chunks; of the others the summary is enough
@@ -58,7 +59,7 @@ def demo(app: App, folder: Path, rows: int) -> None:
     try:
         from pgpipe.demo import lake, store
     except ImportError as exc:
-        raise click.ClickException(f"the demo needs its extra: pip install 'pgpipe[demo]' ({exc})") from None
+        raise click.ClickException(f"the demo needs its extra: {install('demo')} ({exc})") from None
     began = monotonic()
     shutil.rmtree(folder / "lake", ignore_errors=True)
     changes = lake.build(folder / "lake", limit=rows)

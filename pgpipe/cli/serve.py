@@ -7,6 +7,7 @@ import click
 
 from pgpipe.cli.app import App, cli
 from pgpipe.db import Database
+from pgpipe.distribution import install
 from pgpipe.errors import Unreachable, UsageError
 
 
@@ -35,7 +36,7 @@ def serve(app: App, host: str | None, port: int | None, hostnames: Sequence[str]
         from pgpipe.web.guard import LOOPBACK
         from pgpipe.web.queries import overview, reading
     except ImportError as exc:
-        raise UsageError(f"the page needs its extra: pip install 'pgpipe[web]' ({exc})") from None
+        raise UsageError(f"the page needs its extra: {install('web')} ({exc})") from None
     app.set("serve", host=host, port=port, hostnames=list(hostnames) or None)
     wanted = app.settings.serve
     database = Database(app.settings.database.model_copy(update={"url": wanted.url})) if wanted.url else app.database

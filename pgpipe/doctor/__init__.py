@@ -13,13 +13,16 @@ __all__ = ["Finding", "examine", "exit_code"]
 
 
 def examine(settings: Settings, connection: Database, *, model: bool = True) -> Iterator[Finding]:
-    """Look at source, database, model and this machine, in that order; each finding as it is made. Changes nothing.
+    """Look at installation, source, database, model and machine, in that order; each finding as it is made.
+
+    Changes nothing.
 
     Args:
         settings: what to look at.
         connection: the database of the settings.
         model: load the model, which takes seconds and may download it.
     """
+    yield from _careful("installation", machine.examine_installation)
     yield from _careful("source", lambda: source.examine(settings.source))
     yield from _careful("database", lambda: database.examine(settings, connection))
     if model:

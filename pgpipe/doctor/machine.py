@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from pgpipe import distribution
 from pgpipe.config import EmbeddingSettings, Settings
 from pgpipe.db import Database, default_dir
 from pgpipe.doctor.finding import Finding, ok, warning
@@ -44,6 +45,20 @@ def examine_model(settings: EmbeddingSettings, database: Database) -> Iterator[F
     for e in declared:
         yield warning(
             "model", f"{e.entity} was declared with {e.dims} dimensions, the model has {dims}", "declare it anew"
+        )
+
+
+def examine_installation() -> Iterator[Finding]:
+    """Which distribution this is, and whether another one of the package's own name lies in the same environment."""
+    found = f"pgpipe {distribution.VERSION}, distribution {distribution.NAME}"
+    other = distribution.other_version()
+    if other is None:
+        yield ok("installation", found)
+    else:
+        yield warning(
+            "installation",
+            f"{found}; the distribution {distribution.OTHER} {other} is installed too, and its files lie among ours",
+            f"pip uninstall {distribution.OTHER}, then pip install --force-reinstall --no-deps {distribution.NAME}",
         )
 
 

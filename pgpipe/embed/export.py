@@ -14,6 +14,7 @@ import platformdirs
 from filelock import FileLock
 
 from pgpipe.config import EmbeddingSettings
+from pgpipe.distribution import install
 from pgpipe.embed.location import Location, fingerprint, full_name, locate
 from pgpipe.errors import ModelError
 from pgpipe.log import get_logger
@@ -127,6 +128,4 @@ def _quantize(model: Any, variant: str, to: Path) -> None:  # noqa: ANN401 - a c
 def missing(backend: str) -> ModelError:
     """The error of a backend whose packages are not installed."""
     extra = backend.partition("-")[0]
-    return ModelError(
-        f"the backend {backend} needs {PACKAGES[backend]}, which are not installed: pip install 'pgpipe[{extra}]'"
-    )
+    return ModelError(f"the backend {backend} needs {PACKAGES[backend]}, which are not installed: {install(extra)}")

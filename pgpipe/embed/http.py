@@ -16,6 +16,7 @@ import numpy as np
 from semantic_text_splitter import TextSplitter
 
 from pgpipe.config import EmbeddingSettings
+from pgpipe.distribution import install
 from pgpipe.embed.model import Vectors, unit_length
 from pgpipe.errors import EncodeError, ModelError, Permanent, TooLarge, Transient, Unreachable
 from pgpipe.log import get_logger
@@ -45,9 +46,7 @@ class HttpModel:
         try:
             import httpx
         except ModuleNotFoundError:
-            raise ModelError(
-                "the backend http needs httpx, which is not installed: pip install 'pgpipe[http]'"
-            ) from None
+            raise ModelError(f"the backend http needs httpx, which is not installed: {install('http')}") from None
         if settings.url is None:
             raise ModelError("the backend http needs embedding.url, such as https://api.openai.com/v1")
         self.name = settings.model

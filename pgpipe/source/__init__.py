@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import pyarrow as pa
 
 from pgpipe.config import SourceSettings
+from pgpipe.distribution import install
 from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.mask import said
 
@@ -76,7 +77,7 @@ def open_source(settings: SourceSettings) -> Source:
 
         if is_known(scheme):
             return FilesystemSource(url)
-    more = "" if find_spec("fsspec") else "; gs://, az:// and others take `pip install 'pgpipe[fsspec]'`"
+    more = "" if find_spec("fsspec") else f"; gs://, az:// and others take `{install('fsspec')}`"
     raise UsageError(f"a source is s3://bucket/prefix or file:///path, not {url!r}{more}")
 
 

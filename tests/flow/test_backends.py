@@ -145,7 +145,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that brings it."""
     monkeypatch.setattr(sentence, "find_spec", lambda _: None)
 
-    with pytest.raises(errors.ModelError, match=r"openvino needs optimum-intel.*pip install 'pgpipe\[openvino\]'"):
+    with pytest.raises(errors.ModelError, match=r"openvino needs optimum-intel.*'pgpipe-search\[openvino\]'"):
         load_model(EmbeddingSettings(backend="openvino"))
 
 

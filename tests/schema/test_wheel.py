@@ -120,10 +120,10 @@ def test_an_empty_environment_migrates_and_loads(
     assert run("python", "-m", "pgpipe", "migrate") == "The schema is up to date.\n"
     run("pgpipe", "load", "--source", lake.url, "--key", "id", "--skip-embeddings")
     assert "waterproof" in run("pgpipe", "search", "jackets", "--mode", "text")
-    assert run("pgpipe", "--version") == f"pgpipe, version {pgpipe.__version__}\n"
+    assert run("pgpipe", "--version") == f"pgpipe, version {pgpipe.__version__} (pgpipe-search)\n"
     assert list(empty.iterdir()) == []
 
 
 def test_the_version_is_one(wheel: Path) -> None:
     """Of the package, of its metadata, and of the wheel's name."""
-    assert wheel.name.startswith(f"pgpipe-{pgpipe.__version__}-")
+    assert wheel.name.startswith(f"pgpipe_search-{pgpipe.__version__}-")
