@@ -14,6 +14,17 @@ $$;
 comment on function pgpipe.inverted_lists(double precision) is
     'Into how many lists an IVFFlat index parts so many vectors; a search reads the nearest of them, their square root, at least ten.';
 
+create or replace function pgpipe.has_direction(vector real[], half boolean)
+    returns boolean  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- pgvector adds up squares in single precision: beyond these bounds their sum is 0 or infinite, and a cosine not a number.
+    select coalesce(max(abs(part)) between case when half then 3e-8 else 1e-22 end and case when half then 65504 else 1e18 end,
+                    false)
+      from unnest(vector) part
+$$;
+comment on function pgpipe.has_direction(real[], boolean) is
+    'Whether a vector, in half precision or not, has a cosine with any other: it is not zero, and neither too small nor too large.';
+
 create or replace function pgpipe.vector_index(embedding_id int, kind text default 'hnsw', min_rows int default 5000,
     max_wait interval default '1 hour', out rows bigint, out memory bigint, out statement text)
     stable strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -107,6 +107,10 @@ begin
     if coalesce(cardinality(query::real[]), 0) <> e.dims then
         raise exception 'the question has % dimensions, the vectors of % have %', coalesce(cardinality(query::real[]), 0), target, e.dims
             using errcode = 'PP009', hint = format('They are of the model %s: compute the question''s vector with it.', e.model);
+    elsif not pgpipe.has_direction(query::real[], e.dims > 2000) then
+        raise exception 'the question''s vector is zero or out of range, so no row is nearer to it than another'
+            using errcode = 'PP009',
+            hint = format('The model %s makes nothing of the question: ask in other words, or search by words alone.', e.model);
     end if;
     perform set_config('ivfflat.probes', greatest(10, ceil(sqrt(pgpipe.inverted_lists(c.reltuples))))::text, true)
        from pg_catalog.pg_class c where c.oid = e.store;
@@ -139,7 +143,7 @@ end
 $$;
 comment on function pgpipe.rank_vector(regclass, vector, int, jsonb, text) is
     'Keys of the k rows nearest to a vector, with the cosine similarity and the character range of the best chunk of each. '
-    'Raises PP008 without an embedding, PP009 for a vector of another model, PP002 and PP003 as filter_condition.';
+    'Raises PP008 without an embedding, PP009 for a vector of another model or one of zeros, PP002 and PP003 as filter_condition.';
 
 create or replace function pgpipe.passage_expression(e pgpipe.embedding, chunk text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql

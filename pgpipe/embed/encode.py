@@ -10,6 +10,7 @@ from pgpipe.embed.model import Model, Vectors
 from pgpipe.mask import said
 
 TEXTS = 256  # that the model gets at once; between two calls the lease is extended and a stop is heeded
+HALF = 2000  # dimensions beyond which a store keeps vectors in half precision (sql/30: create_store)
 TOKENS = 65_536  # at once, counted as the model pays for them: the longest of the texts times their number
 
 
@@ -103,14 +104,37 @@ class Encoder:
                 f"the model {self.model.name!r} made vectors of shape {vectors.shape} for {len(texts)} texts,"
                 f" not of {self.model.dims} dimensions"
             )
-        failure = Failure("the model made a vector that is not finite", charge=True)
-        return vectors, {int(n): failure for n in np.flatnonzero(~np.isfinite(vectors).all(axis=1))}
+        return vectors, {n: Failure(reason, charge=True) for n, reason in faults(vectors).items()}
 
     def _probe(self, failure: Failure) -> None:
         """Tell bad texts from a bad machine, where every text of a batch failed: try one that any model takes."""
         _, broken = self._bisect(["a word"], 1)
         if broken:
             raise errors.ModelError(f"the model {self.model.name!r} fails on any text: {failure.reason}")
+
+
+def faults(vectors: Vectors) -> dict[int, str]:
+    """Which vectors no search could find, and why: those without a direction, as the store would keep them.
+
+    pgvector adds up squares in single precision: where their sum is 0 or infinite, every cosine is not a number.
+    """
+    finite = np.isfinite(vectors).all(axis=1)
+    half = vectors.shape[1] > HALF
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        kept = vectors.astype(np.float16).astype(np.float32) if half else vectors
+        lengths = np.einsum("ij,ij->i", kept, kept)
+    where = " in half precision" if half else ""
+    found: dict[int, str] = {}
+    for n in np.flatnonzero(~(finite & np.isfinite(lengths) & (lengths > 0))).tolist():
+        if not finite[n]:
+            found[n] = "the model made a vector that is not finite"
+        elif not vectors[n].any():
+            found[n] = "the model made a vector of zeros, which has no direction"
+        elif lengths[n] == 0:
+            found[n] = f"the model made a vector whose values are too small: its length is 0{where}"
+        else:
+            found[n] = f"the model made a vector whose values are too large: its length is infinite{where}"
+    return found
 
 
 def split(model: Model, text: str, size: int | None, overlap: int) -> tuple[list[tuple[int, int]], Failure | None]:

@@ -83,11 +83,15 @@ def test_a_row_that_changed_since(docs: Connection) -> None:
 
 
 def test_a_vector_without_direction(docs: Connection) -> None:
-    """A stored vector of zeros is no answer; a question of zeros has none."""
+    """V23: a stored vector of zeros is no answer; a question without a direction is refused in words, in both ways."""
     put(docs, 1, "[0,0,0]")
+    hybrid = "select key from pgpipe.hybrid_search('doc', 'title', %s)"
 
     assert column(docs, NEAR, X, 10, None) == [2, 3, 4, 5]
-    assert column(docs, NEAR, "[0,0,0]", 10, None) == []
+    assert column(docs, NEAR, "[1e-18,0,0]", 10, None) == [2, 3, 4, 5]
+    for question in ("[0,0,0]", "[1e-30,0,-1e-30]", "[1e30,0,0]"):
+        assert sqlstate(docs, NEAR, question, 10, None) == "PP009"
+        assert sqlstate(docs, hybrid, question) == "PP009"
 
 
 def test_the_session_does_not_matter(conn: Connection) -> None:
@@ -247,3 +251,5 @@ def test_many_dimensions(conn: Connection) -> None:
     assert value(conn, kind, "doc_embedding") == "halfvec(2500)"
     rows = conn.execute("select key ->> 'id', score from pgpipe.vector_search('doc', %s)", (near,)).fetchall()
     assert rows == [("2", pytest.approx(1)), ("1", pytest.approx(0)), ("3", pytest.approx(0))]
+    faint = json.dumps([1e-9] * 2500)  # zero in half precision
+    assert sqlstate(conn, NEAR, faint, 10, None) == "PP009"

@@ -1,12 +1,14 @@
 """What a worker does when the model fails: which text is to blame, who is charged, and what is stored all the same."""
 
+import re
+
 import numpy as np
 import pytest
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.embed.encode import Encoder
-from pgpipe.embed.model import Vectors
+from pgpipe.embed.model import Truncated, Vectors
 from tests.sql.fake_model import Fake, make_worker, refuse
 from tests.sql.support import embed, job, jobs, make_docs, stored, value
 
@@ -79,24 +81,58 @@ def test_a_text_too_large_for_memory_is_not_charged(any_database: Database, conn
     assert stored(conn) == [1, 3, 4, 5]
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_vector_that_is_no_number(any_database: Database, conn: Connection, bad: float) -> None:
-    """A text whose vector is not finite is charged like one that is refused; the batch it came in is stored."""
+class Odd(Fake):
+    """A model whose vector of a text with the word `odd` is of this value throughout."""
 
-    class Broken(Fake):
-        def encode(self, texts: list[str]) -> Vectors:
-            result = super().encode(texts)
-            result[[n for n, t in enumerate(texts) if "odd" in t]] = bad
-            return result
+    def __init__(self, bad: float, dims: int = 3) -> None:
+        super().__init__()
+        self.bad, self.dims = bad, dims
 
+    def encode(self, texts: list[str]) -> Vectors:
+        result = np.resize(super().encode(texts), (len(texts), self.dims)).astype(np.float32)
+        result[[n for n, t in enumerate(texts) if "odd" in t]] = self.bad
+        return result
+
+
+@pytest.mark.parametrize(
+    ("bad", "dims", "reason"),
+    [
+        (np.nan, 3, "not finite"),
+        (np.inf, 3, "not finite"),
+        (0, 3, "zeros"),
+        (-0.0, 3, "zeros"),
+        (1e-30, 3, "length is 0$"),
+        (1e30, 3, "length is infinite$"),
+        (1e-9, 2001, "length is 0 in half precision"),
+        (70_000, 2001, "length is infinite in half precision"),
+    ],
+)
+def test_a_vector_without_a_direction(
+    any_database: Database, conn: Connection, bad: float, dims: int, reason: str
+) -> None:
+    """V23: a text whose vector no search could find, as it would be stored, is charged; the others are stored."""
     make_docs(conn, 5)
     conn.execute("update doc set body = 'odd' where id = 2")
-    embedding = embed(conn)
+    embedding = embed(conn, dims=dims)
 
-    make_worker(any_database, Broken()).drain()
+    make_worker(any_database, Odd(bad, dims)).drain()
 
-    assert job(conn, embedding, '{"id": 2}')["attempts"] == 1
+    state = job(conn, embedding, '{"id": 2}')
+    assert state["attempts"] == 1
+    assert re.search(reason, state["last_error"])
     assert stored(conn) == [1, 3, 4, 5]
+
+
+def test_zero_once_it_is_cut() -> None:
+    """V23: what is zero in the first dimensions is charged where only those are kept."""
+
+    class Late(Fake):
+        def encode(self, texts: list[str]) -> Vectors:
+            return np.array([[0, 0, 1] if "odd" in t else [1, 0, 0] for t in texts], np.float32)
+
+    _, broken = Encoder(Truncated(Late(), 2)).encode(["odd", "even"], lambda: None)
+
+    assert {n: failure.charge for n, failure in broken.items()} == {0: True}
 
 
 def test_a_broken_machine_is_an_error_and_charges_nobody(any_database: Database, conn: Connection) -> None:
