@@ -14,7 +14,7 @@ import pyarrow.types as at
 from pgpipe.errors import BadValue
 from pgpipe.load import types
 from pgpipe.load.convert import convert, converter
-from pgpipe.load.kernels import Array, nulls, pc, types_removed
+from pgpipe.load.kernels import Array, at_leaves, nulls, pc, types_removed
 from pgpipe.load.preflight import Column
 from pgpipe.load.read import Batch, Piece
 from pgpipe.load.rejects import NUL_ESCAPE, Reasons, Rejects, bad_row
@@ -216,9 +216,20 @@ def clear(array: Array, faults: Iterable[int]) -> Array:
 
 def _stripped(array: Array, faults: Iterable[int], *, json_text: bool) -> Array:
     """Texts without NUL characters and without bytes that are not UTF-8; in JSON a NUL is written as an escape."""
+    if at.is_nested(types.storage(array.type)):
+        return at_leaves(array, _without_nul)
     values = types_removed(array).cast(pa.large_binary()).to_pylist()
     for row in faults:
         if values[row] is not None:
             clean = values[row].decode("utf-8", "ignore").replace("\0", "").encode()
             values[row] = NUL_ESCAPE.sub(rb"\1", clean) if json_text else clean
     return pa.array(values, pa.large_binary()).cast(pa.large_string())
+
+
+def _without_nul(array: Array) -> Array:
+    """The texts within nested values, cleaned as those of a column."""
+    if not types.is_text(array.type):
+        return array
+    values = array.cast(pa.large_binary()).to_pylist()
+    clean = [None if v is None else v.decode("utf-8", "ignore").replace("\0", "") for v in values]
+    return pa.array(clean, pa.large_string())

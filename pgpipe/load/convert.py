@@ -16,6 +16,8 @@ from pgpipe.load.kernels import Array, lists, nulls, pc, types_removed
 
 LENGTH = re.compile(r"\((\d+)\)$")
 DAY = 86_400_000_000  # in microseconds
+NOT_FINITE = r"(?i)^[+-]?(inf|infinity|nan)$"  # the texts that stand for such a number
+ZERO = r"(?i)^[+-]?[0.]+(e[+-]?[0-9]+)?$"
 LIMITS: list[tuple[pa.DataType, int, int]] = [  # of PostgreSQL's calendar, in the units of the Arrow type
     (pa.date32(), -2_440_588, 2_145_042_905),  # 4714-11-24 BC to 5874897-12-31
     (pa.timestamp("us"), -210_866_803_200_000_000, 2**63 - 1),  # from 4714-11-24 BC
@@ -132,11 +134,34 @@ def _cast(array: Array, wire: pa.DataType) -> Array:
         return _with_values(array, lambda values: _cast(_microseconds(types_removed(values)), wire.value_type))
     if at.is_decimal(wire):
         return _exact(array, wire)
-    if wire == pa.binary(16) and at.is_string(kind):
-        return jsontext.uuid_of_text(array)
-    if at.is_floating(wire) and not at.is_integer(kind) and not at.is_float16(kind) and kind != pa.float32():
+    if at.is_string(kind) or at.is_large_string(kind):
+        return _parsed(array.cast(pa.string()), wire)
+    if at.is_decimal(kind) and at.is_floating(wire):
+        return _same(array, array.cast(pa.string()).cast(wire))  # Arrow's own cast misses the nearest float
+    if at.is_floating(wire) and kind == pa.float64():
         return _same(array, array.cast(wire))  # integers are checked by the cast
     return array.cast(wire)
+
+
+def _parsed(text: Array, wire: pa.DataType) -> Array:
+    """Values from their texts; what Arrow reads as something that PostgreSQL does not is refused."""
+    if wire == pa.binary(16):
+        return jsontext.uuid_of_text(text)
+    values = text.cast(wire)
+    if at.is_floating(wire):
+        _refuse(pc.invert(pc.is_finite(values)), text, NOT_FINITE, f"a number that is out of the range of {wire}")
+        _refuse(pc.equal(values, 0), text, ZERO, f"a number that is too small for {wire}")
+    elif at.is_integer(wire):  # Arrow takes 0xFFFFFFFF for -1
+        _refuse(pc.match_substring(text, "x", ignore_case=True), text, "^$", "a number that is not decimal")
+    elif at.is_date(wire) or at.is_timestamp(wire):
+        _refuse(pc.starts_with(text, "0000"), text, "^$", "the year 0000, which PostgreSQL's calendar lacks")
+    return values
+
+
+def _refuse(suspects: Array, text: Array, allowed: str, reason: str) -> None:
+    """Refuse texts among the suspects that do not match the pattern."""
+    if pc.any(suspects).as_py() and not pc.all(pc.match_substring_regex(text.filter(suspects), allowed)).as_py():
+        raise BadValue(reason)
 
 
 def _exact(array: Array, wire: pa.DataType) -> Array:
@@ -149,8 +174,6 @@ def _exact(array: Array, wire: pa.DataType) -> Array:
 
 def _same(array: Array, changed: Array) -> Array:
     """Refuse what a change of type has rounded."""
-    if at.is_string(array.type) or at.is_large_string(array.type):
-        return changed
     back = changed.cast(array.type)
     unlike = pc.and_(pc.not_equal(back, array), pc.equal(array, array))  # not-a-number is like nothing, and is kept
     if pc.any(unlike).as_py():

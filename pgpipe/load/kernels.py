@@ -1,5 +1,6 @@
 """Arrow and numpy side by side: arrays out of numpy's buffers, lists of the same shape, storage without wrappings."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,3 +57,22 @@ def types_removed(array: Array) -> Array:
     if at.is_list_view(kind) or at.is_large_list_view(kind):
         return lists(array, array.flatten())  # a cast fails where such arrays were joined
     return array
+
+
+def at_leaves(array: Array, change: Callable[[Array], Array]) -> Array:
+    """The same values with the scalars at every depth changed; dictionaries and views become plain on the way."""
+    array = types_removed(array)
+    kind = array.type
+    if at.is_struct(kind) and kind.num_fields:
+        fields = [at_leaves(array.field(number), change) for number in range(kind.num_fields)]
+        names = [field.name for field in kind]
+        return pa.StructArray.from_arrays(fields, names, mask=array.is_null() if array.null_count else None)
+    if at.is_map(kind):
+        entries = array.cast(pa.list_(pa.struct([kind.key_field.with_nullable(True), kind.item_field])))
+        listed = at_leaves(entries, change)
+        pairs = listed.flatten()
+        mask = listed.is_null() if listed.null_count else None
+        return pa.MapArray.from_arrays(listed.offsets, pairs.field(0), pairs.field(1), mask=mask)
+    if at.is_nested(kind) and not at.is_struct(kind):
+        return lists(array, at_leaves(array.flatten(), change))
+    return change(array)

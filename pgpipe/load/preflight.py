@@ -17,6 +17,7 @@ NAME_BYTES = 63  # NAMEDATALEN - 1
 SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table has them
 OPENERS = 8  # a footer is one or two small requests
 MAGIC = b"PAR1"
+INT96_UNIT = "us"  # in nanoseconds, 64 bits end in 2262
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 FOOTER_BYTES = 64 << 10  # read first; a longer footer takes a second request
 MOST_FOOTER = 256 << 20  # a longer one is taken for damage
@@ -80,7 +81,7 @@ def read_footers(source: Source, files: tuple[File, ...]) -> list[Part]:
 def read_footer(source: Source, file: File) -> Part:
     """Read the footer of one file, as a rule with one request."""
     with source.open(file) as stream, named(file):
-        parquet = pq.ParquetFile(pa.BufferReader(_footer(stream, file)))
+        parquet = pq.ParquetFile(pa.BufferReader(_footer(stream, file)), coerce_int96_timestamp_unit=INT96_UNIT)
         metadata = parquet.metadata
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         return Part(

@@ -10,9 +10,12 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.types as at
 
 from pgpipe.errors import DataError
-from pgpipe.load.preflight import Part, named
+from pgpipe.load import types
+from pgpipe.load.kernels import Array, at_leaves, pc
+from pgpipe.load.preflight import INT96_UNIT, Part, named
 from pgpipe.source import Source
 
 BATCH_BYTES = 4 << 20  # of Arrow data in one batch
@@ -20,6 +23,8 @@ BATCH_ROWS = 65536
 SMALL = 256 << 10  # a file of at most so many bytes is read whole, with one request, and shares a batch with others
 STREAMED = 64 << 20  # of a larger row group only a window of each column is in memory
 WINDOW = 1 << 20
+INT96_YEARS = -210_866_803_200_000_000, 253_402_300_799_999_999  # 4714-11-24 BC to the end of 9999
+NO_MOMENT = -(2**63)  # which no column takes: a bad value
 WAIT = 0.1  # seconds between two looks at whether anybody still wants what was read
 
 T = TypeVar("T")
@@ -81,14 +86,47 @@ def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
             pa.BufferReader(stream.read()) if small else stream,
             pre_buffer=not (small or large),  # a few large requests instead of one a column
             buffer_size=WINDOW if large else 0,
+            coerce_int96_timestamp_unit=INT96_UNIT,
             page_checksum_verification=True,  # where the writer left any
         )
+        old = int96_columns(parquet)
         read = 0
         for rows in parquet.iter_batches(batch_size=at_once, row_groups=[unit.group], use_threads=False):
-            yield _with_constants(rows, unit.part)
+            yield _with_constants(_within_calendar(rows, old), unit.part)
             read += rows.num_rows
         if read != unit.rows:
             raise DataError(f"{where(unit)} holds {read:,} rows, its footer says {unit.rows:,}; upload it again")
+
+
+def int96_columns(parquet: pq.ParquetFile) -> list[int]:
+    """The columns with a timestamp in 96 bits, at any depth."""
+    owners = [n for n, field in enumerate(parquet.schema_arrow) for _ in range(leaves(field.type))]
+    return sorted({n for leaf, n in enumerate(owners) if parquet.schema.column(leaf).physical_type == "INT96"})
+
+
+def leaves(kind: pa.DataType) -> int:
+    """How many columns of Parquet an Arrow type is stored in."""
+    kind = types.storage(kind)
+    if not at.is_nested(kind):
+        return 1
+    return sum(leaves(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _within_calendar(rows: pa.RecordBatch, columns: list[int]) -> pa.RecordBatch:
+    """Timestamps of 96 bits may lie beyond what 64 hold, and come out as any other: out of range is what looks so."""
+    for number in columns:
+        rows = rows.set_column(number, rows.schema.names[number], at_leaves(rows.column(number), _mark_out_of_range))
+    return rows
+
+
+def _mark_out_of_range(array: Array) -> Array:
+    if not at.is_timestamp(array.type):
+        return array
+    low, high = (pa.scalar(end).cast(array.type) for end in INT96_YEARS)
+    outside = pc.or_(pc.less(array, low), pc.greater(array, high))
+    if not pc.any(outside).as_py():
+        return array
+    return pc.if_else(outside, pa.scalar(NO_MOMENT).cast(array.type), array)
 
 
 def _with_constants(rows: pa.RecordBatch, part: Part) -> pa.RecordBatch:

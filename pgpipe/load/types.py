@@ -78,20 +78,32 @@ def sql_type(arrow: pa.DataType) -> str | None:
     if at.is_decimal(arrow):
         # A negative scale counts zeros before the point: numeric(p - s, 0).
         return f"numeric({arrow.precision - min(arrow.scale, 0)},{max(arrow.scale, 0)})"
+    return _nested_type(arrow) if at.is_nested(arrow) and not has_twin_fields(arrow) else None
+
+
+def _nested_type(arrow: pa.DataType) -> str | None:
     if is_list(arrow):
         below = arrow.field(0).type
         element = sql_type(below)
         nested = element == "jsonb" or at.is_nested(below) or at.is_null(storage(below))
         return "jsonb" if nested else _array_of(element)
-    if at.is_struct(arrow) or at.is_map(arrow):
-        return "jsonb"
-    return None
+    return "jsonb" if at.is_struct(arrow) or at.is_map(arrow) else None
 
 
 def is_list(arrow: pa.DataType) -> bool:
     """Whether it is a list of any kind; a map is none."""
     kinds = (at.is_list, at.is_large_list, at.is_fixed_size_list, at.is_list_view, at.is_large_list_view)
     return any(kind(arrow) for kind in kinds)
+
+
+def has_twin_fields(arrow: pa.DataType) -> bool:
+    """Whether a struct at any depth has two fields of one name, of which JSON would keep one."""
+    arrow = storage(arrow)
+    if not at.is_nested(arrow):
+        return False
+    fields = [arrow.field(number) for number in range(arrow.num_fields)]
+    twice = at.is_struct(arrow) and len({field.name for field in fields}) < len(fields)
+    return twice or any(has_twin_fields(field.type) for field in fields)
 
 
 def is_text(arrow: pa.DataType) -> bool:

@@ -250,6 +250,26 @@ def test_nested_texts_with_a_nul(cli: Cli, lake: Lake, database: Database, confi
     assert {n: row["doc"] for n, row in table(database, "product", "id").items()} == {0: {"t": ["a"]}, 2: None}
 
 
+def test_nested_texts_are_stripped(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """L18: a NUL and bytes that are not UTF-8 go, in the values of structs, maps and lists at any depth."""
+    kind = pa.struct({"n": pa.int64(), "t": pa.list_(pa.string()), "m": pa.map_(pa.string(), pa.string())})
+    plain = {"n": 1, "t": ["a", None], "m": [("k", "v")]}
+    docs = [plain, plain | {"t": ["b\0c"]}, None, plain | {"m": [("k", "\0v")]}]
+    listed = pa.array([None if doc is None else [doc] for doc in docs], pa.list_(kind))
+    bytes_ = pa.StructArray.from_arrays([BYTES], ["t"])
+    lake.put("2026-01-01", "product", pa.table({"id": range(4), "doc": pa.array(docs, kind), "l": listed, "b": bytes_}))
+    configure(key=["id"], bad_values="strip")
+
+    assert load(cli, lake.url)["product", "import"]["mended"] == 6
+
+    as_json = {"n": 1, "t": ["a", None], "m": {"k": "v"}}
+    expected = [as_json, as_json | {"t": ["bc"]}, None, as_json]
+    found = [row for _, row in sorted(table(database, "product", "id").items())]
+    assert [row["doc"] for row in found] == expected
+    assert [row["l"] for row in found] == [None if doc is None else [doc] for doc in expected]
+    assert [row["b"] for row in found] == [{"t": text} for text in ("fine", "!", "?", None)]
+
+
 def test_a_number_of_more_digits_than_its_type(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
     """Parquet promises decimal(5,2) and does not check it; the column is numeric(5,2)."""
     whole = pa.array([100, 10**9, None], pa.int64()).cast(pa.decimal128(19, 0))

@@ -55,7 +55,11 @@ COLUMNS = [
     (pa.list_(pa.json_()), "jsonb"),
     (pa.struct({"a": pa.int32()}), "jsonb"),
     (pa.map_(pa.string(), pa.int32()), "jsonb"),
+    (pa.list_(pa.struct({"a": pa.null()})), "jsonb"),
+    (pa.map_(pa.string(), pa.null()), "jsonb"),
     (pa.month_day_nano_interval(), None),
+    (pa.struct([("a", pa.int8()), ("a", pa.int8())]), None),  # JSON would keep one
+    (pa.list_(pa.map_(pa.string(), pa.struct([("a", pa.int8()), ("b", pa.int8()), ("a", pa.null())]))), None),
     (pa.list_(pa.decimal256(50, 0)), "numeric(50,0)[]"),
 ]
 
