@@ -18,7 +18,7 @@ from pgpipe import errors
 from pgpipe.db import Database
 from pgpipe.mask import mask
 from pgpipe.metrics import DatabaseMetrics
-from pgpipe.web import openapi, views
+from pgpipe.web import views
 from pgpipe.web.asking import COMPARISONS, MODES, Answer, ModelLoading, Models, ask, parse_question
 from pgpipe.web.guard import LOOPBACK, Guard
 from pgpipe.web.queries import Overview, Overviews, reading
@@ -72,14 +72,6 @@ class Page:
             loading=any(isinstance(answer.error, ModelLoading) for answer in answers),
         )
 
-    def api(self, _request: Request) -> Response:
-        """The OpenAPI document, for people."""
-        return self._html("api.html", document=openapi.document())
-
-    def openapi(self, _request: Request) -> Response:
-        """The OpenAPI document."""
-        return _json(openapi.document())
-
     def search(self, request: Request) -> Response:
         """One question in one mode."""
         asked = parse_question(request.query_params)
@@ -122,7 +114,7 @@ class Page:
         else:
             code = next((code for kind, code in STATUS.items() if isinstance(exc, kind)), 500)
             line = mask(str(exc))
-        if request.url.path.startswith("/api/") or request.url.path in {"/healthz", "/openapi.json"}:
+        if request.url.path.startswith("/api/") or request.url.path == "/healthz":
             return _json({"error": line}, code)
         return self._html("error.html", code, line=line)
 
@@ -148,8 +140,6 @@ def create_app(database: Database, models: Models, hosts: Collection[str] = LOOP
     page = Page(database, models)
     routes = [
         Route("/", page.index),
-        Route("/api", page.api),
-        Route("/openapi.json", page.openapi),
         Route("/api/search", page.search),
         Route("/api/status", page.status),
         Route("/api/throughput", page.throughput),

@@ -13,13 +13,17 @@ from pgpipe import errors
 from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Database
 from pgpipe.web.guard import HEADERS, hostname
-from pgpipe.web.openapi import PATHS
 from pgpipe.web.queries import reading
 from tests.conftest import Cli, Server
 from tests.flow.support import fails
 from tests.sql.fake_model import Fake
 from tests.web.conftest import HOSTILE, serving
 from tests.web.support import columns, get
+
+PATHS = [
+    *("/", "/?k=x&q=y", "/api/search", "/api/status", "/api/throughput", "/metrics", "/healthz"),
+    *("/static/style.css", "/nowhere"),
+]
 
 
 def test_hostile_texts_are_escaped(page: str, filled: Database) -> None:
@@ -43,7 +47,7 @@ def test_hostile_texts_are_escaped(page: str, filled: Database) -> None:
         assert not re.search(r"<script|<img", response.text)
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/", "/api", "/openapi.json", "/static/style.css", "/nowhere", "/?k=x&q=y"])
+@pytest.mark.parametrize("path", PATHS)
 def test_every_response_carries_the_headers(page: str, path: str) -> None:
     """Also errors and files."""
     response = httpx.get(page + path, timeout=30)
