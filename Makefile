@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue
+.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers
 .PHONY: system-packages docs screenshots freeze dist constraints clean
 
 help:  ## list the targets
@@ -55,6 +55,9 @@ bench-bad-values: install  ## what looking for bad values costs; RUNS=, SCALE=, 
 
 bench-queue: install  ## the queue with a model that does nothing; PENDING=, LARGE=, ROWS=, JOBS=, RUNS=, BENCH_DIR= (tests/bench/queue.py)
 	$(BIN)/python -W ignore -m tests.bench.queue
+
+bench-triggers: install  ## what row-by-row writers pay; STATEMENTS=, RUNS=, ROWS=, BENCH_DIR= (tests/bench/triggers.py)
+	$(BIN)/python -W ignore -m tests.bench.triggers
 
 bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEERS=, WORK= (tests/bench/load.py)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -6,7 +6,7 @@ create schema bench;
 create function bench.enqueue_inserted()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
-    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
+    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off set enable_seqscan = off
     language plpgsql
 as $$
 begin
@@ -22,7 +22,7 @@ $$;
 create function bench.enqueue_updated()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
-    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
+    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off set enable_seqscan = off
     language plpgsql
 as $$
 begin

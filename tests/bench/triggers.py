@@ -103,7 +103,10 @@ def sizes(url: str) -> list[str]:
                 together[place].append(many(conn, rows))
                 conn.execute("vacuum doc, pgpipe.job")
         say(f"sizes {run + 1}/{RUNS}")
-    lines = ["| rows of the UPDATE, one after the other | in one session, ms | in a fresh one, ms | ratio |", "|--:|--:|--:|--:|"]
+    lines = [
+        "| rows of the UPDATE, one after the other | in one session, ms | in a fresh one, ms | ratio |",
+        "|--:|--:|--:|--:|",
+    ]
     for rows, first, second in zip(wanted, together, alone, strict=True):
         a, b = statistics.median(first), statistics.median(second)
         lines.append(f"| {rows:,} | {a:.2f} | {b:.2f} | {a / b:.2f} |")
