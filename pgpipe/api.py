@@ -55,7 +55,7 @@ def search(
     settings = settings or load_settings()
     database = database or Database(settings.database)
     question = Question(query, k, filter, skip, prefix)
-    with database.connect() as conn:
+    with database.connect(keep_timeouts=True) as conn:
         target = ask.find_target(conn, entity)
         mode = mode or target.best_mode
         # What find_target has seen holds for the whole search, also where another embedding becomes active meanwhile.

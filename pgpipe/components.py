@@ -62,7 +62,7 @@ class SearchIndexer(Component):
     def _index(self, entity: Drop, context: Context) -> StageReport:
         settings = context.entity(entity.entity)
         schema = context.database.schema
-        with context.database.connect(autocommit=True) as conn, translated():
+        with context.database.connect(autocommit=True, session=True) as conn, translated():
             known = search.is_declared(conn, schema, entity.entity)
             declared = _search_plan(entity, settings, context) if settings.search or not known else None
             if declared:

@@ -66,7 +66,11 @@ class DatabaseMetrics(Collector):
         yield from _loads(loads)
 
     def _read(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        with self._database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
+        with (
+            self._database.connect(keep_timeouts=True) as conn,
+            translated(),
+            conn.cursor(row_factory=dict_row) as cursor,
+        ):
             conn.read_only = True
             conn.execute(SETTINGS)
             return cursor.execute(QUEUES).fetchall(), cursor.execute(LOADS).fetchall()

@@ -42,7 +42,7 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
     from pgpipe.migrations import apply_migrations
 
     done = Migrated()
-    with database.connect(autocommit=True) as conn, translated():
+    with database.connect(autocommit=True, session=True) as conn, translated():
         conn.execute(LOCK)
         conn.execute("set client_min_messages = warning")
         _refuse_newer(conn)

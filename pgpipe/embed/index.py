@@ -125,7 +125,7 @@ def _run(
 ) -> None:
     """Run the statement on one connection and look on from the other."""
     with ThreadPoolExecutor(1, "index") as thread:
-        built = thread.submit(builder.execute, statement.encode())
+        built = thread.submit(psycopg.Cursor(builder).execute, statement.encode())  # allows no transaction around it
         pause, longest = WATCH
         while not built.done():
             if stop.wait(pause):

@@ -77,7 +77,7 @@ class Loader:
         begun: list[tuple[Plan, int]] = []
 
         def attempt() -> tuple[Plan, Counts]:
-            with self._database.connect(autocommit=True) as conn, self._alone(conn, drop.entity):
+            with self._database.connect(autocommit=True, session=True) as conn, self._alone(conn, drop.entity):
                 plan = self.plan(conn, drop, settings)
                 if plan.action == "nothing":
                     return (begun[0][0], _counted(conn, begun)) if begun else (plan, Counts())

@@ -123,7 +123,7 @@ def reading(database: Database, patience: int = 30_000) -> Iterator[Connection]:
 
     Read-only by the transaction and not by a setting of the session: that holds behind a pooler too.
     """
-    with database.connect() as conn, translated():
+    with database.connect(keep_timeouts=True) as conn, translated():
         conn.read_only = True
         conn.execute(SETTINGS, (str(patience),))
         yield conn
