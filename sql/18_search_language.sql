@@ -1,4 +1,50 @@
 -- The language of a search: one for the table, or that of each row.
+-- Tables keep it as text, because pg_upgrade refuses columns of type regconfig.
+
+create or replace function pgpipe.find_language(name text)
+    returns regconfig  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select c.oid::regconfig from pg_catalog.pg_ts_config c where c.oid::regconfig::text = name
+$$;
+comment on function pgpipe.find_language(text) is
+    'The text search configuration of a name as the tables keep it: quoted where needed, with its '
+    'schema before it unless that is pg_catalog. Null if there is none.';
+
+create or replace function pgpipe.declared_language(target regclass, name text)
+    returns regconfig  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    language regconfig := pgpipe.find_language(name);
+begin
+    if language is null then
+        raise exception 'the text search configuration %, by which % is searched, does not exist',
+            name, target using errcode = 'PP005', hint = format(
+                'It was renamed or dropped. Give it back its name, or search by another one: '
+                'select pgpipe.alter_search(%L, …, language => ''english'')', target);
+    end if;
+    return language;
+end
+$$;
+comment on function pgpipe.declared_language(regclass, text) is
+    'The configuration that a search was declared with. Raises PP005 if it was renamed or dropped.';
+
+create or replace function pgpipe.check_language()
+    returns trigger  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if pgpipe.find_language(new.language) is null then
+        raise exception '% is not a text search configuration', new.language
+            using errcode = 'PP003', hint = '`\dF *.*` in psql lists them.';
+    end if;
+    return new;
+end
+$$;
+comment on function pgpipe.check_language() is
+    'Trigger on search and search_fill: the language is the name of a text search configuration.';
+create or replace trigger check_language before insert or update of language on pgpipe.search
+    for each row execute function pgpipe.check_language();
+create or replace trigger check_language before insert or update of language on pgpipe.search_fill
+    for each row execute function pgpipe.check_language();
 
 create or replace function pgpipe.language_expression(
     target regclass, language regconfig, language_column name, value text)
@@ -14,7 +60,7 @@ begin
         return format('coalesce(%s, %L::pg_catalog.regconfig)', value, language);
     elsif type not in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) then
         raise exception '% names no language: it is a column of %', quote_ident(language_column), pg_catalog.format_type(type, -1)
-            using errcode = 'PP003', hint = 'It holds a regconfig, or as text a language such as german, de or de-AT.';
+            using errcode = 'PP003', hint = 'A language column is text, such as german, de or de-AT.';
     end if;
     -- A text column: PostgreSQL would not call the lookup of a name immutable, constants it does.
     return (
@@ -45,13 +91,11 @@ create or replace function pgpipe.search_languages(target regclass)
 as $$
 declare
     declared pgpipe.search := pgpipe.require_search(target);
+    language regconfig := pgpipe.declared_language(target, declared.language);
     languages regconfig[];
 begin
-    if not exists (select from pg_catalog.pg_ts_config c where c.oid = declared.language) then
-        raise exception 'the text search configuration by which % is searched was dropped', target using errcode = 'PP005',
-            hint = format('Search it by another: select pgpipe.alter_search(%L, %L, language => ''english'')', target, declared.weights);
-    elsif declared.language_column is null then
-        return array[declared.language];
+    if declared.language_column is null then
+        return array[language];
     end if;
     -- One step of the index a language, however many rows there are; a row of a new language counts at once.
     execute format($sql$
@@ -62,10 +106,10 @@ begin
         )
         select array_agg(distinct %3$s::oid)::regconfig[] from spoken s
         $sql$, declared.language_column, target,
-        pgpipe.language_expression(target, declared.language, declared.language_column, 's.value')) into languages;
-    return coalesce(languages, array[declared.language]);
+        pgpipe.language_expression(target, language, declared.language_column, 's.value')) into languages;
+    return coalesce(languages, array[language]);
 end
 $$;
 comment on function pgpipe.search_languages(regclass) is
     'The configurations by which a question is read: the one of the table, or those of its rows. Raises PP005 without a search column, '
-    'or where its configuration was dropped.';
+    'or if its configuration does not exist.';

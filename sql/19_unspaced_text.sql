@@ -11,7 +11,6 @@ as $$
 $$;
 comment on function pgpipe.unspaced() is 'A regular expression: one character of a script without blanks between words.';
 
-drop function if exists pgpipe.paired_expression(regconfig, text);
 create or replace function pgpipe.paired_expression(language regconfig, value text, among int default 1)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$

@@ -115,7 +115,6 @@ $$;
 comment on function pgpipe.search_index_statements(regclass) is
     'The statements, each to be run outside of a transaction, that build the indexes a declared search lacks, without locking out writers.';
 
-drop function if exists pgpipe.enable_search(regclass, text, regconfig, name, boolean);
 create or replace function pgpipe.enable_search(
     target regclass, columns text, language regconfig default 'english', column_name name default 'search',
     with_index boolean default true, language_column name default null, online boolean default false)
@@ -129,7 +128,7 @@ begin
     wanted.target := target;
     wanted.column_name := column_name;
     wanted.weights := pgpipe.parse_weights(columns);
-    wanted.language := language;
+    wanted.language := language::text;
     wanted.language_column := language_column;
     perform pgpipe.forget_search();
     if exists (select from pgpipe.search s where s.target = enable_search.target and not pgpipe.has_column(s.target, s.column_name)) then
@@ -138,12 +137,12 @@ begin
     select * into serving from pgpipe.search s where s.target = enable_search.target;
     select * into filling from pgpipe.search_fill f where f.target = enable_search.target;
     if serving.target is not null and (serving.weights, serving.language, serving.column_name, serving.language_column)
-       is distinct from (wanted.weights, language, column_name, language_column) then
+       is distinct from (wanted.weights, wanted.language, column_name, language_column) then
         raise exception '% is already searched by % in %', target, serving.weights, serving.language using errcode = 'PP004',
             hint = format('To change it, call pgpipe.alter_search(%L, …): searches go on meanwhile.', target);
     elsif filling.target is not null and serving.target is null
           and (filling.weights, filling.language, filling.column_name, filling.language_column)
-              is distinct from (wanted.weights, language, column_name, language_column) then
+              is distinct from (wanted.weights, wanted.language, column_name, language_column) then
         raise exception '% is being filled for a search by % in %', target, filling.weights, filling.language using errcode = 'PP004',
             hint = format('Finish it with `pgpipe fill-search`, or drop it: select pgpipe.disable_search(%L)', target);
     elsif serving.target is null and filling.target is null then
@@ -155,7 +154,7 @@ begin
             execute format('alter table %s add column %2$I tsvector generated always as (%s) stored, alter column %2$I set storage main',
                            target, column_name, pgpipe.search_expression(target, wanted.weights, language, language_column));
             insert into pgpipe.search (target, column_name, weights, language, language_column)
-            values (target, column_name, wanted.weights, language, language_column);
+            values (target, column_name, wanted.weights, wanted.language, language_column);
         end if;
     end if;
     if with_index and not online and filling.target is null then
@@ -185,7 +184,9 @@ begin
     if wanted.language_column is not null then
         perform pgpipe.require_columns(wanted.target, array[wanted.language_column]);
     end if;
-    perform pgpipe.search_expression(wanted.target, wanted.weights, wanted.language, wanted.language_column);
+    perform pgpipe.search_expression(
+        wanted.target, wanted.weights, pgpipe.declared_language(wanted.target, wanted.language),
+        wanted.language_column);
     if pgpipe.has_column(wanted.target, wanted.column_name) then
         raise exception '% has a column % already', wanted.target, quote_ident(wanted.column_name) using errcode = 'PP004',
             hint = 'Give the search column another name: column_name => ''search_text''.';

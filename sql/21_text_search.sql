@@ -81,16 +81,18 @@ create or replace function pgpipe.headline_expression(target regclass, alias tex
 as $$
     select coalesce((
         select format('pgpipe.unpaired(ts_headline(%s, pgpipe.paired(%L, concat_ws(E''\n'', %s)), %s, %L))',
-                      pgpipe.language_expression(s.target, s.language, s.language_column,
+                      pgpipe.language_expression(s.target, s.config, s.language_column,
                                                  pgpipe.column_list(array[s.language_column], alias)),
-                      s.language,
+                      s.config,
                       string_agg(format('nullif(%s::text, '''')', pgpipe.column_list(array[a.attname], alias)), ', '
                                  order by w.value, a.attnum), words,
                       'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')
-          from pgpipe.search s cross join lateral jsonb_each_text(s.weights) w
+          from (select d.*, pgpipe.declared_language(d.target, d.language) as config from pgpipe.search d
+                 where d.target = headline_expression.target) s
+         cross join lateral jsonb_each_text(s.weights) w
           join pg_catalog.pg_attribute a on a.attrelid = s.target and a.attname = w.key
-         where s.target = headline_expression.target and has_column_privilege(a.attrelid, a.attnum, 'select')
-         group by s.target), 'null::text')
+         where has_column_privilege(a.attrelid, a.attnum, 'select')
+         group by s.target, s.config, s.language_column), 'null::text')
 $$;
 comment on function pgpipe.headline_expression(regclass, text, text) is
     'SQL text: the part of the row `alias` that answers the question, `words` (a tsquery expression) between <b> and </b>, of the columns '

@@ -63,7 +63,8 @@ begin
         end
         $f$ $sql$, function, f.column_name, (select string_agg(format('new.%I::text collate "C"', c), ', ') from unnest(inputs) c),
         (select string_agg(format('old.%I::text collate "C"', c), ', ') from unnest(inputs) c),
-        pgpipe.search_expression(f.target, f.weights, f.language, f.language_column, 'new'));
+        pgpipe.search_expression(f.target, f.weights, pgpipe.declared_language(f.target, f.language),
+                                 f.language_column, 'new'));
     execute format('comment on function %s() is %L', function, format('Keeps %s.%I; made by pgpipe.', f.target, f.column_name));
     -- The last of the table's triggers by name, so the last to run: it sees what the others made of the row.
     execute format('create trigger %I before insert or update on %s for each row execute function %s(%L)',
@@ -131,7 +132,7 @@ declare
 begin
     wanted.target := target;
     wanted.weights := pgpipe.parse_weights(columns);
-    wanted.language := coalesce(language, serving.language);
+    wanted.language := coalesce(language::text, serving.language);
     wanted.language_column := nullif(coalesce(language_column, serving.language_column), '');
     -- Numbers of columns are never used twice, so neither is the name.
     wanted.column_name := pgpipe.derived_name(serving.column_name, '_' || (
@@ -197,6 +198,7 @@ begin
         raise exception 'nothing is being filled in %', target using errcode = 'PP005',
             hint = 'It begins with enable_search(…, online => true) or alter_search.';
     end if;
+    perform pgpipe.declared_language(f.target, f.language);
     total := pgpipe.known_rows(f.target);
     last_block := f.next_block + greatest(1, rows * f.end_block / greatest(total, 1));
     -- A locked row is left for another round: a batch that waits for a writer could be in a deadlock with it. The trigger computes.

@@ -37,6 +37,32 @@ SUSPENDED = """
     select c.relname::text, e.filter_error from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
      where e.filter_error is not null
 """
+LANGUAGES = """
+    select c.relname::text, s.language from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
+     where pgpipe.find_language(s.language) is null order by 1
+"""
+# pg_upgrade refuses a cluster that has columns of these types, or of types made of them.
+NOT_UPGRADABLE = """
+    with recursive refused (oid) as (
+        select t.oid from pg_catalog.pg_type t
+         where t.typnamespace = 'pg_catalog'::regnamespace
+           and t.typname in ('regcollation', 'regconfig', 'regdictionary', 'regnamespace', 'regoper', 'regoperator',
+                             'regproc', 'regprocedure')
+        union
+        select t.oid from refused r join pg_catalog.pg_type t
+            on t.typbasetype = r.oid or (t.typelem = r.oid and t.typcategory = 'A')
+            or t.oid in (select g.rngtypid from pg_catalog.pg_range g where g.rngsubtype = r.oid)
+            or t.typrelid in (select a.attrelid from pg_catalog.pg_attribute a
+                               where a.atttypid = r.oid and a.attnum > 0 and not a.attisdropped)
+    )
+    select c.oid::regclass::text, pg_catalog.quote_ident(a.attname), pg_catalog.format_type(a.atttypid, a.atttypmod)
+      from refused r
+      join pg_catalog.pg_attribute a on a.atttypid = r.oid and a.attnum > 0 and not a.attisdropped
+      join pg_catalog.pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'm') and not c.relispartition
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+     order by 1, 2
+"""
 QUEUE = """
     select current_setting('autovacuum')::boolean and 'autovacuum_enabled=false' <> all (coalesce(c.reloptions, '{}')),
            coalesce(s.n_dead_tup, 0), coalesce(s.n_live_tup, 0)
@@ -69,6 +95,24 @@ def examine(settings: Settings, database: Database) -> Iterator[Finding]:
         yield ok("schema", f"version {VERSION}")
         yield from _rights(conn, database.schema)
         yield from _queue(conn)
+        yield from _languages(conn)
+
+
+def _languages(conn: Connection) -> Iterator[Finding]:
+    """What a search needs and lacks, and what keeps this cluster from an upgrade."""
+    for entity, language in conn.execute(LANGUAGES).fetchall():
+        yield failure(
+            "language",
+            f"{entity} is searched by the text search configuration {language}, which does not exist",
+            "give it back its name, or name another one with pgpipe.alter_search",
+        )
+    for table, column, type_ in conn.execute(NOT_UPGRADABLE).fetchall():
+        yield warning(
+            "pg_upgrade",
+            f"it refuses this cluster for the column {column} of {table}, which is of type {type_}",
+            f"alter table {table} alter column {column} type text; if it is the language column of a search,"
+            " call pgpipe.disable_search before and pgpipe.enable_search after",
+        )
 
 
 def _version(conn: Connection) -> Finding:

@@ -320,3 +320,37 @@ def test_the_model(cli: Cli, database: Database) -> None:
 
     assert loaded["message"].startswith("sentence-transformers/all-MiniLM-L6-v2: 384 dimensions by torch on cpu, ")
     assert declared["message"] == "doc was declared with 5 dimensions, the model has 384"
+
+
+def test_what_keeps_a_cluster_from_an_upgrade(cli: Cli, database: Database) -> None:
+    """V1: columns that pg_upgrade refuses are named, whatever type hides theirs; so is a language that went."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute("""
+            create domain spoken as regconfig;
+            create type pair as (a text, spoken spoken[]);
+            create table doc (id int primary key, title text, "Lang" regconfig, pairs pair[], home regclass);
+            create temp table mine (spoken regconfig);
+            create text search configuration mine (copy = english);
+            select pgpipe.enable_search('doc', '{title=>A}', 'mine', language_column => 'Lang');
+        """)
+        found = examine(cli)
+        assert [(f["state"], f["message"].partition("the column ")[2]) for f in found["pg_upgrade"]] == [
+            ("warning", '"Lang" of doc, which is of type regconfig'),
+            ("warning", "pairs of doc, which is of type pair[]"),
+        ]
+        assert "language" not in found
+        conn.execute("""
+            select pgpipe.disable_search('doc');
+            alter table doc alter column "Lang" type text;
+            select pgpipe.enable_search('doc', '{title=>A}', 'mine', language_column => 'Lang');
+            alter table doc drop column pairs;
+            alter text search configuration mine rename to other;
+        """)
+
+    found = examine(cli, code=1)
+
+    assert "pg_upgrade" not in found
+    assert (
+        only(found, "language")[1]
+        == "doc is searched by the text search configuration public.mine, which does not exist"
+    )

@@ -1,6 +1,8 @@
 """Languages: of the table, of each row, of a user's own configuration; beginnings of words; odd questions."""
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from pgpipe.db import Connection, Database
 from tests.sql.support import column, make_docs, sqlstate, value
@@ -200,3 +202,62 @@ def test_pages(conn: Connection) -> None:
     assert len(whole) == 25
     assert pages == whole
     assert [rank for _, rank in pages] == list(range(1, 26))
+
+
+KEPT = {  # as it is named when app, "My Schema" and public are searched, and as it is kept
+    "english": "english",
+    "product": "app.product",
+    '"Mine: ""best"""': '"My Schema"."Mine: ""best"""',
+    '"select"': 'public."select"',
+}
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_the_language_is_kept_as_text(conn: Connection, *, online: bool) -> None:
+    """V1: the tables hold the qualified name of a configuration, whatever its name and the caller's path."""
+    conn.execute('create schema app; create schema "My Schema"; create table doc (id int primary key, title text)')
+    conn.execute("insert into doc values (1, 'rain jackets')")
+    conn.execute('set search_path = app, "My Schema", public')
+    for name, kept in KEPT.items():
+        if kept != "english":
+            conn.execute(f"create text search configuration {kept} (copy = english)".encode())
+        for _ in range(2):  # twice is a no-op
+            declare = "select pgpipe.enable_search('doc', '{title=>A}', %s::regconfig, online => %s)"
+            conn.execute(declare, (name, online))
+        if online:
+            conn.execute("call pgpipe.fill_search('doc')")
+            for index in column(conn, "select * from pgpipe.search_index_statements('doc')"):
+                conn.execute(index.encode())
+            conn.execute("select pgpipe.finish_search('doc')")
+
+        assert column(conn, "select language from pgpipe.search") == [kept]
+        assert column(conn, "select passage from pgpipe.text_search('doc', 'jacket')") == ["rain <b>jackets</b>"]
+        conn.execute("select pgpipe.disable_search('doc')")
+
+
+def test_only_a_language_is_one(conn: Connection) -> None:
+    """V1: a name of no configuration is refused by the table itself, a number and a half-quoted name too."""
+    make_docs(conn)
+    conn.execute("select pgpipe.enable_search('doc', '{title=>A}')")
+
+    for name in ("klingon", "3748", "", '"', "english.", "pg_catalog.english", None):
+        update = sql.SQL("update pgpipe.search set language = {}").format(name).as_string()
+        assert sqlstate(conn, update) == "PP003", name
+
+
+@pytest.mark.parametrize("change", ["drop", "rename"])
+def test_a_language_that_went(conn: Connection, change: str) -> None:
+    """V1: after a rename or a drop one sentence says it, and another language serves again."""
+    conn.execute('create schema "App"; create text search configuration "App".mine (copy = english)')
+    make_docs(conn, 2)
+    conn.execute("select pgpipe.enable_search('doc', '{title=>A}', '\"App\".mine', online => true)")
+    if change == "drop":
+        conn.execute('drop text search configuration "App".mine cascade')
+    else:
+        conn.execute('alter text search configuration "App".mine rename to other')
+
+    with pytest.raises(psycopg.Error, match=r'"App"\.mine, by which public\.doc is searched, does not exist'):
+        conn.execute("select pgpipe.fill_batch('doc')")
+    conn.execute("select pgpipe.disable_search('doc')")
+    conn.execute("select pgpipe.enable_search('doc', '{title=>A}')")
+    assert ids(conn, "title") == {1, 2}

@@ -251,7 +251,9 @@ def test_both_modes_answer_alike(
     make_docs(conn, 8)
     conn.execute(ONLINE)
     twin = "alter table doc add column twin tsvector generated always as ({}) stored"
-    expression = value(conn, "select pgpipe.search_expression('doc', weights, language) from pgpipe.search_fill")
+    expression = value(
+        conn, "select pgpipe.search_expression('doc', weights, language::regconfig) from pgpipe.search_fill"
+    )
     conn.execute(twin.format(expression).encode())
     pick = random.Random(seed)
     for kind, id_, title, body in writes:
