@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 from pgpipe.config import Bad
 from pgpipe.errors import DataError, SourceError
 from pgpipe.load import types
+from pgpipe.load.footer import what_is_wrong
 from pgpipe.source import File, Source
 
 NAME_BYTES = 63  # NAMEDATALEN - 1
 SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table has them
 OPENERS = 8  # a footer is one or two small requests
 MAGIC = b"PAR1"
+ENCRYPTED = b"PARE"  # instead of it, if the footer is encrypted too
 INT96_UNIT = "us"  # in nanoseconds, 64 bits end in 2262
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 FOOTER_BYTES = 64 << 10  # read first; a longer footer takes a second request
@@ -81,8 +83,13 @@ def read_footers(source: Source, files: tuple[File, ...]) -> list[Part]:
 def read_footer(source: Source, file: File) -> Part:
     """Read the footer of one file, as a rule with one request."""
     with source.open(file) as stream, named(file):
-        parquet = pq.ParquetFile(pa.BufferReader(_footer(stream, file)), coerce_int96_timestamp_unit=INT96_UNIT)
+        tail = _footer(stream, file)
+        parquet = pq.ParquetFile(pa.BufferReader(tail), coerce_int96_timestamp_unit=INT96_UNIT)
         metadata = parquet.metadata
+        leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+        columns = [(leaf.path, leaf.max_repetition_level > 0) for leaf in leaves]
+        if wrong := what_is_wrong(tail[-8 - _size(tail) : -8], columns):
+            raise DataError(f"{file.uri} {wrong}")
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         return Part(
             file,
@@ -115,14 +122,20 @@ def _footer(stream: pa.NativeFile, file: File) -> bytes:
     """
     start = max(file.bytes - FOOTER_BYTES, 0)
     tail = _read_at(stream, start, file.bytes)
+    if tail[-len(MAGIC) :] == ENCRYPTED:
+        raise DataError(f"{file.uri} is an encrypted Parquet file, which pgpipe cannot read; write it unencrypted")
     if tail[-len(MAGIC) :] != MAGIC or file.bytes < 3 * len(MAGIC):
         if _read_at(stream, 0, len(MAGIC)) == MAGIC:
             raise DataError(f"{file.uri} is a Parquet file that was cut short; upload it again")
         raise DataError(f"{file.uri} is not a Parquet file")
-    size = int.from_bytes(tail[-8:-4], "little") + 8
+    size = _size(tail) + 8
     if size > min(file.bytes - len(MAGIC), MOST_FOOTER):
         raise DataError(f"{file.uri} cannot be read: its footer claims a length of {size:,} bytes; upload it again")
     return tail if size <= len(tail) else _read_at(stream, file.bytes - size, file.bytes)
+
+
+def _size(tail: bytes) -> int:
+    return int.from_bytes(tail[-8:-4], "little")
 
 
 def _read_at(stream: pa.NativeFile, start: int, end: int) -> bytes:
