@@ -76,11 +76,12 @@ def question_vector(
 
     Raises:
         VectorsMissing: the target has no embedding.
+        ModelRefused: this machine may not run the model.
         UsageError, OtherModel: the model on this machine makes other vectors than the target has.
     """
     if target.model is None:
         raise errors.VectorsMissing(f"{target.entity} has no embedding, so it can be searched in mode text only")
-    loaded = (model or _model)(settings.model_copy(update={"model": target.model}))
+    loaded = (model or _model)(settings.for_model(target.model))
     if target.dims is None or target.dims not in {loaded.dims, settings.truncate_dim}:
         raise errors.UsageError(
             f"the vectors of {target.entity} have {target.dims} dimensions; the model {target.model!r} on this machine"

@@ -1,14 +1,21 @@
 """What can be set: a table of settings for each part of pgpipe, with its defaults and what they mean."""
 
 import os
+import re
+from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from pgpipe.errors import ModelRefused
+
 BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PLUGINS = "pgpipe.embedders"  # the entry point group that a package names its backend in
+
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 Mode = Literal["append", "upsert", "snapshot"]
 Weight = Literal["A", "B", "C", "D"]
@@ -74,9 +81,16 @@ class IndexSettings(Section):
 class EmbeddingSettings(Section):
     """The model, and how much of it at once."""
 
-    model: str = Field(
-        "sentence-transformers/all-MiniLM-L6-v2",
-        description="name on the model hub, or a folder; of embeddings to come",
+    model: str = Field(DEFAULT_MODEL, description="name on the model hub, or a folder; of embeddings to come")
+    models: tuple[str, ...] = Field(
+        (),
+        description="other models that a database may name for this machine to run: names, patterns, folders",
+        examples=[["sentence-transformers/*"]],
+    )
+    trust_remote_code: tuple[str, ...] = Field(
+        (),
+        description="models whose repository may run Python of its own here, with all rights of this process",
+        examples=[["acme/model-with-code"]],
     )
     backend: str = Field(
         "torch", description="torch | onnx | onnx-int8 | openvino | http, or one that a package brings"
@@ -119,6 +133,41 @@ class EmbeddingSettings(Section):
         if value not in known:
             raise ValueError(f"there is no backend {value!r}; there are {', '.join(sorted(known))}")
         return value
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the model's repository may run Python of its own, and read pickles."""
+        return self.model in self.trust_remote_code
+
+    def allows(self, model: str) -> bool:
+        """Whether this machine runs a model that a database names.
+
+        A folder must be listed as it is. Names of the hub may match a pattern, or be written without their owner.
+        """
+        named = (DEFAULT_MODEL, self.model, *self.models, *self.trust_remote_code)
+        if model in named:
+            return True
+        name = full_name(model)
+        known = any(fnmatchcase(name, full_name(pattern)) or pattern == "*" for pattern in named)
+        return known and bool(HUB_NAME.fullmatch(name)) and ".." not in name and not Path(model).exists()
+
+    def for_model(self, model: str) -> "EmbeddingSettings":
+        """The settings for a model that a database names: the only way from its name to loading it.
+
+        Raises:
+            ModelRefused: the configuration of this machine does not name it.
+        """
+        if not self.allows(model):
+            raise ModelRefused(
+                f"the database names the model {model!r}, which this machine may not run; if you trust it, add it to"
+                " embedding.models in the configuration of this machine"
+            )
+        return self.model_copy(update={"model": model, "models": (self.model, *self.models)})
+
+
+def full_name(model: str) -> str:
+    """The name on the hub; one without an owner is of sentence-transformers."""
+    return model if "/" in model else f"sentence-transformers/{model}"
 
 
 class SearchDeclaration(Section):

@@ -58,7 +58,11 @@ class ModelError(PgpipeError):
     exit_code = 2
 
 
-class OtherModel(ModelError):
+class ModelRefused(ModelError):
+    """This machine does not run the model of an embedding; other embeddings are served."""
+
+
+class OtherModel(ModelRefused):
     """A model has the name of the one that made a store's vectors, but other weights or prompts."""
 
 

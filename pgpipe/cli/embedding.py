@@ -14,6 +14,7 @@ from pgpipe.embed import declare, queue
 from pgpipe.embed import reconcile as reconciling
 from pgpipe.embed.model import dimensions
 from pgpipe.errors import UsageError
+from pgpipe.settings import load_settings
 
 LIST = """
     select entity, name, model, dims, active, paused, rows, waiting + leased + dead as jobs, coverage, estimated
@@ -85,6 +86,8 @@ def add(
         with app.bar(f"{entity}: enqueue", reconciling.rows(conn, new)) as advance:
             found = reconciling.reconcile(conn, new, advance)
     click.echo(f"{entity} has the embedding {name}: {found.enqueued:,} rows wait for `pgpipe embedder`.")
+    if not load_settings(app.file).embedding.allows(settings.model):
+        app.tell(f"add {settings.model!r} to embedding.models on every machine that embeds or searches {entity}")
 
 
 @embedding.command()

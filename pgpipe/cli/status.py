@@ -60,6 +60,8 @@ def status(app: App, as_json: bool) -> None:
         embedding_speed = cursor.execute(EMBEDDING_SPEED, {"span": POINTS}).fetchall()
         queue = cursor.execute(QUEUE).fetchall()
         builds = cursor.execute(BUILDS).fetchall()
+    for row in embeddings:
+        row["allowed_here"] = app.settings.embedding.allows(row["model"])
     if as_json:
         speeds = {"load_rows_per_second": load_speed, "embedding_jobs_per_minute": embedding_speed}
         app.print_json({"loads": loads, "embeddings": embeddings, "queue": queue[0], "index_builds": builds, **speeds})
@@ -68,6 +70,12 @@ def status(app: App, as_json: bool) -> None:
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
             app.print_rows([approximate(row) for row in rows])
+    for row in embeddings:
+        if not row["allowed_here"]:
+            app.tell(
+                f"{row['entity']}: the embedding {row['name']} is left alone by this machine, because its model"
+                f" {row['model']!r} is not in embedding.models"
+            )
     if builds:
         app.out.print("[bold]Vector indexes being built[/]")
         app.print_rows(builds)
@@ -78,7 +86,7 @@ def approximate(row: dict[str, Any]) -> dict[str, Any]:
     """A row for people: what was estimated is marked so, instead of in a column of its own."""
     if "estimated" not in row:
         return row
-    shown = {name: value for name, value in row.items() if name != "estimated"}
+    shown = {name: value for name, value in row.items() if name not in {"estimated", "allowed_here"}}
     marked = {name: f"≈ {shown[name]:,}" for name in ("waiting", "jobs", "coverage") if shown.get(name) is not None}
     return shown | marked if row["estimated"] else shown
 

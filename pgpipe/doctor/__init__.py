@@ -25,6 +25,7 @@ def examine(settings: Settings, connection: Database, *, model: bool = True) -> 
     yield from _careful("installation", machine.examine_installation)
     yield from _careful("source", lambda: source.examine(settings.source))
     yield from _careful("database", lambda: database.examine(settings, connection))
+    yield from _careful("allowed models", lambda: machine.examine_allowed(settings.embedding, connection))
     if model:
         yield from _careful("model", lambda: machine.examine_model(settings.embedding, connection))
     yield from _careful("disk", lambda: machine.examine_disk(settings))

@@ -62,6 +62,19 @@ def examine_installation() -> Iterator[Finding]:
         )
 
 
+def examine_allowed(settings: EmbeddingSettings, database: Database) -> Iterator[Finding]:
+    """Name the embeddings that this machine leaves alone, because its configuration does not name their model."""
+    try:
+        with database.connect(autocommit=True) as conn:
+            declared = queue.embeddings(conn)
+    except PgpipeError:
+        return  # the database has findings of its own
+    for e in declared:
+        if not settings.allows(e.model):
+            told = f"{e.entity}: the embedding {e.name} is left alone here: its model {e.model!r} is not allowed"
+            yield warning("allowed models", told, "if you trust the model, add it to embedding.models")
+
+
 def examine_disk(settings: Settings) -> Iterator[Finding]:
     """Room where models are kept, and where the embedded server keeps its data."""
     folders = {"disk of models": settings.embedding.cache_dir or Path.home() / ".cache"}

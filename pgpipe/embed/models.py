@@ -32,6 +32,7 @@ class Models:
         """The embedding's model, as its store needs it.
 
         Raises:
+            ModelRefused: this machine may not run it.
             ModelError: it cannot be loaded, or its dimensions are not the store's.
             Unreachable: the service that makes the vectors does not answer.
         """
@@ -40,8 +41,7 @@ class Models:
             if embedding.model not in self._models:
                 self._loading = True
                 try:
-                    settings = self._settings.model_copy(update={"model": embedding.model})
-                    self._models[embedding.model] = self._load(settings)
+                    self._models[embedding.model] = self._load(self._settings.for_model(embedding.model))
                 finally:
                     self._loading = False
             model = fit(self._models[embedding.model], embedding.dims, embedding.entity, self._settings.truncate_dim)

@@ -1,16 +1,19 @@
 """The backends of sentence-transformers: torch, onnx, onnx-int8 and openvino."""
 
 import re
+from contextlib import nullcontext
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pgpipe.config import EmbeddingSettings
 from pgpipe.embed.export import exported, missing
-from pgpipe.embed.location import locate
+from pgpipe.embed.location import fetched
 from pgpipe.embed.model import Vectors
+from pgpipe.embed.repository import readable
 from pgpipe.errors import TooLarge
 
 NEEDS = {"onnx": "optimum.onnxruntime", "onnx-int8": "optimum.onnxruntime", "openvino": "optimum.intel"}
@@ -28,6 +31,7 @@ class SentenceModel:
         """Load the model.
 
         Raises:
+            ModelRefused: the repository needs more than data.
             ModelError: a package of the backend is missing, or the exported model cannot be kept.
             Exception: of the libraries, in many kinds.
         """
@@ -37,18 +41,18 @@ class SentenceModel:
 
         logging.disable_progress_bar()
         device = settings.device or get_device_name()
-        form, path, options = _source(settings, device)
-        location = locate(settings)
+        form, export, options = _source(settings, device)
         self.name = settings.model
-        self._model: Any = SentenceTransformer(
-            path or location.path,
-            device=device,
-            backend=form,
-            revision=None if path or location.local else settings.revision,
-            cache_folder=str(settings.cache_dir) if settings.cache_dir else None,
-            local_files_only=bool(path) or location.local,
-            model_kwargs=options,
-        )
+        with nullcontext(export) if export else readable(settings, fetched(settings)) as folder:
+            self._model: Any = SentenceTransformer(
+                str(folder),
+                device=device,
+                backend=form,
+                cache_folder=str(settings.cache_dir) if settings.cache_dir else None,
+                local_files_only=not settings.trusted,  # its code may be in another repository
+                trust_remote_code=settings.trusted,
+                model_kwargs=options,
+            )
         self._model.eval()
         self.device = device
         self.dims = int(self._model.get_embedding_dimension())
@@ -116,19 +120,19 @@ class SentenceModel:
             torch.cuda.empty_cache()
 
 
-def _source(settings: EmbeddingSettings, device: str) -> tuple[Any, str | None, dict[str, Any]]:
+def _source(settings: EmbeddingSettings, device: str) -> tuple[Any, Path | None, dict[str, Any]]:
     """The library's name of the backend, the exported model's folder (None: the weights), and its options."""
     if settings.backend == "torch":
         return "torch", None, {}
     if find_spec("optimum") is None or find_spec(NEEDS[settings.backend]) is None:
         raise missing(settings.backend)
     if settings.backend == "openvino":
-        return "openvino", str(exported(settings, "")), {"export": False, "file_name": "openvino_model.xml"}
+        return "openvino", exported(settings, ""), {"export": False, "file_name": "openvino_model.xml"}
     import onnxruntime
 
     wanted = "CUDAExecutionProvider" if device.startswith("cuda") else "CPUExecutionProvider"
     provider = wanted if wanted in onnxruntime.get_available_providers() else "CPUExecutionProvider"
-    return "onnx", str(exported(settings, provider)), {"export": False, "provider": provider, "file_name": "model.onnx"}
+    return "onnx", exported(settings, provider), {"export": False, "provider": provider, "file_name": "model.onnx"}
 
 
 def _prompt(prompts: dict[str, str], role: str, wanted: str | None) -> str | None:

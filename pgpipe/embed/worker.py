@@ -80,7 +80,7 @@ class Worker:
         self.beat: Callable[[], None] = lambda: None
         self.timed: Callable[[str, float], None] = lambda _entity, _seconds: None
         self._models = Models(settings, load)
-        self._refused: dict[int, errors.OtherModel] = {}  # embeddings whose vectors are of another, in a drain
+        self._refused: dict[int, errors.ModelRefused] = {}  # embeddings that this worker leaves alone
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._lease = timedelta(seconds=settings.lease)
         self._owed: list[Lease] = []
@@ -105,7 +105,8 @@ class Worker:
         Raises:
             VectorsMissing: the database has no pgvector.
             ModelError: a model cannot be loaded, or fails on any text.
-            OtherModel: vectors are of a model with other weights; the other embeddings were worked off before.
+            ModelRefused: this machine may not run a model, or vectors are of one with other weights; the other
+                embeddings were worked off before.
             Transient: the model's backend could not answer, several times over.
             Unreachable: the database went away.
         """
@@ -133,7 +134,7 @@ class Worker:
 
         Raises:
             SchemaMissing, VectorsMissing, ModelError: at the start, where waiting would not help.
-            OtherModel: no embedding is there whose vectors are of the model at hand.
+            ModelRefused: no embedding is there whose model this machine may run, and whose vectors are of it.
         """
         pause = 1.0
         told = False
@@ -159,14 +160,19 @@ class Worker:
         return self.totals
 
     def _load_all(self, session: Session) -> None:
-        """Load every model; one that is not the one that made its vectors ends the worker where it has nothing else."""
-        refused: list[errors.OtherModel] = []
+        """Load every model; one that is refused ends the worker only if it has nothing else."""
+        refused: list[errors.ModelRefused] = []
         embeddings = queue.embeddings(session.conn)
         for embedding in embeddings:
-            self._models.encoder(embedding)
+            try:
+                self._models.encoder(embedding)
+            except errors.ModelRefused as exc:
+                refused.append(exc)
+                self._rest(embedding, exc)
+                continue
             try:
                 self._models.identify(session, embedding)
-            except errors.OtherModel as exc:
+            except errors.ModelRefused as exc:
                 refused.append(exc)
                 self._rest(embedding, exc)
             except (errors.EncodeError, errors.ModelError) as exc:
@@ -178,11 +184,14 @@ class Worker:
 
     def _serve(self, session: Session) -> None:
         while not self.stop.is_set():
-            if self._work_off(session, lambda e: not self._rests.left(e.embedding_id), self._rest):
+            if self._work_off(session, self._ready, self._rest):
                 continue
             queue.refresh_searches(session.conn)
             self.beat()  # there was nothing to do: that is well, too
             self.stop.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
+
+    def _ready(self, embedding: Embedding) -> bool:
+        return embedding.embedding_id not in self._refused and not self._rests.left(embedding.embedding_id)
 
     def _session(self) -> Session:
         return Session(self._database, self._name, self._settings.batch, self._lease, self._owed)
@@ -326,6 +335,10 @@ class Worker:
 
     def _rest(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
         """Trouble in the daemon: the embedding rests, the others go on."""
+        if isinstance(exc, errors.ModelRefused) and not isinstance(exc, errors.OtherModel):
+            self._refused[embedding.embedding_id] = exc  # as long as this process runs with its configuration
+            log.error("embedding is left alone", entity=embedding.entity, name=embedding.name, error=str(exc))
+            return
         if not self._rests.left(embedding.embedding_id):
             self._rests.begin(embedding.embedding_id)
         seconds = round(self._rests.seconds(embedding.embedding_id), 1)
@@ -333,7 +346,7 @@ class Worker:
 
     def _raise(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
         """Trouble in a drain: what may pass is waited for a few times, anything else ends it."""
-        if isinstance(exc, errors.OtherModel):
+        if isinstance(exc, errors.ModelRefused):
             self._refused[embedding.embedding_id] = exc
             return
         self._troubles += 1

@@ -85,7 +85,7 @@ class Models:
 
     def _run(self, name: str, future: Future[Model]) -> None:
         try:
-            future.set_result(self._load(self._settings.model_copy(update={"model": name})))
+            future.set_result(self._load(self._settings.for_model(name)))
         except BaseException as exc:  # noqa: BLE001 - whoever asks gets it
             future.set_exception(exc)
 

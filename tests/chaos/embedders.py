@@ -77,6 +77,7 @@ class Embedders:
             "DATABASE_URL": url or self.url,
             "PYTHONPATH": f"{self._folder}{os.pathsep}{root}",
             "PGPIPE_EMBEDDING__LEASE": str(lease),
+            "PGPIPE_EMBEDDING__MODELS": '["*"]',
             **{f"CHAOS_{name.upper()}": str(value) for name, value in chaos.items()},
         }
         command = [sys.executable, "-m", "pgpipe", "-q", "embedder", "--backend", "chaos", *options]

@@ -18,6 +18,7 @@ def ready(database: Database, cli: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     install(folder)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PGPIPE_EMBEDDING__BACKEND", "chaos")
+    monkeypatch.setenv("PGPIPE_EMBEDDING__MODELS", '["*"]')
     populate(database, 30)
     assert cli("embedder", "--drain").code == 0
     return cli

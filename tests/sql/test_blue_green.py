@@ -47,7 +47,7 @@ def two(any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatc
     conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
     embed(conn, model="blue")
     embed(conn, columns=["title"], model="green", dims=2, name="green")
-    Worker(any_database, EmbeddingSettings(), load=lambda s: MODELS[s.model]()).drain()
+    Worker(any_database, EmbeddingSettings(models=("*",)), load=lambda s: MODELS[s.model]()).drain()
     loaded = {name: kind() for name, kind in MODELS.items()}
     monkeypatch.setattr(api, "_model", lambda s: loaded[s.model])
     return any_database
@@ -58,7 +58,9 @@ def switch(conn: Connection, name: str) -> None:
 
 
 def ask(database: Database, mode: str) -> list[Hit]:
-    return api.search("title 7", "doc", mode, 10, settings=Settings(), database=database)  # type: ignore[arg-type] # of the two
+    return api.search(
+        "title 7", "doc", mode, 10, settings=Settings(embedding=EmbeddingSettings(models=("*",))), database=database
+    )  # type: ignore[arg-type] # of the two
 
 
 def answers(database: Database, conn: Connection, mode: str) -> dict[str, list[Hit]]:
@@ -162,7 +164,7 @@ def test_embeddings_take_turns(any_database: Database, conn: Connection) -> None
         loads.append(settings.model)
         return MODELS[settings.model]()
 
-    Worker(any_database, EmbeddingSettings(batch=10), load=load).drain()
+    Worker(any_database, EmbeddingSettings(batch=10, models=("*",)), load=load).drain()
 
     served = column(conn, "select embedding_id from pgpipe.finished order by finished_at")
     assert [set(served[n : n + 3]) for n in (0, 3)] == [{many, few, third}] * 2
@@ -183,7 +185,7 @@ def test_what_comes_later_is_not_kept_waiting(any_database: Database, conn: Conn
                 conn.execute("select pgpipe.enqueue_all(%s)", (late,))
             return super().encode(texts)
 
-    Worker(any_database, EmbeddingSettings(batch=10), load=lambda _: Busy()).drain()
+    Worker(any_database, EmbeddingSettings(batch=10, models=("*",)), load=lambda _: Busy()).drain()
 
     served = column(conn, "select embedding_id from pgpipe.finished order by finished_at")
     assert served.index(late) in range(3, 6)

@@ -99,9 +99,9 @@ def test_a_question_is_read_by_the_same_weights(any_database: Database, conn: Co
     good, other = Counted(), Fake(weights=b"other")
 
     for _ in range(2):
-        assert len(question_vector("x", target, EmbeddingSettings(), lambda _: good)) == 3
+        assert len(question_vector("x", target, EmbeddingSettings(model="fake"), lambda _: good)) == 3
     with pytest.raises(errors.OtherModel, match="vectors of doc"):
-        question_vector("x", target, EmbeddingSettings(), lambda _: other)
+        question_vector("x", target, EmbeddingSettings(model="fake"), lambda _: other)
     assert asked == [PROBES, ["x"], ["x"]]
 
 

@@ -57,7 +57,7 @@ def test_a_model_of_other_dimensions_is_refused(dims: int) -> None:
     target = Target("product", "public", searched=True, embedding="default", model="flat", dims=dims)
 
     with pytest.raises(UsageError, match=f"product have {dims} dimensions.*'flat' on this machine makes 3"):
-        question_vector("x", target, EmbeddingSettings(), lambda _settings: Flat())
+        question_vector("x", target, EmbeddingSettings(model="flat"), lambda _settings: Flat())
 
 
 def test_the_model_is_the_stores() -> None:
@@ -69,5 +69,5 @@ def test_the_model_is_the_stores() -> None:
         asked.append(settings.model)
         return Flat()
 
-    assert question_vector("x", target, EmbeddingSettings(model="another"), load) == [0.5, 0.5, 0.5]
+    assert question_vector("x", target, EmbeddingSettings(model="another", models=("flat",)), load) == [0.5, 0.5, 0.5]
     assert asked == ["flat"]

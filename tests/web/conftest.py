@@ -35,7 +35,9 @@ MADE = """
 @contextmanager
 def serving(database: Database, load: Callable[[EmbeddingSettings], Model] = lambda _: Fake()) -> Iterator[str]:
     """The address of the page over this database, while the block runs."""
-    config = uvicorn.Config(create_app(database, Models(EmbeddingSettings(), load)), port=0, log_level="error")
+    config = uvicorn.Config(
+        create_app(database, Models(EmbeddingSettings(model="fake"), load)), port=0, log_level="error"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,0 +1,253 @@
+"""A model that a database names: its Python never runs on this machine, unless its own configuration says so."""
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pgpipe import errors
+from pgpipe.config import DEFAULT_MODEL, EmbeddingSettings, Settings
+from pgpipe.db import Connection, Database
+from pgpipe.embed.model import dimensions, load_model
+from pgpipe.web.asking import Models, ask, parse_question
+from tests.conftest import Cli
+from tests.flow.test_model_location import cached, no_network, wheel
+
+__all__ = ["no_network", "wheel"]
+pytestmark = pytest.mark.model
+
+HUB = "acme/evil"
+EVIL = """
+from pathlib import Path
+Path({mark!r}).write_text("ran")
+from sentence_transformers.models import Transformer
+class Evil(Transformer):
+    pass
+"""
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """The file that the model's own Python writes where it runs."""
+    return tmp_path / "it ran"
+
+
+@pytest.fixture
+def evil(tmp_path: Path, wheel: Path, mark: Path) -> Path:
+    """A repository that is the default model, with a module of its own."""
+    folder = tmp_path / "evil"
+    shutil.copytree(wheel, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
+    (folder / "modeling_evil.py").write_text(EVIL.format(mark=str(mark)))
+    rewrite(folder / "modules.json", lambda modules: modules[0].update(type="modeling_evil.Evil"))
+    return folder
+
+
+def rewrite(file: Path, change: Callable[[object], object]) -> None:
+    """Change a JSON file, which may be a link."""
+    content = json.loads(file.read_text()) if file.exists() else {}
+    change(content)
+    file.unlink(missing_ok=True)
+    file.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, evil: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The evil repository in the hub's cache of this machine, where an earlier download may have left it."""
+    cached(tmp_path / "cache", HUB, evil)
+    monkeypatch.setenv("PGPIPE_EMBEDDING__CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def declare(conn: Connection, model: str, table: str = "doc") -> None:
+    """What a role that may declare does; a row waits for the embedder, and another table is honest."""
+    conn.execute(f"create table {table} (id int primary key, title text)")
+    conn.execute(f"insert into {table} values (1, 'a title')")
+    conn.execute("select pgpipe.enable_embedding(%s, '{title}', %s, 384)", (table, model))
+
+
+@pytest.mark.parametrize(
+    ("where", "backend"),
+    [(w, "torch") for w in ("hub", "folder", "link", "listed")] + [("listed", b) for b in ("onnx", "openvino")],
+)
+def test_a_models_own_python_never_runs(
+    where: str, backend: str, database: Database, cli: Cli, hub: Path, evil: Path, mark: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """K3: a database that names a model with Python of its own makes no machine run it: embedder, search, serve."""
+    model = HUB if where in {"hub", "listed"} else str(evil)
+    if where == "link":
+        (tmp_path / "sentence-transformers").mkdir()
+        (tmp_path / "sentence-transformers" / "link").symlink_to(evil)
+        model = "sentence-transformers/link"
+        monkeypatch.setenv("PGPIPE_EMBEDDING__MODELS", '["sentence-transformers/*"]')
+    if where == "listed":  # by a pattern, which allows the name but trusts no code
+        monkeypatch.setenv("PGPIPE_EMBEDDING__MODELS", '["acme/*"]')
+    monkeypatch.setenv("PGPIPE_EMBEDDING__BACKEND", backend)
+    with database.connect(autocommit=True) as conn:
+        declare(conn, DEFAULT_MODEL, "honest")
+        declare(conn, model)
+        if backend == "torch":
+            drained = cli("embedder", "--drain")
+            assert conn.execute("select count(*) from honest_embedding").fetchall() == [(1,)]
+            assert (drained.code, drained.err.count("\n")) == (2, 1), drained.err
+            assert model in drained.err
+        searched = cli("search", "title", "--entity", "doc", "--mode", "vector")
+        own = Settings(embedding=EmbeddingSettings(backend=backend, cache_dir=hub, models=("acme/*",)))
+        served = Models(own.embedding)
+        question = parse_question({"q": "title", "entity": "doc"})
+        served.start(model).exception(timeout=60)
+        answers = ask(conn, served, question, ["vector"])
+
+    assert searched.code == 2, searched.err
+    assert model in searched.err
+    assert isinstance(answers[0].error, errors.ModelRefused)
+    assert not mark.exists()
+    if where == "listed":
+        assert "modules.json names the module 'modeling_evil.Evil'" in searched.err
+        assert "add the model to embedding.trust_remote_code" in searched.err
+    else:
+        assert "add it to embedding.models" in searched.err
+
+
+def test_status_and_doctor_name_what_is_left_alone(database: Database, cli: Cli) -> None:
+    """K3: an embedding whose model this machine may not run is named by status and doctor, and is no failure."""
+    with database.connect(autocommit=True) as conn:
+        declare(conn, HUB)
+
+    status, doctor = cli("status"), cli("doctor", "--json", "--skip-model")
+
+    assert status.code == 0
+    assert f"doc: the embedding default is left alone by this machine, because its model '{HUB}'" in status.err
+    assert [e["allowed_here"] for e in json.loads(cli("status", "--json").out)["embeddings"]] == [False]
+    named = [f for f in json.loads(doctor.out) if f["check"] == "allowed models"]
+    assert [(f["state"], HUB in f["message"]) for f in named] == [("warning", True)]
+
+
+CODE = {
+    "modules.json": [
+        lambda m: m[1].update(type="transformers.Evil"),  # looked for in the folder first
+        lambda m: m[1].update(type="sentence_transformers.util.misc.importlib"),
+        lambda m: m[1].update(type="sentence_transformers.models.Router"),  # names classes in a file of its own
+        lambda m: m[1].update(path="../outside"),
+        lambda m: m.append("odd"),
+    ],
+    "config.json": [
+        lambda c: c.update(auto_map={"AutoModel": "modeling_evil.Evil"}),
+        lambda c: c.update(attn_implementation="acme/evil-kernel"),
+        lambda c: c.update(text_config={"auto_map": {"AutoConfig": "acme/other--evil.Evil"}}),
+    ],
+    "tokenizer_config.json": [lambda c: c.update(auto_map={"AutoTokenizer": ["evil.Evil", None]})],
+    "sentence_bert_config.json": [
+        lambda c: c.update(model_args={"trust_remote_code": True}),
+        lambda c: c.update(model_kwargs={"pretrained_model_name_or_path": "/tmp/other"}),
+    ],
+    "adapter_config.json": [lambda c: c.update(base_model_name_or_path="acme/evil")],
+    "2_Dense/config.json": [lambda c: c.update(activation_function="torch.distributed.run.main")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "change"), [(f, c) for f, changes in CODE.items() for c in changes])
+def test_configuration_that_names_code(
+    file: str, change: Callable[[object], object], tmp_path: Path, wheel: Path
+) -> None:
+    """K3: whichever file of a repository names code, the model is refused in a line that names the file."""
+    folder = tmp_path / "model"
+    shutil.copytree(wheel, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
+    (folder / file).parent.mkdir(exist_ok=True)
+    rewrite(folder / file, change)
+    settings = EmbeddingSettings(model=str(folder), cache_dir=tmp_path)
+
+    for load in (load_model, dimensions):
+        with pytest.raises(errors.ModelRefused, match=rf"{file} (names|sets)") as raised:
+            load(settings)
+        assert "\n" not in str(raised.value)
+
+
+class Bomb:
+    """What a pickle runs when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return (Path.write_text, (Path(self.mark), "ran"))  # type: ignore[return-value]
+
+
+def test_a_pickle_is_never_read(tmp_path: Path, wheel: Path, mark: Path) -> None:
+    """K3: weights are read from safetensors only; a pickle of the same folder stays unread, or the model is refused."""
+    folder = tmp_path / "model"
+    shutil.copytree(wheel, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(mark)))
+    settings = EmbeddingSettings(model=str(folder), cache_dir=tmp_path)
+    assert load_model(settings).dims == 384
+
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(errors.ModelRefused, match=r"pytorch_model.bin is a pickle"):
+        load_model(settings)
+    (folder / "pytorch_model.bin").unlink()
+    with pytest.raises(errors.ModelRefused, match=r"has no weights in a safetensors file"):
+        load_model(settings)
+    assert not mark.exists()
+
+
+def test_an_export_of_a_model_with_code_is_refused(
+    tmp_path: Path, evil: Path, mark: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K3: an export that an earlier version made of such a model, with its code, is not loaded either."""
+    from pgpipe.embed import export
+
+    def copy(*arguments: object) -> None:
+        shutil.copytree(evil, arguments[-1], dirs_exist_ok=True)  # type: ignore[type-var]
+
+    monkeypatch.setattr(export, "_export", copy)
+    with pytest.raises(errors.ModelRefused, match=r"modules.json names the module 'modeling_evil.Evil'"):
+        load_model(EmbeddingSettings(model=str(wheel), backend="onnx", cache_dir=tmp_path))
+    assert not mark.exists()
+
+
+def test_the_machine_may_trust_a_model(tmp_path: Path, evil: Path, mark: Path) -> None:
+    """K3: the machine's own configuration, and nothing else, lets a model run its Python."""
+    own = EmbeddingSettings(trust_remote_code=(str(evil),), cache_dir=tmp_path)
+
+    assert load_model(own.for_model(str(evil))).dims == 384
+    assert mark.exists()
+
+
+ALLOWED = [
+    ((), DEFAULT_MODEL, True),
+    ((), "all-MiniLM-L6-v2", True),  # the same without its owner
+    ((), "own/model", True),  # of embedding.model
+    ((), "sentence-transformers/other", False),
+    (("sentence-transformers/*",), "sentence-transformers/other", True),
+    (("sentence-transformers/*",), "other", True),
+    (("sentence-transformers/*",), "sentence-transformers/../evil", False),
+    (("sentence-transformers/*",), "sentence-transformers/a/b", False),
+    (("sentence-transformers/*",), "sentence-transformers/here", False),  # a folder of this machine
+    (("*",), "acme/any", True),
+    (("*",), "/tmp/evil", False),
+    (("*",), "./evil", False),
+    (("*",), "~/evil", False),
+    (("*",), "..", False),
+    (("*",), "a/b\n", False),
+    (("/srv/models/*",), "/srv/models/evil", False),  # folders are listed as they are
+    (("/srv/models/good",), "/srv/models/good", True),
+    (("/srv/models/good",), "/srv/models/good/../evil", False),
+]
+
+
+@pytest.mark.parametrize(("models", "name", "allowed"), ALLOWED)
+def test_which_models_a_database_may_name(
+    models: tuple[str, ...], name: str, allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K3: the default model, the machine's own and those it lists; a pattern stands for names of the hub alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sentence-transformers" / "here").mkdir(parents=True)
+    settings = EmbeddingSettings(model="own/model", models=models)
+
+    assert settings.allows(name) is allowed
+    if not allowed:
+        with pytest.raises(errors.ModelRefused, match=r"add it to embedding.models"):
+            settings.for_model(name)
