@@ -124,6 +124,11 @@ class EmbeddingSettings(Section):
         None, ge=0, le=65535, description="of /metrics, /healthz and /readyz; 0: any", examples=[9464]
     )
     metrics_host: str = Field("127.0.0.1", description="address that the metrics are served on")
+    metrics_hostnames: tuple[str, ...] = Field(
+        (),
+        description="names by which scrapers call it, besides its addresses and the name of this machine",
+        examples=[["embedder.example.com"]],
+    )
     index: IndexSettings = Field(IndexSettings(), description="The vector index of a store.")
 
     @field_validator("backend")

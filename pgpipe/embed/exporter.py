@@ -1,9 +1,7 @@
 """`--metrics-port`: what the embedder does, for Prometheus, and whether it is well, for whoever looks after it."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily
@@ -12,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Database
+from pgpipe.embed.metrics_server import TEXT, Answer, MetricsServer
 from pgpipe.embed.model import Model, Vectors, load_model
 from pgpipe.embed.worker import Totals, Worker
 from pgpipe.errors import PgpipeError, UsageError
@@ -27,6 +26,7 @@ class Exporter:
     def __init__(self, database: Database, settings: EmbeddingSettings) -> None:
         self._database = database
         self._address = (settings.metrics_host, settings.metrics_port or 0)
+        self._names = settings.metrics_hostnames
         self._ready = False
         self._beat = time.monotonic()
         self.registry = CollectorRegistry()
@@ -46,13 +46,13 @@ class Exporter:
             registry=self.registry,
             buckets=BUCKETS,
         )
-        self._server: ThreadingHTTPServer | None = None
+        self._server: MetricsServer | None = None
 
     @property
     def url(self) -> str:
         """Where it listens."""
         assert self._server is not None
-        return f"http://{self._address[0]}:{self._server.server_port}"
+        return f"http://{self._address[0]}:{self._server.port}"
 
     def watch(self, worker: Worker) -> None:
         """Serve the counts of this worker."""
@@ -88,51 +88,34 @@ class Exporter:
         Raises:
             UsageError: the address is taken, or none of this machine.
         """
-        pages: dict[str, Callable[[], tuple[int, bytes]]] = {
-            "/metrics": lambda: (200, generate_latest(self.registry)),
-            "/healthz": self._health,
-            "/readyz": self._readiness,
-        }
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                page = pages.get(self.path.partition("?")[0])
-                status, body = page() if page else (404, b"there are /metrics, /healthz and /readyz\n")
-                self.send_response(status)
-                self.send_header("Content-Type", CONTENT_TYPE_LATEST if page and b"# HELP" in body else "text/plain")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Scrapes are no events."""
-
+        pages = {"/metrics": self._metrics, "/healthz": self._health, "/readyz": self._readiness}
+        host, port = self._address
         try:
-            self._server = ThreadingHTTPServer(self._address, Handler)
+            self._server = MetricsServer(host, port, pages, self._names)
         except (OSError, OverflowError) as exc:
-            raise UsageError(f"metrics cannot be served on {':'.join(map(str, self._address))}: {exc}") from exc
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+            raise UsageError(f"metrics cannot be served on {host}:{port}: {exc}") from exc
 
     def stop(self) -> None:
         """Listen no more."""
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.stop()
 
-    def _health(self) -> tuple[int, bytes]:
+    def _metrics(self) -> Answer:
+        return 200, CONTENT_TYPE_LATEST, generate_latest(self.registry)
+
+    def _health(self) -> Answer:
         silent = time.monotonic() - self._beat
-        return (200, b"ok\n") if silent < SILENCE else (503, f"no progress for {silent:.0f} s\n".encode())
+        return (200, TEXT, b"ok\n") if silent < SILENCE else (503, TEXT, f"no progress for {silent:.0f} s\n".encode())
 
-    def _readiness(self) -> tuple[int, bytes]:
+    def _readiness(self) -> Answer:
         if not self._ready:
-            return 503, b"loading models\n"
+            return 503, TEXT, b"loading models\n"
         try:
             with self._database.connect() as conn:
                 conn.execute("select 1")
         except PgpipeError as exc:
-            return 503, f"{exc}\n".encode()
-        return 200, b"ready\n"
+            return 503, TEXT, f"{exc}\n".encode()
+        return 200, TEXT, b"ready\n"
 
 
 class _Counts(Collector):

@@ -1,13 +1,16 @@
 """`pgpipe embedder --metrics-port`: metrics and health over real HTTP, from a real embedder process."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
@@ -18,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pgpipe import errors
 from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Database
-from pgpipe.embed import exporter
+from pgpipe.embed import exporter, metrics_server
 from pgpipe.embed.exporter import Exporter
 from pgpipe.embed.fingerprint import PROBES
 from tests.conftest import Cli
@@ -156,3 +159,65 @@ def test_a_port_that_is_taken(database: Database, cli: Cli) -> None:
             Exporter(database, EmbeddingSettings(metrics_port=port)).start()
         result = cli("embedder", "--drain", "--metrics-port", str(port))
     assert (result.code, result.err.count("\n")) == (2, 1)
+
+
+def test_silent_clients_and_many_scrapes(served: Exporter, database: Database) -> None:
+    """K9: 300 silent connections and 60 scrapes at once take neither threads nor database connections."""
+    ours = """select count(*) from pg_stat_activity where application_name = 'pgpipe' and pid <> pg_backend_pid()
+                 and datname = current_database()"""
+    before = len(threading.enumerate())
+    most, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.wait(0.001):
+            most = max(most, value(conn, ours))
+
+    watcher = Thread(target=watch)
+    with database.connect(autocommit=True) as conn, contextlib.ExitStack() as silent, ThreadPoolExecutor(60) as pool:
+        for _ in range(300):
+            silent.enter_context(socket.create_connection(("127.0.0.1", int(served.url.rsplit(":", 1)[1]))))
+        assert len(threading.enumerate()) <= before + 2
+        assert get(f"{served.url}/healthz").status_code == 200
+        watcher.start()
+        answers = list(pool.map(get, [f"{served.url}/metrics"] * 60))
+        done.set()
+        watcher.join()
+        served_by = [t for t in threading.enumerate() if t.name.startswith("metrics")]
+
+    assert {a.status_code for a in answers} == {200}
+    assert all("pgpipe_up 1.0" in a.text for a in answers)
+    assert 1 <= most <= 2, most
+    assert len(served_by) <= 3
+
+
+def test_a_client_that_does_not_ask_is_closed(served: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K9: silent, slow and endless requests are cut off by a deadline for the whole request, and by its size."""
+    monkeypatch.setattr(metrics_server, "PATIENCE", 0.2)
+    address = ("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+    with socket.create_connection(address, 20) as silent, socket.create_connection(address, 20) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert (silent.recv(1), slow.recv(1)) == (b"", b"")
+    with socket.create_connection(address, 20) as endless, contextlib.suppress(OSError):
+        endless.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 1_000_000)
+        assert endless.recv(1) == b""
+    assert get(f"{served.url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:9464", 200), ("10.0.0.7:9464", 200),
+        ("embedder.example.com:9464", 200), ("EMBEDDER.example.com", 200), ("evil.example.com", 421),
+        ("localhost.evil.example.com", 421), ("127.0.0.1.evil.example.com", 421), ("[::1", 421), ("", 421),
+    ],
+)  # fmt: skip
+def test_a_host_that_is_not_ours(host: str, status: int) -> None:
+    """K9: a web page whose name was made to resolve to this machine (DNS rebinding) reads nothing."""
+    nowhere = Database(DatabaseSettings(url="postgresql://127.0.0.1:1/x"))
+    made = Exporter(nowhere, EmbeddingSettings(metrics_hostnames=("embedder.example.com",)))
+    made.start()
+    try:
+        assert httpx.get(f"{made.url}/healthz", headers={"Host": host}).status_code == status
+    finally:
+        made.stop()
