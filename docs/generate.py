@@ -1,4 +1,4 @@
-"""Write docs/cli.md from click, docs/sql.md from a migrated database, README's table of files from the files.
+"""Write docs/cli.md from click, docs/sql.md from a migrated database, the table of docs/architecture.md from the files.
 
 `make docs` runs it; tests fail where what stands there is not what it would write.
 """
@@ -47,8 +47,21 @@ RAISED = re.compile(r"raise exception '((?:[^']|'')*)'[^;]*?errcode = '(PP\d{3})
 CLI_HEAD = """\
 # Command line
 
-Generated from the commands by `make docs`; `pgpipe COMMAND --help` prints the same. What each exit code means stands in
-[README](../README.md#exit-codes).
+Generated from the commands by `make docs`; `pgpipe COMMAND --help` prints the same.
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | all well |
+| 1 | some entity failed; the others are done, and what was loaded before stays |
+| 2 | usage or configuration, also: the schema or pgvector is missing |
+| 3 | source or database unreachable |
+| 78 | what 2 means, from the daemon `pgpipe embedder`: trying again would not help, and systemd does not |
+
+An error is one line on stderr: what, where, and what to do.
+
+## Commands
 """
 SQL_HEAD = """\
 # SQL
@@ -188,7 +201,7 @@ def _codes() -> Iterator[str]:
 
 
 def files() -> str:
-    """README's table of files: each says in its first line what it is for."""
+    """The table of files: each says in its first line what it is for."""
     rows = ["| `migrations/` | tables and schemas; run once, frozen once released |"]
     rows += [
         f"| `sql/{file.name}` | {_sentence(_opening(file.read_text(encoding='utf-8')))} |"
@@ -204,14 +217,14 @@ def files() -> str:
     return "\n".join(["| file | duty |", "|---|---|", *rows])
 
 
-def with_files(readme: str) -> str:
-    """README with its table of files as it is today."""
+def with_files(page: str) -> str:
+    """A page with its table of files as it is today."""
     table = f"<!-- files: written by `make docs` -->\n{files()}\n<!-- /files -->"
-    return re.sub(r"<!-- files: .*?<!-- /files -->", lambda _: table, readme, flags=re.DOTALL)
+    return re.sub(r"<!-- files: .*?<!-- /files -->", lambda _: table, page, flags=re.DOTALL)
 
 
 def main() -> None:
-    """Write both references, and README's table of files."""
+    """Write both references, and the table of files."""
     with tempfile.TemporaryDirectory(prefix="pgpipe-docs-") as folder:
         server = pgserver().get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
@@ -222,8 +235,8 @@ def main() -> None:
         finally:
             server.cleanup()  # while its folder is there
     (ROOT / "docs/cli.md").write_text(command_line(), encoding="utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(with_files(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    page = ROOT / "docs/architecture.md"
+    page.write_text(with_files(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Knobs, by environment: ROWS (1000 docstrings of the standard library), RUNS (5), BACKENDS (comma list), MODEL, DEVICE
 (automatic), BATCH (the daemon's), QUERIES (100), CACHE (folder of exported models), BENCH_DIR (for the server). With
-other than the defaults README is left alone.
+other than the defaults the page is left alone.
 """
 
 import os
@@ -25,7 +25,7 @@ from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
 from tests.bench import machine
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bench-embed: written by `make bench-embed` -->", "<!-- /bench-embed -->"
 ROWS = int(os.environ.get("ROWS", "1000"))
 RUNS = int(os.environ.get("RUNS", "5"))
@@ -148,7 +148,7 @@ def table(backends: dict[str, Backend], texts: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure in turns, print, and put the table into README."""
+    """Measure in turns, print, and put the table into docs/benchmarks.md."""
     # A text twice is encoded once, which would flatter the daemon.
     docs = (f"{row['name']}\n{row['summary']}\n{row['doc']}".strip() for _, row in documented())
     texts = list(islice(dict.fromkeys(docs), ROWS))
@@ -188,11 +188,11 @@ def main() -> None:
     lines = [*table(backends, len(pieces)), "", what]
     text = "\n".join(lines)
     sys.stdout.write(f"{text}\n")
-    if {"ROWS", "BACKENDS", "MODEL", "DEVICE", "BATCH"}.isdisjoint(os.environ) and BEGIN in README.read_text(
+    if {"ROWS", "BACKENDS", "MODEL", "DEVICE", "BATCH"}.isdisjoint(os.environ) and BEGIN in PAGE.read_text(
         encoding="utf-8"
     ):
-        before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Knobs, by environment: SCALE (of TPC-H, "0.3,1"), RUNS (3), PEERS and WORK (comma lists; all), JOBS ("1,2,4"), LAKE,
 ENTITY, KEY and COPIES (of the prose), FILES (50000 tiny ones), GROUP_GB (2), BENCH_DIR (for the server and the lakes).
-WORK is of lineitem, prose, tiny, group; with it README is left alone.
+WORK is of lineitem, prose, tiny, group; with it the page is left alone.
 """
 
 import os
@@ -17,7 +17,7 @@ from time import perf_counter
 from tests.bench import lakes, machine, peers
 from tests.bench.machine import Cost, Server, median, timed
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bench-load: written by `make bench-load` -->", "<!-- /bench-load -->"
 RUNS = int(os.environ.get("RUNS", "3"))
 JOBS = os.environ.get("JOBS", "1,2,4").split(",")
@@ -229,7 +229,7 @@ def group(server: Server) -> list[str]:
 
 
 def main() -> None:
-    """Measure what is asked for, print it, and put it into README."""
+    """Measure what is asked for, print it, and put it into docs/benchmarks.md."""
     began = perf_counter()
     base = os.environ.get("BENCH_DIR") or tempfile.gettempdir()
     scales = os.environ.get("SCALE", "0.3,1").split(",")
@@ -255,10 +255,10 @@ def main() -> None:
     )
     text = "\n".join(lines)
     sys.stdout.write(f"{text}\n")
-    readme = README.read_text(encoding="utf-8")
-    if BEGIN in readme and not os.environ.get("WORK"):
-        before, _, rest = readme.partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    if BEGIN in page and not os.environ.get("WORK"):
+        before, _, rest = page.partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

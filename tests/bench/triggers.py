@@ -24,7 +24,7 @@ from pgpipe.schema import migrate
 from tests.bench import machine
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "embedding.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bench-triggers: written by `make bench-triggers` -->", "<!-- /bench-triggers -->"
 KNOBS = ("STATEMENTS", "RUNS", "ROWS")
 STATEMENTS = int(os.environ.get("STATEMENTS", "2000"))

@@ -1,4 +1,4 @@
-"""The code of README runs as it stands there."""
+"""The code of README, docs/components.md and docs/operating.md runs as it stands there."""
 
 import re
 import tomllib
@@ -13,7 +13,8 @@ from pgpipe.db import Database
 from tests.conftest import Lake
 from tests.sql.support import column
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+COMPONENTS = "docs/components.md"
 JACKETS = [
     {
         "id": n,
@@ -26,9 +27,10 @@ JACKETS = [
 ]
 
 
-def block(language: str, part: str) -> str:
-    """The code block of a language that holds this text."""
-    (found,) = (b for b in re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL) if part in b)
+def block(language: str, part: str, page: str = "README.md") -> str:
+    """The code block of a page, of a language, that holds this text."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (found,) = (b for b in re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if part in b)
     return found
 
 
@@ -53,12 +55,12 @@ def test_a_component_of_ones_own(shop: Database) -> None:
     with shop.connect(autocommit=True) as listener:
         listener.execute("listen loaded")
         ran: dict[str, Any] = {"__name__": "readme"}
-        exec(block("python", "class Tell"), ran)
+        exec(block("python", "class Tell", COMPONENTS), ran)
         heard = [n.payload for n in listener.notifies(timeout=60, stop_after=1)]
 
     assert heard == ["product"]
-    assert [(s.stage, s.state, s.note) for s in ran["report"].stages][-1] == ("tell", "ok", "told whoever listens")
-    assert sum(line.strip() != "" for line in block("python", "class Tell").splitlines()) <= 10
+    assert [(s.stage, s.state, s.note) for s in ran["report"].stages][-1] == ("tell", "ok", "listeners were notified")
+    assert sum(line.strip() != "" for line in block("python", "class Tell", COMPONENTS).splitlines()) <= 10
 
 
 @pytest.mark.model
@@ -83,3 +85,25 @@ def test_search_from_sql_and_from_python(shop: Database, capsys: pytest.CaptureF
 
     printed = re.findall(r"^\{'id': (\d)\} \d\.\d+", capsys.readouterr().out, re.MULTILINE)
     assert sorted(printed) == ["1", "3", "5", "7"]  # those of brand x
+
+
+def test_removing_pgpipe(shop: Database) -> None:
+    """Nothing of pgpipe is left: no schema, table, column, trigger or function; the rows are all there."""
+    from pgpipe import ParquetImporter, Pipeline, SearchIndexer
+
+    assert Pipeline(components=[ParquetImporter(), SearchIndexer()]).run().exit_code == 0
+    with shop.connect(autocommit=True) as conn:
+        conn.execute("select pgpipe.enable_embedding('product', '{title}', 'none', 3)")
+        conn.execute("select pgpipe.enable_filters('product', '{brand}')")
+        conn.execute("create table article (id int primary key, body text)")
+        conn.execute("select pgpipe.enable_search('article', '{body=>A}', online => true)")
+        for statement in filter(str.strip, block("sql", "drop schema pgpipe", "docs/operating.md").split(";\n")):
+            conn.execute(statement.encode())
+
+        assert column(conn, "select nspname from pg_namespace where nspname ~ 'pgpipe'") == []
+        assert column(conn, "select tgname from pg_trigger where tgname ~ 'pgpipe'") == []
+        tables = "select tablename from pg_tables where schemaname = 'public' order by 1"
+        assert column(conn, tables) == ["article", "product"]
+        columns = "select column_name from information_schema.columns where table_name in ('product', 'article')"
+        assert set(column(conn, columns)) == {*JACKETS[0], "body"}
+        assert column(conn, "select count(*) from product") == [len(JACKETS)]

@@ -1,4 +1,4 @@
-"""README's table of types: each row of it goes from Parquet through COPY into PostgreSQL and back."""
+"""The table of types in docs/loading.md: each row of it goes from Parquet through COPY into PostgreSQL and back."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from pgpipe.load.types import sql_type, storage
 from tests.conftest import Cli, Configure, Lake
 from tests.flow.support import load, rows, table
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "loading.md"
 SIMPLE: dict[str, Callable[..., pa.DataType]] = {
     name: getattr(pa, alias)
     for name, alias in [
@@ -82,7 +82,7 @@ def marked(file: Path, name: str) -> list[list[str]]:
 
 
 ROWS = [
-    (arrow(kind), sql.strip("`")) for kinds, sql, _ in marked(README, "types") for kind in re.findall("`(.*?)`", kinds)
+    (arrow(kind), sql.strip("`")) for kinds, sql, _ in marked(PAGE, "types") for kind in re.findall("`(.*?)`", kinds)
 ]
 KINDS = [kind for kind, _ in ROWS]
 MOMENTS = [-1, -1000, -1001, 0, 999, 1000, -(2**54), 2**57]  # in nanoseconds
