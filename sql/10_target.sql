@@ -75,13 +75,18 @@ end
 $$;
 comment on function pgpipe.require_columns(regclass, name[]) is 'Raises PP002, naming the first column that the target lacks.';
 
-create or replace function pgpipe.key_json(columns name[], alias text)
-    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+drop function if exists pgpipe.key_json(name[], text);
+drop function if exists pgpipe.numbered_json(name[], text);
+
+create or replace function pgpipe.key_json(target regclass, columns name[], alias text)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select 'pg_catalog.jsonb_build_object(' || string_agg(format('%L, %s.%I', c, alias, c), ', ' order by n) || ')'
+    select 'pg_catalog.jsonb_build_object('
+           || string_agg(format('%L, %s', c, pgpipe.json_value(pgpipe.column_type_of(target, c), format('%s.%I', alias, c))),
+                         ', ' order by n) || ')'
       from unnest(columns) with ordinality k (c, n)
 $$;
-comment on function pgpipe.key_json(name[], text) is 'SQL text: the key of the row `alias` as jsonb.';
+comment on function pgpipe.key_json(regclass, name[], text) is 'SQL text: the key of the row `alias` as jsonb.';
 
 create or replace function pgpipe.array_literal(value jsonb)
     returns text  immutable strict parallel safe  set search_path = pg_catalog, pg_temp  language sql
@@ -97,9 +102,17 @@ comment on function pgpipe.array_literal(jsonb) is 'A JSON array of any depth as
 create or replace function pgpipe.key_value(target regclass, column_name name, key text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select format(case when y.typelem <> 0 and y.typlen = -1 then 'pgpipe.array_literal(%s -> %L)::%s' else '(%s ->> %L)::%s' end,
-                  key, column_name, pg_catalog.format_type(a.atttypid, a.atttypmod))
-      from pg_catalog.pg_attribute a join pg_catalog.pg_type y on y.oid = a.atttypid
+    -- Of the type below a domain: to compare a value is no reason to run a CHECK. A type whose owner may make casts is read by its
+    -- input function.
+    select case when b.type = 'jsonb'::regtype then format('(%s -> %L)', key, column_name)
+                when not pgpipe.is_trusted_type(b.type) then
+                     format('(select r.%2$I from pg_catalog.jsonb_to_record(%1$s) r (%2$I %3$s))', key, column_name, b.name)
+                when pgpipe.element_type(b.type) is not null then
+                     format('pgpipe.array_literal(%s -> %L)::%s', key, column_name, b.name)
+                else format('(%s ->> %L)::%s', key, column_name, b.name) end
+      from pg_catalog.pg_attribute a
+     cross join lateral (
+           select pgpipe.base_type(a.atttypid) as type, pg_catalog.format_type(pgpipe.base_type(a.atttypid), -1) as name) b
      where a.attrelid = key_value.target and a.attname = key_value.column_name
 $$;
 comment on function pgpipe.key_value(regclass, name, text) is
@@ -108,11 +121,30 @@ comment on function pgpipe.key_value(regclass, name, text) is
 create or replace function pgpipe.key_match(target regclass, columns name[], alias text, key text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select string_agg(format('%s.%I = %s', alias, c, pgpipe.key_value(target, c, key)), ' and ' order by n)
+    select string_agg(pgpipe.compare(pgpipe.column_type_of(target, c), format('%s.%I', alias, c), '=',
+                                     pgpipe.key_value(target, c, key)), ' and ' order by n)
       from unnest(columns) with ordinality k (c, n)
 $$;
 comment on function pgpipe.key_match(regclass, name[], text, text) is
     'SQL text: the row `alias` has the key held by the jsonb expression `key`.';
+
+create or replace function pgpipe.key_after(target regclass, columns name[], alias text, key text, after boolean default true)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- One comparison of rows, which an index can answer, unless the operators of the types lie in several schemas.
+    select case when count(distinct k.operator) = 1
+                then format('(%s) %s (%s)', string_agg(k.a, ', ' order by k.n), min(k.operator), string_agg(k.b, ', ' order by k.n))
+                else case when after then '(' else 'not (' end || string_agg('(' || concat_ws(' and ', k.before, pgpipe.compare(k.type, k.a, '>', k.b)) || ')', ' or '
+                                       order by k.n) || ')' end
+      from (select c.n, c.type, c.a, c.b, (pgpipe.type_operator(c.type, case when after then '>' else '<=' end)).operator,
+                   string_agg(pgpipe.compare(c.type, c.a, '=', c.b), ' and ') over (order by c.n rows unbounded preceding
+                                                                                    exclude current row) as before
+              from (select u.n, pgpipe.column_type_of(target, u.c) as type, format('%s.%I', alias, u.c) as a,
+                           pgpipe.key_value(target, u.c, key) as b
+                      from unnest(columns) with ordinality u (c, n)) c) k
+$$;
+comment on function pgpipe.key_after(regclass, name[], text, text, boolean) is
+    'SQL text: the row `alias` comes after the key held by the jsonb expression `key`, in the order of the primary key; or does not.';
 
 create or replace function pgpipe.column_list(columns name[], alias text default null)
     returns text  immutable  set search_path = pg_catalog, pg_temp  language sql
@@ -137,13 +169,25 @@ as $$
 $$;
 comment on function pgpipe.number_list(name[], text) is 'SQL text: the columns that numbered_list named.';
 
-create or replace function pgpipe.numbered_json(columns name[], alias text)
-    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+create or replace function pgpipe.numbered_json(target regclass, columns name[], alias text)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select 'pg_catalog.jsonb_build_object(' || string_agg(format('%L, %s.key_%s', c, alias, n), ', ' order by n) || ')'
+    select 'pg_catalog.jsonb_build_object('
+           || string_agg(format('%L, %s', c, pgpipe.json_value(pgpipe.column_type_of(target, c), format('%s.key_%s', alias, n))),
+                         ', ' order by n) || ')'
       from unnest(columns) with ordinality k (c, n)
 $$;
-comment on function pgpipe.numbered_json(name[], text) is 'SQL text: the key as jsonb, of columns that numbered_list named.';
+comment on function pgpipe.numbered_json(regclass, name[], text) is 'SQL text: the key as jsonb, of columns that numbered_list named.';
+
+create or replace function pgpipe.same_numbered(target regclass, columns name[], a text, b text)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select string_agg(pgpipe.compare(pgpipe.column_type_of(target, c), format('%s.key_%s', same_numbered.a, n), '=',
+                                     format('%s.%I', same_numbered.b, c)), ' and ' order by n)
+      from unnest(columns) with ordinality k (c, n)
+$$;
+comment on function pgpipe.same_numbered(regclass, name[], text, text) is
+    'SQL text: the row `a`, whose key numbered_list named, has the key of the row `b`.';
 
 create or replace function pgpipe.vector_schema()
     returns name  stable  set search_path = pg_catalog, pg_temp  language sql

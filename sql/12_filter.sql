@@ -1,22 +1,10 @@
 -- Filters: JSON to the SQL of a condition, names and values quoted; and what the planner expects of such a condition.
 
-create or replace function pgpipe.base_type(type oid)
-    returns oid  stable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    with recursive chain as (
-        select base_type.type as type
-        union all
-        select t.typbasetype from chain c join pg_catalog.pg_type t on t.oid = c.type where t.typtype = 'd'
-    )
-    select c.type from chain c join pg_catalog.pg_type t on t.oid = c.type where t.typtype <> 'd'
-$$;
-comment on function pgpipe.base_type(oid) is 'The type that a domain is made of; any other type is its own.';
-
 create or replace function pgpipe.filter_literal(name text, value jsonb, type oid)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    element oid := (select t.typelem from pg_catalog.pg_type t where t.oid = type and t.typcategory = 'A');
+    element oid := pgpipe.element_type(type);
     number numeric;
 begin
     if value is null or jsonb_typeof(value) = 'null' then
@@ -36,6 +24,9 @@ begin
         number := value::text::numeric;
         return case when number = trunc(number) and abs(number) < 1e18 then format('%L::pg_catalog.int8', trunc(number))
                     else format('%L::pg_catalog.numeric', number) end;
+    elsif pgpipe.holds_domain(type) then
+        raise exception 'filter on %: its type % holds a domain, whose CHECK would run for each search', quote_ident(name),
+            pg_catalog.format_type(type, -1) using errcode = 'PP003';
     end if;
     return format('%L::%s', value #>> '{}', pg_catalog.format_type(type, -1));  -- without a length: a cast would cut the value
 end
@@ -43,50 +34,65 @@ $$;
 comment on function pgpipe.filter_literal(text, jsonb, oid) is
     'SQL text: a value of a filter as a literal of the column''s type. Raises PP003 for null and for a list or object in place of a value.';
 
-create or replace function pgpipe.filter_comparison(name text, expression text, type oid, operator text, wanted jsonb)
+drop function if exists pgpipe.filter_comparison(text, text, oid, text, jsonb);
+
+create or replace function pgpipe.filter_operation(name text, a text, sign text, b text, type oid)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    element oid := (select t.typelem from pg_catalog.pg_type t where t.oid = type and t.typcategory = 'A');
-    one oid := coalesce(element, type);  -- an array holds a value, another column is it
-    -- A type of an extension brings its own operators: citext compares without case.
-    home name := coalesce((select n.nspname from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
-                            where o.oprname = '=' and o.oprleft = one and o.oprright = one), 'pg_catalog');
-    sign text := case operator when 'lt' then '<' when 'lte' then '<=' when 'gt' then '>' when 'gte' then '>=' else '=' end;
+    operation text := pgpipe.compare(type, a, sign, b);
+begin
+    if operation is null and b is not null then
+        raise exception 'filter on %: values of type % have no %', quote_ident(name), pg_catalog.format_type(type, -1),
+            case sign when '=' then 'equality' else 'order' end using errcode = 'PP003',
+            hint = 'Such a column can be filtered by {"column": null} and {"column": {"ne": null}} only.';
+    end if;
+    return operation;
+end
+$$;
+comment on function pgpipe.filter_operation(text, text, text, text, oid) is
+    'SQL text: `a` and `b` compared by the default operator class of their type. Null without a `b`. Raises PP003 where it has none.';
+
+create or replace function pgpipe.filter_comparison(name text, value text, type oid, comparison text, wanted jsonb)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    element oid := pgpipe.element_type(type);
+    sign text := case comparison when 'lt' then '<' when 'lte' then '<=' when 'gt' then '>' when 'gte' then '>=' else '=' end;
 begin
     case
-    when operator = 'ne' then
-        return format('(%s) is not true', pgpipe.filter_comparison(name, expression, type, 'eq', wanted));
-    when operator = 'null' and jsonb_typeof(wanted) = 'boolean' then
-        return format('%s is %s null', expression, case when wanted = 'true' then '' else 'not' end);
-    when operator = 'in' and jsonb_typeof(wanted) = 'array' and element is not null then
-        return coalesce((select string_agg(pgpipe.filter_comparison(name, expression, type, 'eq', e.v), ' or ')
+    when comparison = 'ne' then
+        return format('(%s) is not true', pgpipe.filter_comparison(name, value, type, 'eq', wanted));
+    when comparison = 'null' and jsonb_typeof(wanted) = 'boolean' then
+        return format('%s is %s null', value, case when wanted = 'true' then '' else 'not' end);
+    when comparison = 'in' and jsonb_typeof(wanted) = 'array' and element is not null then
+        return coalesce((select string_agg(pgpipe.filter_comparison(name, value, type, 'eq', e.v), ' or ')
                            from jsonb_array_elements(wanted) e (v)), 'false');
-    when operator = 'in' and jsonb_typeof(wanted) = 'array' then
+    when comparison = 'in' and jsonb_typeof(wanted) = 'array' then
         return (select coalesce(nullif(concat_ws(' or ',
-                           case when bool_or(e.v = 'null') then format('%s is null', expression) end,
-                           format('%s operator(%I.=) any (array[', expression, home)
-                           || string_agg(pgpipe.filter_literal(name, e.v, type), ', ') filter (where e.v <> 'null') || '])'), ''), 'false')
+                           case when bool_or(e.v = 'null') then format('%s is null', value) end,
+                           pgpipe.filter_operation(name, value, '=', 'any (array['
+                           || string_agg(pgpipe.filter_literal(name, e.v, type), ', ') filter (where e.v <> 'null') || '])', type)),
+                           ''), 'false')
                   from jsonb_array_elements(wanted) e (v));
-    when operator in ('eq', 'lt', 'lte', 'gt', 'gte') then
+    when comparison in ('eq', 'lt', 'lte', 'gt', 'gte') then
         return case
-            when operator = 'eq' and jsonb_typeof(wanted) = 'null' then format('%s is null', expression)
-            when operator = 'eq' and element is not null and jsonb_typeof(wanted) <> 'array' then
-                format('%s operator(%I.=) any (%s)', pgpipe.filter_literal(name, wanted, element), home, expression)
-            else format('%s operator(%I.%s) %s', expression, case when element is not null then 'pg_catalog' else home end, sign,
-                        pgpipe.filter_literal(name, wanted, type)) end;
-    when operator in ('null', 'in') then
-        raise exception 'filter on %: % takes %', quote_ident(name), quote_literal(operator),
-            case operator when 'null' then 'true or false' else 'a list' end using errcode = 'PP003';
+            when comparison = 'eq' and jsonb_typeof(wanted) = 'null' then format('%s is null', value)
+            when comparison = 'eq' and element is not null and jsonb_typeof(wanted) <> 'array' then
+                pgpipe.filter_operation(name, pgpipe.filter_literal(name, wanted, element), '=', format('any (%s)', value), element)
+            else pgpipe.filter_operation(name, value, sign, pgpipe.filter_literal(name, wanted, type), type) end;
+    when comparison in ('null', 'in') then
+        raise exception 'filter on %: % takes %', quote_ident(name), quote_literal(comparison),
+            case comparison when 'null' then 'true or false' else 'a list' end using errcode = 'PP003';
     else
-        raise exception 'filter on %: no comparison called %', quote_ident(name), quote_literal(operator)
+        raise exception 'filter on %: no comparison called %', quote_ident(name), quote_literal(comparison)
             using errcode = 'PP003', hint = 'There are eq, ne, lt, lte, gt, gte, in and null.';
     end case;
 end
 $$;
 comment on function pgpipe.filter_comparison(text, text, oid, text, jsonb) is
-    'SQL text: one comparison of a filter. A value is compared with an array''s elements, a list with the whole of it. Raises PP003 for '
-    'another comparison or a value that does not fit it.';
+    'SQL text: one comparison of a filter. A value is compared with an array''s elements, a list with the whole of it, by the default '
+    'operator class of the type. Raises PP003 for another comparison, a value that does not fit it, or a type without one.';
 
 create or replace function pgpipe.filter_condition(target regclass, alias text, filter jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -106,8 +112,15 @@ begin
     end if;
     perform pgpipe.require_columns(target, array(select jsonb_object_keys(filter))::name[]);
     for name, wanted in select * from jsonb_each(filter) loop
-        select pgpipe.base_type(a.atttypid) into type from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = name;
-        expression := format(case when type = 'json'::regtype then '%s.%I::pg_catalog.jsonb' else '%s.%I' end, alias, name);
+        type := pgpipe.base_type(pgpipe.column_type_of(target, name));
+        expression := format('%s.%I', alias, name);
+        if type = 'json'::regtype then
+            type := 'jsonb'::regtype;
+            expression := expression || '::pg_catalog.jsonb';
+        elsif pgpipe.base_type(pgpipe.element_type(type)) <> pgpipe.element_type(type) then  -- a value to compare is not checked
+            type := (select t.typarray from pg_catalog.pg_type t where t.oid = pgpipe.base_type(pgpipe.element_type(type)));
+            expression := format('(%s)::%s', expression, pg_catalog.format_type(type, -1));
+        end if;
         parts := parts || case jsonb_typeof(wanted)
             when 'array' then array[pgpipe.filter_comparison(name, expression, type, 'in', wanted)]
             when 'object' then array(select pgpipe.filter_comparison(name, expression, type, o.key, o.value)

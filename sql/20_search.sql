@@ -253,7 +253,9 @@ comment on function pgpipe.require_search(regclass) is 'What is declared about t
 create or replace function pgpipe.row_expression(target regclass, alias text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select coalesce('(select to_jsonb(r.*) from (select ' || string_agg(format('%s.%I', alias, a.attname), ', ' order by a.attnum)
+    select coalesce('(select to_jsonb(r.*) from (select '
+                    || string_agg(format('%s as %I', pgpipe.json_value(a.atttypid, format('%s.%I', alias, a.attname)), a.attname),
+                                  ', ' order by a.attnum)
                     || ') r)', '''{}''::jsonb')
       from pg_catalog.pg_attribute a
      where a.attrelid = row_expression.target and a.attnum > 0 and not a.attisdropped

@@ -84,7 +84,7 @@ as $$
                       pgpipe.language_expression(s.target, s.config, s.language_column,
                                                  pgpipe.column_list(array[s.language_column], alias)),
                       s.config,
-                      string_agg(format('nullif(%s::text, '''')', pgpipe.column_list(array[a.attname], alias)), ', '
+                      string_agg(format('nullif(concat(%s), '''')', pgpipe.column_list(array[a.attname], alias)), ', '
                                  order by w.value, a.attnum), words,
                       'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')
           from (select d.*, pgpipe.declared_language(d.target, d.language) as config from pgpipe.search d

@@ -52,19 +52,18 @@ begin
     else
         execute format('drop trigger %I on %s', name, f.target);
     end if;
-    execute format($sql$
-        create or replace function %1$s() returns trigger  set search_path = pg_catalog, pg_temp  language plpgsql
-        as $f$
+    -- The body is a literal: between dollar quotes, a column with such quotes in its name would end it.
+    execute format('create or replace function %s() returns trigger  set search_path = pg_catalog, pg_temp  language plpgsql as %L',
+        function, format($sql$
         begin
-            if tg_op = 'INSERT' or new.%2$I is null or new.%2$I is distinct from old.%2$I or (%3$s) is distinct from (%4$s) then
-                new.%2$I := %5$s;
+            if tg_op = 'INSERT' or new.%1$I is null or %2$s then
+                new.%1$I := %3$s;
             end if;
             return new;
         end
-        $f$ $sql$, function, f.column_name, (select string_agg(format('new.%I::text collate "C"', c), ', ') from unnest(inputs) c),
-        (select string_agg(format('old.%I::text collate "C"', c), ', ') from unnest(inputs) c),
+        $sql$, f.column_name, pgpipe.changed(inputs || f.column_name, 'new', 'old'),
         pgpipe.search_expression(f.target, f.weights, pgpipe.declared_language(f.target, f.language),
-                                 f.language_column, 'new'));
+                                 f.language_column, 'new')));
     execute format('comment on function %s() is %L', function, format('Keeps %s.%I; made by pgpipe.', f.target, f.column_name));
     -- The last of the table's triggers by name, so the last to run: it sees what the others made of the row.
     execute format('create trigger %I before insert or update on %s for each row execute function %s(%L)',
@@ -288,7 +287,8 @@ begin
     end loop;
     if exists (select from pgpipe.missing_search_indexes(target)) then
         raise info 'filled; now run, each by itself: %; then select pgpipe.finish_search(%)',
-            (select string_agg(i.statement, '; ') from pgpipe.search_index_statements(target) i (statement)), quote_literal(target);
+            (select pg_catalog.string_agg(i.statement, '; '::pg_catalog.text) from pgpipe.search_index_statements(target) i (statement)),
+            pg_catalog.quote_literal(target::pg_catalog.text);
     else
         perform pgpipe.finish_search(target);
     end if;

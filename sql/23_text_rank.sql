@@ -175,7 +175,7 @@ as $$
                                                              else '{0,1,1,1}' end, pgpipe.any_word(words))
              else '0' end,
         pgpipe.any_word(words),
-        pgpipe.numbered_json(key_columns, 'c'),
+        pgpipe.numbered_json(declared.target, key_columns, 'c'),
         pgpipe.bm25f_expression(words, idf, f.weights),
         -- The function has no index: rows that a filter leaves are not looked for in long lists of other rows.
         format(case when by_filter then 'pg_catalog.ts_match_vq(t.%I, $1)' else 't.%I @@ $1' end, declared.column_name))

@@ -115,13 +115,7 @@ $$;
 comment on function pgpipe.checked_condition(regclass, text) is
     'The condition as PostgreSQL reads it, every name in full. Raises PP003 where it is no condition on one row of the target.';
 
-create or replace function pgpipe.input_texts(columns name[], alias text)
-    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- As the model reads them: 1.0 is not 1.00, a collation that ignores case does not count, and json needs no equality.
-    select string_agg(format('%s.%I::text collate "C"', alias, c), ', ' order by n) from unnest(columns) with ordinality k (c, n)
-$$;
-comment on function pgpipe.input_texts(name[], text) is 'SQL text: the input columns of the row `alias` in a form that tells every change.';
+drop function if exists pgpipe.input_texts(name[], text);
 
 create or replace function pgpipe.content_hash(content text)
     returns bytea  immutable strict parallel safe  language sql

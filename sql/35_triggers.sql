@@ -30,7 +30,7 @@ begin
     for e in select * from pgpipe.embedding x where x.target = tg_relid loop
         if tg_op = 'INSERT' then
             enqueue := format('insert into pgpipe.job as j (embedding_id, key) select $1, %s from new_rows n where %s',
-                              pgpipe.key_json(e.key_columns, 'n'), pgpipe.condition_on(e.condition, 'n'));
+                              pgpipe.key_json(e.target, e.key_columns, 'n'), pgpipe.condition_on(e.condition, 'n'));
             if exists (select from new_rows offset 1000) then  -- fewer are not worth a subtransaction
                 begin  -- a new row has no job; looking for it in the index first costs as much as the job itself
                     execute enqueue using e.embedding_id;
@@ -45,22 +45,21 @@ begin
             execute format($sql$
                 delete from pgpipe.job j using old_rows o
                  where j.embedding_id = $1 and j.key = %1$s
-                   and not exists (select from new_rows n where (%2$s) = (%3$s))
-                $sql$, pgpipe.key_json(e.key_columns, 'o'), pgpipe.column_list(e.key_columns, 'n'),
-                pgpipe.column_list(e.key_columns, 'o')) using e.embedding_id;
+                   and not exists (select from new_rows n where %2$s)
+                $sql$, pgpipe.key_json(e.target, e.key_columns, 'o'), pgpipe.same_key(e.target, e.key_columns, 'n', 'o'))
+                using e.embedding_id;
             execute format($sql$
                 insert into pgpipe.job as j (embedding_id, key)
-                select $1, %1$s from new_rows n left join old_rows o on (%2$s) = (%3$s)
-                 where case when o.%4$I is null then true
-                            when %7$s then not %8$s or (%5$s) is distinct from (%6$s)
-                            else %8$s end
-                $sql$, pgpipe.key_json(e.key_columns, 'n'), pgpipe.column_list(e.key_columns, 'n'),
-                pgpipe.column_list(e.key_columns, 'o'), e.key_columns[1],
-                pgpipe.input_texts(e.columns, 'n'), pgpipe.input_texts(e.columns, 'o'),
+                select $1, %1$s from new_rows n left join old_rows o on %2$s
+                 where case when o.%3$I is not distinct from null then true
+                            when %5$s then not %6$s or %4$s
+                            else %6$s end
+                $sql$, pgpipe.key_json(e.target, e.key_columns, 'n'), pgpipe.same_key(e.target, e.key_columns, 'n', 'o'),
+                e.key_columns[1], pgpipe.changed(e.columns, 'n', 'o'),
                 pgpipe.condition_on(e.condition, 'n'), pgpipe.condition_on(e.condition, 'o')) || again using e.embedding_id;
         elsif tg_op = 'DELETE' then
             execute format('delete from pgpipe.job j using old_rows o where j.embedding_id = $1 and j.key = %s',
-                           pgpipe.key_json(e.key_columns, 'o')) using e.embedding_id;
+                           pgpipe.key_json(e.target, e.key_columns, 'o')) using e.embedding_id;
         else  -- TRUNCATE
             delete from pgpipe.job j where j.embedding_id = e.embedding_id;
         end if;
@@ -116,7 +115,7 @@ begin
     -- In the order of the index: its pages are filled one after the other. Where the queue holds nothing of this embedding, nothing is
     -- looked for in the index, which costs as much as the job itself.
     execute format('insert into pgpipe.job (embedding_id, key) select $1, %s from %s t where %s order by 2',
-                   pgpipe.key_json(e.key_columns, 't'), e.target, pgpipe.condition_on(e.condition, 't'))
+                   pgpipe.key_json(e.target, e.key_columns, 't'), e.target, pgpipe.condition_on(e.condition, 't'))
             || case when exists (select from pgpipe.job j where j.embedding_id = e.embedding_id)
                     then ' on conflict (embedding_id, key) do nothing' else '' end
       using e.embedding_id;

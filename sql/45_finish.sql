@@ -48,14 +48,14 @@ begin
             select %3$s, o.chunk, o.char_start, o.char_end, o.content_hash, o.model, o.vector
               from unnest($2, $3) c (of, source)
               join %1$s f on f.ctid = c.source
-              join %1$s o on (%4$s) = (%5$s)
+              join %1$s o on %4$s
              where c.of = any ($4)
              order by $1[c.of], o.chunk
                 on conflict (%2$s, chunk) do update
                set char_start = excluded.char_start, char_end = excluded.char_end, content_hash = excluded.content_hash,
                    model = excluded.model, vector = excluded.vector
-            $sql$, e.store, pgpipe.column_list(e.key_columns), key_values, pgpipe.column_list(e.key_columns, 'o'),
-            pgpipe.column_list(e.key_columns, 'f')) using keys, copied, sources, done;
+            $sql$, e.store, pgpipe.column_list(e.key_columns), key_values, pgpipe.same_key(e.target, e.key_columns, 'o', 'f'))
+            using keys, copied, sources, done;
         execute format('delete from %s s using unnest($1, $2) w (key, hash) where %s and (s.content_hash <> w.hash or s.model <> $3)',
                        e.store, own_key)
             using array(select keys[n] from unnest(copied) n where n = any (done) order by n),

@@ -12,7 +12,6 @@ declare
     last jsonb;
     stale jsonb[];
     orphans jsonb[];
-    after text;
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = reconcile_rows.embedding_id;
     insert into pgpipe.reconciliation (embedding_id) values (e.embedding_id) on conflict do nothing;
@@ -21,31 +20,30 @@ begin
         perform pgpipe.repair_filters(e.embedding_id);
     end if;
     select r.position into position from pgpipe.reconciliation r where r.embedding_id = e.embedding_id for update;
-    after := (select string_agg(pgpipe.key_value(e.target, c, '$1'), ', ' order by n) from unnest(e.key_columns) with ordinality k (c, n));
     -- In the order of the primary key; what is stored is compared with what the rows hold now.
     execute format($sql$
         with part as materialized (
-            select %1$s as key, pgpipe.content_hash(%2$s) as hash, row_number() over (order by %3$s) as n, %9$s
-              from %4$s t where $1 is null or (%3$s) > (%5$s) order by %3$s limit $2
+            select %1$s as key, pgpipe.content_hash(%2$s) as hash, row_number() over (order by %3$s) as n, %8$s
+              from %4$s t where $1 is null or %5$s order by %3$s limit $2
         )
         select count(*), (array_agg(p.key order by p.n desc))[1],
                coalesce(array_agg(p.key order by p.n) filter (where
                    case when p.hash is null then s.content_hash is not null
                         else s.content_hash is distinct from p.hash or s.model is distinct from $3 end
                    and not exists (select from pgpipe.job j where j.embedding_id = $4 and j.key = p.key)), '{}')
-          from part p left join %6$s s on (%7$s) = (%8$s) and s.chunk = 0
-        $sql$, pgpipe.key_json(e.key_columns, 't'), pgpipe.input_expression(e.columns, e.template, e.condition),
-        pgpipe.column_list(e.key_columns, 't'), e.target, after, e.store, pgpipe.column_list(e.key_columns, 's'),
-        pgpipe.number_list(e.key_columns, 'p'), pgpipe.numbered_list(e.key_columns, 't'))
+          from part p left join %6$s s on %7$s and s.chunk = 0
+        $sql$, pgpipe.key_json(e.target, e.key_columns, 't'), pgpipe.input_expression(e.columns, e.template, e.condition),
+        pgpipe.column_list(e.key_columns, 't'), e.target, pgpipe.key_after(e.target, e.key_columns, 't', '$1'), e.store,
+        pgpipe.same_numbered(e.target, e.key_columns, 'p', 's'), pgpipe.numbered_list(e.key_columns, 't'))
         into examined, last, stale using position, max_rows, e.model, e.embedding_id;
     finished := examined < max_rows;
     -- Vectors whose row is gone, in the same range of keys.
     execute format($sql$
         select coalesce(array_agg(distinct %1$s), '{}') from %2$s s
-         where ($1 is null or (%3$s) > (%4$s)) and ($2 is null or (%3$s) <= (%5$s))
-           and not exists (select from %6$s t where (%7$s) = (%3$s))
-        $sql$, pgpipe.key_json(e.key_columns, 's'), e.store, pgpipe.column_list(e.key_columns, 's'), after, replace(after, '$1', '$2'),
-        e.target, pgpipe.column_list(e.key_columns, 't')) into orphans using position, case when not finished then last end;
+         where ($1 is null or %3$s) and ($2 is null or %4$s) and not exists (select from %5$s t where %6$s)
+        $sql$, pgpipe.key_json(e.target, e.key_columns, 's'), e.store, pgpipe.key_after(e.target, e.key_columns, 's', '$1'),
+        pgpipe.key_after(e.target, e.key_columns, 's', '$2', false), e.target,
+        pgpipe.same_key(e.target, e.key_columns, 't', 's')) into orphans using position, case when not finished then last end;
     -- A row that somebody is changing is left to his trigger; the others cannot be changed until this is committed, so nobody
     -- who holds a job of one of them waits for us while we wait for him.
     execute format($sql$

@@ -22,16 +22,15 @@ begin
         execute format($sql$
             select count(*), avg((s.chunk is null)::int), avg((s.content_hash <> i.hash)::int), avg((s.model <> $1)::int)
               from (select %1$s, pgpipe.content_hash(%2$s) as hash from %3$s t tablesample bernoulli (%4$s)) i
-              left join %5$s s on (%6$s) = (%7$s) and s.chunk = 0
+              left join %5$s s on %6$s and s.chunk = 0
              where i.hash is not null
             $sql$, pgpipe.numbered_list(e.key_columns, 't'), pgpipe.input_expression(e.columns, e.template, e.condition), target, portion,
-            e.store, pgpipe.column_list(e.key_columns, 's'), pgpipe.number_list(e.key_columns, 'i'))
+            e.store, pgpipe.same_numbered(e.target, e.key_columns, 'i', 's'))
             into rows, missing, other_text, other_model using e.model;
         select coalesce(least(100, 150.0 * sample / nullif(greatest(c.reltuples, 0), 0)), 100) into portion
           from pg_catalog.pg_class c where c.oid = e.store;
-        execute format('select avg((not exists (select from %1$s t where (%2$s) = (%3$s)))::int) from %4$s s tablesample bernoulli (%5$s) '
-                       'where s.chunk = 0', target, pgpipe.column_list(e.key_columns, 't'), pgpipe.column_list(e.key_columns, 's'),
-                       e.store, portion) into orphans;
+        execute format('select avg((not exists (select from %1$s t where %2$s))::int) from %3$s s tablesample bernoulli (%4$s) '
+                       'where s.chunk = 0', target, pgpipe.same_key(target, e.key_columns, 't', 's'), e.store, portion) into orphans;
         return next;
     end loop;
 end
@@ -57,18 +56,18 @@ begin
         with sampled as materialized (
             select row_number() over () as n, a.vector as va, b.vector as vb
               from (select * from %1$s a tablesample bernoulli (%2$s) where a.chunk = 0 limit $1) a
-              join %3$s b on (%4$s) = (%5$s) and b.chunk = 0 and b.content_hash = a.content_hash
+              join %3$s b on %4$s and b.chunk = 0 and b.content_hash = a.content_hash
         ), pair as materialized (
-            select x.n as x, y.n as y, 1 - (x.va operator(%6$I.<=>) y.va) as sa, 1 - (x.vb operator(%6$I.<=>) y.vb) as sb
+            select x.n as x, y.n as y, 1 - (x.va operator(%5$I.<=>) y.va) as sa, 1 - (x.vb operator(%5$I.<=>) y.vb) as sb
               from sampled x join sampled y on x.n <> y.n
         ), ranked as (
             select p.x, row_number() over (partition by p.x order by p.sa desc, p.y) as ra,
                    row_number() over (partition by p.x order by p.sb desc, p.y) as rb from pair p
         )
-        select (select count(*) from sampled), %7$s,
+        select (select count(*) from sampled), %6$s,
                (select corr(p.sa, p.sb) from pair p where p.x < p.y and p.sa < 'Infinity' and p.sb < 'Infinity'),
                (select avg((r.rb <= $2)::int) from ranked r where r.ra <= $2)
-        $sql$, a.store, portion, b.store, pgpipe.column_list(b.key_columns, 'b'), pgpipe.column_list(a.key_columns, 'a'), schema,
+        $sql$, a.store, portion, b.store, pgpipe.same_key(target, a.key_columns, 'a', 'b'), schema,
         case when a.dims = b.dims
              then format('(select 1 - avg(va operator(%1$I.<=>) vb) from sampled), '
                          '(select 1 - max(va operator(%1$I.<=>) vb) from sampled)', schema)

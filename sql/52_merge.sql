@@ -1,6 +1,25 @@
 -- The merge: a target's columns brought up to the files', then only the rows that differ, written by key.
 
 drop function if exists pgpipe.merge(regclass, regclass, name[], name[], text);
+drop function if exists pgpipe.merge(regclass, regclass, name[], name[], text, jsonb);
+drop function if exists pgpipe.add_columns(regclass, regclass, jsonb, name[], text);
+drop function if exists pgpipe.comparable(regclass, name[], text);
+
+create or replace function pgpipe.execute_in(path text, statement text)
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    rows bigint;
+begin
+    perform set_config('search_path', path, true);
+    execute statement;
+    get diagnostics rows = row_count;
+    return rows;
+end
+$$;
+comment on function pgpipe.execute_in(text, text) is
+    'Executes a statement that fires a target''s own triggers, which find their tables by the search_path of who loads. The statement '
+    'itself names everything in full. Returns how many rows it wrote.';
 
 create or replace function pgpipe.evolve(target regclass, added jsonb, widened jsonb)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -30,15 +49,14 @@ comment on function pgpipe.evolve(regclass, jsonb, jsonb) is
     'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each, also of their copies in stores and filter tables. A '
     'widened column rewrites the table.';
 
-create or replace function pgpipe.add_columns(target regclass, stage regclass, added jsonb, key name[], mode text)
-    returns bigint  volatile strict  set work_mem = '128MB'  language plpgsql
+create or replace function pgpipe.add_columns(target regclass, stage regclass, added jsonb, key name[], mode text,
+    path text default pg_catalog.current_setting('search_path'))
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
 as $$
--- The caller's search_path: the target's own triggers run within this function, and find their tables by it.
 declare
     change record;
     names name[] := array(select c ->> 'name' from jsonb_array_elements(added) with ordinality a (c, n) order by n);
     common text;
-    filled bigint;
 begin
     for change in select * from jsonb_to_recordset(added) c (name text, type text) loop
         -- A default that is there when the column is added is kept in the catalogue and costs no row a rewrite. In a snapshot every
@@ -49,25 +67,14 @@ begin
         execute format('alter table %s add column %I %s default %L', target, change.name, change.type, common);
         execute format('alter table %s alter column %I drop default', target, change.name);
     end loop;
-    execute format('update %s t set (%s) = row (%s) from %s s where (%s) = (%s) and (%s) is distinct from (%s)',
-        target, pgpipe.column_list(names), pgpipe.column_list(names, 's'), stage, pgpipe.column_list(key, 't'),
-        pgpipe.column_list(key, 's'), pgpipe.comparable(target, names, 't'), pgpipe.comparable(target, names, 's'));
-    get diagnostics filled = row_count;
-    return filled;
+    return pgpipe.execute_in(path, format('update %s t set (%s) = row (%s) from %s s where %s and (%s)',
+        target, pgpipe.column_list(names), pgpipe.column_list(names, 's'), stage, pgpipe.same_key(target, key, 't', 's'),
+        pgpipe.differ(target, names, 't', 's')));
 end
 $$;
-comment on function pgpipe.add_columns(regclass, regclass, jsonb, name[], text) is
-    'Adds columns to a target and gives them their staged values. Returns how many rows had to be written for it.';
-
-create or replace function pgpipe.comparable(target regclass, columns name[], alias text)
-    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- json has no equality; its text has.
-    select string_agg(format('%s.%I%s', alias, c, case when a.atttypid = 'json'::regtype then '::text' else '' end), ', ' order by n)
-      from unnest(columns) with ordinality k (c, n)
-      join pg_catalog.pg_attribute a on a.attrelid = comparable.target and a.attname = c
-$$;
-comment on function pgpipe.comparable(regclass, name[], text) is 'SQL text: the columns in a form that `is distinct from` accepts.';
+comment on function pgpipe.add_columns(regclass, regclass, jsonb, name[], text, text) is
+    'Adds columns to a target and gives them their staged values. The target''s triggers run with the search_path `path`, the caller''s. '
+    'Returns how many rows had to be written for it.';
 
 create or replace function pgpipe.is_unique(target regclass, key name[])
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -106,8 +113,7 @@ begin
             select r.pgpipe_part, r.pgpipe_number, %L::name, %L::name[]
               from (select s.pgpipe_part, s.pgpipe_number, %s from %s s %s) r where not (%s) $sql$,
             known.conname, known.of_columns, shown, stage,
-            case when key = '{}' then '' else format('left join %s t on (%s) = (%s)', target, pgpipe.column_list(key, 't'),
-                                                     pgpipe.column_list(key, 's')) end,
+            case when key = '{}' then '' else format('left join %s t on %s', target, pgpipe.same_key(target, key, 't', 's')) end,
             known.condition);
     end loop;
 end
@@ -116,11 +122,12 @@ comment on function pgpipe.find_violations(regclass, regclass, name[], name[]) i
     'The staged rows that a CHECK of the target refuses, by the pgpipe_part and pgpipe_number that were staged with them.';
 
 create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[], mode text,
-    rejected jsonb,
+    rejected jsonb, path text default pg_catalog.current_setting('search_path'),
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint)
-    volatile  set work_mem = '128MB'  set default_statistics_target = 10  set parallel_tuple_cost = 0  language plpgsql
+    volatile  set search_path = pg_catalog, pg_temp
+    set work_mem = '128MB'  set default_statistics_target = 10  set parallel_tuple_cost = 0
+    language plpgsql
 as $$
--- The caller's search_path, as in add_columns.
 declare
     others name[] := array(select c from unnest(columns) with ordinality k (c, n) where c <> all (key) order by n);
     difference text := format('pgpipe_staging.%I', 'pgpipe_difference_' || stage::oid);
@@ -147,13 +154,13 @@ begin
     -- One join finds the keys that differ, on several cores where it is large: most of what it costs to load rows that are there is
     -- reading a wide target. A row that did not change is never written: INSERT … ON CONFLICT would compute the search column of
     -- every staged row before it finds the conflict.
-    execute format('create unlogged table %s as select %s, null::bigint as pgpipe_held from %s t %s join %s s using (%s) where %s %s',
+    execute format('create unlogged table %s as select %s, null::bigint as pgpipe_held from %s t %s join %s s on %s where %s %s',
         difference, format('%s, case when s.%2$I is null then %3$L when t.%2$I is null then %4$L else %5$L end as pgpipe_change',
-               keys, key[1], 'delete', 'insert', 'update'),
-        target, case mode when 'snapshot' then 'full' else 'right' end, stage, keys,
+               (select string_agg(format('coalesce(t.%1$I, s.%1$I) as %1$I', c), ', ' order by n)
+                  from unnest(key) with ordinality k (c, n)), key[1], 'delete', 'insert', 'update'),
+        target, case mode when 'snapshot' then 'full' else 'right' end, stage, pgpipe.same_key(target, key, 't', 's'),
         concat_ws(' or ', missing, format('t.%I is null', key[1]),
-                  case when others <> '{}' then format('s.%I is not null and (%s) is distinct from (%s)', key[1],
-                      pgpipe.comparable(target, others, 't'), pgpipe.comparable(target, others, 's')) end),
+                  case when others <> '{}' then format('s.%I is not null and (%s)', key[1], pgpipe.differ(target, others, 't', 's')) end),
         case when by_counting then  -- of the same moment as the join
             format('union all select %s null, count(*) from %s', repeat('null, ', cardinality(key)), target) end);
     execute 'analyze ' || difference;
@@ -164,20 +171,19 @@ begin
             perform pgpipe.check_key(stage, key);
         end if;
     end if;
-    execute format('delete from %s t using %s d where d.pgpipe_change = %L and (%s) = (%s)', target, difference, 'delete',
-        pgpipe.column_list(key, 't'), pgpipe.column_list(key, 'd'));
-    get diagnostics deleted = row_count;
+    deleted := pgpipe.execute_in(path, format('delete from %s t using %s d where d.pgpipe_change operator(pg_catalog.=) %L and %s',
+        target, difference, 'delete', pgpipe.same_key(target, key, 't', 'd')));
     updated := 0;
     if others <> '{}' then
-        execute format('update %s t set (%s) = row (%s) from %s s join %s d using (%s) where d.pgpipe_change = %L and (%s) = (%s)',
-            target, pgpipe.column_list(others), pgpipe.column_list(others, 's'), stage, difference, keys, 'update',
-            pgpipe.column_list(key, 't'), pgpipe.column_list(key, 'd'));
-        get diagnostics updated = row_count;
+        updated := pgpipe.execute_in(path, format('update %s t set (%s) = row (%s) from %s s join %s d on %s '
+            'where d.pgpipe_change operator(pg_catalog.=) %L and %s', target, pgpipe.column_list(others),
+            pgpipe.column_list(others, 's'), stage, difference, pgpipe.same_key(target, key, 's', 'd'), 'update',
+            pgpipe.same_key(target, key, 't', 'd')));
     end if;
     begin
-        execute format('insert into %s as x (%s) select %s from %s s join %s d using (%s) where d.pgpipe_change = %L',
-            target, pgpipe.column_list(columns), pgpipe.column_list(columns, 's'), stage, difference, keys, 'insert');
-        get diagnostics inserted = row_count;
+        inserted := pgpipe.execute_in(path, format('insert into %s as x (%s) select %s from %s s join %s d on %s '
+            'where d.pgpipe_change operator(pg_catalog.=) %L', target, pgpipe.column_list(columns),
+            pgpipe.column_list(columns, 's'), stage, difference, pgpipe.same_key(target, key, 's', 'd'), 'insert'));
     exception when unique_violation then
         perform pgpipe.check_key(stage, key);  -- new rows of one key
         raise;
@@ -186,6 +192,7 @@ begin
     unchanged := staged - inserted - updated;
 end
 $$;
-comment on function pgpipe.merge(regclass, regclass, name[], name[], text, jsonb) is
+comment on function pgpipe.merge(regclass, regclass, name[], name[], text, jsonb, text) is
     'Brings the staged rows into the target by key, writing only rows that differ; mode `snapshot` also deletes rows that are neither '
-    'staged nor have one of the keys in `rejected`, an array of objects. Raises PP010 for a key that is NULL or staged twice.';
+    'staged nor have one of the keys in `rejected`, an array of objects. The target''s triggers run with the search_path `path`, the '
+    'caller''s. Raises PP010 for a key that is NULL or staged twice.';

@@ -46,7 +46,6 @@ as $$
 declare
     schema constant name := pgpipe.vector_schema();
     store_key constant text := pgpipe.column_list(e.key_columns, 's');
-    target_key constant text := pgpipe.column_list(e.key_columns, 't');
     -- Any index on the vectors is passed over by a sum, in whose order none is.
     distance constant text := format('(s.vector operator(%1$I.<=>) $1::%1$I.%2$s)%3$s', schema,
                                      case when e.dims > 2000 then 'halfvec' else 'vector' end, case when exact then ' + 0' else '' end);
@@ -59,15 +58,16 @@ begin
         return format($sql$
             %1$s (select %2$s, f.chunk from %3$s f %4$s where %5$s
                    order by (f.vector operator(%6$I.<=>) $1::%6$I.halfvec) + 0 limit $2 + 20) n
-              join %7$s s on (%8$s, s.chunk) = (%9$s, n.chunk)
+              join %7$s s on %9$s and s.chunk = n.chunk
              order by distance, %8$s limit $2
             $sql$, chosen, pgpipe.column_list(e.key_columns, 'f'), e.filter_table,
-            case when rest <> '{}' then format('join %s t on (%s) = (%s) and %s', e.target, target_key,
-                pgpipe.column_list(e.key_columns, 'f'), pgpipe.filter_condition(e.target, 't', rest)) else '' end,
-            pgpipe.filter_condition(e.target, 'f', kept), schema, e.store, store_key, pgpipe.column_list(e.key_columns, 'n'));
+            case when rest <> '{}' then format('join %s t on %s and %s', e.target,
+                pgpipe.same_key(e.target, e.key_columns, 't', 'f'), pgpipe.filter_condition(e.target, 't', rest)) else '' end,
+            pgpipe.filter_condition(e.target, 'f', kept), schema, e.store, store_key,
+            pgpipe.same_key(e.target, e.key_columns, 's', 'n'));
     end if;
     return format('%s %s s %s order by distance%s limit $2', chosen, e.store,
-                  case when filtered then format('join %s t on (%s) = (%s) where %s', e.target, target_key, store_key,
+                  case when filtered then format('join %s t on %s where %s', e.target, pgpipe.same_key(e.target, e.key_columns, 't', 's'),
                                                  pgpipe.filter_condition(e.target, 't', filter)) else '' end,
                   case when exact then ', ' || store_key else '' end);  -- equal vectors: the same ones every time
 end
@@ -126,7 +126,7 @@ begin
                    array_agg(o.char_end), array_agg(o.content_hash)
               from ordered o
             $sql$, pgpipe.nearest_statement(e, filter, filtered, exact, kept), pgpipe.number_list(e.key_columns, 'n'),
-            pgpipe.number_list(e.key_columns, 'n'), pgpipe.numbered_json(e.key_columns, 'b'))
+            pgpipe.number_list(e.key_columns, 'n'), pgpipe.numbered_json(target, e.key_columns, 'b'))
             into seen, keys, distances, starts, ends, hashes using query, chunks;
         if seen < chunks and not exact then
             exact := true;  -- the walk was given up before it had enough

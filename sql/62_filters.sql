@@ -33,9 +33,9 @@ declare
     copied text := pgpipe.column_list(array(select c from unnest(columns) c where c <> all (e.key_columns)), 't');
     indexed name;
 begin
-    execute format('create table %s as select %s, s.chunk, s.vector::%I.halfvec(%s) as vector%s from %s s join %s t on (%s) = (%s)', made,
+    execute format('create table %s as select %s, s.chunk, s.vector::%I.halfvec(%s) as vector%s from %s s join %s t on %s', made,
                    pgpipe.column_list(e.key_columns, 's'), pgpipe.vector_schema(), e.dims, coalesce(', ' || copied, ''), e.store, e.target,
-                   pgpipe.column_list(e.key_columns, 's'), pgpipe.column_list(e.key_columns, 't'));
+                   pgpipe.same_key(e.target, e.key_columns, 's', 't'));
     execute format('alter table %s add primary key (%s, chunk), alter column vector set storage main, alter column vector set not null, '
                    'add foreign key (%s, chunk) references %s on update cascade on delete cascade', made, key, key, e.store);
     foreach indexed in array columns loop
@@ -136,11 +136,11 @@ begin
     begin
         execute format($sql$
             insert into %1$s (%2$s, chunk, %3$s) select %4$s, n.chunk, n.vector::%5$I.halfvec(%6$s)%7$s
-              from new_rows n join %8$s t on (%9$s) = (%4$s)
+              from new_rows n join %8$s t on %9$s
                 on conflict (%2$s, chunk) do update set (%3$s) = row (%10$s)
             $sql$, e.filter_table, pgpipe.column_list(e.key_columns), pgpipe.column_list(copied), pgpipe.column_list(e.key_columns, 'n'),
             pgpipe.vector_schema(), e.dims, coalesce(', ' || pgpipe.column_list(copied[2:], 't'), ''), e.target,
-            pgpipe.column_list(e.key_columns, 't'), pgpipe.column_list(copied, 'excluded'));
+            pgpipe.same_key(e.target, e.key_columns, 't', 'n'), pgpipe.column_list(copied, 'excluded'));
     exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
         perform pgpipe.suspend_filters(e.embedding_id, sqlerrm);
     end;
@@ -163,18 +163,15 @@ begin
     for e in select * from pgpipe.embedding x where x.target = tg_relid and x.filters <> '{}' and x.filter_error is null loop
         copied := array(select c from unnest(e.filters) c where c <> all (e.key_columns));
         continue when copied = '{}';  -- a key is changed by the foreign keys
-        changed := format('(select n.* from new_rows n left join old_rows o on (%s) = (%s) '
-                          'where o.%I is null or (%s) is distinct from (%s)) n', pgpipe.column_list(e.key_columns, 'n'),
-                          pgpipe.column_list(e.key_columns, 'o'), e.key_columns[1], pgpipe.column_list(copied, 'n'),
-                          pgpipe.column_list(copied, 'o'));
+        changed := format('(select n.* from new_rows n left join old_rows o on %s where o.%I is not distinct from null or %s) n',
+                          pgpipe.same_key(e.target, e.key_columns, 'n', 'o'), e.key_columns[1], pgpipe.changed(copied, 'n', 'o'));
         begin
             -- A worker that just writes a vector of such a row has read what was there before. Its job tells: either it holds it, and is
             -- waited for here, so that the next statement sees its vector; or it finds gen moved, and the row is embedded again.
             execute format('update pgpipe.job j set gen = j.gen + 1 from %s where j.embedding_id = $1 and j.key = %s', changed,
-                           pgpipe.key_json(e.key_columns, 'n')) using e.embedding_id;
-            execute format('update %s f set (%s) = row (%s) from %s where (%s) = (%s)', e.filter_table, pgpipe.column_list(copied),
-                           pgpipe.column_list(copied, 'n'), changed, pgpipe.column_list(e.key_columns, 'f'),
-                           pgpipe.column_list(e.key_columns, 'n'));
+                           pgpipe.key_json(e.target, e.key_columns, 'n')) using e.embedding_id;
+            execute format('update %s f set (%s) = row (%s) from %s where %s', e.filter_table, pgpipe.column_list(copied),
+                           pgpipe.column_list(copied, 'n'), changed, pgpipe.same_key(e.target, e.key_columns, 'f', 'n'));
         exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
             perform pgpipe.suspend_filters(e.embedding_id, sqlerrm);
         end;
@@ -196,12 +193,10 @@ begin
         return false;
     elsif e.filter_error is null then
         execute format($sql$
-            select exists (select from %1$s s join %2$s t on (%3$s) = (%4$s) left join %5$s f on (%6$s, f.chunk) = (%3$s, s.chunk)
-                            where f.chunk is null or (%7$s) is distinct from (%8$s)
-                               or f.vector operator(%9$I.<>) s.vector::%9$I.halfvec(%10$s))
-            $sql$, e.store, e.target, pgpipe.column_list(e.key_columns, 's'), pgpipe.column_list(e.key_columns, 't'), e.filter_table,
-            pgpipe.column_list(e.key_columns, 'f'), pgpipe.column_list(e.filters, 'f'), pgpipe.column_list(e.filters, 't'),
-            pgpipe.vector_schema(), e.dims) into differs;
+            select exists (select from %1$s s join %2$s t on %3$s left join %4$s f on %5$s and f.chunk = s.chunk
+                            where f.chunk is null or %6$s or f.vector operator(%7$I.<>) s.vector::%7$I.halfvec(%8$s))
+            $sql$, e.store, e.target, pgpipe.same_key(e.target, e.key_columns, 's', 't'), e.filter_table,
+            pgpipe.same_key(e.target, e.key_columns, 'f', 's'), pgpipe.changed(e.filters, 'f', 't'), pgpipe.vector_schema(), e.dims) into differs;
     end if;
     if differs then
         perform pgpipe.suspend_filters(e.embedding_id, coalesce(e.filter_error, 'it differs from the store or the target'));

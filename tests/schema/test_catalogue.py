@@ -8,9 +8,7 @@ from tests.sql.support import column
 
 ROOT = Path(__file__).parents[2]
 OURS = "select oid from pg_namespace where nspname = 'pgpipe'"
-# Their statements fire the target's own triggers, which find their tables by the caller's search_path; a type that a
-# user declares is found by it as well.
-CALLERS_PATH = {"merge", "add_columns", "declared_type"}
+CALLERS_PATH = {"declared_type"}  # a type that a user declares is found by it; what it calls is named in full
 COMMITS = {"fill_search"}  # a procedure that sets something cannot commit; it names everything in full
 
 
