@@ -196,7 +196,8 @@ begin
             select exists (select from %1$s s join %2$s t on %3$s left join %4$s f on %5$s and f.chunk = s.chunk
                             where f.chunk is null or %6$s or f.vector operator(%7$I.<>) s.vector::%7$I.halfvec(%8$s))
             $sql$, e.store, e.target, pgpipe.same_key(e.target, e.key_columns, 's', 't'), e.filter_table,
-            pgpipe.same_key(e.target, e.key_columns, 'f', 's'), pgpipe.changed(e.filters, 'f', 't'), pgpipe.vector_schema(), e.dims) into differs;
+            pgpipe.same_key(e.target, e.key_columns, 'f', 's'), pgpipe.changed(e.filters, 'f', 't'),
+            pgpipe.vector_schema(), e.dims) into differs;
     end if;
     if differs then
         perform pgpipe.suspend_filters(e.embedding_id, coalesce(e.filter_error, 'it differs from the store or the target'));
