@@ -134,8 +134,9 @@ as $$
     -- One comparison of rows, which an index can answer, unless the operators of the types lie in several schemas.
     select case when count(distinct k.operator) = 1
                 then format('(%s) %s (%s)', string_agg(k.a, ', ' order by k.n), min(k.operator), string_agg(k.b, ', ' order by k.n))
-                else case when after then '(' else 'not (' end || string_agg('(' || concat_ws(' and ', k.before, pgpipe.compare(k.type, k.a, '>', k.b)) || ')', ' or '
-                                       order by k.n) || ')' end
+                else format(case when after then '(%s)' else 'not (%s)' end, string_agg(
+                         format('(%s)', concat_ws(' and ', k.before, pgpipe.compare(k.type, k.a, '>', k.b))), ' or ' order by k.n))
+           end
       from (select c.n, c.type, c.a, c.b, (pgpipe.type_operator(c.type, case when after then '>' else '<=' end)).operator,
                    string_agg(pgpipe.compare(c.type, c.a, '=', c.b), ' and ') over (order by c.n rows unbounded preceding
                                                                                     exclude current row) as before
