@@ -1,4 +1,4 @@
-"""Migrate: yoyo's migrations once, then the files of sql/ whose checksum changed."""
+"""Migrate: yoyo's migrations once; then the files of sql/ and the rights, in one transaction, if anything differs."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,6 +12,78 @@ from pgpipe.errors import SchemaMissing, UsageError
 LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
 FOUND = "select version, oldest from pgpipe.schema_version()"
 EXTENSIONS = "select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"
+# Functions on which nothing depends, those with their owner's rights first: another version may return something else.
+DROP = """
+    do $$
+    declare
+        routine text;
+    begin
+        for routine in
+            select p.oid::regprocedure::text from pg_catalog.pg_proc p
+             where p.pronamespace = 'pgpipe'::regnamespace and not exists (
+                   select from pg_catalog.pg_depend d
+                    where (d.refclassid, d.refobjid) = ('pg_catalog.pg_proc'::regclass, p.oid)
+                       or (d.classid, d.objid, d.deptype) = ('pg_catalog.pg_proc'::regclass, p.oid, 'e'))
+             order by p.prosecdef desc
+        loop
+            execute format('drop routine %s', routine);
+        end loop;
+    end
+    $$
+"""
+# Each file makes or replaces its functions, so what this transaction did not write is of another version.
+DROP_LEFT_OVER = """
+    do $$
+    declare
+        old record;
+    begin
+        for old in
+            select p.oid::regprocedure::text as routine,
+                   (select pg_catalog.string_agg(pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
+                      from pg_catalog.pg_depend d
+                     where (d.refclassid, d.refobjid) = ('pg_catalog.pg_proc'::regclass, p.oid)) as users
+              from pg_catalog.pg_proc p
+             where p.pronamespace = 'pgpipe'::regnamespace and p.xmin <> pg_catalog.pg_current_xact_id()::xid
+               and not exists (select from pg_catalog.pg_depend d
+                                where (d.classid, d.objid, d.deptype) = ('pg_catalog.pg_proc'::regclass, p.oid, 'e'))
+        loop
+            if old.users is not null then
+                raise exception '%, which this version of pgpipe lacks, is used by: %', old.routine, old.users
+                    using errcode = 'PP020', hint = 'Drop what uses it, migrate again, then make it again.';
+            end if;
+            execute format('drop routine %s', old.routine);
+        end loop;
+    end
+    $$
+"""
+# Owners and rights of what is ours and of the targets.
+RIGHTS = """
+    with known as (
+        select unnest(array[e.target, e.store, e.filter_table]) as oid from pgpipe.embedding e
+        union select s.target from pgpipe.search s
+        union select g.tgrelid from pg_catalog.pg_trigger g where g.tgname = 'pgpipe_ledger'
+        union select c.oid from pg_catalog.pg_class c where c.relnamespace = 'pgpipe'::regnamespace
+    ), part as (
+        select p.oid, 0 as place, p.proowner as owner, p.proacl as rights from pg_catalog.pg_proc p
+         where p.pronamespace = 'pgpipe'::regnamespace
+        union all
+        select c.oid, 0, c.relowner, c.relacl from known join pg_catalog.pg_class c using (oid)
+        union all
+        select a.attrelid, a.attnum, null, a.attacl from known join pg_catalog.pg_attribute a on a.attrelid = known.oid
+         where a.attacl is not null
+        union all
+        select n.oid, 0, n.nspowner, n.nspacl from pg_catalog.pg_namespace n
+         where n.nspname in ('pgpipe', 'pgpipe_staging', %s)
+            or n.oid in (select x.extnamespace from pg_catalog.pg_extension x where x.extname = 'vector')
+    )
+    select pg_catalog.md5(pg_catalog.string_agg(part::text, ' ' order by part.oid, part.place)) from part
+"""
+APPLIED = "select name, checksum from pgpipe.sql_file"
+APPLY = """
+    insert into pgpipe.sql_file (name, checksum) values (%s, %s) on conflict (name) do update
+       set checksum = excluded.checksum, applied_at = excluded.applied_at
+"""
+GRANTS = "grants"  # in pgpipe.sql_file: the owners and rights that the last migrate left
 VERSION = 3  # of the schema that this code fits; pgpipe.schema_version says which one a database has
 REQUIRES = "-- requires: "  # the first line of a file that needs an extension
 PACKAGE = Path(__file__).parent
@@ -45,13 +117,13 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
     with database.connect(autocommit=True, session=True) as conn, translated():
         conn.execute(LOCK)
         conn.execute("set client_min_messages = warning")
-        _refuse_newer(conn)
+        version = _refuse_newer(conn)
         conn.execute("create schema if not exists pgpipe")
         _create_vector(conn)
         done.migrations = apply_migrations(database, ROOT / "migrations")
-        _apply_files(conn, done)
-        if done.migrations or done.files:  # what is new has the grants that a new object has: none, or too many
-            conn.execute("select pgpipe.grant_roles(%s)", (database.schema,))
+        with conn.transaction():  # what is new has the rights of a new object until grant_roles: none, or too many
+            _apply_files(conn, done, version)
+            _assert_rights(conn, database.schema)
         if folder is not None:
             _refuse_our_names(folder)
             done.migrations += apply_migrations(database, folder)
@@ -78,8 +150,8 @@ def require_version(conn: Connection) -> None:
         )
 
 
-def _refuse_newer(conn: Connection) -> None:
-    """An older `migrate` would put its older functions over the newer ones."""
+def _refuse_newer(conn: Connection) -> int:
+    """The version that is there, 0 for none. An older `migrate` would put its older functions over newer ones."""
     known = conn.execute("select to_regprocedure('pgpipe.schema_version()') is not null").fetchone()
     found = conn.execute(FOUND).fetchone() if known and known[0] else None
     if found and found[0] > VERSION:
@@ -87,6 +159,7 @@ def _refuse_newer(conn: Connection) -> None:
             f"the database has schema version {found[0]}, which is newer than this pgpipe's {VERSION};"
             " upgrade this installation"
         )
+    return int(found[0]) if found else 0
 
 
 def _refuse_our_names(folder: Path) -> None:
@@ -108,24 +181,56 @@ def _create_vector(conn: Connection) -> None:
         conn.execute("create extension if not exists vector")
 
 
-def _apply_files(conn: Connection, done: Migrated) -> None:
-    installed: dict[str, str] = dict(conn.execute(EXTENSIONS).fetchall())
-    applied: dict[str, str] = dict(conn.execute("select name, checksum from pgpipe.sql_file").fetchall())
-    for file in sorted((ROOT / "sql").glob("*.sql")):
-        text = file.read_text(encoding="utf-8")
-        needs = text.partition("\n")[0].removeprefix(REQUIRES) if text.startswith(REQUIRES) else None
-        checksum = hashlib.sha256(text.encode()).hexdigest()
-        if needs is not None and needs not in installed:
-            done.missing.add(needs)
-        elif applied.get(file.name) != checksum:
-            path = sql.SQL(", ").join(map(sql.Identifier, ["pgpipe", *([installed[needs]] if needs else [])]))
-            with conn.transaction():
-                # Types of the extension are found when a function is made; at run time each names what it uses.
-                conn.execute(sql.SQL("set local search_path = {}").format(path))
-                conn.execute(text.encode())
-                conn.execute(
-                    "insert into pgpipe.sql_file (name, checksum) values (%s, %s) on conflict (name) do update"
-                    " set checksum = excluded.checksum, applied_at = excluded.applied_at",
-                    (file.name, checksum),
-                )
-            done.files.append(file.name)
+@dataclass(frozen=True)
+class _File:
+    """A file of sql/."""
+
+    name: str
+    text: str
+
+    @property
+    def needs(self) -> str | None:
+        """The extension that its first line names."""
+        first = self.text.partition("\n")[0]
+        return first.removeprefix(REQUIRES) if first.startswith(REQUIRES) else None
+
+    @property
+    def checksum(self) -> str:
+        """Of the whole text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def _apply_files(conn: Connection, done: Migrated, version: int) -> None:
+    """If a file is new, changed or gone, apply all: then what no file made is known, and dropped."""
+    schemas: dict[str, str] = dict(conn.execute(EXTENSIONS).fetchall())
+    files = [_File(file.name, file.read_text(encoding="utf-8")) for file in sorted((ROOT / "sql").glob("*.sql"))]
+    done.missing = {file.needs for file in files if file.needs is not None} - set(schemas)
+    files = [file for file in files if file.needs not in done.missing]
+    applied: dict[str, str] = dict(conn.execute(APPLIED).fetchall())
+    done.files = [file.name for file in files if applied.get(file.name) != file.checksum]
+    gone = applied.keys() - {file.name for file in files} - {GRANTS}
+    if not done.files and not gone:
+        return
+    conn.execute("set local search_path = pg_catalog, pg_temp")
+    if version < VERSION:
+        conn.execute(DROP)
+    for file in files:
+        # Types of the extension are found when a function is made; at run time each names what it uses.
+        path = ["pgpipe", *([schemas[file.needs]] if file.needs else [])]
+        conn.execute(sql.SQL("set local search_path = {}").format(sql.SQL(", ").join(map(sql.Identifier, path))))
+        conn.execute(file.text.encode())
+        if file.name in done.files:
+            conn.execute(APPLY, (file.name, file.checksum))
+    conn.execute("delete from pgpipe.sql_file where name = any (%s)", (list(gone),))
+    conn.execute("set local search_path = pg_catalog, pg_temp")
+    conn.execute(DROP_LEFT_OVER)  # the schema is ours alone; what is old would stay callable, with its faults
+
+
+def _assert_rights(conn: Connection, targets: str) -> None:
+    """Grant if owners or rights differ from what the last migrate left; only then: a GRANT waits for an ALTER TABLE."""
+    before = conn.execute("select checksum from pgpipe.sql_file where name = %s", (GRANTS,)).fetchone()
+    if conn.execute(RIGHTS, (targets,)).fetchone() == before:
+        return
+    conn.execute("select pgpipe.grant_roles(%s)", (targets,))
+    (rights,) = conn.execute(RIGHTS, (targets,)).fetchone() or ("",)
+    conn.execute(APPLY, (GRANTS, rights))

@@ -75,9 +75,6 @@ end
 $$;
 comment on function pgpipe.require_columns(regclass, name[]) is 'Raises PP002, naming the first column that the target lacks.';
 
-drop function if exists pgpipe.key_json(name[], text);
-drop function if exists pgpipe.numbered_json(name[], text);
-
 create or replace function pgpipe.key_json(target regclass, columns name[], alias text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$

@@ -34,8 +34,6 @@ $$;
 comment on function pgpipe.filter_literal(text, jsonb, oid) is
     'SQL text: a value of a filter as a literal of the column''s type. Raises PP003 for null and for a list or object in place of a value.';
 
-drop function if exists pgpipe.filter_comparison(text, text, oid, text, jsonb);
-
 create or replace function pgpipe.filter_operation(name text, a text, sign text, b text, type oid)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$

@@ -2,7 +2,6 @@
 -- BM25F: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.6. A word's
 -- frequency is the sum of its occurrences times the weight of the column they stand in; then BM25 with k1 = 1.2, b = 0.75.
 
-drop function if exists pgpipe.candidate_query(tsquery[], double precision[], double precision);
 
 create or replace function pgpipe.candidate_queries(words tsquery[], documents double precision[], total double precision)
     returns tsquery[]  immutable strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -1,7 +1,5 @@
 -- Templates and conditions: how a row becomes the text that a model reads, and how a change of it is told.
 
-drop function if exists pgpipe.input_expression(name[], text);
-
 create or replace function pgpipe.brace(name text)
     returns text  immutable strict parallel safe  set search_path = pg_catalog, pg_temp  language sql
 as $$ select '{' || replace(replace(name, '{', '{{'), '}', '}}') || '}' $$;
@@ -114,8 +112,6 @@ end
 $$;
 comment on function pgpipe.checked_condition(regclass, text) is
     'The condition as PostgreSQL reads it, every name in full. Raises PP003 where it is no condition on one row of the target.';
-
-drop function if exists pgpipe.input_texts(name[], text);
 
 create or replace function pgpipe.content_hash(content text)
     returns bytea  immutable strict parallel safe  language sql

@@ -1,6 +1,5 @@
 -- Embeddings: declaring them, where their vectors lie, and which of them search uses.
 
-drop function if exists pgpipe.enable_embedding(regclass, name[], text, int, text, text);
 
 create or replace function pgpipe.create_store(target regclass, store text, key_columns name[], dims int)
     returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -3,11 +3,6 @@
 -- These functions forbid the plans that suit large sets: a queue is empty at one moment and has millions of rows at the next, and
 -- statistics that lag behind must not turn a claim into a scan of the table.
 
-drop function if exists pgpipe.claim_jobs(int, int, text, uuid, interval);
-drop function if exists pgpipe.settle_jobs(int, uuid, jsonb[], bigint[], bytea[]);
-drop function if exists pgpipe.release_jobs(uuid);
-drop function if exists pgpipe.extend_lease(uuid, interval);
-drop function if exists pgpipe.retry_jobs(int);
 
 create or replace function pgpipe.claim_jobs(embedding_id int, max_jobs int, worker text, token uuid,
                                              lease interval default '5 minutes')

@@ -1,7 +1,6 @@
 -- requires: vector
 -- Finishing a batch: the vectors are written and the jobs acknowledged in one transaction. Applied once pgvector is installed.
 
-drop function if exists pgpipe.finish_jobs(int, uuid, jsonb[], bigint[], bytea[], boolean[], int[], int[], int[], int[], vector[]);
 
 create or replace function pgpipe.finish_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
     fresh boolean[], twin boolean[], chunk_of int[], chunks int[], char_starts int[], char_ends int[], vectors vector[],

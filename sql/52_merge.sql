@@ -1,10 +1,5 @@
 -- The merge: a target's columns brought up to the files', then only the rows that differ, written by key.
 
-drop function if exists pgpipe.merge(regclass, regclass, name[], name[], text);
-drop function if exists pgpipe.merge(regclass, regclass, name[], name[], text, jsonb);
-drop function if exists pgpipe.add_columns(regclass, regclass, jsonb, name[], text);
-drop function if exists pgpipe.comparable(regclass, name[], text);
-
 create or replace function pgpipe.execute_in(path text, statement text)
     returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$

@@ -1,7 +1,6 @@
 -- requires: vector
 -- Search by meaning, and by words and meaning together. Applied once pgvector is installed.
 
-drop function if exists pgpipe.scan_is_exact(pgpipe.embedding, text, int);
 
 create or replace function pgpipe.scan_is_exact(e pgpipe.embedding, condition text, wanted int, kept jsonb default null)
     returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql

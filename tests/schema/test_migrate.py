@@ -1,5 +1,6 @@
 """Migrate: what it applies, when again, and what it leaves alone."""
 
+import shutil
 import threading
 import uuid
 from pathlib import Path
@@ -13,6 +14,7 @@ from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.schema import Migrated, migrate
 from tests.conftest import Server
+from tests.schema.snapshot import snapshot
 from tests.sql.support import column, drain, embed, make_docs, sqlstate, value
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -75,6 +77,75 @@ def test_every_file_may_be_applied_again(any_database: Database, conn: Connectio
 
     assert drain(conn, embedding) == 3
     assert len(column(conn, "select key from pgpipe.hybrid_search('doc', 'title', '[1,0,0]')")) == 3
+
+
+@pytest.mark.parametrize("place", [0, 10, len(SQL_FILES) - 1, len(SQL_FILES)])
+def test_killed_between_files(server18: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    """K6: wherever migrate is killed, none of sql/ is there, and the next one makes what an unharmed one makes."""
+    database = empty(server18)
+    for folder in ("migrations", "sql"):
+        shutil.copytree(schema.ROOT / folder, tmp_path / folder)
+    name = SQL_FILES[place] if place < len(SQL_FILES) else "99"
+    (tmp_path / "sql" / f"{name[:2]}_0_kill.sql").write_text("select pg_terminate_backend(pg_backend_pid());")
+    with monkeypatch.context() as killed:
+        killed.setattr(schema, "ROOT", tmp_path)
+        with pytest.raises(errors.Unreachable):
+            migrate(database)
+    with database.connect() as conn:
+        assert value(conn, "select to_regclass('pgpipe.job') is not null")
+        assert column(conn, "select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace") == []
+
+    assert migrate(database).files == SQL_FILES
+
+    unharmed = Database(DatabaseSettings(url=server18.at(server18.template)))
+    with database.connect() as conn, unharmed.connect() as other:
+        assert snapshot(conn) == snapshot(other)
+
+
+BY_HAND = [
+    "grant execute on all functions in schema pgpipe to public",
+    "alter function pgpipe.settle_jobs owner to current_user",
+    "alter table pgpipe.job owner to current_user",
+    "revoke all on pgpipe.job, pgpipe.load from pgpipe_loader, pgpipe_embedder",
+    "revoke usage on schema pgpipe from pgpipe_reader",
+]
+
+
+def test_rights_are_asserted(database: Database) -> None:
+    """K6: a migrate that finds nothing to apply still gives back what owners and rights were, also with the roles."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute("grant execute on function pgpipe.settle_jobs, pgpipe.note_fingerprint to public")
+        assert migrate(database) == Migrated()
+        open_ = "select proname::text from pg_proc where prosecdef and has_function_privilege('public', oid, 'execute')"
+        assert column(conn, open_ + " and pronamespace = 'pgpipe'::regnamespace") == []
+        conn.execute("select pgpipe.create_roles()")
+        migrate(database)
+        before = snapshot(conn)
+        for statement in BY_HAND:
+            conn.execute(statement.encode())
+            assert snapshot(conn) != before, statement
+
+            assert migrate(database) == Migrated()
+
+            assert snapshot(conn) == before, statement
+        conn.execute("grant select on pgpipe.job to pg_monitor")  # what is given beyond stays
+        migrate(database)
+        assert value(conn, "select has_table_privilege('pg_monitor', 'pgpipe.job', 'select')")
+
+
+def test_no_lock_where_nothing_differs(database: Database) -> None:
+    """K6: a migrate that finds nothing to do waits for nobody who alters a table, pgpipe's or a target."""
+    with database.connect(autocommit=True) as conn, database.connect() as busy:
+        make_docs(conn, 1)
+        embed(conn)
+        migrate(database)
+        for table in ("doc", "doc_embedding", "pgpipe.job", "pgpipe.embedding", "pgpipe.sql_file"):
+            busy.execute(f"alter table {table} set (fillfactor = 90)".encode())  # its row in pg_class is locked too
+        busy.execute("lock table doc, doc_embedding, pgpipe.job in access exclusive mode")
+        waits = "alter role current_user in database {} set lock_timeout = 1000"
+        conn.execute(sql.SQL(waits).format(sql.Identifier(conn.info.dbname)))
+
+        assert migrate(database) == Migrated()
 
 
 def test_two_at_once(server: Server) -> None:

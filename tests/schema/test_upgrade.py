@@ -10,10 +10,12 @@ from psycopg import sql
 
 from pgpipe import errors, schema
 from pgpipe.config import DatabaseSettings
-from pgpipe.db import Database
+from pgpipe.db import Connection, Database
+from pgpipe.embed import queue, reconcile
 from pgpipe.schema import migrate
 from tests.conftest import Lake, Server
 from tests.schema import frozen
+from tests.schema.snapshot import snapshot
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, eventually, value
 
@@ -41,7 +43,7 @@ def test_a_release_freezes(tmp_path: Path) -> None:
     text = frozen.freeze(root, 1, "# a comment\n")
     assert frozen.read(text) == frozen.checksums(root, 1)
     assert frozen.freeze(root, 1, text) == text
-    (root / "migrations/0002_more.sql").write_text("-- More.\n")
+    (root / "migrations/0998_more.sql").write_text("-- More.\n")
     assert frozen.problems(root, 1, frozen.read(text)) == []
 
     (root / "migrations/0000_first.sql").write_text("-- Too early.\n")
@@ -84,7 +86,7 @@ def filled(server: Server, lake: Lake) -> Database:
 
 
 def works(database: Database, lake: Lake) -> None:
-    """Load a further date, embed what changed, search in both ways."""
+    """Load a further date, embed what changed, search in each way, filter, reconcile, fill and use an online search."""
     lake.put("2026-01-02", "product", [{"id": n, "text": f"a new waterproof coat, number {n}"} for n in range(2, 6)])
     frozen.load(database, lake)
     make_worker(database, Fake()).drain()
@@ -93,6 +95,78 @@ def works(database: Database, lake: Lake) -> None:
         assert value(conn, "select count(*) from product_embedding") == 6
         assert len(column(conn, "select key from pgpipe.text_search('product', 'coats')")) == 4
         assert len(column(conn, "select key from pgpipe.hybrid_search('product', 'jacket', '[1,0,0]')")) == 6
+        reconciles(conn)
+        make_worker(database, Fake()).drain()
+        filters(conn)
+        speaks(conn)
+        assert value(conn, "select count(*) from pgpipe.load") == 2
+
+
+def reconciles(conn: Connection) -> None:
+    """A change that no trigger saw is found, it alone."""
+    conn.execute("set session_replication_role = replica")
+    conn.execute("update product set text = 'an unseen jacket' where id = 1")
+    conn.execute("reset session_replication_role")
+    (embedding,) = queue.embeddings(conn)
+
+    assert reconcile.reconcile(conn, embedding) == reconcile.Found(examined=6, enqueued=1)
+
+
+def filters(conn: Connection) -> None:
+    """The filter table is equal to its target, and a search that it answers finds the row."""
+    conn.execute("select pgpipe.enable_filters('product', '{text}')")
+    conn.execute("update product set text = 'an unseen jacket' where id = 1")
+    found = "select key ->> 'id' from pgpipe.vector_search('product', '[1,0,0]', filter => %s)"
+
+    assert column(conn, "select pgpipe.repair_filters(embedding_id) from pgpipe.embedding") == [False]
+    assert column(conn, found, '{"text": "an unseen jacket"}') == ["1"]
+
+
+def speaks(conn: Connection) -> None:
+    """A search with a language column, filled online before the upgrade or after it, serves and is kept."""
+    if value(conn, "select to_regclass('article')") is None:  # 0.1.0's dump has none
+        conn.execute(frozen.ARTICLES)
+    conn.execute("call pgpipe.fill_search('article')")
+    for statement in column(conn, "select * from pgpipe.search_index_statements('article')"):
+        conn.execute(statement.encode())
+    conn.execute("select pgpipe.finish_search('article')")
+    conn.execute("insert into article values (3, 'Zelte', 'Häuser aus Stoff', 'german')")
+    found = "select (key ->> 'id')::int from pgpipe.text_search('article', %s) order by 1"
+
+    assert [column(conn, found, query) for query in ("Haus", "jackets", "Jacke")] == [[3], [2], [1]]
+
+
+def test_upgraded_is_as_new(server: Server) -> None:
+    """An upgraded schema is that of a fresh install, object by object: nothing old is left, least of all callable."""
+    fresh = Database(DatabaseSettings(url=server.at(server.template)))
+    with fresh.connect() as conn:
+        expected = snapshot(conn)
+    assert sum(line.startswith("functions: ") for line in expected) > 100
+    for release in RELEASED:
+        database = frozen.restore(server, release, f"upgrade_{uuid.uuid4().hex[:12]}")
+        migrate(database)
+        with database.connect() as conn:
+            assert snapshot(conn) == expected, release.name
+
+
+def test_a_strange_function_goes(server: Server) -> None:
+    """The schema is pgpipe's: what else is in there goes with an upgrade, or stops it by name if something uses it."""
+    database = frozen.restore(server, RELEASED[-1], f"upgrade_{uuid.uuid4().hex[:12]}")
+    with database.connect(autocommit=True) as conn:
+        conn.execute("create function pgpipe.leak() returns int security definer language sql return 1")
+        conn.execute("create view public.used as select pgpipe.leak()")
+        conn.execute("create view public.version as select * from pgpipe.schema_version()")
+        with pytest.raises(
+            errors.UsageError, match=r"pgpipe\.leak\(\), which .*rule _RETURN on view public\.used.*Drop"
+        ):
+            migrate(database)
+        assert value(conn, "select (pgpipe.schema_version()).version") == 2  # all or nothing
+        conn.execute("drop view public.used")
+
+        migrate(database)
+
+        assert value(conn, "select to_regproc('pgpipe.leak')") is None
+        assert value(conn, "select version from public.version") == schema.VERSION
 
 
 @pytest.mark.parametrize("release", RELEASED, ids=lambda file: file.stem)
@@ -101,6 +175,7 @@ def test_from_a_released_schema(release: Path, server: Server, lake: Lake) -> No
     database = frozen.restore(server, release, f"upgrade_{uuid.uuid4().hex[:12]}")
     migrate(database)
     works(database, lake)
+    assert migrate(database) == schema.Migrated()
 
 
 def test_a_dump_is_a_database_of_the_release(server16: Server, server: Server, lake: Lake, tmp_path: Path) -> None:
