@@ -47,7 +47,9 @@ class ParquetImporter(Component):
             plan, counts = loader.load(entity, settings, prepare, start)
         rows = asdict(counts)
         rows.pop("filled")
-        return StageReport(entity.entity, self.name, _state(plan), **rows, note=_note(plan, counts))
+        return StageReport(
+            entity.entity, self.name, _state(plan), **rows, note="; ".join((_note(plan, counts), *plan.remarks))
+        )
 
 
 class SearchIndexer(Component):
@@ -166,6 +168,10 @@ def _state(plan: Plan) -> Literal["ok", "nothing to do"]:
 
 
 def _note(plan: Plan, counts: Counts) -> str:
+    return "; ".join(filter(None, (_done(plan, counts), *plan.remarks)))
+
+
+def _done(plan: Plan, counts: Counts) -> str:
     files = len(plan.skipped)
     if plan.action == "recognise":
         return f"the same bytes as the snapshot before: {files} file{'s' * (files != 1)} recognised"

@@ -219,8 +219,10 @@ class EntitySettings(Section):
         None, description="append | upsert | snapshot; upsert with a key, append without one", examples=["upsert"]
     )
     skip: list[str] = Field([], description="components that leave this entity out", examples=[["embed"]])
-    partitions: bool = Field(
-        default=False, description="folders such as region=eu/ below the entity's become columns of text"
+    partitions: bool | None = Field(
+        None,
+        description="folders such as region=eu/ become columns of text; by default those that the files lack",
+        examples=[False],
     )
     path_column: str | None = Field(
         None, description="a column of this name gets the address of each row's file", examples=["source_file"]

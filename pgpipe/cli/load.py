@@ -268,6 +268,8 @@ def _described(made: LoadPlan) -> dict[str, Any]:
         described["not in the files"] = ", ".join(made.absent)
     if policies := ", ".join(f"{c.name} {c.bad}" for c in made.columns if c.bad != "error"):
         described["bad values"] = policies
+    if made.remarks:
+        described["notes"] = "; ".join(made.remarks)
     return described
 
 

@@ -8,6 +8,7 @@ from pgpipe.doctor.finding import Finding, failure, ok, warning
 from pgpipe.doctor.machine import compare_clocks
 from pgpipe.errors import SourceError
 from pgpipe.source import File, Source, open_source
+from pgpipe.source.contents import ENCRYPTED, MAGIC, sentence
 from pgpipe.source.layout import choose_date, find_dates, find_drops
 
 
@@ -26,10 +27,21 @@ def examine(settings: SourceSettings) -> Iterator[Finding]:
     drops = find_drops(source, day, folder)
     files = [file for drop in drops for file in drop.files]
     names = ", ".join(drop.entity for drop in drops)
+    for drop in drops:
+        if drop.problem:
+            yield failure("latest date", f"{drop.entity}: {drop.problem}")
+        elif drop.ignored:
+            yield warning("latest date", f"{drop.entity}: {sentence(drop.ignored)}", "look at what writes them")
     if not files:
         yield failure("latest date", f"{day} holds no Parquet file", "look at what writes it", SourceError.exit_code)
         return
     yield ok("latest date", f"{day}: {len(files)} files of {names}, {sum(file.bytes for file in files):,} bytes")
+    if weak := sum(not file.strong for file in files):
+        yield warning(
+            "ETags",
+            f"{weak} of {len(files)} files have an ETag that need not change with the bytes; size and time stand in",
+            "let the server compute hashes; else a file that is overwritten must get another size or a later time",
+        )
     yield _read(source, files[0])
 
 
@@ -39,6 +51,6 @@ def _read(source: Source, file: File) -> Finding:
             head = stream.read(4)
     except SourceError as exc:
         return failure("reading", str(exc), "listing is allowed, reading is not: s3:GetObject", exc.exit_code)
-    if head != b"PAR1":
+    if head not in {MAGIC, ENCRYPTED}:
         return failure("reading", f"{file.uri} is not a Parquet file", "look at what writes it")
     return ok("reading", f"{file.uri} can be read")

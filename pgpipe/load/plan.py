@@ -1,18 +1,18 @@
 """What a load of one entity will do, decided from footers, the target and the ledger; nothing is touched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pgpipe import errors
 from pgpipe.config import EntitySettings, Mode
 from pgpipe.db import Connection, translated
-from pgpipe.load import preflight, target
+from pgpipe.load import known, preflight, target
 from pgpipe.load.preflight import Column, Evolution, Part
 from pgpipe.source import File, Source
+from pgpipe.source.contents import sentence
 from pgpipe.source.layout import Drop
 
 PRIMARY_KEY = "select pgpipe.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
-LEDGER = "select file, etag, bytes from pgpipe.load_file where entity = %s and schema = %s"
 NO_CHANGE = Evolution()
 
 
@@ -31,6 +31,7 @@ class Plan:
     max_rejected: int = 0
     converted: tuple[str, ...] = ()  # columns whose values the target has in another type than the files
     absent: tuple[str, ...] = ()  # columns of the target that the files lack
+    remarks: tuple[str, ...] = ()  # what else a user should know of the files
 
     @property
     def rows(self) -> int:
@@ -46,22 +47,27 @@ def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, setting
     """
     entity = drop.entity
     preflight.check_name(entity, "entity", source.url)
+    if drop.problem:
+        raise errors.DataError(f"{entity}: {drop.problem}")
     if not drop.files:
-        raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file")
+        ignored = f"; {sentence(drop.ignored)}" if drop.ignored else ""
+        raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file{ignored}")
     found = target.read_target(conn, schema, entity)
     with translated():
         primary_key = one(conn, PRIMARY_KEY, (schema, entity)) or []
-        ledger = {(f, e): b for f, e, b in conn.execute(LEDGER, (entity, schema))} if found else {}
+    ledger = known.read_ledger(conn, schema, entity) if found else known.Ledger()
+    drop = ledger.judged(drop)
     written = {c.name for c in found if not c.filled}
     known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= written else ())
     mode: Mode = settings.mode or ("upsert" if known_key else "append")
-    new = tuple(f for f in drop.files if (f.uri, f.etag) not in ledger)
-    skipped = tuple(f for f in drop.files if (f.uri, f.etag) in ledger)
-    plan = Plan(drop, mode, known_key, "nothing", skipped=skipped)
+    new = tuple(f for f in drop.files if not ledger.holds(f))
+    skipped = tuple(f for f in drop.files if ledger.holds(f))
+    remarks = (sentence(drop.ignored),) if drop.ignored else ()
+    plan = Plan(drop, mode, known_key, "nothing", skipped=skipped, remarks=remarks)
     if not new and (mode != "snapshot" or len(ledger) == len(drop.files)):
         return plan
-    if mode == "snapshot" and _identities(ledger) == sorted((f.etag, f.bytes) for f in drop.files):
-        return Plan(drop, mode, known_key, "recognise", skipped=drop.files)
+    if mode == "snapshot" and not settings.path_column and ledger.is_same_snapshot(drop):
+        return replace(plan, action="recognise", skipped=drop.files)
     if mode == "snapshot":
         new, skipped = drop.files, ()  # a snapshot is whole: what is missing in it will be deleted
     parts = [
@@ -92,6 +98,7 @@ def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, setting
         settings.max_rejected,
         _converted(joined, columns, evolution),
         tuple(c.name for c in found if not c.filled and c.name not in {column.name for column in columns}),
+        (*remarks, *preflight.folder_remarks(parts, entity, partitions=settings.partitions)),
     )
 
 
@@ -105,10 +112,6 @@ def one(conn: Connection, query: str, values: tuple[object, ...] | dict[str, obj
     """The first column of the first row; None where there is none."""
     row = conn.execute(query, values).fetchone()
     return row[0] if row else None
-
-
-def _identities(ledger: dict[tuple[str, str], int]) -> list[tuple[str, int]]:
-    return sorted((etag, size) for (_, etag), size in ledger.items())
 
 
 def _check_key(entity: str, mode: Mode, key: tuple[str, ...], columns: list[Column], parts: list[Part]) -> None:

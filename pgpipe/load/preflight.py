@@ -13,12 +13,11 @@ from pgpipe.errors import DataError, SourceError
 from pgpipe.load import types
 from pgpipe.load.footer import what_is_wrong
 from pgpipe.source import File, Source
+from pgpipe.source.contents import ENCRYPTED, MAGIC
 
 NAME_BYTES = 63  # NAMEDATALEN - 1
 SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table has them
 OPENERS = 8  # a footer is one or two small requests
-MAGIC = b"PAR1"
-ENCRYPTED = b"PARE"  # instead of it, if the footer is encrypted too
 INT96_UNIT = "us"  # in nanoseconds, 64 bits end in 2262
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 FOOTER_BYTES = 64 << 10  # read first; a longer footer takes a second request
@@ -99,19 +98,48 @@ def read_footer(source: Source, file: File) -> Part:
         )
 
 
-def with_path(part: Part, entity: str, *, partitions: bool, path_column: str | None) -> Part:
-    """The part with the columns that its path gives it: those of hive folders (`region=eu`), and the path itself."""
+def with_path(part: Part, entity: str, *, partitions: bool | None, path_column: str | None) -> Part:
+    """The part with the columns that its path gives it: those of hive folders (`region=eu`), and the path itself.
+
+    Args:
+        part: the file.
+        entity: its entity.
+        partitions: whether folders give columns; if None, those that the file does not have itself.
+        path_column: the name of the column that gets the path.
+    """
     constants: list[tuple[str, str | None]] = []
-    if partitions:
-        _, _, below = f"/{part.file.path}".partition(f"/{entity}/")
-        folders = [folder.partition("=") for folder in below.split("/")[:-1] if "=" in folder]
-        constants += [(unquote(name), None if value == HIVE_NULL else unquote(value)) for name, _, value in folders]
+    if partitions is not False:
+        own = set() if partitions else set(part.schema.names)
+        constants += [(name, value) for name, value in _folders(part, entity) if name not in own]
     if path_column:
         constants.append((path_column, part.file.uri))
     schema = part.schema
     for name, _ in constants:
         schema = schema.append(pa.field(name, pa.string()))
     return replace(part, schema=schema, constants=tuple(constants))
+
+
+def _folders(part: Part, entity: str) -> Iterator[tuple[str, str | None]]:
+    """What hive folders say, percent-decoded."""
+    _, _, below = f"/{part.file.path}".partition(f"/{entity}/")
+    for folder in below.split("/")[:-1]:
+        name, is_hive, value = folder.partition("=")
+        if is_hive and name:
+            yield unquote(name), None if value == HIVE_NULL else unquote(value)
+
+
+def folder_remarks(parts: list[Part], entity: str, *, partitions: bool | None) -> Iterator[str]:
+    """What became of hive folders, and the setting that decides it."""
+    taken = {name: None for part in parts for name, _ in part.constants}
+    named = {name: name in taken for part in parts for name, _ in _folders(part, entity)}
+    setting = f"entity.{entity}.partitions"
+    if columns := ", ".join(name for name, is_column in named.items() if is_column):
+        yield f"columns from folders: {columns} ({setting} = false leaves them out)"
+    if others := ", ".join(name for name, is_column in named.items() if not is_column):
+        if partitions is False:
+            yield f"folders that give no column: {others} ({setting} = true makes them columns)"
+        else:
+            yield f"folders whose column the files have themselves: {others}"
 
 
 def _footer(stream: pa.NativeFile, file: File) -> bytes:

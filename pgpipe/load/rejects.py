@@ -39,7 +39,7 @@ class Rejected:
     def as_json(self) -> str:
         """As pgpipe.reject_rows reads it."""
         file = self.unit.part.file
-        head = {"file": file.uri, "etag": file.etag, "row_group": self.unit.group, "row_number": self.number}
+        head = {"file": file.uri, "etag": file.identity, "row_group": self.unit.group, "row_number": self.number}
         told = json.dumps(head | {"column_name": self.column, "reason": self.reason})
         return f'{told[:-1]},"key":{self.key or "null"},"row":{self.row or "null"}}}'
 

@@ -241,5 +241,5 @@ def _enter(conn: Connection, load_id: int, entries: list[dict[str, Any]], reject
 
 def _entry(file: File, rows: int | None, rejects: Rejects) -> dict[str, Any]:
     """A file for the ledger; without a number of rows it was not read, but recognised."""
-    identity = {"file": file.uri, "etag": file.etag, "bytes": file.bytes}
+    identity = {"file": file.uri, "etag": file.identity, "bytes": file.bytes}
     return identity | {"read": rows or 0, "rejected": len(rejects.of(file.uri)), "recognised": rows is None}

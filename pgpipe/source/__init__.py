@@ -24,9 +24,21 @@ class File:
 
     path: str  # relative to the source, parts joined by "/"
     uri: str  # the full address, as the ledger and messages name it
-    etag: str  # identity of its bytes
+    etag: str  # identity of its bytes, as the source states it
     bytes: int
     modified: datetime
+    strong: bool = True  # False: other bytes may have the same ETag
+    version: str = ""  # what else the source tells it by while it is read
+
+    @property
+    def versioned(self) -> str:
+        """What tells it from other versions at the same address, if the ETag does not."""
+        return f"{self.etag}@{self.bytes}@{self.modified.isoformat()}"
+
+    @property
+    def identity(self) -> str:
+        """What the ledger knows this version by; only a strong one says the same of other files."""
+        return self.etag if self.strong else self.versioned
 
 
 @runtime_checkable

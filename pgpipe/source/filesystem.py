@@ -11,10 +11,13 @@ import pyarrow as pa
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.mask import said
 from pgpipe.source import File
+from pgpipe.source.identity import is_hash
 
 IDENTITIES = ("etag", "ETag", "md5Hash", "content_md5", "crc32c", "checksum", "generation", "versionId")
+OF_BYTES = {"etag", "md5Hash", "content_md5", "checksum"}  # another version, or another file, has another
 UNLISTED = {"http", "https"}  # a web server does not say what lies below a path
-TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
+TIMES = ("LastModified", "last_modified", "updated", "mtime", "modificationTime", "last_write_time", "created")
+MILLISECONDS = 1e11  # a number of seconds above it would be of the year 5138
 
 
 def is_known(scheme: str) -> bool:
@@ -64,16 +67,28 @@ class FilesystemSource:
 
     def _file(self, path: str, info: dict[str, Any]) -> File:
         relative = path[len(self._root) :].lstrip("/")
-        modified = next((_time(info[name]) for name in TIMES if info.get(name)), datetime.fromtimestamp(0, UTC))
-        stated = next((str(info[name]) for name in IDENTITIES if info.get(name)), None)
-        etag = stated or f"{info['size']}-{modified.isoformat()}"
-        return File(relative, f"{self.url}/{relative}", etag, int(info["size"]), modified)
+        size = int(info["size"])
+        name = next((name for name in IDENTITIES if info.get(name) not in {None, "", "null"}), None)
+        modified = next((found for key in TIMES if (found := _time(info.get(key)))), None)
+        if name is None and modified is None:
+            raise SourceError(
+                f"{self.url}/{relative}: the filesystem states no ETag, checksum or time to tell versions by"
+            )
+        modified = modified or datetime.fromtimestamp(0, UTC)
+        etag = str(info[name]) if name else f"{size}-{modified.isoformat()}"
+        strong = name in OF_BYTES or (name == "ETag" and is_hash(etag.strip('"'), size))
+        return File(relative, f"{self.url}/{relative}", etag, size, modified, strong)
 
 
-def _time(value: Any) -> datetime:  # noqa: ANN401 - filesystems differ
+def _time(value: Any) -> datetime | None:  # noqa: ANN401 - filesystems differ
+    if not value:
+        return None
     if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC)
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return datetime.fromtimestamp(value / 1000 if value > MILLISECONDS else value, UTC)
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

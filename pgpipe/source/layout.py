@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from pgpipe.errors import SourceError
 from pgpipe.source import File, Source
+from pgpipe.source.contents import format_of, sort_out
+from pgpipe.source.identity import distrust, let_settle
 
 NAMED = r"(?:[A-Za-z_]+=)?"  # hive folders: date=2026-11-22
 WHOLE = re.compile(NAMED + r"(\d{4})-?(\d{2})-?(\d{2})$")
@@ -22,6 +24,8 @@ class Drop:
     entity: str
     date: date
     files: tuple[File, ...]
+    ignored: tuple[str, ...] = ()  # paths of files that are not data
+    problem: str = ""  # why none of it may be loaded
 
     @property
     def name(self) -> str:
@@ -53,10 +57,12 @@ def find_dates(source: Source) -> dict[date, str]:
     """All date folders of a source and their paths.
 
     Raises:
-        SourceError: there is none, or two stand for the same date.
+        SourceError: there is none, or two stand for the same date, or the source is a table of another format.
     """
     found: dict[date, str] = {}
-    for day, path in _date_folders(source):
+    tops = source.folders("")
+    _require_plain(source, "", tops)
+    for day, path in _date_folders(source, tops):
         if day in found:
             raise SourceError(f"{source.url}: both {found[day]!r} and {path!r} stand for {day}; keep one")
         found[day] = path
@@ -65,8 +71,8 @@ def find_dates(source: Source) -> dict[date, str]:
     return found
 
 
-def _date_folders(source: Source) -> Iterable[tuple[date, str]]:
-    for top in source.folders(""):
+def _date_folders(source: Source, tops: list[str]) -> Iterable[tuple[date, str]]:
+    for top in tops:
         day = date_of(top)
         if day:
             yield day, top
@@ -79,23 +85,32 @@ def _date_folders(source: Source) -> Iterable[tuple[date, str]]:
 
 
 def find_drops(source: Source, day: date, folder: str) -> list[Drop]:
-    """The entities of a date folder with their Parquet files; an entity without one has an empty drop."""
+    """The entities of a date folder with their Parquet files; an entity without one has an empty drop.
+
+    Raises:
+        SourceError: the folder cannot be listed, or is a table of another format.
+    """
+    entities = source.folders(folder)
+    _require_plain(source, folder, entities)
     drops = []
-    for entity in source.folders(folder):
+    for entity in entities:
         if entity.startswith(("_", ".")):
             continue
         under = f"{folder}/{entity}"
-        files = tuple(f for f in source.files(under) if is_data(f.path.removeprefix(under)))
-        drops.append(Drop(entity, day, files))
+        found = sort_out(source, under, distrust(list(source.files(under))))
+        drops.append(Drop(entity, day, found.data, tuple(found.ignored), found.problem))
+    let_settle((file for drop in drops for file in drop.files), datetime.now(UTC))
     return drops
 
 
-def is_data(path: str) -> bool:
-    """Whether a file of an entity belongs to the data: Parquet, and no part of its path hidden or temporary."""
-    *folders, name = path.split("/")
-    # A hive folder may be named for a column with an underscore; what a job is still writing lies in _temporary.
-    hidden = any(f.startswith(".") or (f.startswith("_") and "=" not in f) for f in folders)
-    return not hidden and not name.startswith(("_", ".")) and name.lower().endswith((".parquet", ".parq", ".pq"))
+def _require_plain(source: Source, folder: str, names: list[str]) -> None:
+    """Refuse a folder that is itself a table of another format."""
+    paths = [f"{name}/" for name in names]
+    at = f"{folder}/" if folder else ""
+    if "metadata" in names:
+        paths += [file.path.removeprefix(at) for file in source.files(f"{at}metadata")]
+    if problem := format_of(f"{source.url}/{folder}".rstrip("/"), paths):
+        raise SourceError(problem)
 
 
 def is_complete(source: Source, folder: str, gate: str, now: datetime | None = None) -> bool:

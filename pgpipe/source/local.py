@@ -58,7 +58,8 @@ class LocalSource:
             small = stat.st_size <= READ_AT_ONCE
             digest = hashlib.sha256(stream.read()) if small else hashlib.file_digest(stream, "sha256")
         modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-        return File(path, f"{self.url}/{path}", digest.hexdigest(), stat.st_size, modified)
+        version = str(stat.st_ino)  # another file in its place may have its size and time
+        return File(path, f"{self.url}/{path}", digest.hexdigest(), stat.st_size, modified, version=version)
 
     @contextmanager
     def open(self, file: File) -> Iterator[pa.NativeFile]:
@@ -66,7 +67,8 @@ class LocalSource:
         with _readable(self._root / file.path) as path, pa.OSFile(os.fspath(path), mode="r") as stream:
             yield stream
             stat = path.stat()
-        if (stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC)) != (file.bytes, file.modified):
+        now = stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC), str(stat.st_ino)
+        if now != (file.bytes, file.modified, file.version):
             raise SourceError(f"{file.uri} was overwritten while it was read; load again")
 
 

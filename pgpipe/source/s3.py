@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from pgpipe.config import SourceSettings
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.source import File
+from pgpipe.source.identity import is_hash
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TRIES = 5  # of a body that breaks off without a byte; the request itself is retried by botocore as often
 SILENCE = 60  # seconds without a byte after which a request is given up
 PAUSE = 0.2  # seconds before the second try; doubled before each further one
+SECOND = timedelta(seconds=1)
 BUSY = 500  # status codes from here on are the server's own trouble
 SLOW = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"}
 REASONS = {
@@ -39,6 +41,7 @@ REASONS = {
     "RequestTimeTooSkewed": "the clock of this machine is wrong: set it (timedatectl set-ntp true)",
     "PermanentRedirect": "the bucket is in another region: set source.region",
     "PreconditionFailed": "it was overwritten while it was read; load again",
+    "InvalidRange": "it was overwritten while it was read; load again",
     "412": "it was overwritten while it was read; load again",
 }
 
@@ -86,8 +89,8 @@ class S3Source:
             for item in page.get("Contents", []):
                 path = item["Key"][len(self._prefix) :]
                 if not path.endswith("/"):
-                    etag = item["ETag"].strip('"')
-                    yield File(path, f"{self.url}/{path}", etag, item["Size"], item["LastModified"])
+                    etag, size = item.get("ETag", "").strip('"'), item["Size"]
+                    yield File(path, f"{self.url}/{path}", etag, size, item["LastModified"], is_hash(etag, size))
 
     @contextmanager
     def open(self, file: File) -> Iterator[pa.NativeFile]:
@@ -109,6 +112,7 @@ class _Object(io.RawIOBase):
     def __init__(self, client: "S3Client", bucket: str, key: str, file: File) -> None:
         self._client, self._bucket, self._key, self._file = client, bucket, key, file
         self._at = 0
+        self._version: str | None = None  # of the first answer
 
     def readable(self) -> bool:
         return True
@@ -145,20 +149,30 @@ class _Object(io.RawIOBase):
 
     def _read_range(self, end: int, into: bytearray) -> None:
         """Append what comes of the range to `into`, moving on with every block."""
-        answer = self._client.get_object(
-            Bucket=self._bucket,
-            Key=self._key,
-            Range=f"bytes={self._at}-{end - 1}",
-            IfMatch=f'"{self._file.etag}"',
-        )
-        # Not every server honours If-Match, or ranges.
-        if answer["ETag"].strip('"') != self._file.etag:
+        pin: Any = {"IfMatch": f'"{self._file.etag}"'} if self._file.strong else {}
+        answer = self._client.get_object(Bucket=self._bucket, Key=self._key, Range=f"bytes={self._at}-{end - 1}", **pin)
+        if not self._is_as_listed(answer):
             raise SourceError(f"{self._file.uri}: {REASONS['PreconditionFailed']}")
         if not answer.get("ContentRange", "").startswith(f"bytes {self._at}-"):
             raise SourceError(f"{self._file.uri}: the server does not answer with the range that it was asked for")
         for block in answer["Body"].iter_chunks(1 << 20):
             into += block
             self._at += len(block)
+
+    def _is_as_listed(self, answer: Any) -> bool:  # noqa: ANN401 - what boto3 makes of the headers
+        """Whether an answer is of the version that was listed; not every server honours If-Match."""
+        file = self._file
+        total = answer.get("ContentRange", "").rpartition("/")[2]
+        if total.isdigit() and int(total) != file.bytes:
+            return False
+        if file.strong:
+            return bool(answer.get("ETag", "").strip('"') == file.etag)
+        if self._version is None:
+            self._version = answer.get("VersionId", "")
+        if answer.get("VersionId", "") != self._version:
+            return False
+        modified = answer.get("LastModified")  # in whole seconds, which the listing need not be
+        return modified is not None and abs(modified - file.modified) < SECOND
 
 
 def lost(message: str, *, transient: bool = True) -> SourceError:

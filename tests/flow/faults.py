@@ -1,12 +1,19 @@
 """A faulty network in front of an S3 server: a proxy that cuts answers short, refuses, stalls, or calls the test."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from email.utils import format_datetime
+from html import escape
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 BLOCK = 16 << 10
 
@@ -22,7 +29,28 @@ class Faults:
         self.slow = 0.0  # seconds between two blocks of a body
         self.stall = 0.0  # seconds for which the next body stops in its middle
         self.after: Callable[[], object] | None = None  # called once the first part of an object was sent
+        self.etag: str | None = None  # of all objects, whatever their bytes
+        self.modified: datetime | None = None  # of all objects
         self._lock = Lock()
+
+    def stated(self, name: str, value: str) -> str:
+        """What the server says of an object: a header's value, or one of a listing."""
+        name = name.lower()
+        if self.etag is not None and name == "etag":
+            return f'"{self.etag}"'
+        if self.modified and name == "last-modified":
+            return format_datetime(self.modified, usegmt=True)
+        if self.modified and name == "lastmodified":
+            return f"{self.modified:%Y-%m-%dT%H:%M:%S.000Z}"
+        return value
+
+    def listed(self, body: bytes) -> bytes:
+        """A listing, with what the server says of its objects."""
+        return re.sub(
+            r"<(ETag|LastModified)>(.*?)</\1>",
+            lambda found: f"<{found[1]}>{escape(self.stated(found[1], found[2]))}</{found[1]}>",
+            body.decode(),
+        ).encode()
 
     def share(self) -> float:
         """How much of the next answer is sent."""
@@ -62,16 +90,19 @@ def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
 
         def do_GET(self) -> None:
             server = HTTPConnection(upstream.hostname or "", upstream.port)
-            server.request("GET", self.path, headers=dict(self.headers))
+            asked = {n: v for n, v in self.headers.items() if faults.etag is None or n.lower() != "if-match"}
+            server.request("GET", self.path, headers=asked)
             answer = server.getresponse()
             body = answer.read()
+            if answer.getheader("Content-Type", "").endswith("/xml"):
+                body = faults.listed(body)
             refusal = faults.refusal() if answer.status == 206 else None
             if refusal:
                 body = b"<Error><Code>ServiceUnavailable</Code><Message>Please try again</Message></Error>"
             self.send_response(refusal or answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in {"transfer-encoding", "connection", "content-length", "date", "server"}:
-                    self.send_header(name, value)
+                    self.send_header(name, faults.stated(name, value))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             part = answer.status == 206 and not refusal
@@ -97,6 +128,7 @@ def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign] - a client that hangs up is none
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

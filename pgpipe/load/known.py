@@ -1,0 +1,76 @@
+"""What the ledger says of files: which of them the target holds, and whether a snapshot is the one it holds."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from pgpipe.db import Connection, translated
+from pgpipe.source import File
+from pgpipe.source.identity import distrust
+from pgpipe.source.layout import Drop
+
+LEDGER = """
+    select f.file, f.etag, f.bytes, f.date, l.started_at
+      from pgpipe.load_file f join pgpipe.load l using (load_id)
+     where f.entity = %s and f.schema = %s
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in the ledger."""
+
+    file: str
+    identity: str
+    bytes: int
+    date: date
+    begun: datetime  # when its load did
+
+    def is_of(self, file: File) -> bool:
+        """Whether this is the version that was listed."""
+        if (self.file, self.bytes) != (file.uri, file.bytes):
+            return False
+        if self.identity in {file.identity, file.versioned}:
+            return True
+        # Written when its ETag was trusted still: it holds, if the file has not changed since.
+        return not file.strong and self.identity == file.etag and file.modified <= self.begun
+
+
+class Ledger:
+    """The files whose rows are in a target."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.entries = tuple(entries)
+        self._by_file: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            self._by_file.setdefault(entry.file, []).append(entry)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def holds(self, file: File) -> bool:
+        """Whether the rows of this version of a file are in the target."""
+        return any(entry.is_of(file) for entry in self._by_file.get(file.uri, ()))
+
+    def judged(self, drop: Drop) -> Drop:
+        """The drop; files whose ETag the ledger knows with another size are not trusted to be the same bytes."""
+        return replace(drop, files=distrust(drop.files, ((entry.identity, entry.bytes) for entry in self.entries)))
+
+    def is_same_snapshot(self, drop: Drop) -> bool:
+        """Whether these are the bytes that the target holds, in the same hive folders of another date."""
+        if not all(file.strong for file in drop.files):
+            return False
+        held = Counter((entry.identity, entry.bytes, _folders(entry.file, drop.entity)) for entry in self.entries)
+        return held == Counter((file.etag, file.bytes, _folders(file.uri, drop.entity)) for file in drop.files)
+
+
+def read_ledger(conn: Connection, schema: str, entity: str) -> Ledger:
+    """The ledger of a target."""
+    with translated():
+        return Ledger(Entry(*row) for row in conn.execute(LEDGER, (entity, schema)))
+
+
+def _folders(uri: str, entity: str) -> Sequence[str]:
+    _, _, below = uri.partition(f"/{entity}/")
+    return tuple(folder for folder in below.split("/")[:-1] if "=" in folder)
