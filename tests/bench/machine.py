@@ -16,7 +16,7 @@ from time import perf_counter
 
 import psycopg
 
-from pgpipe.db import pgserver
+from pgpipe.embedded import leave_embedded, start_embedded
 
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -59,20 +59,20 @@ def server(base: str | None = None) -> Iterator[Server]:
     """PostgreSQL 18 with its usual durability (fsync and WAL as they come), in a folder that goes with it."""
     folder = Path(tempfile.mkdtemp(prefix="pgpipe-bench-", dir=base))
     folder.chmod(0o777)
-    started = pgserver().get_server(folder / "data", cleanup_mode="stop", postgres_version=18)
-    with psycopg.connect(started.get_uri(), autocommit=True) as conn:
+    url = start_embedded(folder / "data")
+    with psycopg.connect(url, autocommit=True) as conn:
         for name, value in SETTINGS.items():
             conn.execute(f"alter system set {name} = '{value}'")
-    started.cleanup()
-    started = pgserver().get_server(folder / "data", cleanup_mode="stop", postgres_version=18)
+    leave_embedded(folder / "data")
+    url = start_embedded(folder / "data")
     executable = Path((folder / "data" / "postmaster.opts").read_text().split()[0].strip('"'))
     pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
     try:
-        with psycopg.connect(started.get_uri(), autocommit=True) as conn:
+        with psycopg.connect(url, autocommit=True) as conn:
             conn.execute("create database bench")
-        yield Server(started.get_uri(database="bench"), folder, executable.parent, pid)
+        yield Server(url.replace("/postgres?", "/bench?"), folder, executable.parent, pid)
     finally:
-        started.cleanup()
+        leave_embedded(folder / "data")
         shutil.rmtree(folder, ignore_errors=True)
 
 

