@@ -33,8 +33,8 @@ def look(database: Database) -> Iterator[Connection]:
 
 
 @contextmanager
-def pgbouncer(database: Database, pool: int) -> Iterator[str]:
-    """Debian's PgBouncer in transaction mode; yields the url through it."""
+def pgbouncer(database: Database, pool: int, mode: str = "transaction") -> Iterator[str]:
+    """Debian's PgBouncer; yields the url through it."""
     if PGBOUNCER is None:
         if os.environ.get("CI"):
             pytest.fail("CI installs pgbouncer (Debian); it is missing")
@@ -44,7 +44,7 @@ def pgbouncer(database: Database, pool: int) -> Iterator[str]:
     config = folder / "pgbouncer.ini"
     config.write_text(
         f"[databases]\n* = host={server['host']} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\n"
-        f"unix_socket_dir = {folder}\nauth_type = any\npool_mode = transaction\n"
+        f"unix_socket_dir = {folder}\nauth_type = any\npool_mode = {mode}\n"
         f"default_pool_size = {pool}\nlogfile = {folder / 'log'}\npidfile =\n",
         encoding="utf-8",
     )

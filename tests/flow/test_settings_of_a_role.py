@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +19,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgpipe.api import search
 from pgpipe.config import DatabaseSettings, Settings
-from pgpipe.db import Database
+from pgpipe.db import Database, translated
 from pgpipe.embed.queue import embeddings
 from pgpipe.embed.reconcile import reconcile
-from tests.conftest import Lake, Server, clone, make_cli
-from tests.flow.support import load
+from pgpipe.errors import DatabaseError, UsageError
+from tests.chaos.test_embedder_connections import pgbouncer
+from tests.conftest import Guarded, Lake, Server, clone, make_cli
+from tests.flow.support import fails, load
 from tests.sql.fake_model import Fake, make_worker
+from tests.sql.support import eventually
 
 SETTINGS = {
     "client_encoding": "LATIN1",
@@ -71,6 +76,11 @@ PRODUCT = {
     "bad_values": {"strict": "reject"},
     "search": {"columns": {"text": "A"}},
 }
+PLAIN = """
+    set search_path = public; set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres';
+    set bytea_output = 'hex'; set extra_float_digits = 1; set client_encoding = 'UTF8'
+"""
+ORDINARY: dict[str, object] = {}  # made once
 DIGESTS = {
     "rows": "select md5(string_agg(t::text, '|' order by id)) from product t",
     "store": "select md5(string_agg(concat_ws(' ', id, chunk, content_hash, vector), '|' order by id))"
@@ -142,6 +152,7 @@ def nights(server18: Server, two_nights: Lake, tmp_path: Path, monkeypatch: pyte
         answers["hits"] = [(hit.key, hit.row) for hit in hits]
         name = conninfo_to_dict(url).get("dbname") or os.environ["PGDATABASE"]
         with psycopg.connect(server18.at(str(name))) as plain:
+            plain.execute(PLAIN)
             return answers | {what: plain.execute(query).fetchone() for what, query in DIGESTS.items()}
 
     return run
@@ -167,8 +178,10 @@ def set_for(server: Server, what: str, name: str, settings: dict[str, str]) -> N
 @pytest.fixture
 def ordinary(server18: Server, nights: Nights) -> dict[str, object]:
     """What the nights end with if nothing is set."""
-    with role(server18) as (url, _):
-        return nights(url)
+    if not ORDINARY:
+        with role(server18) as (url, _):
+            ORDINARY.update(nights(url))
+    return ORDINARY
 
 
 def test_settings_of_the_role(server18: Server, nights: Nights, ordinary: dict[str, object]) -> None:
@@ -177,6 +190,182 @@ def test_settings_of_the_role(server18: Server, nights: Nights, ordinary: dict[s
         set_for(server18, "role", name, SETTINGS | KEPT)
         assert nights(url) == ordinary
         with psycopg.connect(url, client_encoding="UTF8") as conn:
-            assert conn.execute("select text from public.product where id = 5").fetchone() == (
-                product(5, "waterproof")["text"],
-            )
+            found = conn.execute("select text from public.product where id = 5").fetchone()
+    assert found == (product(5, "waterproof")["text"],)
+
+
+def test_settings_of_the_environment(
+    server18: Server, nights: Nights, ordinary: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L2: the same of a database, PG* variables and a service file, whose names are the url."""
+    with role(server18) as (url, name):
+        known = conninfo_to_dict(url)
+        set_for(server18, "database", str(known["dbname"]), SETTINGS)
+        service = tmp_path / "services"
+        service.write_text(f"[nights]\nclient_encoding=LATIN1\nhost={known['host']}\nuser={name}\n", encoding="utf-8")
+        environment = {
+            "PGSERVICEFILE": str(service),
+            "PGSERVICE": "nights",
+            "PGDATABASE": str(known["dbname"]),
+            "PGOPTIONS": "-c datestyle=SQL,DMY -c standard_conforming_strings=off -c enable_seqscan=off",
+            "PGCLIENTENCODING": "WIN1252",
+            "PGTZ": "Australia/Eucla",
+            "PGDATESTYLE": "German, DMY",
+            "PGAPPNAME": "nightly",
+        }
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        assert nights("postgresql://") == ordinary
+        with Database(DatabaseSettings(url="postgresql://")).connect() as conn:
+            assert conn.execute("show application_name").fetchone() == ("nightly",)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("setting", sorted(SETTINGS | KEPT))
+def test_one_setting(server18: Server, nights: Nights, ordinary: dict[str, object], setting: str) -> None:
+    """L2: no setting hides behind another."""
+    with role(server18) as (url, name):
+        set_for(server18, "role", name, {setting: (SETTINGS | KEPT)[setting]})
+        assert nights(url) == ordinary
+
+
+TIMEOUTS = (
+    "statement_timeout",
+    "transaction_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "lock_timeout",
+)
+SLOW = """
+    create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1.1); return null; end $$;
+    create trigger slow after update on public.product execute function slow();
+"""
+
+
+def test_timeouts_of_the_role(
+    server18: Server, two_nights: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L16, L26, V15, K17: a load and a batch outlast the timeouts of their role; who asks is held to them."""
+    with role(server18) as (url, name):
+        database = Database(DatabaseSettings(url=url))
+        cli = make_cli(url, tmp_path, monkeypatch)
+        (tmp_path / "pgpipe.json").write_text(json.dumps({"entity": {"product": PRODUCT}}))
+        load(cli, two_nights.url, "--date", "2026-01-01")
+        with database.connect(autocommit=True) as conn:
+            conn.execute("select pgpipe.enable_embedding('public.product', '{text}', 'fake', 3)")
+            conn.execute(SLOW)
+        set_for(server18, "role", name, dict.fromkeys(TIMEOUTS, "1s"))
+
+        load(cli, two_nights.url, "--date", "2026-01-02")
+        make_worker(database, Fake(lambda _texts: time.sleep(1.1)), batch=100).drain()
+
+        with database.connect(keep_timeouts=True) as conn:
+            assert conn.execute("show statement_timeout").fetchone() == ("1s",)
+            assert conn.execute("show idle_session_timeout").fetchone() == ("0",)
+            assert conn.execute("select count(*) from pgpipe.job").fetchone() == (0,)
+
+
+def test_triggers_that_are_switched_off(server18: Server) -> None:
+    """L2: a role without triggers, which it may not switch on, is refused: pgpipe would miss every change."""
+    with role(server18) as (url, name):
+        set_for(server18, "role", name, {"session_replication_role": "replica"})
+        server18.execute(sql.SQL("alter role {} nosuperuser").format(sql.Identifier(name)))
+        with pytest.raises(UsageError, match="alter role … reset session_replication_role"):
+            Database(DatabaseSettings(url=url)).connect()
+
+
+def test_a_server_that_says_read_only(server16: Server) -> None:
+    """L2: what the server's configuration says holds, as services set it on a full disk; writing is refused."""
+    set_only = sql.SQL("alter system set default_transaction_read_only = {}")
+    with role(server16) as (url, _):
+        server16.execute(set_only.format(sql.SQL("on")))
+        server16.execute(sql.SQL("select pg_reload_conf()"))
+        try:
+            database = Database(DatabaseSettings(url=url))
+            eventually(lambda: _shows(database, "default_transaction_read_only") == "on")
+            with (
+                database.connect() as conn,
+                pytest.raises(DatabaseError, match=r"read-only: .* disk is full"),
+                translated(),
+            ):
+                conn.execute("create table t ()")
+        finally:
+            with psycopg.connect(server16.url, autocommit=True, options="-c default_transaction_read_only=off") as conn:
+                conn.execute("alter system reset default_transaction_read_only")
+                conn.execute("select pg_reload_conf()")
+
+
+def _shows(database: Database, setting: str) -> str:
+    with database.connect() as conn:
+        found = conn.execute(sql.SQL("show {}").format(sql.Identifier(setting))).fetchone()
+    assert found is not None
+    return str(found[0])
+
+
+def test_keepalives(guarded: Guarded) -> None:
+    """L16: a silent TCP connection shows life within a minute, unless URL or service say otherwise."""
+    with role_of(guarded) as url:
+        assert keepalives(url) == [1, 60, 10, 6]
+        assert keepalives(f"{url} keepalives_idle=7 keepalives_count=2") == [1, 7, 10, 2]
+        assert keepalives(f"{url} keepalives=0")[0] == 0
+
+
+@contextmanager
+def role_of(guarded: Guarded) -> Iterator[str]:
+    """The one role that logs in there by TCP without a password."""
+    with psycopg.connect(guarded.superuser, autocommit=True) as conn:
+        conn.execute("create role plain login")
+        yield f"{guarded.url} user=plain dbname=postgres"
+        conn.execute("drop role plain")
+
+
+def keepalives(url: str) -> list[int]:
+    """What the socket of a connection says."""
+    with (
+        Database(DatabaseSettings(url=url)).connect() as conn,
+        socket.socket(fileno=os.dup(conn.fileno())) as twin,
+    ):
+        chosen = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]
+        return [
+            twin.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            *(twin.getsockopt(socket.IPPROTO_TCP, option) for option in chosen),
+        ]
+
+
+def test_behind_a_pooler_in_transaction_mode(
+    server18: Server, nights: Nights, two_nights: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L15: loads and migrate are refused; embedder, search and reconcile are right, and leave no setting behind."""
+    with role(server18) as (url, _):
+        expected = nights(url)
+        direct = Database(DatabaseSettings(url=url))
+        with direct.connect(autocommit=True) as conn:
+            conn.execute("update public.product set text = 'a woollen coat, naïve 日本 ' || id where id < 10")
+        set_for(server18, "database", str(conninfo_to_dict(url)["dbname"]), SETTINGS | KEPT)
+        with pgbouncer(direct, pool=2) as through:
+            cli = make_cli(through, tmp_path, monkeypatch)
+            for command in (("load", "--source", two_nights.url), ("migrate",)):
+                fails(cli(*command), 2, "pooler in transaction mode", "session mode")
+            pooled = Database(DatabaseSettings(url=through))
+            worker = make_worker(pooled, Fake(), batch=4)
+            assert worker.drain().embedded == {"product": 5}  # the seventh was rejected
+            hits = search("woollen naïve", mode="text", k=50, settings=Settings(), database=pooled)
+            assert {hit.key["id"] for hit in hits} > {4, 5, 6, 8, 9}
+            assert hits == search("woollen naïve", mode="text", k=50, settings=Settings(), database=direct)
+            with pooled.connect(autocommit=True) as conn:
+                assert [reconcile(conn, embedding).enqueued for embedding in embeddings(conn)] == [0]
+            assert cli("status", "--json").code == 0
+            with psycopg.connect(through, autocommit=True) as plain:
+                assert [plain.execute(f"show {name}").fetchone() for name in ("bytea_output", "xmlbinary")] == [
+                    ("escape",),
+                    ("hex",),
+                ]
+        assert expected["reconciled"]
+
+
+def test_behind_a_pooler_in_session_mode(server18: Server, nights: Nights, ordinary: dict[str, object]) -> None:
+    """L15: there a session is a session: everything runs, with the settings pinned."""
+    with role(server18) as (url, _):
+        set_for(server18, "database", str(conninfo_to_dict(url)["dbname"]), SETTINGS | KEPT)
+        with pgbouncer(Database(DatabaseSettings(url=url)), pool=20, mode="session") as through:
+            assert nights(through) == ordinary
