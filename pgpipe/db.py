@@ -41,7 +41,7 @@ DEFAULTS = {
     "keepalives_interval": 10,
     "keepalives_count": 6,
 }
-NO_SCHEMA = re.compile(r'(schema "pgpipe"|relation "pgpipe\.|function pgpipe\.)')
+NO_SCHEMA = re.compile(r"(?<![\w.])pgpipe(?!\w)")  # the schema, or what is in it, in whatever language
 
 
 @contextmanager

@@ -26,7 +26,9 @@ def scrub(text: str) -> str:
     return mask(DSN.sub("postgresql://…", text))
 
 
-QUOTED = re.compile(r"\".*\"|'.*'", re.DOTALL)  # from the first quote to the last: a value may hold quotes itself
+# From the first quote to the last: a value may hold quotes itself. A server may speak any language (lc_messages).
+QUOTED = re.compile(r"\".*\"|'.*'|«.*»|».*«|„.*[“”]|“.*”|「.*」", re.DOTALL)
+OF_ENCODING = {"22021", "22P05"}  # whose quotes hold the name of an encoding, and whose values are single characters
 LONGEST = 300  # characters of a foreign error's sentence
 
 
@@ -40,7 +42,9 @@ def said(exc: BaseException) -> str:
         return scrub(str(exc))
     primary = getattr(getattr(exc, "diag", None), "message_primary", None)
     if primary:
-        return scrub(without_value(primary) if str(getattr(exc, "sqlstate", "")).startswith("22") else primary)
+        state = str(getattr(exc, "sqlstate", ""))
+        quotes_value = state.startswith("22") and state not in OF_ENCODING
+        return scrub(QUOTED.sub('"…"', primary) if quotes_value else primary)
     first = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")
     if not isinstance(exc, OSError):  # whose quotes hold the name of a file
         first = QUOTED.sub("…", first)
@@ -53,8 +57,3 @@ def trace(exc: BaseException) -> str:
     lines = [trace(before)] if before is not None else []
     lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(exc.__traceback__)]
     return "\n".join([*lines, said(exc) if not isinstance(exc, PgpipeError) else f"{type(exc).__name__}: {said(exc)}"])
-
-
-def without_value(message: str) -> str:
-    """The server's sentence about a bad value, without the value; the name of an encoding stays."""
-    return message if "encoding" in message else QUOTED.sub('"…"', message)

@@ -7,6 +7,7 @@ from pathlib import Path
 from psycopg import sql
 
 from pgpipe.db import Connection, Database, translated
+from pgpipe.encoding import as_ascii, codec, require_encoding
 from pgpipe.errors import SchemaMissing, UsageError
 
 LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
@@ -117,6 +118,7 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
     with database.connect(autocommit=True, session=True) as conn, translated():
         conn.execute(LOCK)
         conn.execute("set client_min_messages = warning")
+        require_encoding(conn)
         version = _refuse_newer(conn)
         conn.execute("create schema if not exists pgpipe")
         _create_vector(conn)
@@ -218,7 +220,7 @@ def _apply_files(conn: Connection, done: Migrated, version: int) -> None:
         # Types of the extension are found when a function is made; at run time each names what it uses.
         path = ["pgpipe", *([schemas[file.needs]] if file.needs else [])]
         conn.execute(sql.SQL("set local search_path = {}").format(sql.SQL(", ").join(map(sql.Identifier, path))))
-        conn.execute(file.text.encode())
+        conn.execute((file.text if codec(conn) is None else as_ascii(file.text)).encode())
         if file.name in done.files:
             conn.execute(APPLY, (file.name, file.checksum))
     conn.execute("delete from pgpipe.sql_file where name = any (%s)", (list(gone),))

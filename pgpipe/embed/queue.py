@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 
 from pgpipe.db import Connection, translated
 from pgpipe.embed.model import Vectors
+from pgpipe.encoding import storable
 from pgpipe.schema import require_version
 
 EMBEDDINGS = """
@@ -165,7 +166,7 @@ def fail(
     wait = None if retry_after is None else timedelta(seconds=retry_after)
     keys, gens = [j.key for j in jobs], [j.gen for j in jobs]
     with translated():
-        conn.execute(FAIL, (lease.embedding.embedding_id, lease.token, keys, gens, error, charge, wait))
+        conn.execute(FAIL, (lease.embedding.embedding_id, lease.token, keys, gens, storable(conn, error), charge, wait))
 
 
 def extend(conn: Connection, lease: Lease, time: timedelta) -> None:

@@ -4,6 +4,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as at
 
+from pgpipe.encoding import lacking
 from pgpipe.errors import BadValue
 from pgpipe.load import types
 from pgpipe.load.convert import convert, converter
@@ -123,8 +125,10 @@ def _check_carefully(array: Array, wire: Array, column: Column) -> None:
     if column.sent in {"json", "jsonb"}:
         skipped = column.sent == "jsonb"
         for value in wire.cast(pa.binary()).to_pylist():
-            if value is not None and (fault := _json_fault(value[skipped:], column.sent)):
+            if value is not None and (fault := _json_fault(value[skipped:], column)):
                 raise BadValue(fault)
+    elif column.codec:
+        at_leaves(array, partial(_require_held, codec=column.codec))
     elif at.is_decimal(types.storage(array.type)):
         try:
             types_removed(array).validate(full=True)
@@ -132,10 +136,31 @@ def _check_carefully(array: Array, wire: Array, column: Column) -> None:
             raise BadValue(f"a number of more digits than {array.type} has") from exc
 
 
-def _json_fault(text: bytes, sql: str) -> str | None:
+def _require_held(array: Array, codec: str) -> Array:
+    for value in array.to_pylist() if types.is_text(array.type) else []:
+        if value is not None:
+            try:
+                value.encode(codec)
+            except UnicodeEncodeError as exc:
+                raise BadValue(_not_held(exc)) from None
+    return array
+
+
+def _not_held(exc: UnicodeEncodeError) -> str:
+    return f"a text with the character {lacking(exc.object[exc.start])}, which is not in the encoding of this database"
+
+
+def _json_fault(text: bytes, column: Column) -> str | None:
+    sql = column.sent
     try:
         value = json.loads(text.decode())
-        json.dumps(value, ensure_ascii=False).encode()
+        plain = json.dumps(value, ensure_ascii=False)
+        plain.encode()
+        (plain if sql == "jsonb" else text.decode()).encode(column.codec or "utf-8")
+    except UnicodeEncodeError as exc:
+        if exc.encoding != "utf-8":
+            return _not_held(exc)
+        return "JSON with half of a surrogate pair, or with bytes that are not UTF-8"
     except UnicodeError:
         return "JSON with half of a surrogate pair, or with bytes that are not UTF-8"
     except ValueError:
@@ -151,7 +176,7 @@ def _mended(array: Array, column: Column) -> tuple[Array, Faults, Faults]:
     if column.bad == "error":
         return None, faults, faults
     if column.bad == "strip":
-        array = _stripped(array, faults, json_text=column.sent in {"json", "jsonb"})
+        array = _stripped(array, faults, json_text=column.sent in {"json", "jsonb"}, codec=column.codec)
     else:
         array = clear(array, faults)
     lenient = replace(column, required=column.required and column.bad != "reject")  # those rows are not sent
@@ -214,22 +239,27 @@ def clear(array: Array, faults: Iterable[int]) -> Array:
     return pa.concat_arrays(parts)
 
 
-def _stripped(array: Array, faults: Iterable[int], *, json_text: bool) -> Array:
-    """Texts without NUL characters and without bytes that are not UTF-8; in JSON a NUL is written as an escape."""
+def _stripped(array: Array, faults: Iterable[int], *, json_text: bool, codec: str | None) -> Array:
+    """Texts without NULs, bytes that are not UTF-8 and what the database lacks; in JSON a NUL is an escape."""
     if at.is_nested(types.storage(array.type)):
-        return at_leaves(array, _without_nul)
+        return at_leaves(array, partial(_without_nul, codec=codec))
     values = types_removed(array).cast(pa.large_binary()).to_pylist()
     for row in faults:
         if values[row] is not None:
-            clean = values[row].decode("utf-8", "ignore").replace("\0", "").encode()
+            clean = _clean(values[row], codec).encode()
             values[row] = NUL_ESCAPE.sub(rb"\1", clean) if json_text else clean
     return pa.array(values, pa.large_binary()).cast(pa.large_string())
 
 
-def _without_nul(array: Array) -> Array:
+def _clean(value: bytes, codec: str | None) -> str:
+    text = value.decode("utf-8", "ignore").replace("\0", "")
+    return text if codec is None else text.encode(codec, "ignore").decode(codec)
+
+
+def _without_nul(array: Array, codec: str | None) -> Array:
     """The texts within nested values, cleaned as those of a column."""
     if not types.is_text(array.type):
         return array
     values = array.cast(pa.large_binary()).to_pylist()
-    clean = [None if v is None else v.decode("utf-8", "ignore").replace("\0", "") for v in values]
+    clean = [None if v is None else _clean(v, codec) for v in values]
     return pa.array(clean, pa.large_string())

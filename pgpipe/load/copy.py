@@ -26,7 +26,8 @@ from pgpipe.source import Source
 DEPTH = 2  # batches that are ready before the connection asks for them
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags, length of the extension
 TRAILER = b"\xff\xff"
-LINE = re.compile(r"^COPY .*, line (\d+)(?:, column (.+))?$", re.MULTILINE)  # in the context of what the server raises
+NUMBER = re.compile(r"\d+")
+NAME = re.compile(r'"((?:[^"]|"")*)"')  # each of an identifier
 TRACE = ("pgpipe_part", "pgpipe_number")
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
@@ -68,7 +69,7 @@ class Copier:
         """
         names = [c.name for c in self.columns] + [*TRACE] * (self.traced is not None)
         statement = COPY.format(self.table, sql.SQL(", ").join(map(sql.Identifier, names)))
-        sent = Sent()
+        sent = Sent(NAME.findall(self.table.as_string())[-1].replace('""', '"'), names)
         try:
             with (
                 ahead(self._converted(work), DEPTH) as batches,
@@ -196,7 +197,9 @@ def on_connections(database: Database, count: int, run: Callable[[Connection], T
 class Sent:
     """Where the rows of one COPY came from, so that what the server says of its line N can be said of a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: str, columns: list[str]) -> None:
+        self._table = table
+        self._columns = columns
         self.rows = 0
         self._starts: list[int] = []
         self._pieces: list[tuple[Unit, int]] = []  # unit and number of the row within it
@@ -215,10 +218,23 @@ class Sent:
         error = translate(exc)
         if not isinstance(error, errors.DataError) or not self._starts:
             return error
-        line = LINE.search(exc.diag.context or "")
-        if line is None:  # a server that speaks another language: the last one that was sent is near
+        line, column = refused_at(exc.diag.context or "", self._table, self._columns)
+        if line is None:  # it does not say: the last one that was sent is near
             return RefusedByServer(f"{where(self._pieces[-1][0])}: {error}")
-        at = int(line[1]) - 1  # the server counts from 1
+        at = line - 1  # the server counts from 1
         found = bisect_right(self._starts, at) - 1
         unit, first = self._pieces[found]
-        return RefusedByServer(str(bad_row(unit, first + at - self._starts[found], line[2], str(error))))
+        return RefusedByServer(str(bad_row(unit, first + at - self._starts[found], column, str(error))))
+
+
+def refused_at(context: str, table: str, columns: list[str]) -> tuple[int | None, str | None]:
+    """Line and column of a COPY that the server tells in its language; its own is the outermost of the contexts.
+
+    All languages name the table first, then the line, then the column.
+    """
+    _, named, rest = context.rpartition("\n")[2].partition(table)
+    number = NUMBER.search(rest) if named else None
+    if number is None:
+        return None, None
+    told = f"{rest[number.end() :]} "
+    return int(number[0]), max((c for c in columns if f" {c} " in told), key=len, default=None)

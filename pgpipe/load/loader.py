@@ -8,6 +8,7 @@ import psycopg
 from pgpipe import errors
 from pgpipe.config import EntitySettings
 from pgpipe.db import Connection, Database, again, translated
+from pgpipe.encoding import storable
 from pgpipe.load import copy, target
 from pgpipe.load.plan import Plan, make_plan, one
 from pgpipe.load.rejects import Rejects
@@ -122,7 +123,7 @@ class Loader:
             return self._steps.do(Run(conn, plan, load_id, prepare, progress(plan), rejects))
         except errors.PgpipeError as exc:
             with suppress(errors.Unreachable), translated():
-                conn.execute(FAIL_LOAD, (str(exc), load_id))
+                conn.execute(FAIL_LOAD, (storable(conn, str(exc)), load_id))
             raise
 
 

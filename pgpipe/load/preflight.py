@@ -37,6 +37,7 @@ class Column:
     required: bool = False  # NOT NULL
     bad: Bad = "error"  # what happens to a value that cannot be stored
     careful: bool = False  # also check what the server would find
+    codec: str | None = None  # of a database that is not UTF8, to check with
 
     @property
     def sent(self) -> str:

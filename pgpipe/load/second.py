@@ -33,13 +33,20 @@ class SecondLook:
     """Tries something with a load's columns; what the server refuses is found and tried once more without it."""
 
     def __init__(
-        self, database: Database, source: Source, entity: str, columns: Sequence[Column], rejects: Rejects
+        self,
+        database: Database,
+        source: Source,
+        entity: str,
+        columns: Sequence[Column],
+        rejects: Rejects,
+        codec: str | None = None,
     ) -> None:
         self._database = database
         self._source = source
         self._entity = entity
         self._columns = list(columns)
         self._rejects = rejects
+        self._codec = codec
         self._lock = threading.Lock()  # there is one table aside
 
     def do(self, parts: Sequence[Part], attempt: Callable[[list[Column]], T]) -> T:
@@ -58,16 +65,18 @@ class SecondLook:
                     self._find_violations(parts)
             elif not (lenient and located):
                 raise
-        return attempt([replace(column, careful=True) for column in self._columns])
+        return attempt(self._careful())
+
+    def _careful(self) -> list[Column]:
+        return [replace(column, careful=True, codec=self._codec) for column in self._columns]
 
     def _find_violations(self, parts: Sequence[Part]) -> None:
         """Stage the rows with where they come from, and ask the database which of them break a CHECK."""
         todo = units(parts)
         numbers = {(unit.part.file.uri, unit.group): number for number, unit in enumerate(todo)}
-        careful = [replace(column, careful=True) for column in self._columns]
         table = sql.Identifier("pgpipe_staging", self._entity)
         copier = copy.Copier(
-            self._source, table, careful, lambda _rows: None, threading.Event(), self._rejects, numbers
+            self._source, table, self._careful(), lambda _rows: None, threading.Event(), self._rejects, numbers
         )
         staged = [*self._columns, *(Column(name, "bigint") for name in copy.TRACE)]
         key = list(self._rejects.key)

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translated
+from pgpipe.encoding import codec, storable
 from pgpipe.load import copy, read
 from pgpipe.load.plan import Plan, one
 from pgpipe.load.preflight import Column, Part
@@ -92,7 +93,7 @@ class Steps:
                 counts = Counts()
                 _record(run, counts)
             return counts
-        look = SecondLook(self._database, self._source, plan.drop.entity, plan.columns, run.rejects)
+        look = SecondLook(self._database, self._source, plan.drop.entity, plan.columns, run.rejects, codec(run.conn))
         if plan.action == "append":
             return self._append(run, look)
         step = self._create if plan.action == "create" else self._merge
@@ -129,7 +130,7 @@ class Steps:
             if plan.evolution.add:
                 filled = one(conn, ADD_COLUMNS, (*tables, as_json(plan.evolution.add), key, plan.mode))
             names = [c.name for c in plan.columns]
-            merged = conn.execute(MERGE, (*tables, names, key, plan.mode, rejects.keys)).fetchone()
+            merged = conn.execute(MERGE, (*tables, names, key, plan.mode, storable(conn, rejects.keys))).fetchone()
             assert merged is not None
             inserted, updated, deleted, unchanged = merged
             read_ = rows + rejects.count
@@ -236,7 +237,7 @@ def _enter(conn: Connection, load_id: int, entries: list[dict[str, Any]], reject
     rows = [row for entry in entries for row in rejects.of(entry["file"])]
     for first in range(0, len(rows), REJECTED_AT_ONCE):
         some = rows[first : first + REJECTED_AT_ONCE]
-        conn.execute(REJECT_ROWS, (load_id, f"[{','.join(row.as_json() for row in some)}]"))
+        conn.execute(REJECT_ROWS, (load_id, storable(conn, f"[{','.join(row.as_json() for row in some)}]")))
 
 
 def _entry(file: File, rows: int | None, rejects: Rejects) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 
 from pgpipe import errors
 from pgpipe.db import Connection, translated
+from pgpipe.encoding import LEFT_OUT, storable
 
 SearchMode = Literal["text", "vector", "hybrid"]
 Filter = dict[str, Any]
@@ -133,7 +134,7 @@ def answer(
         "schema": target.schema,
         "entity": target.entity,
         "embedding": target.embedding,
-        "query": question.query,
+        "query": storable(conn, question.query, LEFT_OUT),  # no row has such a character
         "vector": None if vector is None else Vector(vector).to_text(),
         "k": question.k,
         "where": None if question.filter is None else _filter_json(question.filter),

@@ -17,12 +17,14 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pgpipe import pins
 from pgpipe.api import search
 from pgpipe.config import DatabaseSettings, Settings
-from pgpipe.db import Database, translated
+from pgpipe.db import DEFAULTS, Database, translated
 from pgpipe.embed.queue import embeddings
 from pgpipe.embed.reconcile import reconcile
 from pgpipe.errors import DatabaseError, UsageError
+from pgpipe.schema import ROOT
 from tests.chaos.test_embedder_connections import pgbouncer
 from tests.conftest import Guarded, Lake, Server, clone, make_cli
 from tests.flow.support import fails, load
@@ -227,6 +229,13 @@ def test_one_setting(server18: Server, nights: Nights, ordinary: dict[str, objec
     with role(server18) as (url, name):
         set_for(server18, "role", name, {setting: (SETTINGS | KEPT)[setting]})
         assert nights(url) == ordinary
+
+
+def test_what_is_pinned_is_written_down() -> None:
+    """L2: docs/operating.md names every setting that is pinned, and libpq's."""
+    written = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    for name in [*pins.MEANING, *pins.WAITS, *pins.WORK, *DEFAULTS, "client_encoding"]:
+        assert f"`{name}`" in written, name
 
 
 TIMEOUTS = (
