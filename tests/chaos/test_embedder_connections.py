@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgpipe.db import Connection, Database
@@ -30,6 +31,17 @@ def look(database: Database) -> Iterator[Connection]:
     """A connection to watch from."""
     with database.connect(autocommit=True) as conn:
         yield conn
+
+
+def _let_in(database: Database, user: str) -> None:
+    """The server lets in nobody but the user who started it; PgBouncer does not run as root."""
+    with database.connect(autocommit=True) as conn:
+        (file,) = conn.execute("show ident_file").fetchone() or ("",)
+        lines = sql.SQL("copy (values ('pgpipe root all'), ({})) to {}")
+        conn.execute(lines.format(sql.Literal(f"pgpipe {user} all"), sql.Literal(file)))
+        conn.execute("select pg_reload_conf()")
+        rule = "select exists (select from pg_ident_file_mappings where sys_name = %s)"
+        until(lambda: conn.execute(rule, (user,)).fetchone() == (True,))
 
 
 @contextmanager
@@ -52,6 +64,7 @@ def pgbouncer(database: Database, pool: int, mode: str = "transaction") -> Itera
     as_user = ["-u", owner] if os.geteuid() == 0 else []
     if as_user:
         shutil.chown(folder, owner)
+        _let_in(database, owner)
     process = subprocess.Popen([PGBOUNCER, *as_user, "-q", str(config)], stderr=subprocess.DEVNULL)
     try:
         until((folder / f".s.PGSQL.{PORT}").exists)
