@@ -97,6 +97,9 @@ class EmbeddingSettings(Section):
     )
     device: str | None = Field(None, description="cpu, cuda, mps; by default the best there is", examples=["cpu"])
     batch: int = Field(512, ge=1, le=10000, description="jobs that a worker claims at once")
+    reconcile_every: float = Field(
+        3600, gt=0, description="seconds after which an idle embedder compares all rows with their vectors again"
+    )
     lease: float = Field(300, ge=1, description="seconds that a worker holds a batch; extended while it works")
     cache_dir: Path | None = Field(
         None, description="folder of downloaded and of exported models", examples=["/var/cache/pgpipe"]

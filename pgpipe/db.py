@@ -23,6 +23,7 @@ log = get_logger(__name__)
 BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
     "PP006": errors.VectorsMissing,
     "PP010": errors.DataError,
+    "PP012": errors.RowsHidden,
     "PP020": errors.UsageError,
 }
 PART_OF_URL = re.compile(

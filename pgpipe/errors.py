@@ -28,6 +28,12 @@ class DatabaseError(PgpipeError):
     """The database refused a statement."""
 
 
+class RowsHidden(DatabaseError):
+    """Row level security hides rows of an embedding's target from the worker: to it they would be deleted."""
+
+    exit_code = 2
+
+
 class Conflict(DatabaseError):
     """A deadlock or a serialization failure: the transaction is as if it had not been, and may be tried again."""
 

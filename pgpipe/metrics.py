@@ -14,6 +14,7 @@ from pgpipe.log import get_logger
 QUEUES = """
     select s.schema, s.entity, s.name, s.waiting, s.leased, s.dead, s.coverage::float,
            coalesce(extract(epoch from s.oldest_age), 0)::float as oldest,
+           extract(epoch from s.swept_at)::float as swept,
            coalesce((select sum(f.jobs) from pgpipe.finished f where f.embedding_id = s.embedding_id
                         and f.finished_at > now() - interval '5 minutes'), 0) as finished
       from pgpipe.embedding_status s order by s.schema, s.entity, s.name
@@ -81,15 +82,20 @@ def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
     oldest = GaugeMetricFamily("pgpipe_oldest_job_seconds", "Age of the oldest living job.", labels=EMBEDDING)
     rate = GaugeMetricFamily("pgpipe_jobs_finished_5m", "Jobs finished in the last five minutes.", labels=EMBEDDING)
     share = GaugeMetricFamily("pgpipe_coverage", "Share of the rows whose vectors are fresh.", labels=EMBEDDING)
+    swept = GaugeMetricFamily(
+        "pgpipe_swept_timestamp_seconds", "When all rows were last compared with their vectors.", labels=EMBEDDING
+    )
     for row in rows:
         names = [row["schema"], row["entity"], row["name"]]
         if row["coverage"] is not None:
             share.add_metric(names, row["coverage"])
+        if row["swept"] is not None:
+            swept.add_metric(names, row["swept"])
         for state in ("waiting", "leased", "dead"):
             jobs.add_metric([*names, state], row[state])
         oldest.add_metric(names, row["oldest"])
         rate.add_metric(names, float(row["finished"]))
-    yield from (jobs, oldest, rate, share)
+    yield from (jobs, oldest, rate, share, swept)
 
 
 def _loads(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:

@@ -169,6 +169,23 @@ comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolea
     'keeps a plain column, and fill_search fills it. Raises PP002 for an unknown column, PP003 for a column that cannot be used, PP004 '
     'where another search is declared.';
 
+create or replace function pgpipe.require_plain(target regclass, columns name[])
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    computed name;
+begin
+    select a.attname into computed from pg_catalog.pg_attribute a
+     where a.attrelid = target and a.attname = any (columns) and a.attgenerated <> '' order by a.attnum limit 1;
+    if found then
+        raise exception '% is a generated column of %: PostgreSQL computes no search column from another generated column',
+            quote_ident(computed), target using errcode = 'PP003', hint = 'Name the columns that it is computed from.';
+    end if;
+end
+$$;
+comment on function pgpipe.require_plain(regclass, name[]) is
+    'Raises PP003 for a generated column: another one cannot be computed from it, and a BEFORE trigger finds NULL in it.';
+
 create or replace function pgpipe.check_search(wanted pgpipe.search_fill)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -184,6 +201,8 @@ begin
     if wanted.language_column is not null then
         perform pgpipe.require_columns(wanted.target, array[wanted.language_column]);
     end if;
+    perform pgpipe.require_plain(wanted.target, wanted.language_column
+                                 || array(select jsonb_object_keys(wanted.weights))::name[]);
     perform pgpipe.search_expression(
         wanted.target, wanted.weights, pgpipe.declared_language(wanted.target, wanted.language),
         wanted.language_column);

@@ -94,16 +94,9 @@ comment on function pgpipe.drop_search_column(regclass, name) is 'Drops a search
 create or replace function pgpipe.start_fill(wanted pgpipe.search_fill)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
-declare
-    generated name := (select a.attname from pg_catalog.pg_attribute a
-                        where a.attrelid = wanted.target and a.attgenerated <> '' and a.attname = any (
-                              array(select jsonb_object_keys(wanted.weights)) || wanted.language_column::text) limit 1);
 begin
-    if generated is not null then
-        raise exception '% is a generated column, which a trigger cannot read', quote_ident(generated) using errcode = 'PP003',
-            hint = 'Search the columns that it is generated from, or leave `online` out.';
-    elsif exists (select from pg_catalog.pg_inherits h join pg_catalog.pg_class c on c.oid = h.inhrelid
-                   where h.inhparent = wanted.target and not c.relispartition) then
+    if exists (select from pg_catalog.pg_inherits h join pg_catalog.pg_class c on c.oid = h.inhrelid
+                where h.inhparent = wanted.target and not c.relispartition) then
         raise exception '% has child tables, whose rows its trigger does not see', wanted.target using errcode = 'PP003',
             hint = 'Leave `online` out; where it is searched already, call pgpipe.disable_search first.';
     end if;

@@ -87,12 +87,32 @@ comment on function pgpipe.input_expression(name[], text, text) is
     'SQL text: what the model reads of row `t`. A template line whose columns are all empty is left out; null where every column is '
     'empty, or where the condition does not hold. Raises PP003 for a template that names another column, or none.';
 
+create or replace function pgpipe.require_kept(target regclass, columns name[])
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    computed name;
+begin
+    select a.attname into computed from pg_catalog.pg_attribute a
+     where a.attrelid = target and a.attname = any (columns) and a.attgenerated = 'v' order by a.attnum limit 1;
+    if found then
+        raise exception '% is a virtual generated column of %: a trigger does not see its values', quote_ident(computed), target
+            using errcode = 'PP003',
+            hint = 'Name the columns that it is computed from, or generate it STORED.';
+    end if;
+end
+$$;
+comment on function pgpipe.require_kept(regclass, name[]) is
+    'Raises PP003 for a virtual generated column: PostgreSQL computes it when a row is read, and shows triggers NULL instead.';
+
 create or replace function pgpipe.checked_condition(target regclass, condition text)
     returns text  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     reason text;
+    advice text;
     checked text;
+    used name[];
 begin
     -- One statement and no more: a cursor takes no second one. Then as a check constraint, which refuses subqueries and aggregates.
     for reason in execute format(E'select ''''::text from %s t where (%s\n) limit 0', target, condition) loop
@@ -100,14 +120,19 @@ begin
     end loop;
     execute format('create temporary table pgpipe_condition (like %s) on commit drop', target);
     execute format(E'alter table pg_temp.pgpipe_condition add constraint c check (%s\n)', condition);
-    select pg_catalog.pg_get_expr(c.conbin, c.conrelid) into checked from pg_catalog.pg_constraint c
+    select pg_catalog.pg_get_expr(c.conbin, c.conrelid),
+           array(select a.attname from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attnum = any (c.conkey))
+      into checked, used from pg_catalog.pg_constraint c
      where c.conrelid = 'pg_temp.pgpipe_condition'::regclass and c.conname = 'c';
     drop table pg_temp.pgpipe_condition;
+    perform pgpipe.require_kept(target, used);
     return checked;
 exception when others then
-    get stacked diagnostics reason = message_text;
+    get stacked diagnostics reason = message_text, advice = pg_exception_hint;
     raise exception 'the condition % cannot be used: %', quote_literal(condition), reason using errcode = 'PP003',
-        hint = 'Write what could stand in a check constraint of the table: an expression of the row''s columns that is true or false.';
+        hint = case when sqlstate = 'PP003' then advice
+                    else 'Write what could stand in a check constraint of the table: '
+                         'an expression of the row''s columns that is true or false.' end;
 end
 $$;
 comment on function pgpipe.checked_condition(regclass, text) is

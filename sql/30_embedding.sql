@@ -80,6 +80,7 @@ begin
             hint = 'Up to 40 lower-case letters, digits and _, a letter first: the name becomes part of a table''s name.';
     end if;
     perform pgpipe.require_columns(target, columns);
+    perform pgpipe.require_kept(target, columns);
     template := coalesce(template, (select string_agg(pgpipe.brace(c), E'\n' order by n) from unnest(columns) with ordinality k (c, n)));
     perform pgpipe.input_expression(columns, template);  -- refuses a template it cannot use
     condition := pgpipe.checked_condition(target, condition);
@@ -107,8 +108,13 @@ begin
     perform pgpipe.watch(target);
     perform pgpipe.share(target);
     if enqueue then
+        perform pgpipe.require_all_rows(known);
         perform pgpipe.enqueue_all(known.embedding_id);
     end if;
+    insert into pgpipe.sweep (embedding_id, definition, swept_at)
+    select known.embedding_id, pgpipe.embedding_definition(known), now() where enqueue
+    union all
+    select known.embedding_id, null, null where not enqueue;
     return known.embedding_id;
 end
 $$;

@@ -19,6 +19,7 @@ begin
     if e.paused_at is not null then
         return;
     end if;
+    perform pgpipe.require_all_rows(e);
     -- A lease that ran out is claimed like any other job: its holder is fenced off by the new token. Perhaps a row of the batch killed
     -- the holder, so the batch is halved with each such death until that row stands alone; from then on it is charged.
     return query execute format($sql$
@@ -241,7 +242,11 @@ as $$
            for update skip locked
     ), dropped as (
         delete from pgpipe.job j using dead d where j.ctid = d.tid
-        returning 1
+        returning j.embedding_id
+    ), noted as (  -- their rows have no vectors, and now no jobs either: until the next sweep only this number says so
+        update pgpipe.sweep s set lacking = s.lacking + d.jobs
+          from (select x.embedding_id, count(*) as jobs from dropped x group by x.embedding_id) d
+         where s.embedding_id = d.embedding_id
     )
     select count(*)::int from dropped
 $$;

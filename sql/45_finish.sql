@@ -20,6 +20,7 @@ declare
     sources tid[];         -- the first chunk of each source
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = finish_jobs.embedding_id;
+    perform pgpipe.require_all_rows(e);
     key_values := (select string_agg(pgpipe.key_value(e.target, c, '$1[c.of]'), ', ' order by n)
                      from unnest(e.key_columns) with ordinality k (c, n));
     own_key := pgpipe.key_match(e.target, e.key_columns, 's', 'w.key');

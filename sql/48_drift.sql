@@ -13,6 +13,7 @@ declare
     portion double precision;
 begin
     for e in select * from pgpipe.embedding x where x.target = embedding_drift.target order by x.active desc, x.embedding_id loop
+        perform pgpipe.require_all_rows(e);
         name := e.name;
         model := e.model;
         active := e.active;
@@ -50,6 +51,7 @@ declare
     schema name := pgpipe.vector_schema();
     portion double precision;
 begin
+    perform pgpipe.require_all_rows(a), pgpipe.require_all_rows(b);
     select coalesce(least(100, 150.0 * sample / nullif(greatest(c.reltuples, 0), 0)), 100) into portion
       from pg_catalog.pg_class c where c.oid = a.store;
     execute format($sql$

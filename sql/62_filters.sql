@@ -10,6 +10,7 @@ declare
     wrong name;
 begin
     perform pgpipe.require_columns(target, columns);
+    perform pgpipe.require_kept(target, columns);
     select a.attname into wrong from pg_catalog.pg_attribute a join pg_catalog.pg_type y on y.oid = pgpipe.base_type(a.atttypid)
      where a.attrelid = target and a.attname = any (columns) and (y.typcategory = 'A' or a.attname in ('chunk', 'vector')) limit 1;
     if found then

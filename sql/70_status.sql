@@ -1,24 +1,6 @@
 -- Views that the CLI, psql and a dashboard read alike.
 
-create or replace function pgpipe.embeddable_rows(e pgpipe.embedding)
-    returns bigint  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    rows bigint;
-    condition text := pgpipe.condition_on(e.condition, 't');
-begin
-    if not pg_catalog.has_table_privilege(e.target, 'select') then
-        return null;
-    elsif pg_catalog.pg_table_size(e.target) > 64 << 20 then
-        return (pgpipe.estimate(e.target, condition)).rows;
-    end if;
-    execute format('select count(*) from %s t where %s', e.target, condition) into rows;
-    return rows;
-end
-$$;
-comment on function pgpipe.embeddable_rows(pgpipe.embedding) is
-    'Rows of the target for which the condition holds: counted, or above 64 MB the planner''s estimate. Null without the right to read.';
-
+drop function if exists pgpipe.embeddable_rows(pgpipe.embedding) cascade;
 drop view if exists pgpipe.embedding_status;
 create view pgpipe.embedding_status as
 with counted as (  -- one by one up to 100,000 jobs of an embedding, in the order of their index
@@ -58,22 +40,35 @@ with counted as (  -- one by one up to 100,000 jobs of an embedding, in the orde
 )
 select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active, e.paused_at is not null as paused,
        j.waiting, j.leased, j.dead, n.rows,
-       round(1 - (j.waiting + j.leased + j.dead)::numeric / nullif(greatest(n.rows, j.waiting + j.leased + j.dead), 0), 4) as coverage,
+       case when d.doubt is null and n.rows > 0 then
+            case when o.open = 0 then 1.0000
+                 else least(round(1 - o.open::numeric / n.rows, 4), 0.9999) end end as coverage,  -- 1.0 is said of all rows, not of most
        now() - j.oldest as oldest_age, f.rate, make_interval(secs => (j.waiting + j.leased) / nullif(f.rate, 0)::float8) as eta, f.stale,
-       j.estimated, t.nspname as schema
+       j.estimated, t.nspname as schema, w.swept_at,
+       nullif(concat_ws('; ', d.doubt, d.hidden,
+                        case when w.lacking > 0 then format('jobs of %s rows were dropped', w.lacking) end), '') as reason
   from queue j
   join pgpipe.embedding e using (embedding_id)
   join pg_catalog.pg_class c on c.oid = e.target
   join pg_catalog.pg_namespace t on t.oid = c.relnamespace
- cross join lateral (select pgpipe.embeddable_rows(e) as rows offset 0) n
+  left join pgpipe.sweep w using (embedding_id)
+ cross join lateral (
+       select pgpipe.coverage_doubt(e, w.definition) as doubt,
+              pgpipe.hidden_rows(e, pgpipe.worker_role()) as hidden offset 0) d
+ cross join lateral (select j.waiting + j.leased + j.dead + coalesce(w.lacking, 0) as open offset 0) o
+ cross join lateral (  -- a row that has a vector may have a job as well: the statistics of the table say how many there are at most
+       select least(v.vectors + o.open, greatest(v.vectors, o.open, pgpipe.target_rows(e.target)))::bigint as rows
+         from (select pgpipe.stored_rows(e) as vectors offset 0) v) n
  cross join lateral (
        select (select round(coalesce(sum(w.jobs), 0) / 60.0, 1) from pgpipe.finished w
                 where w.embedding_id = e.embedding_id and w.finished_at > now() - interval '1 minute') as rate,
               (select coalesce(sum(w.stale), 0)::bigint from pgpipe.finished w
                 where w.embedding_id = e.embedding_id and w.stale > 0) as stale) f;
 comment on view pgpipe.embedding_status is
-    'Per embedding: its model; the jobs waiting, leased and dead; the rows it is for and the share of them whose vectors are up to date '
-    '(coverage); the age of the oldest job (lag); jobs per second over the last minute, and when the queue is empty at that rate (eta); '
+    'Per embedding: its model; the jobs waiting, leased and dead; about how many rows have vectors or should have (rows) and the '
+    'share of them whose vectors are up to date (coverage): 1 if every row that should have a vector has one of its present text, '
+    'as far as triggers see what is written, and as of `swept_at` for all else; null with a `reason` where that cannot be said; the '
+    'age of the oldest job (lag); jobs per second over the last minute, and when the queue is empty at that rate (eta); '
     'results dropped within a week because their job had passed to another worker (stale). Beyond 100,000 jobs of an embedding those '
     'waiting, and what is computed from them, are an estimate, right to about a tenth (estimated).';
 

@@ -93,7 +93,7 @@ begin
             execute format('grant select on %s to pgpipe_loader, pgpipe_embedder, pgpipe_reader', part.relation);
         else
             execute format('grant select, insert, update, delete on %s to pgpipe_loader', part.relation);
-            if part.relname in ('job', 'finished') then
+            if part.relname in ('job', 'finished', 'sweep', 'reconciliation') then
                 execute format('grant select, insert, update, delete on %s to pgpipe_embedder', part.relation);
             elsif part.relname = 'embedding' then
                 execute format('grant select on %s to pgpipe_embedder', part.relation);

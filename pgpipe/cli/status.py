@@ -14,7 +14,8 @@ LOADS = """
       from pgpipe.load_status
 """
 EMBEDDINGS = """
-    select entity, name, model, active, paused, rows, coverage, waiting, leased, dead, oldest_age, rate, eta, estimated
+    select entity, name, model, active, paused, rows, coverage, waiting, leased, dead, oldest_age, rate, eta, estimated,
+           swept_at, reason
       from pgpipe.embedding_status order by entity, active desc, name
 """
 QUEUE = """
@@ -69,8 +70,10 @@ def status(app: App, as_json: bool) -> None:
     for title, rows in (("Last loads", loads), ("Embeddings", embeddings), ("Queue", queue if embeddings else [])):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
-            app.print_rows([approximate(row) for row in rows])
+            app.print_rows([{k: v for k, v in approximate(row).items() if k != "reason"} for row in rows])
     for row in embeddings:
+        if row["reason"]:
+            app.out.print(f"{row['entity']} ({row['name']}): {row['reason']}", markup=False)
         if not row["allowed_here"]:
             app.tell(
                 f"{row['entity']}: the embedding {row['name']} is left alone by this machine, because its model"

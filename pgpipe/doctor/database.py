@@ -63,6 +63,14 @@ NOT_UPGRADABLE = """
      where n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
      order by 1, 2
 """
+COVERAGE = """
+    select e.target::text || case e.name when 'default' then '' else ' (' || e.name || ')' end,
+           pgpipe.coverage_doubt(e, s.definition),
+           coalesce(pgpipe.hidden_rows(e, to_regrole(quote_ident(current_user))),
+                    pgpipe.hidden_rows(e, pgpipe.worker_role()))
+      from pgpipe.embedding e left join pgpipe.sweep s using (embedding_id)
+     where exists (select from pg_catalog.pg_class c where c.oid = e.target) order by e.embedding_id
+"""
 QUEUE = """
     select current_setting('autovacuum')::boolean and 'autovacuum_enabled=false' <> all (coalesce(c.reloptions, '{}')),
            coalesce(s.n_dead_tup, 0), coalesce(s.n_live_tup, 0)
@@ -223,9 +231,19 @@ def _queue(conn: Connection) -> Iterator[Finding]:
         )
     else:
         yield ok("queue", f"autovacuum is on, {dead:,} dead rows")
+    yield from _coverage(conn)
     for entity, dims in conn.execute(WIDE).fetchall():
         todo = "a model of at most 4000 dimensions can be indexed (HNSW, halfvec)"
         yield warning("vector index", f"{entity} has vectors of {dims} dimensions: every search reads them all", todo)
     for entity, reason in conn.execute(SUSPENDED).fetchall():
         todo = "`pgpipe reconcile` makes it anew; or pgpipe.enable_filters with columns that can be kept"
         yield warning("filter table", f"that of {entity} is out of service: {reason}", todo)
+
+
+def _coverage(conn: Connection) -> Iterator[Finding]:
+    """Whether it can be said which rows have a vector of their present text; each reason ends with what to do."""
+    for embedding, doubt, hidden in conn.execute(COVERAGE).fetchall():
+        for check, reason in (("coverage", doubt), ("row security", hidden)):
+            if reason:
+                what, _, todo = reason.partition(": ")
+                yield warning(check, f"{embedding}: {what}", todo)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from pgpipe import errors
 from pgpipe.embed.model import Model, Vectors
@@ -118,7 +119,7 @@ def faults(vectors: Vectors) -> dict[int, str]:
 
     pgvector adds up squares in single precision: where their sum is 0 or infinite, every cosine is not a number.
     """
-    finite = np.isfinite(vectors).all(axis=1)
+    finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(vectors), axis=1)
     half = vectors.shape[1] > HALF
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         kept = vectors.astype(np.float16).astype(np.float32) if half else vectors

@@ -8,9 +8,11 @@ from pgpipe.embed.queue import Embedding
 
 RANGE = 10_000  # rows that are compared in one transaction
 NEXT = "select examined, enqueued, finished from pgpipe.reconcile_rows(%s, %s)"
+# A worker may have begun one long ago: what changed since, in rows that it had passed, it would not find.
+TAKE_OVER = "delete from pgpipe.reconciliation where embedding_id = %s and worker is not null"
 RESTART = "delete from pgpipe.reconciliation where embedding_id = any (%s)"
 DONE = "select examined, enqueued from pgpipe.reconciliation where embedding_id = %s"
-ROWS = "select pgpipe.embeddable_rows(e) from pgpipe.embedding e where embedding_id = %s"
+ROWS = "select pgpipe.target_rows(target) from pgpipe.embedding where embedding_id = %s"
 
 
 @dataclass
@@ -49,6 +51,7 @@ def reconcile(
         DatabaseError: the target's columns are not those of the declaration any more.
     """
     with translated():
+        conn.execute(TAKE_OVER, (embedding.embedding_id,))
         before = conn.execute(DONE, (embedding.embedding_id,)).fetchone()
         found = Found(*before) if before else Found()
         progress(found.examined)

@@ -26,6 +26,7 @@ from pgpipe.embed.models import Models, Stopped
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
 from pgpipe.embed.rest import Rests
 from pgpipe.embed.session import Session
+from pgpipe.embed.sweep import Sweeper
 from pgpipe.log import get_logger
 
 POLL = 2.0  # seconds between looks at an empty queue, give or take half
@@ -80,11 +81,12 @@ class Worker:
         self.beat: Callable[[], None] = lambda: None
         self.timed: Callable[[str, float], None] = lambda _entity, _seconds: None
         self._models = Models(settings, load)
-        self._refused: dict[int, errors.ModelRefused] = {}  # embeddings that this worker leaves alone
+        self._refused: dict[int, errors.PgpipeError] = {}  # embeddings that this worker leaves alone
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._lease = timedelta(seconds=settings.lease)
         self._owed: list[Lease] = []
         self._rests = Rests()
+        self._sweeper = Sweeper(settings.reconcile_every, self._name)
         self._extended = 0.0  # when the leases at hand were last extended
         self._troubles = 0
         self.stop = threading.Event()
@@ -107,6 +109,7 @@ class Worker:
             ModelError: a model cannot be loaded, or fails on any text.
             ModelRefused: this machine may not run a model, or vectors are of one with other weights; the other
                 embeddings were worked off before.
+            RowsHidden: row level security hides rows from this role; likewise.
             Transient: the model's backend could not answer, several times over.
             Unreachable: the database went away.
         """
@@ -118,7 +121,11 @@ class Worker:
                 ) and embedding.embedding_id not in self._refused
 
             until = time.monotonic() + LOCKED
-            while self._work_off(session, wanted, self._raise) or self._locked(session, until):
+            while (
+                self._work_off(session, wanted, self._raise)
+                or self._swept(session, wanted, changed_only=True)
+                or self._locked(session, until)
+            ):
                 pass
             for embedding in [] if self.stop.is_set() else filter(wanted, queue.embeddings(session.conn)):
                 index.build(self._database, embedding, self._settings.index, self.stop)
@@ -186,12 +193,27 @@ class Worker:
         while not self.stop.is_set():
             if self._work_off(session, self._ready, self._rest):
                 continue
+            if self._swept(session, self._ready, changed_only=False):
+                continue
             queue.refresh_searches(session.conn)
             self.beat()  # there was nothing to do: that is well, too
             self.stop.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
 
     def _ready(self, embedding: Embedding) -> bool:
         return embedding.embedding_id not in self._refused and not self._rests.left(embedding.embedding_id)
+
+    def _swept(
+        self, session: Session, wanted: Callable[[Embedding], bool], *, changed_only: bool, wait: bool = True
+    ) -> bool:
+        """Compare a range of rows with their vectors, if an embedding is due; returns whether one was."""
+
+        def step() -> bool:
+            mine = {e.embedding_id for e in queue.embeddings(session.conn) if wanted(e)}
+            return self._sweeper.step(session.conn, mine.__contains__, changed_only=changed_only)
+
+        future = session.submit(step)
+        self.beat()
+        return wait and not self.stop.is_set() and session.result(future)
 
     def _session(self) -> Session:
         return Session(self._database, self._name, self._settings.batch, self._lease, self._owed)
@@ -215,6 +237,7 @@ class Worker:
                         session.finish, work.lease, work.good, work.chunks, work.vectors, work.failures
                     )
                 batches += 1
+                self._swept(session, wanted, changed_only=True, wait=False)
             self._written(session, writing, held, trouble)
         except Stopped:
             self._written(session, writing, held, trouble)
@@ -346,7 +369,7 @@ class Worker:
 
     def _raise(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
         """Trouble in a drain: what may pass is waited for a few times, anything else ends it."""
-        if isinstance(exc, errors.ModelRefused):
+        if isinstance(exc, errors.ModelRefused | errors.RowsHidden):
             self._refused[embedding.embedding_id] = exc
             return
         self._troubles += 1

@@ -41,6 +41,7 @@ LOADS = """
 EMBEDDINGS = """
     select s.embedding_id, s.entity, s.name, s.model, s.dims, s.active, s.paused, s.waiting, s.leased, s.dead, s.rows,
            s.estimated, s.coverage::float as coverage, s.rate::float as rate,
+           s.swept_at, s.reason,
            extract(epoch from s.eta)::float as eta_seconds, extract(epoch from s.oldest_age)::float as oldest_seconds
       from pgpipe.embedding_status s order by s.entity, s.name
 """

@@ -103,3 +103,26 @@ def test_status_shows_the_health_of_the_queue(ready: Cli) -> None:
 
     assert float(status["embeddings"][0]["coverage"]) == 1
     assert {"dead_tuples", "oldest_snapshot", "oldest_snapshot_age"} <= set(status["queue"])
+
+
+def test_what_is_said_of_a_changed_definition(ready: Cli, database: Database) -> None:
+    """V24, V4: status and doctor say why coverage is unknown and what to do; a reconcile and a drain clear it."""
+    before = read(ready("status", "--json"))["embeddings"][0]  # type: ignore[call-overload]
+    assert (float(before["coverage"]), before["reason"]) == (1, None)
+    with database.connect(autocommit=True) as conn:
+        conn.execute("alter table doc alter column title type text using upper(title)")
+
+    now = read(ready("status", "--json"))["embeddings"][0]  # type: ignore[call-overload]
+    assert (now["coverage"], now["swept_at"]) == (None, before["swept_at"])
+    assert "doc (default): its table was rewritten" in " ".join(ready("status").out.split())
+    findings = read(ready("doctor", "--skip-model", "--json"))
+    mine = next(f for f in findings if f["check"] == "coverage")
+    assert (mine["state"], "its table was rewritten" in mine["message"]) == ("warning", True)
+    assert "pgpipe reconcile" in mine["todo"]
+
+    assert ready("reconcile").code == 0
+    assert ready("embedder", "--drain").code == 0
+    after = read(ready("status", "--json"))["embeddings"][0]  # type: ignore[call-overload]
+    assert (float(after["coverage"]), after["reason"]) == (1, None)
+    assert after["swept_at"] > before["swept_at"]
+    assert not [f for f in read(ready("doctor", "--skip-model", "--json")) if f["check"] == "coverage"]

@@ -49,7 +49,7 @@ def test_every_function_pins_its_search_path(conn: Connection) -> None:
 
 def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
     """SECURITY DEFINER: triggers, a lock, a count, a note that a worker may not make itself; pinned, not for PUBLIC."""
-    callable_ones = {"settle_jobs", "refresh_stale_searches", "note_fingerprint"}
+    callable_ones = {"settle_jobs", "hold_rows", "refresh_stale_searches", "note_fingerprint"}
     definers = f"""
         select proname::text, prorettype = 'trigger'::regtype, proconfig @> array['search_path=pg_catalog, pg_temp'],
                has_function_privilege('public', oid, 'execute')

@@ -129,6 +129,28 @@ def test_each_part_runs_with_its_own_role(roles: House, lake: Lake) -> None:
         assert column(conn, "select entity from pgpipe.embedding_status") == ["product"]
 
 
+def test_the_embedder_sweeps_with_its_own_rights(roles: House, lake: Lake) -> None:
+    """V24: a role that may not write the target sweeps it; hidden rows (V4) are named with a role."""
+    lake.put("2026-01-01", "product", [text(n) for n in range(1, 8)])
+    load(roles, lake, mode="snapshot", search=False)
+    status = "select coverage::float8, reason from pgpipe.embedding_status"
+    with roles.connect("pgpipe_loader") as conn:
+        conn.execute(EMBED)
+        make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain()
+        conn.execute("alter table product alter column text type text using upper(text)")
+        assert make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain().embedded == {"product": 7}
+        assert conn.execute(status).fetchone() == (1, None)
+
+        conn.execute("create policy few on product using (id > 3)")
+        conn.execute("alter table product enable row level security")
+        assert "from pgpipe_embedder: alter role" in value(conn, "select reason from pgpipe.embedding_status")
+        with pytest.raises(errors.RowsHidden):
+            make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain()
+        assert value(conn, "select count(*) from product_embedding") == 7
+        conn.execute("create policy worker on product to pgpipe_embedder using (true)")
+        make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain()
+
+
 MUST_NOT = {
     "pgpipe_reader": [
         "insert into product (id, text) values (99, 'x')",

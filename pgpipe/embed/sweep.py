@@ -1,0 +1,72 @@
+"""Sweeps of an embedder: rows whose text changed while no trigger saw it are found without anybody asking.
+
+A changed definition (DDL, a restore) is swept for as soon as it is seen, all else when the last sweep is old and there
+is nothing else to do. Between two ranges of rows the queue is served and a stop is heard.
+"""
+
+import time
+from collections.abc import Callable
+
+from pgpipe import errors
+from pgpipe.db import Connection, translated
+from pgpipe.embed.rest import Rests
+from pgpipe.log import get_logger
+
+RANGE = 1000  # rows that are compared at once
+LOOK = 2.0  # seconds between looks for an embedding that is due
+DUE = "select embedding_id, changed from pgpipe.due_sweeps(make_interval(secs => %s), %s)"
+NEXT = "select enqueued, finished from pgpipe.reconcile_rows(%s, %s, %s)"
+PATIENCE = "set local lock_timeout = '2s'"  # for a table that somebody alters
+log = get_logger(__name__)
+
+
+class Sweeper:
+    """The sweeps of one worker; their place is in the database, so that another one can go on."""
+
+    def __init__(self, every: float, worker: str) -> None:
+        self._every, self._worker = every, worker
+        self._due: list[int] = []
+        self._looked = -LOOK
+        self._rests = Rests()
+
+    def step(self, conn: Connection, wanted: Callable[[int], bool], *, changed_only: bool) -> bool:
+        """Compare one range of rows, if an embedding is due; returns whether one was.
+
+        Args:
+            conn: that commits each statement.
+            wanted: whether an embedding is this worker's to serve.
+            changed_only: sweep only for a changed definition, because there is other work.
+        """
+        if not self._due and time.monotonic() - self._looked >= LOOK:
+            self._look(conn, wanted, changed_only=changed_only)
+        if not self._due:
+            return False
+        if self._sweep(conn, self._due[0]):
+            del self._due[0]
+        return True
+
+    def _look(self, conn: Connection, wanted: Callable[[int], bool], *, changed_only: bool) -> None:
+        with translated():
+            due = conn.execute(DUE, (self._every, self._worker)).fetchall()
+        self._due = [
+            embedding
+            for embedding, changed in due
+            if (changed or not changed_only) and wanted(embedding) and not self._rests.left(embedding)
+        ]
+        self._looked = time.monotonic()
+
+    def _sweep(self, conn: Connection, embedding: int) -> bool:
+        """One range; whether it was the last, or the embedding is in trouble."""
+        try:
+            with translated(), conn.transaction():
+                conn.execute(PATIENCE)
+                enqueued, finished = conn.execute(NEXT, (embedding, RANGE, self._worker)).fetchone() or (0, True)
+        except errors.DatabaseError as exc:
+            self._rests.begin(embedding)
+            log.warning("sweep rests", embedding=embedding, error=str(exc), seconds=self._rests.seconds(embedding))
+            return True
+        if enqueued:
+            log.info("sweep found rows", embedding=embedding, rows=enqueued)
+        if finished:
+            self._rests.end(embedding)
+        return bool(finished)

@@ -1,0 +1,130 @@
+-- Coverage: what an embedding's vectors depend on, and why it cannot be said that all of them are of the present rows.
+-- All of it is read from the catalogue and counted in the store: nothing here runs SQL that somebody declared.
+
+create or replace function pgpipe.parts(target regclass)
+    returns setof oid  stable strict rows 10  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    with recursive part as (
+        select parts.target::oid as oid
+        union
+        select child.inhrelid from part join pg_catalog.pg_inherits child on child.inhparent = part.oid
+    )
+    select part.oid from part
+$$;
+comment on function pgpipe.parts(regclass) is 'A table, its partitions and child tables, and theirs.';
+
+create or replace function pgpipe.target_rows(target regclass)
+    returns bigint  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select sum(greatest(class.reltuples, pg_catalog.pg_stat_get_live_tuples(class.oid), 0))::bigint
+      from pgpipe.parts(target_rows.target) part join pg_catalog.pg_class class on class.oid = part
+     where class.relkind <> 'p'
+$$;
+comment on function pgpipe.target_rows(regclass) is 'About how many rows a table has, by the statistics of the server.';
+
+create or replace function pgpipe.stored_rows(e pgpipe.embedding)
+    returns bigint  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    rows bigint;
+begin
+    -- A store of more than 64 MB is not counted: the index of its first chunks knows how many rows it holds.
+    if pg_catalog.pg_relation_size(e.store) > 64 << 20 then
+        select (class.reltuples / greatest(class.relpages, 1)
+                * pg_catalog.pg_relation_size(class.oid) / current_setting('block_size')::int)::bigint into rows
+          from pg_catalog.pg_index entry join pg_catalog.pg_class class on class.oid = entry.indexrelid
+         where entry.indrelid = e.store and entry.indpred is not null and class.reltuples > 0 limit 1;
+    end if;
+    if rows is null and pg_catalog.has_table_privilege(e.store, 'select') and not row_security_active(e.store) then
+        execute format('select count(*) from %s where chunk = 0', e.store) into rows;
+    end if;
+    return rows;
+end
+$$;
+comment on function pgpipe.stored_rows(pgpipe.embedding) is
+    'How many rows have vectors: counted, or above 64 MB an estimate. Null without the right to read the store.';
+
+create or replace function pgpipe.dependencies(e pgpipe.embedding)
+    returns setof name  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- A column whose name merely stands in the condition may be one too many: that costs a sweep, never a stale vector.
+    select item.attname from pg_catalog.pg_attribute item
+     where item.attrelid = e.target and item.attnum > 0 and not item.attisdropped
+       and (item.attname = any (e.key_columns || e.columns)
+            or strpos(e.condition, quote_ident(item.attname)) > 0)
+$$;
+comment on function pgpipe.dependencies(pgpipe.embedding) is
+    'The columns that the keys, texts and condition of an embedding are made of.';
+
+create or replace function pgpipe.embedding_definition(e pgpipe.embedding)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    with item as (
+        select item.attnum, default_.oid as default_oid,
+               concat_ws(' ', item.attnum, quote_ident(item.attname),
+                         pg_catalog.format_type(item.atttypid, item.atttypmod), item.attcollation, item.attgenerated,
+                         case when item.attgenerated <> ''
+                              then pg_catalog.pg_get_expr(default_.adbin, default_.adrelid) end,
+                         (select string_agg(quote_literal(label.enumlabel), ',' order by label.enumsortorder)
+                            from pg_catalog.pg_enum label
+                           where label.enumtypid in (item.atttypid, kind.typelem, kind.typbasetype))) as text
+          from pg_catalog.pg_attribute item
+          join pg_catalog.pg_type kind on kind.oid = item.atttypid
+          left join pg_catalog.pg_attrdef default_
+                 on default_.adrelid = item.attrelid and default_.adnum = item.attnum and item.attgenerated <> ''
+         where item.attrelid = e.target and item.attname in (select pgpipe.dependencies(e))
+    ), routine as (  -- that a generated column or the condition calls
+        select routine.oid, md5(concat(routine.prosrc, routine.prosqlbody::text, routine.probin)) as text
+          from pg_catalog.pg_proc routine
+         where routine.pronamespace <> 'pg_catalog'::regnamespace
+           and (strpos(e.condition, quote_ident(routine.proname) || '(') > 0
+                or routine.oid in (select link.refobjid from item join pg_catalog.pg_depend link
+                                     on link.classid = 'pg_catalog.pg_attrdef'::regclass
+                                    and link.objid = item.default_oid
+                                    and link.refclassid = 'pg_catalog.pg_proc'::regclass))
+    )
+    select md5(concat_ws(E'\n', (select string_agg(item.text, E'\n' order by item.attnum) from item),
+                         (select string_agg(routine.text, E'\n' order by routine.oid) from routine)))
+           || ' ' ||
+           md5((select string_agg(concat_ws(' ', class.oid, class.relfilenode), ',' order by class.oid)
+                  from pg_catalog.pg_class class
+                 where class.oid = e.store or class.oid in (select pgpipe.parts(e.target))))
+$$;
+comment on function pgpipe.embedding_definition(pgpipe.embedding) is
+    'Two hashes of what an embedding''s vectors depend on beside the rows: the definitions of its columns, with what they '
+    'and the condition call; and the files of its store, its table and the partitions of that, which change with whatever '
+    'rewrites, attaches or detaches one.';
+
+create or replace function pgpipe.coverage_doubt(e pgpipe.embedding, swept text)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select case
+        when lost.name is not null then
+            format('%s has no column %s: declare the embedding again', e.target, quote_ident(lost.name))
+        when computed.name is not null then
+            format('%s is a virtual generated column, whose values no trigger sees: name the columns that it is '
+                   'computed from, or generate it STORED', quote_ident(computed.name))
+        when trigger.enabled < 4 then
+            'triggers of its table are missing or disabled: `pgpipe reconcile` brings them back'
+        when swept is null then
+            'its rows were never compared with its vectors: an embedder or `pgpipe reconcile` does it'
+        when split_part(swept, ' ', 1) <> split_part(present.definition, ' ', 1) then
+            'the definition of its columns changed since its rows were last compared with its vectors: '
+            'an embedder or `pgpipe reconcile` does it again'
+        when swept <> present.definition then
+            'its table was rewritten, or a partition came or went, since its rows were last compared with its vectors: '
+            'an embedder or `pgpipe reconcile` does it again'
+        end
+      from (select pgpipe.embedding_definition(e) as definition) present
+     cross join (select count(*) as enabled from pg_catalog.pg_trigger watcher
+                  where watcher.tgrelid = e.target and watcher.tgfoid = 'pgpipe.enqueue_changes'::regproc
+                    and watcher.tgenabled in ('O', 'A')) trigger
+     cross join (select min(wanted) as name from unnest(e.key_columns || e.columns) wanted
+                  where not pgpipe.has_column(e.target, wanted)) lost
+     cross join (select min(item.attname) as name from pg_catalog.pg_attribute item
+                  where item.attrelid = e.target and item.attgenerated = 'v'
+                    and item.attname in (select pgpipe.dependencies(e))) computed
+$$;
+comment on function pgpipe.coverage_doubt(pgpipe.embedding, text) is
+    'Why it cannot be said which rows of an embedding have a vector of their present text; null where it can. `swept` is its '
+    'definition as of the last sweep.';
