@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ from pgpipe.embed.reconcile import reconcile
 from pgpipe.errors import DatabaseError, UsageError
 from pgpipe.schema import ROOT
 from tests.chaos.test_embedder_connections import pgbouncer
-from tests.conftest import Guarded, Lake, Server, clone, make_cli
+from tests.conftest import Guarded, Lake, Server, clone, make_cli, start_debian
 from tests.flow.support import fails, load
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import eventually
@@ -378,3 +380,26 @@ def test_behind_a_pooler_in_session_mode(server18: Server, nights: Nights, ordin
         set_for(server18, "database", str(conninfo_to_dict(url)["dbname"]), SETTINGS | KEPT)
         with pgbouncer(Database(DatabaseSettings(url=url)), pool=20, mode="session") as through:
             assert nights(through) == ordinary
+
+
+@pytest.mark.long
+def test_a_server_that_speaks_german(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L2: with lc_messages of another language, a missing schema and the place of a refused row are found."""
+    subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", tmp_path / "de_DE.UTF-8"], check=True)
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents:
+        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o755)  # the server runs as another user
+    monkeypatch.setenv("LOCPATH", str(tmp_path))
+    with start_debian("-h ''", "-c lc_messages=de_DE.UTF-8") as folder:
+        cli = make_cli(f"host={folder} user=postgres dbname=postgres", tmp_path, monkeypatch)
+        lake.put("2026-01-01", "product", [{"id": n, "note": "{}" if n != 2 else "{"} for n in range(4)])
+        arguments = ("load", "--source", lake.url, "--key", "id", "--skip-search", "--skip-embeddings", "--json")
+        (tmp_path / "pgpipe.json").write_text('{"entity": {"product": {"types": {"note": "jsonb"}}}}')
+
+        unmigrated = fails(cli(*arguments), 2, "existiert nicht", "pgpipe migrate")
+        assert cli("migrate").code == 0
+        refused = fails(cli(*arguments), 1, "row group 0, row 2, column 'note'")
+
+    assert "Schema" in unmigrated
+    assert "ungültig" in refused
