@@ -181,7 +181,7 @@ class Database:
         if not self._sessions:
             raise errors.UsageError(
                 "the database is behind a pooler in transaction mode, where a session's locks and settings do not hold;"
-                " for loads and `pgpipe migrate`, set database.url to the server itself, or to a pool in session mode"
+                " for this command, set database.url to the server itself, or to a pool in session mode"
             )
 
 

@@ -59,7 +59,7 @@ def fill_search(app: App, entity: str | None, batch: int) -> None:
 
     Writers are not held up, and what was searchable stays so meanwhile. Stop it when you like; it goes on where it was.
     """
-    with app.database.connect(autocommit=True, keep_timeouts=True) as conn:
+    with app.database.connect(autocommit=True, session=True) as conn:
         targets = fill.pending(conn, entity)
         for target in targets:
             with app.bar(f"{target.entity}: search", max(target.rows - target.filled, 0)) as advance:

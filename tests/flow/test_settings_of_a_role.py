@@ -346,7 +346,7 @@ def keepalives(url: str) -> list[int]:
 def test_behind_a_pooler_in_transaction_mode(
     server18: Server, nights: Nights, two_nights: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """L15: loads and migrate are refused; embedder, search and reconcile are right, and leave no setting behind."""
+    """L15: what locks for a session is refused; embedder, search and reconcile are right, and leave nothing."""
     with role(server18) as (url, _):
         expected = nights(url)
         direct = Database(DatabaseSettings(url=url))
@@ -355,7 +355,7 @@ def test_behind_a_pooler_in_transaction_mode(
         set_for(server18, "database", str(conninfo_to_dict(url)["dbname"]), SETTINGS | KEPT)
         with pgbouncer(direct, pool=2) as through:
             cli = make_cli(through, tmp_path, monkeypatch)
-            for command in (("load", "--source", two_nights.url), ("migrate",)):
+            for command in (("load", "--source", two_nights.url), ("migrate",), ("fill-search",)):
                 fails(cli(*command), 2, "pooler in transaction mode", "session mode")
             pooled = Database(DatabaseSettings(url=through))
             worker = make_worker(pooled, Fake(), batch=4)
