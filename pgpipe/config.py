@@ -241,6 +241,9 @@ class EntitySettings(Section):
         description='error | strip | null | reject, for all columns or by column ("*": every other)',
         examples=["reject"],
     )
+    max_value_mb: int = Field(
+        256, ge=1, le=1023, description="MB that a value may take in PostgreSQL; a larger one is a bad value"
+    )
     max_rejected: int = Field(10_000, ge=0, description="rows that a load may set aside before it fails")
     search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
     embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")

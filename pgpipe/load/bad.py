@@ -113,11 +113,20 @@ def strict(array: Array, column: Column) -> Array:
     if column.required and array.null_count:
         raise BadValue("NULL, and the column is NOT NULL")
     wire = convert(array, column.sent)
+    if column.most and wire.nbytes > column.most:
+        _check_size(wire, column.most)
     if column.labels and not pc.all(pc.is_in(wire.drop_null(), pa.array(column.labels)), min_count=0).as_py():
         raise BadValue(f"a text that is no label of {column.sql}")
     if column.careful:
         _check_carefully(array, wire, column)
     return wire
+
+
+def _check_size(wire: Array, most: int) -> None:
+    for row in range(len(wire)):
+        size = wire.slice(row, 1).nbytes
+        if size > most:
+            raise BadValue(f"a value of {size:,} bytes; max_value_mb = {most >> 20} is less")
 
 
 def _check_carefully(array: Array, wire: Array, column: Column) -> None:

@@ -17,13 +17,15 @@ from psycopg import sql
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translate
+from pgpipe.load.ahead import ahead
 from pgpipe.load.bad import to_wire
 from pgpipe.load.preflight import Column, Part
-from pgpipe.load.read import Batch, Unit, ahead, read_units, units, where
+from pgpipe.load.read import Batch, Unit, read_units, units, where
 from pgpipe.load.rejects import Rejects, bad_row
 from pgpipe.source import Source
 
 DEPTH = 2  # batches that are ready before the connection asks for them
+READY = 12 << 20  # bytes of those, with which no other is begun
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags, length of the extension
 TRAILER = b"\xff\xff"
 NUMBER = re.compile(r"\d+")
@@ -72,7 +74,7 @@ class Copier:
         sent = Sent(NAME.findall(self.table.as_string())[-1].replace('""', '"'), names)
         try:
             with (
-                ahead(self._converted(work), DEPTH) as batches,
+                ahead(self._converted(work), DEPTH, READY, lambda made: int(made[1].nbytes)) as batches,
                 conn.cursor() as cursor,
                 cursor.copy(statement) as stream,
             ):

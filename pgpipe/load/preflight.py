@@ -36,6 +36,7 @@ class Column:
     natural: str = ""  # the type that the files alone would give it, where another is declared
     required: bool = False  # NOT NULL
     bad: Bad = "error"  # what happens to a value that cannot be stored
+    most: int = 0  # bytes that a value may have; 0: any
     careful: bool = False  # also check what the server would find
     codec: str | None = None  # of a database that is not UTF8, to check with
 

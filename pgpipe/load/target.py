@@ -159,5 +159,5 @@ def with_policies(columns: list[Column], settings: EntitySettings, key: tuple[st
             bad = "error"
         # A NULL in the key is told by how often it occurs, unless its row may be set aside.
         required = bad == "reject" if column.name in key else column.required
-        found.append(replace(column, bad=bad, required=required))
+        found.append(replace(column, bad=bad, required=required, most=settings.max_value_mb << 20))
     return found
