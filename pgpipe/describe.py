@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from pgpipe.config import EntitySettings, Section, Settings
 from pgpipe.layers import depth
-from pgpipe.mask import mask
+from pgpipe.secret import mask
 from pgpipe.settings import Layers, model_at, settings_of, variable_behind
 
 OPENING = """\
@@ -53,7 +53,7 @@ def _settings(section: Section, path: tuple[str, ...], layers: Layers) -> Iterat
 
 def _shown(value: Any) -> Any:  # noqa: ANN401 - a setting is of any type
     if isinstance(value, str | Path):
-        return mask(str(value))
+        return mask(str(value), alone=True)
     return value
 
 

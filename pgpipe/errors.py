@@ -1,11 +1,16 @@
 """One tree of errors. A class knows its exit code; its message is the one line that a user reads."""
 
+from pgpipe.secret import mask
+
 
 class PgpipeError(Exception):
     """Something a user can act on: what is wrong, where, and what to do."""
 
     exit_code = 1
     transient = False  # whether a later try may well succeed: a lost connection, a deadlock, a busy server
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(mask(message))  # here, because it is printed, logged, reported and stored in many places
 
 
 class UsageError(PgpipeError):

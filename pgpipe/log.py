@@ -16,7 +16,8 @@ from structlog.stdlib import BoundLogger
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from pgpipe.errors import UsageError
-from pgpipe.mask import said, scrub, trace
+from pgpipe.mask import said, trace
+from pgpipe.secret import scrub
 
 Format = Literal["human", "keyvalue", "json"]
 FIRST = ["timestamp", "level", "run", "event"]

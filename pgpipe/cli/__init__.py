@@ -6,7 +6,7 @@ import click
 
 from pgpipe import errors
 from pgpipe.cli.app import cli
-from pgpipe.mask import mask
+from pgpipe.secret import mask
 
 
 def main() -> None:

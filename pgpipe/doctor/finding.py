@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pgpipe.secret import mask
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -13,6 +15,10 @@ class Finding:
     message: str
     todo: str = ""
     exit_code: int = 0  # of a failure
+
+    def __post_init__(self) -> None:
+        """Findings are printed, and some name an address."""
+        object.__setattr__(self, "message", mask(self.message))
 
 
 def ok(check: str, message: str) -> Finding:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from pgpipe.db import Connection, translated
+from pgpipe.secret import address
 from pgpipe.source import File
 from pgpipe.source.identity import distrust
 from pgpipe.source.layout import Drop
@@ -66,9 +67,9 @@ class Ledger:
 
 
 def read_ledger(conn: Connection, schema: str, entity: str) -> Ledger:
-    """The ledger of a target."""
+    """The ledger of a target; what 0.1.0 entered with a password is known by the address without it."""
     with translated():
-        return Ledger(Entry(*row) for row in conn.execute(LEDGER, (entity, schema)))
+        return Ledger(Entry(address(file), *row) for file, *row in conn.execute(LEDGER, (entity, schema)))
 
 
 def _folders(uri: str, entity: str) -> Sequence[str]:

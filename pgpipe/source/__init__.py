@@ -14,6 +14,7 @@ from pgpipe.config import SourceSettings
 from pgpipe.distribution import install
 from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.mask import said
+from pgpipe.secret import address
 
 GROUP = "pgpipe.sources"  # the entry point group in which a package names its schemes
 
@@ -39,6 +40,10 @@ class File:
     def identity(self) -> str:
         """What the ledger knows this version by; only a strong one says the same of other files."""
         return self.etag if self.strong else self.versioned
+
+    def __post_init__(self) -> None:
+        """The address is stored: whatever source it is of, it holds no secret."""
+        object.__setattr__(self, "uri", address(self.uri))
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.mask import said
+from pgpipe.secret import address
 from pgpipe.source import File
 from pgpipe.source.identity import is_hash
 
@@ -32,22 +33,22 @@ class FilesystemSource:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = address(url.rstrip("/")).rstrip("/")
         try:
-            self._fs, root = fsspec.core.url_to_fs(self.url)
+            self._fs, root = fsspec.core.url_to_fs(url.rstrip("/"))
         except (ImportError, ValueError) as exc:
             raise UsageError(f"{url}: {said(exc)}") from exc
         self._root = root.rstrip("/")
 
     def folders(self, under: str) -> list[str]:
         """Names of the folders directly below."""
-        with _readable(self._at(under)):
+        with _readable(f"{self.url}/{under}"):
             found = self._fs.ls(self._at(under), detail=True)
         return sorted(str(i["name"]).rstrip("/").rpartition("/")[2] for i in found if i["type"] == "directory")
 
     def files(self, under: str) -> Iterator[File]:
         """All files below."""
-        with _readable(self._at(under)):
+        with _readable(f"{self.url}/{under}"):
             found = self._fs.find(self._at(under), detail=True)
         for path in sorted(found):
             yield self._file(path, found[path])

@@ -53,6 +53,8 @@ class S3Source:
         bucket, _, prefix = (settings.url or "").removeprefix("s3://").rstrip("/").partition("/")
         if not bucket:
             raise UsageError(f"the source {settings.url!r} names no bucket; write s3://bucket/prefix")
+        if "@" in bucket:
+            raise UsageError("a source such as s3://bucket/prefix names no user; set AWS_… variables or source.profile")
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 
 from pgpipe import errors
 from pgpipe.db import Database
-from pgpipe.mask import mask
 from pgpipe.metrics import DatabaseMetrics
+from pgpipe.secret import mask
 from pgpipe.web import views
 from pgpipe.web.asking import COMPARISONS, MODES, Answer, ModelLoading, Models, ask, parse_question
 from pgpipe.web.guard import LOOPBACK, Guard

@@ -12,7 +12,7 @@ from psycopg.errors import QueryCanceled
 from psycopg.rows import dict_row
 
 from pgpipe.db import Connection, Database, translated
-from pgpipe.mask import mask
+from pgpipe.secret import mask
 
 Row = dict[str, Any]
 

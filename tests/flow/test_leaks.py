@@ -203,7 +203,8 @@ def test_a_terminal_gets_words_and_quiet_is_quiet(server18: Server, lake: Lake, 
 
 def test_masks() -> None:
     """Values of secrets go, what surrounds them stays."""
-    from pgpipe.mask import mask, said, scrub
+    from pgpipe.mask import said
+    from pgpipe.secret import mask, scrub
 
     assert mask("see postgresql://a:b@c@h/d now") == "see postgresql://a:***@h/d now"
     assert scrub("see postgresql://a:b@h/d now") == "see postgresql://… now"

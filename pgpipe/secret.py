@@ -1,0 +1,74 @@
+"""What in a text is secret: passwords, keys and signatures of URLs and connection strings. The one place that masks."""
+
+import re
+from urllib.parse import unquote
+
+HIDDEN = "***"
+CREDENTIALS = re.compile(r"(?<=://)([^\s/@:]*):\S*@")  # user:password@; a password may hold an @ of its own
+CREDENTIALS_ALONE = re.compile(r"(?<=://)([^/@:]*):.*@", re.DOTALL)  # the same where the text is a URL and no more
+DSN = re.compile(r"postgres(?:ql)?://\S*")
+# Settings of libpq, variables of AWS, parameters of signed URLs (S3, Google, Azure) and of services.
+NAME = re.compile(
+    r"(?:password|passwd|passphrase|secret|token|signature|credentials?|(?:api|access|account|shared|secret|private)"
+    r"[_-]?key(?:[_-]?id)?)$",
+    re.IGNORECASE,
+)
+SHORT_NAME = re.compile(r"(?:(?:^|[_.-])(?:pass|pwd|sig|sas)|^options)$", re.IGNORECASE)  # also words of prose
+GIVEN = re.compile(r"""([\w%.-]+)(["']?\s*[=:]\s*)""")
+# To the next parameter of a URL, or to the end of a value of a connection string, quoted or not.
+PARAMETER, PARAMETER_ALONE = re.compile(r"[^\s&]*"), re.compile(r"[^&]*")
+VALUE = re.compile(r"""'(?:[^'\\]|\\.)*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|$)|(?:\\.|\S)+""", re.DOTALL)
+WITHOUT_USERS = {"file", "s3"}  # schemes of ours: an @ or a ? of their addresses is part of a name
+CONTAINERS = {"abfs", "abfss", "wasb", "wasbs"}  # what stands before the @ is a folder
+
+
+def mask(text: str, *, alone: bool = False) -> str:
+    """The text with every secret replaced; the rest of a URL or a connection string stays readable.
+
+    Args:
+        text: of any kind.
+        alone: the whole text is one URL or connection string, in which a secret may hold blanks.
+    """
+    text = (CREDENTIALS_ALONE if alone else CREDENTIALS).sub(rf"\1:{HIDDEN}@", text)
+    parts, done = [], 0
+    for given in GIVEN.finditer(text):
+        if given.start() < done or not _is_secret(given[1], by_equals="=" in given[2]):
+            continue
+        if text[: given.start()][-1:] in {"?", "&"}:
+            value = (PARAMETER_ALONE if alone else PARAMETER).match(text, given.end())
+        else:
+            value = VALUE.match(text, given.end())
+        if value and value[0]:
+            parts += [text[done : given.end()], HIDDEN]
+            done = value.end()
+    return "".join([*parts, text[done:]])
+
+
+def scrub(text: str) -> str:
+    """The text for a log: connection strings are gone altogether."""
+    return DSN.sub("postgresql://…", mask(text))
+
+
+def address(url: str) -> str:
+    """An address as it may be stored: without a user and password, and without a query that signs it.
+
+    It is the same whatever the password is, and however often the address is signed.
+    """
+    scheme, there, rest = url.partition("://")
+    if not there or scheme in WITHOUT_USERS:
+        return url
+    authority, slash, below = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    port = authority.partition(":")[2]
+    if at and not (scheme in CONTAINERS and ":" not in user):
+        rest = host + slash + below
+    elif not at and port and not port.isdigit() and "@" in below:  # the password holds a slash
+        rest = below.rpartition("@")[2]
+    path, asked, query = rest.partition("?")
+    signed = any(_is_secret(pair.partition("=")[0], by_equals=True) for pair in query.replace(";", "&").split("&"))
+    return f"{scheme}://{path}" if signed else f"{scheme}://{path}{asked}{query}"
+
+
+def _is_secret(name: str, *, by_equals: bool) -> bool:
+    name = unquote(name)
+    return bool(NAME.search(name) or (by_equals and SHORT_NAME.search(name)))
