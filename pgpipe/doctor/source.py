@@ -51,6 +51,10 @@ def _read(source: Source, file: File) -> Finding:
             head = stream.read(4)
     except SourceError as exc:
         return failure("reading", str(exc), "listing is allowed, reading is not: s3:GetObject", exc.exit_code)
-    if head not in {MAGIC, ENCRYPTED}:
+    if head == ENCRYPTED:
+        return failure(
+            "reading", f"{file.uri} is an encrypted Parquet file, which pgpipe cannot read; write it unencrypted"
+        )
+    if head != MAGIC:
         return failure("reading", f"{file.uri} is not a Parquet file", "look at what writes it")
     return ok("reading", f"{file.uri} can be read")

@@ -108,7 +108,9 @@ def require_same(parts: list[Part], target: list[TargetColumn], evolution: Evolu
     Raises:
         DataError: a file's columns are not the target's; the message names every difference.
     """
-    different = [f"{c.name!r} is not in the target" for c in evolution.add]
+    folders = {name for part in parts for name, _ in part.constants}
+    out = f" (a folder gives it; entity.{entity}.partitions = false leaves it out)"
+    different = [f"{c.name!r} is not in the target{out * (c.name in folders)}" for c in evolution.add]
     kinds = {c.name: c.type for c in target}
     different += [f"{c.name!r} is {c.sql} in the files but {kinds[c.name]} in the target" for c in evolution.widen]
     for column in target:

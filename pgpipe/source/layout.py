@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 
 from pgpipe.errors import SourceError
 from pgpipe.source import File, Source
@@ -105,10 +106,9 @@ def find_drops(source: Source, day: date, folder: str) -> list[Drop]:
 
 def _require_plain(source: Source, folder: str, names: list[str]) -> None:
     """Refuse a folder that is itself a table of another format."""
-    paths = [f"{name}/" for name in names]
     at = f"{folder}/" if folder else ""
-    if "metadata" in names:
-        paths += [file.path.removeprefix(at) for file in source.files(f"{at}metadata")]
+    metadata = source.files(f"{at}metadata") if "metadata" in names else iter(())
+    paths = chain((f"{name}/" for name in names), (file.path.removeprefix(at) for file in metadata))
     if problem := format_of(f"{source.url}/{folder}".rstrip("/"), paths):
         raise SourceError(problem)
 

@@ -151,7 +151,8 @@ class _Object(io.RawIOBase):
 
     def _read_range(self, end: int, into: bytearray) -> None:
         """Append what comes of the range to `into`, moving on with every block."""
-        pin: Any = {"IfMatch": f'"{self._file.etag}"'} if self._file.strong else {}
+        etag = self._file.etag
+        pin: Any = {"IfMatch": f'"{etag}"'} if etag and not etag.startswith("W/") else {}
         answer = self._client.get_object(Bucket=self._bucket, Key=self._key, Range=f"bytes={self._at}-{end - 1}", **pin)
         if not self._is_as_listed(answer):
             raise SourceError(f"{self._file.uri}: {REASONS['PreconditionFailed']}")
@@ -167,8 +168,10 @@ class _Object(io.RawIOBase):
         total = answer.get("ContentRange", "").rpartition("/")[2]
         if total.isdigit() and int(total) != file.bytes:
             return False
+        if file.etag and answer.get("ETag", "").strip('"') != file.etag:
+            return False
         if file.strong:
-            return bool(answer.get("ETag", "").strip('"') == file.etag)
+            return True
         if self._version is None:
             self._version = answer.get("VersionId", "")
         if answer.get("VersionId", "") != self._version:

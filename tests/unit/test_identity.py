@@ -7,7 +7,7 @@ import pytest
 
 from pgpipe.load.known import Entry, Ledger
 from pgpipe.source import File
-from pgpipe.source.identity import distrust, is_hash
+from pgpipe.source.identity import distrust, is_hash, let_settle
 from pgpipe.source.layout import Drop
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -76,3 +76,20 @@ def test_a_snapshot_is_recognised_by_strong_etags_in_the_same_folders() -> None:
     assert not same("2026-11-21/p/x", file(strong=False))
     assert same("2026-11-21/p/r=eu/x", file("2026-11-22/p/r=eu/a"))
     assert not same("2026-11-21/p/r=us/x", file("2026-11-22/p/r=eu/a"))
+
+
+@pytest.mark.parametrize(
+    ("age", "micro", "strong", "waits"),
+    [(1, 0, False, True), (-30, 0, False, True), (600, 0, False, False), (1, 5, False, False), (1, 0, True, False)],
+)
+def test_a_second_that_may_bring_another_version(
+    monkeypatch: pytest.MonkeyPatch, age: int, micro: int, strong: bool, waits: bool
+) -> None:
+    """L4: is waited for, if whole seconds are all that tells versions apart; clocks may differ by a minute."""
+    slept: list[float] = []
+    monkeypatch.setattr("pgpipe.source.identity.time.sleep", slept.append)
+    listed = replace(file(strong=strong), modified=NOW - timedelta(seconds=age, microseconds=micro))
+
+    let_settle([listed], NOW)
+
+    assert [pause > 1 for pause in slept] == [True] * waits

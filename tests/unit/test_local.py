@@ -1,6 +1,8 @@
 """Folders as a source: files are what they were when they were listed, or it is an error."""
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,19 @@ def test_a_file_that_is_overwritten_is_named(source: Source, tmp_path: Path, siz
         read(then=lambda: (tmp_path / "a b%" / "file").write_bytes(bytes(size)))
     with pytest.raises(SourceError, match=message):
         read(then=lambda: None)
+
+
+def test_a_file_in_its_place_is_named(source: Source, tmp_path: Path) -> None:
+    """L4: one of the same size and time too, as `cp -p` and rsync bring it."""
+    file, path = listed(source), tmp_path / "a b%" / "file"
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    (tmp_path / "other").write_bytes(b"9876543210")
+    os.utime(tmp_path / "other", ns=times)
+    (tmp_path / "other").replace(path)
+
+    assert replace(listed(source), etag=file.etag, version=file.version) == file
+    with pytest.raises(SourceError, match="was overwritten while it was read"), source.open(file) as stream:
+        stream.read()
 
 
 def test_a_file_that_is_gone_is_named(source: Source, tmp_path: Path) -> None:
