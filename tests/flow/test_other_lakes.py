@@ -56,6 +56,19 @@ def test_a_target_that_was_loaded_without_its_folders(cli: Cli, lake: Lake, data
     assert rows(database, "select id, region from sale order by id") == [(0, "eu"), (1, "us"), (2, "us")]
 
 
+def test_a_frozen_target_that_was_loaded_without_its_folders(cli: Cli, lake: Lake) -> None:
+    """L6: is refused the column, and the line names the setting that leaves it out."""
+    put_regions(lake)
+    Path("pgpipe.toml").write_text("[entity.sale]\npartitions = false\n")
+    load(cli, lake.url, "--key", "id")
+    Path("pgpipe.toml").write_text('[entity.sale]\ncontract = "freeze"\n')
+    put_regions(lake, "2026-01-02")
+
+    result = cli("load", "--source", lake.url, "--skip-embeddings", "--json")
+
+    fails(result, 1, "'region' is not in the target (a folder gives it; entity.sale.partitions = false leaves it out)")
+
+
 def test_a_column_that_the_files_have_themselves(cli: Cli, lake: Lake, database: Database) -> None:
     """L6: is taken from there, as before; the report says so."""
     lake.put("2026-01-01", "sale/region=eu", [{"id": 1, "region": "from the file"}])
