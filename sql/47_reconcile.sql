@@ -2,8 +2,6 @@
 -- Reconciling: rows that changed while no trigger saw it (a restore, a replica, a partition written directly, DDL) are enqueued.
 -- A sweep goes through all rows in the order of their key, a range at a time, and can be left off at any of them.
 
-drop function if exists pgpipe.reconcile_rows(int, int);
-
 create or replace function pgpipe.hold_rows(embedding_id int, parts oid[], places tid[])
     returns table (part oid, place tid)
     volatile  security definer  set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off

@@ -1,7 +1,6 @@
 -- Views that the CLI, psql and a dashboard read alike.
 
-drop function if exists pgpipe.embeddable_rows(pgpipe.embedding) cascade;
-drop view if exists pgpipe.embedding_status;
+drop view if exists pgpipe.embedding_status;  -- no cascade: a view of a user's on it is named, not dropped
 create view pgpipe.embedding_status as
 with counted as (  -- one by one up to 100,000 jobs of an embedding, in the order of their index
     select e.embedding_id, j.*
