@@ -220,3 +220,24 @@ def test_what_is_a_change_of_the_definition(conn: Connection, statement: str, re
 
     assert (coverage is None) == (reason is not None)
     assert reason in found if reason else found is None
+
+
+def test_a_partition_that_comes_or_goes(conn: Connection) -> None:
+    """V24: rows that ATTACH PARTITION brings have no vectors, and coverage says so from its commit on."""
+    conn.execute("create table doc (id int primary key, title text) partition by range (id)")
+    conn.execute("create table low partition of doc for values from (0) to (10)")
+    conn.execute("create table high (id int primary key, title text)")
+    conn.execute("insert into doc values (1, 'one'); insert into high values (11, 'eleven')")
+    embedding = embed(conn, columns=["title"])
+    drain(conn, embedding)
+    assert fresh(conn)()
+
+    conn.execute("alter table doc attach partition high for values from (10) to (20)")
+    assert conn.execute(STATUS).fetchone()[0] is None  # type: ignore[index]
+    reconcile(conn, queue.embeddings(conn)[0])
+    assert list(jobs(conn, embedding)) == ['{"id": 11}']
+    drain(conn, embedding)
+    assert fresh(conn)()
+
+    conn.execute("delete from high; alter table doc detach partition high")
+    assert conn.execute(STATUS).fetchone()[0] is None  # type: ignore[index]
