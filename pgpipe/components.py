@@ -13,12 +13,14 @@ from pgpipe.embed import declare as embedding
 from pgpipe.embed import index, queue
 from pgpipe.embed.model import dimensions
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan import Plan
+from pgpipe.load.plan import Plan, toml_name
 from pgpipe.load.steps import Counts
 from pgpipe.report import StageReport
 from pgpipe.search import declare as search
 from pgpipe.search import fill
 from pgpipe.source.layout import Drop
+
+NO_KEY = 'no key: before the next date, write key = ["…"] or mode = "append" under [entity.{}]'
 
 if TYPE_CHECKING:
     from pgpipe.embed.worker import Worker
@@ -32,7 +34,7 @@ class ParquetImporter(Component):
     def process_entity(self, entity: Drop, context: Context) -> StageReport:
         """Load the files of the date."""
         loader = Loader(context.database, context.source, context.settings.load.jobs, context.tell)
-        settings = context.entity(entity.entity)
+        settings, consent = context.entity(entity.entity), context.consent(entity.entity)
 
         def prepare(conn: Connection, _plan: Plan) -> None:
             # Made with the empty table, the search column costs no second pass over the rows.
@@ -44,9 +46,10 @@ class ParquetImporter(Component):
             def start(plan: Plan) -> Advance:
                 return stack.enter_context(context.bar(f"{entity.entity}: load", plan.rows))
 
-            plan, counts = loader.load(entity, settings, prepare, start)
+            plan, counts = loader.load(entity, settings, prepare, start, consent)
         rows = asdict(counts)
-        rows.pop("filled")
+        for only_said in ("filled", "kept"):
+            rows.pop(only_said)
         return StageReport(
             entity.entity, self.name, _state(plan), **rows, note="; ".join((_note(plan, counts), *plan.remarks))
         )
@@ -176,15 +179,19 @@ def _done(plan: Plan, counts: Counts) -> str:
     if plan.action == "recognise":
         return f"the same bytes as the snapshot before: {files} file{'s' * (files != 1)} recognised"
     if plan.action == "nothing":
-        return f"{files} file{'s' * (files != 1)} in the ledger"
+        return plan.superseded or f"{files} file{'s' * (files != 1)} in the ledger"
     notes = ["table made, its indexes after its rows"] if plan.action == "create" else []
     notes += [f"new column {c.name}" for c in plan.evolution.add]
     notes += [f"{counts.filled:,} rows written to fill it"] if counts.filled else []
     notes += [f"{c.name} widened to {c.sql}" for c in plan.evolution.widen]
     notes += [f"{counts.rejected:,} rows rejected, kept in pgpipe.rejected_row"] if counts.rejected else []
     notes += [f"{counts.mended:,} bad values stripped or cleared"] if counts.mended else []
+    if counts.left_out:
+        notes.append(f"{counts.left_out:,} rows left out by a trigger, rule or policy of the target")
+    if counts.kept:
+        notes.append(f"{counts.kept:,} rows not deleted, kept by a trigger, rule or policy of the target")
     if not plan.key:
-        notes.append("no key: rows are appended")
+        notes.append("no key: rows are appended" if plan.repeatable else NO_KEY.format(toml_name(plan.drop.entity)))
     return "; ".join(notes)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,12 +21,44 @@ HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 Mode = Literal["append", "upsert", "snapshot"]
 Weight = Literal["A", "B", "C", "D"]
 Bad = Literal["error", "strip", "null", "reject"]  # what happens to a value that cannot be stored
+Deletions = int | float | str  # rows, or a share of them
+MAX_DELETED = 0.5
+
+
+@dataclass(frozen=True)
+class MaxDeleted:
+    """How much a snapshot may delete: of these one at most; neither is no limit."""
+
+    rows: int | None = None
+    share: float | None = None
+
+
+def max_deleted(value: Deletions) -> MaxDeleted:
+    """Read a share such as 0.5 or "50%", or a number of rows; all is no limit.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    text = str(value).strip()
+    share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+    number = float(share[1]) / 100 if share else float(text) if re.fullmatch(r"\d+\.\d+", text) else None
+    if number is not None and number <= 1:
+        return MaxDeleted(share=number) if number < 1 else MaxDeleted()
+    if text.isdecimal():
+        return MaxDeleted(rows=int(text))
+    raise ValueError('is a share such as 0.5 or "50%", or a number of rows')
 
 
 class Section(BaseModel):
     """A table of settings: unknown names are errors, values do not change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _checked_limit(value: object) -> object:
+    if isinstance(value, int | float | str):
+        max_deleted(value)
+    return value
 
 
 class SourceSettings(Section):
@@ -245,8 +278,15 @@ class EntitySettings(Section):
         256, ge=1, le=1023, description="MB that a value may take in PostgreSQL; a larger one is a bad value"
     )
     max_rejected: int = Field(10_000, ge=0, description="rows that a load may set aside before it fails")
+    max_deleted: Deletions | None = Field(
+        None,
+        description="rows that a snapshot may delete, a share or a number; that of `load` where left out",
+        examples=["50%"],
+    )
     search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
     embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
+
+    _known_limit = field_validator("max_deleted", mode="before")(_checked_limit)
 
     def bad(self, column: str) -> Bad:
         """What happens to a value of this column that cannot be stored."""
@@ -266,6 +306,12 @@ class LoadSettings(Section):
         examples=[4],
     )
     skip: list[str] = Field([], description="components that are not run, for any entity", examples=[["embed"]])
+    max_deleted: Deletions = Field(
+        MAX_DELETED,
+        description="rows that a snapshot may delete: a share of a table of over 100 rows, or a number; never all",
+    )
+
+    _known_limit = field_validator("max_deleted", mode="before")(_checked_limit)
 
 
 class ServeSettings(Section):
@@ -294,5 +340,7 @@ class Settings(Section):
     entity: dict[str, EntitySettings] = Field({}, description="One table an entity, by its name.")
 
     def for_entity(self, name: str) -> EntitySettings:
-        """What is set for this entity; the defaults where nothing is."""
-        return self.entity.get(name, EntitySettings())
+        """What is set for this entity, for all of them, or by default."""
+        found = self.entity.get(name, EntitySettings())
+        limit = self.load.max_deleted if found.max_deleted is None else found.max_deleted
+        return found.model_copy(update={"max_deleted": limit})

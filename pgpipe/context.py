@@ -12,6 +12,7 @@ from pgpipe import errors
 from pgpipe.choose import SAMPLE_ROWS, Choice, choose
 from pgpipe.config import EntitySettings, Settings
 from pgpipe.db import Connection, Database, translated
+from pgpipe.load.plan import Consent
 from pgpipe.load.preflight import read_footer
 from pgpipe.load.read import Unit, read_batches
 from pgpipe.schema import require_version
@@ -41,12 +42,19 @@ class Context:
     bar: Bar = no_bar
     override: dict[str, Any] = field(default_factory=dict)  # mode and key for every entity, from the command line
     skip: frozenset[str] = frozenset()  # components that this run leaves out
+    accept: frozenset[str] = frozenset()  # rules that this run lets pass
+    named: frozenset[str] = frozenset()  # entities that the command line names
+    until: date | None = None  # the last of a range of dates
     tell: Callable[[str], None] = no_word  # takes what somebody who waits should know, a line each
     _choices: dict[str, list[Choice]] = field(default_factory=dict)
 
     def entity(self, name: str) -> EntitySettings:
         """What holds for an entity."""
         return self.settings.for_entity(name).model_copy(update=self.override)
+
+    def consent(self, entity: str) -> Consent:
+        """What the user has agreed to for an entity."""
+        return Consent(entity in self.settings.entity or entity in self.named, self.accept, self.until)
 
     def skips(self, component: str, entity: str) -> bool:
         """Whether a component is left out, for all entities or for this one."""

@@ -24,6 +24,7 @@ BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
     "PP006": errors.VectorsMissing,
     "PP010": errors.DataError,
     "PP012": errors.RowsHidden,
+    "PP013": errors.DataError,
     "PP020": errors.UsageError,
 }
 PART_OF_URL = re.compile(

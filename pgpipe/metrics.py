@@ -20,7 +20,7 @@ QUEUES = """
       from pgpipe.embedding_status s order by s.schema, s.entity, s.name
 """
 LOADS = """
-    select l.schema, l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged,
+    select l.schema, l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged, l.left_out,
            (l.state = 'failed')::int as failed, extract(epoch from l.finished_at - l.started_at)::float as seconds,
            extract(epoch from d.date::timestamp)::float as date, extract(epoch from d.finished_at)::float as finished
       from pgpipe.load_status l
@@ -32,7 +32,7 @@ LOADS = """
 """
 ENTITY = ("schema", "entity")
 EMBEDDING = (*ENTITY, "embedding")
-ROWS = ("read", "inserted", "updated", "deleted", "unchanged")
+ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "left_out")
 SETTINGS = "select set_config('statement_timeout', '10s', true), set_config('jit', 'off', true)"
 log = get_logger(__name__)
 

@@ -37,6 +37,7 @@ class Pipeline:
         bar: Bar = no_bar,
         override: dict[str, Any] | None = None,
         skip: Collection[str] = (),
+        accept: Collection[str] = (),
         tell: Callable[[str], None] = no_word,
     ) -> None:
         """Nothing is reached yet.
@@ -49,6 +50,7 @@ class Pipeline:
             bar: how progress is shown.
             override: key and mode for every entity.
             skip: names of components to leave out, besides those of the settings.
+            accept: rules that this pipeline lets pass: `max_deleted`, `older`.
             tell: takes what somebody who waits should know: another load is waited for, a lost one is begun again.
 
         Raises:
@@ -66,7 +68,8 @@ class Pipeline:
             bar,
             override or {},
             skipped,
-            tell,
+            frozenset(accept),
+            tell=tell,
         )
 
     def run(self, wanted_date: str = "latest", entities: Sequence[str] = ()) -> Report:
@@ -77,6 +80,7 @@ class Pipeline:
             SourceError, Unreachable, SchemaMissing: nothing can be done at all.
         """
         day, drops = select_drops(self._context, wanted_date, entities)
+        self._context.named, self._context.until = frozenset(entities), None
         return self._run_date(day, drops, {})
 
     def backfill(self, wanted_dates: str, entities: Sequence[str] = ()) -> Iterator[Report]:
@@ -93,7 +97,9 @@ class Pipeline:
             Unreachable, SchemaMissing: nothing can be done at all.
         """
         failed: dict[str, date] = {}
-        for day in choose_dates(self._context.source, wanted_dates, self._context.settings.source.complete):
+        days = choose_dates(self._context.source, wanted_dates, self._context.settings.source.complete)
+        self._context.named, self._context.until = frozenset(entities), days[-1]
+        for day in days:
             _, drops = select_drops(self._context, day.isoformat(), ())
             report = self._run_date(day, [d for d in drops if not entities or d.entity in entities], failed)
             failed |= {stage.entity: day for stage in report.stages if stage.state == "failed"}

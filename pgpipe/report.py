@@ -18,6 +18,7 @@ class StageReport:
     deleted: int | None = None
     unchanged: int | None = None
     rejected: int | None = None
+    left_out: int | None = None  # by a trigger, rule or policy of the target
     mended: int | None = None  # values, not rows
     embedded: int | None = None
     seconds: float = 0.0

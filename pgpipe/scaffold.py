@@ -25,6 +25,10 @@ create table {target} (
 {columns}
 );
 """
+LEDGER = """
+-- From here on the table is pgpipe's to load: the ledger of its files belongs to it.
+select pgpipe.keep_ledger({target}, {entity});
+"""
 STAGE = """
 -- What a load copies files into before it merges them; each load makes it anew.
 create unlogged table {stage} (like {target});
@@ -77,6 +81,7 @@ def _tables(drop: Drop, plan: Plan, schema: str) -> str:
         columns=",\n".join(f"    {line}" for line in _columns(plan)),
         target=target,
     )
+    head += LEDGER.format(target=_text(target), entity=_text(drop.entity))
     if plan.mode == "append":  # which copies straight into the target
         return head
     return head + STAGE.format(stage=_name("pgpipe_staging", drop.entity), target=target)

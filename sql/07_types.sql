@@ -138,19 +138,18 @@ comment on function pgpipe.changed(name[], text, text) is
 create or replace function pgpipe.differ(target regclass, columns name[], a text, b text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- json has no equality; its text has.
-    select string_agg(coalesce('(' || p.equal || format(') is not true and pg_catalog.num_nulls(%s, %s) < 2', t.a, t.b),
-                               pgpipe.changed(array[t.c], differ.a, differ.b)), ' or ' order by t.n)
-      from (select c, n, pgpipe.column_type_of(target, c) as oid, format('%s.%I', differ.a, c) as a,
-                   format('%s.%I', differ.b, c) as b
-              from unnest(columns) with ordinality k (c, n)) t
+    -- As `changed`, but a numeric by its value: a file gives all values of a column one scale, and if
+    -- the next file has another, a whole table would be written for nothing.
+    select format('row(%s)::pg_catalog.record operator(pg_catalog.*<>) row(%s)::pg_catalog.record',
+                  string_agg(format(v.value, differ.a, k.c), ', ' order by k.n),
+                  string_agg(format(v.value, differ.b, k.c), ', ' order by k.n))
+      from unnest(columns) with ordinality k (c, n)
      cross join lateral (
-           select case when pgpipe.base_type(t.oid) = 'json'::regtype
-                       then pgpipe.compare('text'::regtype, t.a || '::pg_catalog.text', '=', t.b || '::pg_catalog.text')
-                       else pgpipe.compare(t.oid, t.a, '=', t.b) end as equal) p
+           select case pgpipe.base_type(pgpipe.column_type_of(target, k.c))
+                  when 'numeric'::regtype then 'pg_catalog.trim_scale(%s.%I)' else '%s.%I' end) v (value)
 $$;
 comment on function pgpipe.differ(regclass, name[], text, text) is
-    'SQL text: a column of the rows `a` and `b` differs, NULL being equal to NULL, by the equality of the columns'' types.';
+    'SQL text: a column of the rows `a` and `b` differs in a byte, or a numeric in its value.';
 
 create or replace function pgpipe.json_value(type oid, value text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql

@@ -84,31 +84,6 @@ end
 $$;
 comment on function pgpipe.drop_aside(name) is 'Drops a staging table, if there is one, with what was declared on it.';
 
-create or replace function pgpipe.check_key(stage regclass, key name[])
-    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    bad bigint;
-    example text;
-begin
-    execute format('select count(*) from %s s where num_nulls(%s) > 0', stage, pgpipe.column_list(key, 's')) into bad;
-    if bad > 0 then
-        raise exception 'the key (%) is NULL in % of the rows', pgpipe.column_list(key), bad using errcode = 'PP010',
-            hint = 'A key identifies every row: choose columns without NULLs.';
-    end if;
-    execute format($sql$
-        with twice as (select %1$s, count(*) as n from %2$s s group by %1$s having count(*) > 1)
-        select count(*), min(concat_ws(', ', %1$s)) from twice $sql$, pgpipe.column_list(key), stage) into bad, example;
-    if bad > 0 then
-        raise exception 'the key (%) is not unique: % of its values occur more than once, such as %',
-            pgpipe.column_list(key), bad, quote_literal(left(example, 60)) using errcode = 'PP010',
-            hint = 'Name more columns in `key`, or load without one in mode append.';
-    end if;
-end
-$$;
-comment on function pgpipe.check_key(regclass, name[]) is
-    'Raises PP010 where the key is NULL or occurs twice, with how often and an example.';
-
 create or replace function pgpipe.index_aside(name name, key name[])
     returns void  volatile strict  set search_path = pg_catalog, pg_temp set maintenance_work_mem = '256MB'  language plpgsql
 as $$

@@ -62,6 +62,7 @@ begin
         execute format('alter table %s add column %I %s default %L', target, change.name, change.type, common);
         execute format('alter table %s alter column %I drop default', target, change.name);
     end loop;
+    perform pgpipe.align_keys(target, stage, key);
     return pgpipe.execute_in(path, format('update %s t set (%s) = row (%s) from %s s where %s and (%s)',
         target, pgpipe.column_list(names), pgpipe.column_list(names, 's'), stage, pgpipe.same_key(target, key, 't', 's'),
         pgpipe.differ(target, names, 't', 's')));
@@ -70,19 +71,6 @@ $$;
 comment on function pgpipe.add_columns(regclass, regclass, jsonb, name[], text, text) is
     'Adds columns to a target and gives them their staged values. The target''s triggers run with the search_path `path`, the caller''s. '
     'Returns how many rows had to be written for it.';
-
-create or replace function pgpipe.is_unique(target regclass, key name[])
-    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    select (c.relkind = 'p' or not c.relhassubclass) and exists (
-               select from pg_catalog.pg_index i
-                where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null
-                  and not exists (select from unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) k (n)
-                                    left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.n and k.n <> 0
-                                   where a.attname is null or a.attname <> all (key)))
-      from pg_catalog.pg_class c where c.oid = target
-$$;
-comment on function pgpipe.is_unique(regclass, name[]) is 'Whether an index sees to it that no two rows of the target have the same key.';
 
 create or replace function pgpipe.find_violations(target regclass, stage regclass, columns name[], key name[])
     returns table (part bigint, row_number bigint, rule name, of_columns name[])
@@ -116,78 +104,215 @@ $$;
 comment on function pgpipe.find_violations(regclass, regclass, name[], name[]) is
     'The staged rows that a CHECK of the target refuses, by the pgpipe_part and pgpipe_number that were staged with them.';
 
-create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[], mode text,
-    rejected jsonb, path text default pg_catalog.current_setting('search_path'),
-    out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint)
-    volatile  set search_path = pg_catalog, pg_temp
-    set work_mem = '128MB'  set default_statistics_target = 10  set parallel_tuple_cost = 0
-    language plpgsql
+create or replace function pgpipe.written_columns(target regclass, columns name[], key name[])
+    returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select array(select c from unnest(columns) with ordinality k (c, n)
+                  where c <> all (key) or c = any (pgpipe.inexact_columns(target, key)) order by n)
+$$;
+comment on function pgpipe.written_columns(regclass, name[], name[]) is
+    'The columns that may differ in rows of the same key: all but the key, and what of the key may '
+    'differ in a byte.';
+
+create or replace function pgpipe.find_difference(target regclass, stage regclass, columns name[],
+    key name[], mode text, rejected jsonb, counting boolean)
+    returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    others name[] := array(select c from unnest(columns) with ordinality k (c, n) where c <> all (key) order by n);
     difference text := format('pgpipe_staging.%I', 'pgpipe_difference_' || stage::oid);
-    keys text := pgpipe.column_list(key);
-    missing text := format('s.%I is null', key[1]);  -- no part of a key is null
-    staged bigint;
-    nulls bigint;
-    left_over bigint;
-    held bigint;
-    -- Where each row of the target has at most one match, a key that is staged twice shows in how many rows a full join has: to count
-    -- them costs a tenth of looking for the key.
-    by_counting boolean := mode = 'snapshot' and rejected = '[]' and pgpipe.is_unique(target, key);
+    gone text := format('s.%I is null', key[1]);  -- no part of a key is null
+    new text := format('t.%I is null', key[1]);
+    -- A row that was rejected is in the snapshot all the same: its earlier version stays.
+    lost text := case rejected when '[]' then quote_literal('delete') else format(
+        'case when exists (select from jsonb_array_elements(%L) r (key) where %s) then %L else %L '
+        'end', rejected, pgpipe.key_match(target, key, 't', 'r.key'), 'keep', 'delete') end;
 begin
-    execute format('analyze %s (%s)', stage, keys);
-    execute format('select count(*), count(*) filter (where num_nulls(%s) > 0) from %s s', pgpipe.column_list(key, 's'), stage)
-       into staged, nulls;
-    if nulls > 0 or not by_counting then
-        perform pgpipe.check_key(stage, key);
-    end if;
-    if rejected <> '[]' then  -- a row that was set aside is in the snapshot all the same: its earlier version stays
-        missing := format('%s and not exists (select from jsonb_array_elements(%L) r (key) where %s)', missing, rejected,
-                          pgpipe.key_match(target, key, 't', 'r.key'));
-    end if;
-    -- One join finds the keys that differ, on several cores where it is large: most of what it costs to load rows that are there is
-    -- reading a wide target. A row that did not change is never written: INSERT … ON CONFLICT would compute the search column of
-    -- every staged row before it finds the conflict.
-    execute format('create unlogged table %s as select %s, null::bigint as pgpipe_held from %s t %s join %s s on %s where %s %s',
-        difference, format('%s, case when s.%2$I is null then %3$L when t.%2$I is null then %4$L else %5$L end as pgpipe_change',
-               (select string_agg(format('coalesce(t.%1$I, s.%1$I) as %1$I', c), ', ' order by n)
-                  from unnest(key) with ordinality k (c, n)), key[1], 'delete', 'insert', 'update'),
-        target, case mode when 'snapshot' then 'full' else 'right' end, stage, pgpipe.same_key(target, key, 't', 's'),
-        concat_ws(' or ', missing, format('t.%I is null', key[1]),
-                  case when others <> '{}' then format('s.%I is not null and (%s)', key[1], pgpipe.differ(target, others, 't', 's')) end),
-        case when by_counting then  -- of the same moment as the join
-            format('union all select %s null, count(*) from %s', repeat('null, ', cardinality(key)), target) end);
+    -- One join finds the keys that differ, on several cores where it is large: most of what it
+    -- costs to load rows that are there is reading a wide target. A row that did not change is
+    -- never written: INSERT … ON CONFLICT would compute the search column of every staged row
+    -- before it finds the conflict. The rows of the target are counted at the same moment.
+    execute format('create unlogged table %s as select %s, case when %s then %s when %s then %L '
+                   'else %L end as change, null::bigint as held from %s t %s join %s s on %s '
+                   'where %s %s', difference,
+        (select string_agg(format('coalesce(s.%1$I, t.%1$I) as key_%2$s', k, n), ', ' order by n)
+           from unnest(key) with ordinality u (k, n)),
+        gone, lost, new, 'insert', 'update', target,
+        case mode when 'snapshot' then 'full' else 'right' end, stage,
+        pgpipe.same_key(target, key, 't', 's'),
+        concat_ws(' or ', gone, new, pgpipe.differ(
+            target, pgpipe.written_columns(target, columns, key), 't', 's')),
+        case when counting then format('union all select %s null, count(*) from %s',
+                                       repeat('null, ', cardinality(key)), target) end);
     execute 'analyze ' || difference;
-    if by_counting then
-        execute format('select count(*) filter (where pgpipe_change = %L) - count(*) filter (where pgpipe_change = %L), max(pgpipe_held)'
-                       ' from %s', 'delete', 'insert', difference) into left_over, held;
-        if staged + left_over <> held then
-            perform pgpipe.check_key(stage, key);
-        end if;
+    return difference::regclass;
+end
+$$;
+comment on function pgpipe.find_difference(
+    regclass, regclass, name[], name[], text, jsonb, boolean) is
+    'Makes a table of the keys whose rows differ: key_1, key_2, …, and `change`: insert, update, '
+    'delete, or keep for a row that the snapshot has but could not bring. With `counting`, `held` '
+    'of one more row is how many rows the target has.';
+
+create or replace function pgpipe.count_changes(difference regclass, out inserts bigint,
+    out updates bigint, out deletes bigint, out keeps bigint, out held bigint)
+    stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    execute format($sql$
+        select count(*) filter (where d.change = 'insert'),
+               count(*) filter (where d.change = 'update'),
+               count(*) filter (where d.change = 'delete'),
+               count(*) filter (where d.change = 'keep'), max(d.held)
+          from %s d $sql$, difference) into inserts, updates, deletes, keeps, held;
+end
+$$;
+comment on function pgpipe.count_changes(regclass) is
+    'How many changes of each kind a difference has.';
+
+create or replace function pgpipe.check_deletions(target regclass, difference regclass, key name[],
+    deleted bigint, held bigint, max_rows bigint, max_share double precision)
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    allowed text := coalesce(max_rows || ' rows',
+                             round(max_share::numeric * 100, 2)::float8 || ' %');
+    examples text;
+begin
+    if deleted = 0 or allowed is null or deleted < held and deleted <= coalesce(
+           max_rows, case when held > 100 then max_share * held else held end) then
+        return;
     end if;
-    deleted := pgpipe.execute_in(path, format('delete from %s t using %s d where d.pgpipe_change operator(pg_catalog.=) %L and %s',
-        target, difference, 'delete', pgpipe.same_key(target, key, 't', 'd')));
+    execute format($sql$
+        select string_agg(e.key, '; ')
+          from (select left(concat_ws(', ', %1$s), 60) as key from %2$s d
+                 where d.change = 'delete' order by %1$s limit 3) e $sql$,
+        pgpipe.number_list(key, 'd'), difference) into examples;
+    raise exception
+        'the snapshot would delete % of the % rows of %, such as (%) %: max_deleted is %', deleted,
+        held, target, pgpipe.column_list(key), examples,
+        allowed || case deleted when held then ', and never all' else '' end
+        using errcode = 'PP013',
+        hint = 'Nothing was changed. If the files are right, let it pass once with '
+               '`--accept max_deleted`.';
+end
+$$;
+comment on function pgpipe.check_deletions(
+    regclass, regclass, name[], bigint, bigint, bigint, double precision) is
+    'Raises PP013 if a snapshot would delete all rows of the target, more than `max_rows`, or of '
+    'over 100 rows more than `max_share`. If both are null, nothing is refused.';
+
+create or replace function pgpipe.write_difference(target regclass, stage regclass,
+    difference regclass, columns name[], key name[], path text,
+    out inserted bigint, out updated bigint, out deleted bigint)
+    volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    written name[] := pgpipe.written_columns(target, columns, key);
+    of_change text := 'd.change operator(pg_catalog.=)';
+    staged text := format('%s s join %s d on %s', stage, difference,
+                          pgpipe.same_numbered(target, key, 'd', 's'));
+    in_target text := pgpipe.same_numbered(target, key, 'd', 't');
+begin
+    deleted := pgpipe.execute_in(path, format(
+        'delete from %s t using %s d where %s %L and %s', target, difference, of_change, 'delete',
+        in_target));
     updated := 0;
-    if others <> '{}' then
-        updated := pgpipe.execute_in(path, format('update %s t set (%s) = row (%s) from %s s join %s d on %s '
-            'where d.pgpipe_change operator(pg_catalog.=) %L and %s', target, pgpipe.column_list(others),
-            pgpipe.column_list(others, 's'), stage, difference, pgpipe.same_key(target, key, 's', 'd'), 'update',
-            pgpipe.same_key(target, key, 't', 'd')));
+    if written <> '{}' then
+        updated := pgpipe.execute_in(path, format(
+            'update %s t set (%s) = row (%s) from %s where %s %L and %s', target,
+            pgpipe.column_list(written), pgpipe.column_list(written, 's'), staged, of_change,
+            'update', in_target));
     end if;
     begin
-        inserted := pgpipe.execute_in(path, format('insert into %s as x (%s) select %s from %s s join %s d on %s '
-            'where d.pgpipe_change operator(pg_catalog.=) %L', target, pgpipe.column_list(columns),
-            pgpipe.column_list(columns, 's'), stage, difference, pgpipe.same_key(target, key, 's', 'd'), 'insert'));
+        inserted := pgpipe.execute_in(path, format(
+            'insert into %s as x (%s) select %s from %s where %s %L', target,
+            pgpipe.column_list(columns), pgpipe.column_list(columns, 's'), staged, of_change,
+            'insert'));
     exception when unique_violation then
         perform pgpipe.check_key(stage, key);  -- new rows of one key
         raise;
     end;
-    execute 'drop table ' || difference;
-    unchanged := staged - inserted - updated;
 end
 $$;
-comment on function pgpipe.merge(regclass, regclass, name[], name[], text, jsonb, text) is
-    'Brings the staged rows into the target by key, writing only rows that differ; mode `snapshot` also deletes rows that are neither '
-    'staged nor have one of the keys in `rejected`, an array of objects. The target''s triggers run with the search_path `path`, the '
-    'caller''s. Raises PP010 for a key that is NULL or staged twice.';
+comment on function pgpipe.write_difference(regclass, regclass, regclass, name[], name[], text) is
+    'Deletes, updates and inserts the rows of a difference; returns what the server counted.';
+
+create or replace function pgpipe.count_stored(target regclass, stage regclass, difference regclass,
+    columns name[], key name[], change text)
+    returns bigint  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    found bigint;
+begin
+    execute format(
+        'select count(*) from %s d '
+        'where d.change = %L and %s exists (select from %s t %s where %s)', difference, change,
+        case change when 'delete' then 'not' else '' end, target,
+        case change when 'update'
+             then format('join %s s on %s and not (%s)', stage,
+                         pgpipe.same_numbered(target, key, 'd', 's'),
+                         pgpipe.differ(target, columns, 't', 's')) else '' end,
+        pgpipe.same_numbered(target, key, 'd', 't')) into found;
+    return found;
+end
+$$;
+comment on function pgpipe.count_stored(regclass, regclass, regclass, name[], name[], text) is
+    'How many changes of a kind the target shows: what a rule or a trigger did may be another '
+    'thing than what the server counted.';
+
+create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[],
+    mode text, rejected jsonb, max_rows bigint, max_share double precision,
+    path text default pg_catalog.current_setting('search_path'),
+    out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint,
+    out left_out bigint, out kept bigint)
+    volatile  set search_path = pg_catalog, pg_temp  set work_mem = '128MB'
+    set default_statistics_target = 10  set parallel_tuple_cost = 0  language plpgsql
+as $$
+declare
+    staged record;
+    wanted record;
+    difference regclass;
+    rules boolean := (select c.relhasrules from pg_catalog.pg_class c where c.oid = target);
+    -- Where each row of the target has at most one match, a key that is staged twice shows in how
+    -- many rows a full join has: to count them costs a tenth of looking for the key.
+    counting boolean := mode = 'snapshot' and rejected = '[]' and pgpipe.is_unique(target, key);
+begin
+    perform pgpipe.require_unique(target, key, mode), pgpipe.align_keys(target, stage, key);
+    execute format('analyze %s (%s)', stage, pgpipe.column_list(key));
+    execute format(
+        'select count(*) as rows, count(*) filter (where num_nulls(%s) > 0) as nulls '
+        'from %s s',
+        pgpipe.column_list(key, 's'), stage) into staged;
+    if staged.nulls > 0 or not counting then
+        perform pgpipe.check_key(stage, key);
+    end if;
+    difference := pgpipe.find_difference(target, stage, columns, key, mode, rejected, counting);
+    wanted := pgpipe.count_changes(difference);
+    if staged.rows + wanted.deletes - wanted.inserts <> wanted.held then
+        perform pgpipe.check_key(stage, key);
+    end if;
+    perform pgpipe.check_deletions(target, difference, key, wanted.deletes,
+        staged.rows - wanted.inserts + wanted.deletes + wanted.keeps, max_rows, max_share);
+    select w.inserted, w.updated, w.deleted into inserted, updated, deleted
+      from pgpipe.write_difference(target, stage, difference, columns, key, path) w;
+    if rules or inserted <> wanted.inserts then
+        inserted := pgpipe.count_stored(target, stage, difference, columns, key, 'insert');
+    end if;
+    if rules then
+        updated := pgpipe.count_stored(target, stage, difference, columns, key, 'update');
+        deleted := pgpipe.count_stored(target, stage, difference, columns, key, 'delete');
+    end if;
+    execute 'drop table ' || difference;
+    unchanged := staged.rows - wanted.inserts - wanted.updates;
+    left_out := wanted.inserts - inserted + wanted.updates - updated;
+    kept := wanted.deletes - deleted;
+end
+$$;
+comment on function pgpipe.merge(
+    regclass, regclass, name[], name[], text, jsonb, bigint, double precision, text) is
+    'Brings the staged rows into the target by key, writing only rows that differ; mode `snapshot` '
+    'also deletes rows that are neither staged nor have one of the keys in `rejected`, an array of '
+    'objects, within `max_rows` and `max_share`, see check_deletions. `left_out` are staged rows '
+    'that a trigger, rule or policy of the target did not store, `kept` rows that it did not '
+    'delete. The target''s triggers run with the search_path `path`, the caller''s. Raises PP010 for '
+    'a key that is NULL or occurs twice, PP013 for too many deletions.';

@@ -10,6 +10,14 @@ end
 $$;
 comment on function pgpipe.forget_files() is 'Trigger: a truncated target holds no file.';
 
+create or replace function pgpipe.has_ledger(target regclass)
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (select from pg_catalog.pg_trigger g where g.tgrelid = target and g.tgname = 'pgpipe_ledger')
+$$;
+comment on function pgpipe.has_ledger(regclass) is
+    'Whether pgpipe made this table or has loaded it. The trigger goes with the table and comes back with a restore.';
+
 create or replace function pgpipe.keep_ledger(target regclass, entity text)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -17,8 +25,7 @@ declare
     of_schema name := (select n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                         where c.oid = target);
 begin
-    -- The trigger goes with the table and comes back with a restore: where it is missing, this is not the table that was loaded.
-    if not exists (select from pg_catalog.pg_trigger g where g.tgrelid = target and g.tgname = 'pgpipe_ledger') then
+    if not pgpipe.has_ledger(target) then  -- this is not the table that was loaded
         delete from pgpipe.load_file f where f.entity = keep_ledger.entity and f.schema = of_schema;
         execute format('create trigger pgpipe_ledger after truncate on %s for each statement execute function pgpipe.forget_files(%L, %L)',
                        target, entity, of_schema);

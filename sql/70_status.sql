@@ -95,7 +95,7 @@ create or replace view pgpipe.load_status as
 select distinct on (l.entity, l.schema) l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,
        l.unchanged, l.error,
        case when l.error is not null then 'failed' when l.finished_at is null then 'running' else 'done' end as state,
-       l.schema
+       l.schema, l.left_out
   from pgpipe.load l
  order by l.entity, l.schema, l.started_at desc, l.load_id desc;
 comment on view pgpipe.load_status is 'The last load of each entity.';

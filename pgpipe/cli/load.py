@@ -20,8 +20,8 @@ from pgpipe.search.declare import plan_search
 from pgpipe.source import open_source
 from pgpipe.source.layout import Drop, choose_dates
 
-ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "rejected", "embedded")
-ONLY_IF_ANY = {"rejected"}
+ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "rejected", "left_out", "embedded")
+ONLY_IF_ANY = {"rejected", "left_out"}
 ACTIONS = {
     "nothing": "nothing: in the ledger",
     "recognise": "nothing: the same bytes as the snapshot before",
@@ -60,6 +60,12 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--mode",
             type=click.Choice(["append", "upsert", "snapshot"]),
             help="How files come into the target [default: upsert with a key, else append]",
+        ),
+        click.option(
+            "--accept",
+            multiple=True,
+            type=click.Choice(["max_deleted", "older"]),
+            help="Let pass once what is otherwise refused; may be repeated.",
         ),
         click.option("--entity", "entities", multiple=True, metavar="NAME", help="Only this one; may be repeated."),
         click.option(
@@ -120,6 +126,7 @@ def _run(
     entities: Sequence[str],
     mode: str | None,
     key: str | None,
+    accept: Sequence[str],
     jobs: int | None,
     skip_search: bool,
     skip_embeddings: bool,
@@ -135,6 +142,7 @@ def _run(
         bar=app.bar,
         override=_override(mode, key),
         skip=_skipped(skip_search, skip_embeddings),
+        accept=accept,
         tell=app.tell,
     )
     context.exit(
@@ -197,6 +205,7 @@ def plan(
     entities: Sequence[str],
     mode: str | None,
     key: str | None,
+    accept: Sequence[str],
     jobs: int | None,
     skip_search: bool,
     skip_embeddings: bool,
@@ -213,6 +222,7 @@ def plan(
     skip = _skipped(skip_search, skip_embeddings).union(app.settings.load.skip)
     run = Context(app.settings, app.database, source, app.bar, _override(mode, key), skip)
     days = choose_dates(source, day, app.settings.source.complete)
+    run.accept, run.named, run.until = frozenset(accept), frozenset(entities), days[-1] if ".." in day else None
     drops = [drop for each in days for drop in select_drops(run, each.isoformat(), entities)[1]]
     with app.database.connect(autocommit=True) as conn:  # a refused entity must not stop the others
         require_schema(conn, app.database.schema)
@@ -229,7 +239,7 @@ def _plan_entity(run: Context, conn: Connection, drop: Drop) -> dict[str, Any]:
     entry: dict[str, Any] = {"entity": drop.entity, "date": drop.date, "files": len(drop.files), "bytes": drop.bytes}
     loader = Loader(run.database, run.source, run.settings.load.jobs)
     try:
-        entry |= _described(loader.plan(conn, drop, run.entity(drop.entity)))
+        entry |= _described(loader.plan(conn, drop, run.entity(drop.entity), run.consent(drop.entity)))
         entry["search"] = "skipped" if run.skips("search", drop.entity) else _search(run, drop)
         entry["embed"] = "skipped" if run.skips("embed", drop.entity) else _embed(run, drop)
     except PgpipeError as exc:
@@ -247,7 +257,7 @@ def _print_plan(app: App, entry: dict[str, Any]) -> None:
 
 def _described(made: LoadPlan) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "action": ACTIONS[made.action],
+        "action": made.superseded or ACTIONS[made.action],
         "mode": made.mode,
         "key": ", ".join(made.key) or "none",
     }

@@ -10,7 +10,8 @@ from pgpipe.cli.app import App, cli, json_option
 from pgpipe.db import translated
 
 LOADS = """
-    select entity, date, mode, state, started_at, read, inserted, updated, deleted, unchanged, error
+    select entity, date, mode, state, started_at, read, inserted, updated, deleted, unchanged,
+           left_out, error
       from pgpipe.load_status
 """
 EMBEDDINGS = """

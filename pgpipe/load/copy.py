@@ -61,7 +61,7 @@ class Copier:
         """Copy row groups in one COPY on this connection, within its transaction.
 
         Returns:
-            The number of rows sent.
+            The number of rows stored: those sent, less those that a trigger of the table left out.
 
         Raises:
             DataError: a file cannot be read, or a value does not fit; the message names file, row group and column.
@@ -73,30 +73,31 @@ class Copier:
         statement = COPY.format(self.table, sql.SQL(", ").join(map(sql.Identifier, names)))
         sent = Sent(NAME.findall(self.table.as_string())[-1].replace('""', '"'), names)
         try:
-            with (
-                ahead(self._converted(work), DEPTH, READY, lambda made: int(made[1].nbytes)) as batches,
-                conn.cursor() as cursor,
-                cursor.copy(statement) as stream,
-            ):
-                stream.write(HEADER)
-                encoder: pgpq.ArrowToPostgresBinaryEncoder | None = None
-                schema: pa.Schema | None = None
-                for batch, wire in batches:
-                    if self.stop.is_set():
-                        raise Stopped("stopped because another connection of this load failed")
-                    if encoder is None or wire.schema != schema:  # files may differ in the scale of a number
-                        if encoder is not None:
-                            stream.write(encoder.finish().removesuffix(TRAILER))
-                        schema = wire.schema
-                        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
-                        encoder.write_header()
-                    sent.add(batch)
-                    stream.write(encoder.write_batch(wire))
-                    self.progress(wire.num_rows)
-                stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
+            ready = ahead(self._converted(work), DEPTH, READY, lambda made: int(made[1].nbytes))
+            with ready as batches, conn.cursor() as cursor:
+                with cursor.copy(statement) as stream:
+                    self._send(stream, batches, sent)
+                return cursor.rowcount
         except psycopg.Error as exc:
             raise sent.located(exc) from exc
-        return sent.rows
+
+    def _send(self, stream: psycopg.Copy, batches: Iterable[tuple[Batch, pa.RecordBatch]], sent: "Sent") -> None:
+        stream.write(HEADER)
+        encoder: pgpq.ArrowToPostgresBinaryEncoder | None = None
+        schema: pa.Schema | None = None
+        for batch, wire in batches:
+            if self.stop.is_set():
+                raise Stopped("stopped because another connection of this load failed")
+            if encoder is None or wire.schema != schema:  # files may differ in the scale of a number
+                if encoder is not None:
+                    stream.write(encoder.finish().removesuffix(TRAILER))
+                schema = wire.schema
+                encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+                encoder.write_header()
+            sent.add(batch)
+            stream.write(encoder.write_batch(wire))
+            self.progress(wire.num_rows)
+        stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
 
     def _converted(self, work: Iterable[Unit]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
         for batch in read_units(self.source, work):

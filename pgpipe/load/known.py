@@ -50,6 +50,11 @@ class Ledger:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def dates(self) -> set[date]:
+        """The dates of the files."""
+        return {entry.date for entry in self.entries}
+
     def holds(self, file: File) -> bool:
         """Whether the rows of this version of a file are in the target."""
         return any(entry.is_of(file) for entry in self._by_file.get(file.uri, ()))

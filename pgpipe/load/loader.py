@@ -9,8 +9,8 @@ from pgpipe import errors
 from pgpipe.config import EntitySettings
 from pgpipe.db import Connection, Database, again, translated
 from pgpipe.encoding import storable
-from pgpipe.load import copy, target
-from pgpipe.load.plan import Plan, make_plan, one
+from pgpipe.load import copy
+from pgpipe.load.plan import CAREFUL, Consent, Plan, make_plan, one
 from pgpipe.load.rejects import Rejects
 from pgpipe.load.steps import KEEP_LEDGER, Counts, Prepare, Run, Steps
 from pgpipe.log import get_logger
@@ -32,7 +32,7 @@ BEGIN_LOAD = """
 """
 COUNTED = """
     select sum(read)::bigint, sum(inserted)::bigint, sum(updated)::bigint, sum(deleted)::bigint, sum(unchanged)::bigint,
-           sum(rejected)::bigint
+           sum(rejected)::bigint, sum(left_out)::bigint
       from pgpipe.load where load_id = any (%s)
 """
 FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s where load_id = %s"
@@ -49,13 +49,13 @@ class Loader:
         self._source = source
         self._steps = Steps(database, source, jobs)
 
-    def plan(self, conn: Connection, drop: Drop, settings: EntitySettings) -> Plan:
+    def plan(self, conn: Connection, drop: Drop, settings: EntitySettings, consent: Consent = CAREFUL) -> Plan:
         """Decide what to do; touches nothing.
 
         Raises:
             DataError: the files, or the files and the target, do not agree; the message says what and where.
         """
-        return make_plan(conn, self._database.schema, self._source, drop, settings)
+        return make_plan(conn, self._database.schema, self._source, drop, settings, consent)
 
     def load(
         self,
@@ -63,6 +63,7 @@ class Loader:
         settings: EntitySettings,
         prepare: Prepare,
         progress: Callable[[Plan], copy.Progress],
+        consent: Consent = CAREFUL,
     ) -> tuple[Plan, Counts]:
         """Bring the drop into its target; whole or, where it fails, not at all (`append`: file by file).
 
@@ -71,6 +72,7 @@ class Loader:
             settings: key and mode.
             prepare: called with a new, still empty table before rows are copied into it.
             progress: called with the plan; returns what is called with the rows sent.
+            consent: what the user has agreed to.
 
         Raises:
             PgpipeError: any of the tree; the target is as before.
@@ -79,7 +81,7 @@ class Loader:
 
         def attempt() -> tuple[Plan, Counts]:
             with self._database.connect(autocommit=True, session=True) as conn, self._alone(conn, drop.entity):
-                plan = self.plan(conn, drop, settings)
+                plan = self.plan(conn, drop, settings, consent)
                 if plan.action == "nothing":
                     return (begun[0][0], _counted(conn, begun)) if begun else (plan, Counts())
                 begun.append((plan, self._begin(conn, plan)))
@@ -96,8 +98,6 @@ class Loader:
                 log.warning("another load of this entity is running; waiting for it to end", entity=entity)
                 self._tell(f"another load of {entity} is running; waiting for it to end")
                 conn.execute(AWAIT_LOCK, (entity,))
-            if target.read_target(conn, self._database.schema, entity):
-                conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
         try:
             yield
         finally:  # closing alone would leave it to the server when, and who comes next would wait
@@ -105,8 +105,11 @@ class Loader:
                 conn.execute(UNLOCK, (entity,))
 
     def _begin(self, conn: Connection, plan: Plan) -> int:
-        known = {"entity": plan.drop.entity, "schema": self._database.schema, "date": plan.drop.date, "mode": plan.mode}
+        entity, schema = plan.drop.entity, self._database.schema
+        known = {"entity": entity, "schema": schema, "date": plan.drop.date, "mode": plan.mode}
         with translated():
+            if plan.action != "create":  # the plan let it pass: from now on the table is pgpipe's to load
+                conn.execute(KEEP_LEDGER, (schema, entity, entity))
             return int(one(conn, BEGIN_LOAD, known))
 
     def _recorded(

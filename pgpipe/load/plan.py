@@ -1,19 +1,41 @@
 """What a load of one entity will do, decided from footers, the target and the ledger; nothing is touched."""
 
+import json
+import re
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
+from psycopg import sql
+
 from pgpipe import errors
-from pgpipe.config import EntitySettings, Mode
+from pgpipe.config import MAX_DELETED, EntitySettings, MaxDeleted, Mode, max_deleted
 from pgpipe.db import Connection, translated
 from pgpipe.load import known, preflight, target
 from pgpipe.load.preflight import Column, Evolution, Part
+from pgpipe.load.target import TargetColumn
 from pgpipe.source import File, Source
 from pgpipe.source.contents import sentence
 from pgpipe.source.layout import Drop
 
 PRIMARY_KEY = "select pgpipe.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
+OURS = "select pgpipe.has_ledger(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
+REQUIRE_UNIQUE = "select pgpipe.require_unique(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
+HAS_ROWS = sql.SQL("select exists (select from {})")
 NO_CHANGE = Evolution()
+NO_LIMIT = MaxDeleted()
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a user has agreed to, beyond the settings of an entity."""
+
+    named: bool = False  # the configuration or the command line names the entity
+    accept: frozenset[str] = frozenset()  # rules that are let pass once: max_deleted, older
+    until: date | None = None  # the date is one of a range that is loaded in order, up to this one
+
+
+CAREFUL = Consent()
 
 
 @dataclass(frozen=True)
@@ -32,6 +54,9 @@ class Plan:
     converted: tuple[str, ...] = ()  # columns whose values the target has in another type than the files
     absent: tuple[str, ...] = ()  # columns of the target that the files lack
     remarks: tuple[str, ...] = ()  # what else a user should know of the files
+    max_deleted: MaxDeleted = NO_LIMIT
+    superseded: str = ""  # why there is nothing to do, though the files are not in the ledger
+    repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
 
     @property
     def rows(self) -> int:
@@ -39,7 +64,9 @@ class Plan:
         return sum(sum(part.rows) for part in self.parts)
 
 
-def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, settings: EntitySettings) -> Plan:
+def make_plan(
+    conn: Connection, schema: str, source: Source, drop: Drop, settings: EntitySettings, consent: Consent = CAREFUL
+) -> Plan:
     """Decide what to do; touches nothing.
 
     Raises:
@@ -49,57 +76,154 @@ def make_plan(conn: Connection, schema: str, source: Source, drop: Drop, setting
     preflight.check_name(entity, "entity", source.url)
     if drop.problem:
         raise errors.DataError(f"{entity}: {drop.problem}")
-    if not drop.files:
-        ignored = f"; {sentence(drop.ignored)}" if drop.ignored else ""
-        raise errors.DataError(f"{entity}: the folder of {drop.date} holds no Parquet file{ignored}")
     found = target.read_target(conn, schema, entity)
-    with translated():
-        primary_key = one(conn, PRIMARY_KEY, (schema, entity)) or []
-    ledger = known.read_ledger(conn, schema, entity) if found else known.Ledger()
+    ours = bool(found) and _is_ours(conn, schema, entity, consent)
+    ledger = known.read_ledger(conn, schema, entity) if ours else known.Ledger()
     drop = ledger.judged(drop)
-    written = {c.name for c in found if not c.filled}
-    known_key = tuple(settings.key) or tuple(primary_key if set(primary_key) <= written else ())
-    mode: Mode = settings.mode or ("upsert" if known_key else "append")
+    key = tuple(settings.key) or _primary_key(conn, schema, entity, found)
+    mode: Mode = settings.mode or ("upsert" if key else "append")
     new = tuple(f for f in drop.files if not ledger.holds(f))
-    skipped = tuple(f for f in drop.files if ledger.holds(f))
-    remarks = (sentence(drop.ignored),) if drop.ignored else ()
-    plan = Plan(drop, mode, known_key, "nothing", skipped=skipped, remarks=remarks)
-    if not new and (mode != "snapshot" or len(ledger) == len(drop.files)):
+    plan = Plan(
+        drop,
+        mode,
+        key,
+        "nothing",
+        skipped=tuple(f for f in drop.files if ledger.holds(f)),
+        max_rejected=settings.max_rejected,
+        remarks=(sentence(drop.ignored),) if drop.ignored else (),
+        max_deleted=NO_LIMIT if "max_deleted" in consent.accept else _limit(settings),
+        repeatable=bool(key) or settings.mode == "append",
+    )
+    if drop.files and not new and (mode != "snapshot" or len(ledger) == len(drop.files)):
         return plan
+    if superseded := _check_order(plan, ledger, consent):
+        return replace(plan, superseded=superseded)
+    if not drop.files:
+        return _plan_empty(conn, schema, plan, found)
     if mode == "snapshot" and not settings.path_column and ledger.is_same_snapshot(drop):
         return replace(plan, action="recognise", skipped=drop.files)
     if mode == "snapshot":
-        new, skipped = drop.files, ()  # a snapshot is whole: what is missing in it will be deleted
+        # A snapshot is whole: what is missing in it will be deleted.
+        return _with_files(conn, schema, source, replace(plan, skipped=()), drop.files, found, settings)
+    return _with_files(conn, schema, source, plan, new, found, settings)
+
+
+def _with_files(
+    conn: Connection,
+    schema: str,
+    source: Source,
+    plan: Plan,
+    files: tuple[File, ...],
+    found: list[TargetColumn],
+    settings: EntitySettings,
+) -> Plan:
+    """The plan with what the footers of the files say."""
+    entity, key = plan.drop.entity, plan.key
     parts = [
         preflight.with_path(part, entity, partitions=settings.partitions, path_column=settings.path_column)
-        for part in preflight.read_footers(source, new)
+        for part in preflight.read_footers(source, files)
     ]
     joined = preflight.join_schemas(parts)
     columns = target.declare(conn, joined, settings, entity)
-    _check_key(entity, mode, known_key, columns, parts)
+    _check_key(entity, plan.mode, key, columns, parts)
     evolution = NO_CHANGE
     action: Literal["create", "append", "merge"] = "create"
     if found:
         evolution, columns = target.compare(columns, found, entity)
         if settings.contract == "freeze":
             target.require_same(parts, found, evolution, entity)
-        action = "append" if mode == "append" else "merge"
-    columns = target.with_policies(columns, settings, known_key, entity)
+        action = "append" if plan.mode == "append" else "merge"
+    columns = target.with_policies(columns, settings, key, entity)
     target.require_filled(columns, parts, found, entity)
-    return Plan(
-        drop,
-        mode,
-        known_key,
-        action,
-        tuple(columns),
-        tuple(parts),
-        evolution,
-        skipped,
-        settings.max_rejected,
-        _converted(joined, columns, evolution),
-        tuple(c.name for c in found if not c.filled and c.name not in {column.name for column in columns}),
-        (*remarks, *preflight.folder_remarks(parts, entity, partitions=settings.partitions)),
+    if action == "merge":
+        _check_target(conn, schema, plan, rows=sum(sum(part.rows) for part in parts))
+    return replace(
+        plan,
+        action=action,
+        columns=tuple(columns),
+        parts=tuple(parts),
+        evolution=evolution,
+        converted=_converted(joined, columns, evolution),
+        absent=tuple(c.name for c in found if not c.filled and c.name not in {column.name for column in columns}),
+        remarks=(*plan.remarks, *preflight.folder_remarks(parts, entity, partitions=settings.partitions)),
     )
+
+
+def _plan_empty(conn: Connection, schema: str, plan: Plan, found: list[TargetColumn]) -> Plan:
+    """A date without files: of a snapshot it would mean that all rows are gone."""
+    whole = found and plan.mode == "snapshot" and plan.key and not plan.drop.ignored
+    if not whole or not _has_rows(conn, schema, plan.drop.entity):
+        holds = "; ".join(("holds no Parquet file", *plan.remarks))
+        raise errors.DataError(f"{plan.drop.entity}: the folder of {plan.drop.date} {holds}")
+    _check_target(conn, schema, plan, rows=0)
+    columns = tuple(Column(c.name, c.type, base=c.base, labels=c.labels) for c in found if c.name in plan.key)
+    return replace(plan, action="merge", columns=columns)
+
+
+def _is_ours(conn: Connection, schema: str, entity: str, consent: Consent) -> bool:
+    """Whether pgpipe made the table. Another one is not overwritten because a folder has its name."""
+    with translated():
+        ours = bool(one(conn, OURS, (schema, entity)))
+    if not ours and not consent.named:
+        raise errors.DataError(
+            f"{entity}: pgpipe did not make the table {schema}.{entity}, so it is left alone; to load into it,"
+            f" write [entity.{toml_name(entity)}] in the configuration, or name it: --entity {entity}"
+        )
+    return ours
+
+
+def _check_order(plan: Plan, ledger: known.Ledger, consent: Consent) -> str:
+    """Refuse a date that would take the target back, or would double it. Returns why nothing is to be done, if so."""
+    entity, day, newest = plan.drop.entity, plan.drop.date, max(ledger.dates, default=plan.drop.date)
+    if day < newest and "older" not in consent.accept:
+        if plan.mode == "snapshot" and consent.until and newest <= consent.until:
+            return f"nothing: the snapshot of {newest} is in the target"
+        raise errors.DataError(
+            f"{entity}: {newest} is in the target, and {day} is older; to load it all the same, add `--accept older`"
+        )
+    if not plan.repeatable and ledger.dates - {day}:
+        raise errors.DataError(
+            f"{entity}: without a key {day} would be added to the rows of {newest};"
+            f" under [entity.{toml_name(entity)}] write"
+            ' key = ["…"] with the columns that identify a row, or mode = "append" if it is to be added'
+        )
+    return ""
+
+
+def _check_target(conn: Connection, schema: str, plan: Plan, rows: int) -> None:
+    """What the merge would refuse, as far as it can be known before the files are read."""
+    entity, limit = plan.drop.entity, plan.max_deleted
+    day = plan.drop.date
+    empty = f"the files of {day} hold no row" if plan.drop.files else f"the folder of {day} holds no Parquet file"
+    with translated():
+        conn.execute(REQUIRE_UNIQUE, (schema, entity, list(plan.key), plan.mode))
+    if plan.mode == "snapshot" and not rows and limit != NO_LIMIT and _has_rows(conn, schema, entity):
+        raise errors.DataError(
+            f"{entity}: {empty}, and as a snapshot it would delete all rows of {schema}.{entity},"
+            " which max_deleted refuses; if that is right, let it pass once with `--accept max_deleted`"
+        )
+
+
+def toml_name(name: str) -> str:
+    """A name as a key of the configuration file."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _limit(settings: EntitySettings) -> MaxDeleted:
+    return max_deleted(MAX_DELETED if settings.max_deleted is None else settings.max_deleted)
+
+
+def _has_rows(conn: Connection, schema: str, entity: str) -> bool:
+    with translated():
+        row = conn.execute(HAS_ROWS.format(sql.Identifier(schema, entity))).fetchone()
+    return bool(row and row[0])
+
+
+def _primary_key(conn: Connection, schema: str, entity: str, found: list[TargetColumn]) -> tuple[str, ...]:
+    """That of the target, if files can bring it."""
+    with translated():
+        columns = one(conn, PRIMARY_KEY, (schema, entity)) or []
+    return tuple(columns if set(columns) <= {c.name for c in found if not c.filled} else ())
 
 
 def _converted(joined: list[Column], columns: list[Column], evolution: Evolution) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
@@ -25,19 +25,21 @@ REJECTED_AT_ONCE = 500
 END_LOAD = """
     update pgpipe.load
        set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s,
-           rejected = %s
+           rejected = %s, left_out = %s
      where load_id = %s
 """
 ADD_ROWS = """
-    update pgpipe.load set read = read + %s, inserted = inserted + %s, rejected = rejected + %s where load_id = %s
+    update pgpipe.load
+       set read = read + %s, inserted = inserted + %s, rejected = rejected + %s, left_out = left_out + %s
+     where load_id = %s
 """
 END_APPEND = "update pgpipe.load set finished_at = clock_timestamp() where load_id = %s"
 INDEX_ASIDE = "select pgpipe.index_aside(%s, %s)"
 PUBLISH = "select pgpipe.publish(%s, %s)"
 MERGE = """
-    select inserted, updated, deleted, unchanged
+    select inserted, updated, deleted, unchanged, left_out, kept
       from pgpipe.merge(format('%%I.%%I', %s::text, %s::text)::regclass,
-                        format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s, %s::jsonb)
+                        format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s, %s::jsonb, %s, %s)
 """
 EVOLVE = "select pgpipe.evolve(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
 ADD_COLUMNS = """
@@ -58,8 +60,10 @@ class Counts:
     deleted: int = 0
     unchanged: int = 0
     rejected: int = 0  # of those read
+    left_out: int = 0  # of those read, by a trigger, rule or policy of the target
     mended: int = 0  # values stripped or cleared
     filled: int = 0  # rows written only because a column is new
+    kept: int = 0  # rows that were to be deleted, kept by a trigger, rule or policy of the target
 
 
 Prepare = Callable[[Connection, Plan], None]  # declares search and embedding on a table that is being made
@@ -130,11 +134,22 @@ class Steps:
             if plan.evolution.add:
                 filled = one(conn, ADD_COLUMNS, (*tables, as_json(plan.evolution.add), key, plan.mode))
             names = [c.name for c in plan.columns]
-            merged = conn.execute(MERGE, (*tables, names, key, plan.mode, storable(conn, rejects.keys))).fetchone()
+            limit, rejected = plan.max_deleted, storable(conn, rejects.keys)
+            merged = conn.execute(MERGE, (*tables, names, key, plan.mode, rejected, limit.rows, limit.share)).fetchone()
             assert merged is not None
-            inserted, updated, deleted, unchanged = merged
-            read_ = rows + rejects.count
-            counts = Counts(read_, inserted, updated, deleted, unchanged, rejects.count, rejects.mended, filled)
+            inserted, updated, deleted, unchanged, left_out, kept = merged
+            counts = Counts(
+                rows + rejects.count,
+                inserted,
+                updated,
+                deleted,
+                unchanged,
+                rejects.count,
+                left_out,
+                rejects.mended,
+                filled,
+                kept,
+            )
             _record(run, counts)
             conn.execute(DROP_ASIDE, (entity,))
         return counts
@@ -156,7 +171,8 @@ class Steps:
                 rows = copier.copy(conn, read.units(parts))
                 _enter(conn, load_id, [_entry(part.file, sum(part.rows), rejects) for part in parts], rejects)
                 read_ = sum(sum(part.rows) for part in parts)
-                conn.execute(ADD_ROWS, (read_, rows, read_ - rows, load_id))
+                rejected = sum(len(rejects.of(part.file.uri)) for part in parts)
+                conn.execute(ADD_ROWS, (read_, rows, rejected, read_ - rejected - rows, load_id))
             return rows
 
         def commit_all(conn: Connection) -> int:
@@ -174,7 +190,7 @@ class Steps:
             rows += commit_all(run.conn)
         with translated():
             run.conn.execute(END_APPEND, (load_id,))
-        return _inserted(rows, rejects)
+        return replace(_inserted(rows, rejects), read=plan.rows, left_out=plan.rows - rejects.count - rows)
 
     def _evolve(self, conn: Connection, plan: Plan, add: tuple[Column, ...]) -> None:
         """Change the target within the transaction that brings the first rows of the new shape: it fails with them."""
@@ -227,8 +243,8 @@ def _record(run: Run, counts: Counts) -> None:
         if file.uri in rows or plan.mode == "snapshot"
     ]
     _enter(run.conn, run.load_id, entries, run.rejects)
-    done = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged, counts.rejected)
-    run.conn.execute(END_LOAD, (*done, run.load_id))
+    done = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged)
+    run.conn.execute(END_LOAD, (*done, counts.rejected, counts.left_out, run.load_id))
 
 
 def _enter(conn: Connection, load_id: int, entries: list[dict[str, Any]], rejects: Rejects) -> None:

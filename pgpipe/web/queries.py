@@ -31,7 +31,8 @@ TARGETS = """
 """
 LOADS = """
     select l.load_id, l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,
-           l.unchanged, l.error, extract(epoch from coalesce(l.finished_at, now()) - l.started_at)::float as seconds,
+           l.unchanged, l.left_out, l.error,
+           extract(epoch from coalesce(l.finished_at, now()) - l.started_at)::float as seconds,
            case when l.error is not null then 'failed'
                 when l.finished_at is null then 'running' else 'done' end as state
       from (select x.*, row_number() over (partition by x.entity order by x.started_at desc, x.load_id desc) as place

@@ -119,7 +119,7 @@ def test_a_later_load_changes_nothing(cli: Cli, lake: Lake, database: Database, 
     for file in (lake.path / "2026-01-02/product").iterdir():
         file.unlink()
     lake.put("2026-01-02", "product", [{"id": 3, "text": "mended"}], "b.parquet")
-    load(cli, lake.url, "--mode", mode, *KEY[:-2])
+    load(cli, lake.url, "--mode", mode, *KEY[:-2], "--accept", "max_deleted")
     assert table(database, "product", "id")[3]["text"] == "mended"
 
 

@@ -38,7 +38,7 @@ def test_rejected_rows_are_kept_with_their_place(
     cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str, later: bool
 ) -> None:
     """The rest loads; each bad row is kept with file, row group, row, column, reason, key and content, and counted."""
-    configure(key=["id"], mode=mode, bad_values="reject")
+    configure(key=["id"], mode=mode, bad_values="reject", max_deleted=1.0)
     if later:
         lake.put("2026-01-01", "product", pa.table({"id": [9], "title": ["nine"], "day": days(9)}))
         load(cli, lake.url)
@@ -130,7 +130,7 @@ def test_a_snapshot_keeps_the_earlier_version_of_a_rejected_row(
 @pytest.mark.parametrize("mode", MODES)
 def test_strip_and_null(cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str, later: bool) -> None:
     """A text loses what cannot be stored, any other value becomes NULL; nothing is rejected."""
-    configure(key=["id"], mode=mode, bad_values={"title": "strip", "*": "null"})
+    configure(key=["id"], mode=mode, bad_values={"title": "strip", "*": "null"}, max_deleted=1.0)
     if later:
         lake.put("2026-01-01", "product", pa.table({"id": [9], "title": ["nine"], "day": days(9)}))
         load(cli, lake.url)

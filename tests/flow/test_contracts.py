@@ -76,6 +76,9 @@ def typed(database: Database) -> Database:
     return database
 
 
+NAMED = ("--entity", "thing")  # the table is the test's own
+
+
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 @pytest.mark.parametrize(("file", "target", "outcome"), PAIRS, ids=[f"{f} into {t}" for f, t, _ in PAIRS])
 def test_what_is_in_the_target_decides(
@@ -90,12 +93,15 @@ def test_what_is_in_the_target_decides(
 
     if outcome == "refused":
         line = fails(
-            cli("load", "--source", lake.url, "--mode", mode, "--json"), 1, "thing: 'v' is ", " in the files but "
+            cli("load", "--source", lake.url, "--mode", mode, *NAMED, "--json"),
+            1,
+            "thing: 'v' is ",
+            " in the files but ",
         )
         assert line.endswith(f"{target} in the target")
         assert rows(typed, "select count(*) from thing") == [(0,)]
         return
-    load(cli, lake.url, "--mode", mode, "--skip-search")
+    load(cli, lake.url, "--mode", mode, *NAMED, "--skip-search")
 
     wide = outcome.removeprefix("widened to ") if outcome.startswith("widened") else target.removeprefix("public.")
     assert kinds(typed, "thing")["v"] == wide
@@ -121,6 +127,7 @@ def test_a_text_that_does_not_fit_is_a_bad_value(
         conn.execute(f"create table product (id bigint primary key, v {target})".encode())
     lake.put("2026-01-01", "product", pa.table({"id": [1, 2], "v": made([good, bad], arrow(file))}))
 
+    configure()
     line = fails(cli("load", "--source", lake.url, "--json"), 1, "part-0.parquet, row group 0, row 1, column 'v': ")
     configure(bad_values={"v": "null"})
     stage = load(cli, lake.url)["product", "import"]
@@ -213,7 +220,7 @@ def test_a_frozen_contract_refuses_every_difference(
 ) -> None:
     """By name, in plan and load alike; the same columns load, also without one that has a default."""
     plain = {"id": [1, 2], "name": ["a", "b"], "size": pa.array([1, 2], pa.int32())}
-    configure(key=["id"], mode=mode, contract="freeze")
+    configure(key=["id"], mode=mode, contract="freeze", max_deleted=1.0)
     lake.put("2026-01-01", "product", pa.table(plain))
     load(cli, lake.url)
     with database.connect(autocommit=True) as conn:
@@ -233,7 +240,11 @@ def test_a_frozen_contract_refuses_every_difference(
     assert load(cli, lake.url)["product", "import"]["inserted"] == 2
 
 
-MODES = {"append": ("--mode", "append"), **{m: ("--mode", m, "--key", "a") for m in ("upsert", "snapshot")}}
+MODES = {
+    "append": ("--mode", "append"),
+    "upsert": ("--mode", "upsert", "--key", "a"),
+    "snapshot": ("--mode", "snapshot", "--key", "a", "--accept", "max_deleted"),
+}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -301,6 +312,6 @@ def test_a_type_of_an_extension_is_known_by_its_name(plain_cli: Cli, plain_datab
         conn.execute("create table thing (id bigint primary key, v elsewhere.citext)")
     lake.put("2026-01-01", "thing", pa.table({"id": [1], "v": ["Ab"]}))
 
-    load(plain_cli, lake.url, "--skip-search")
+    load(plain_cli, lake.url, *NAMED, "--skip-search")
 
     assert rows(plain_database, "select v::text from thing") == [("Ab",)]

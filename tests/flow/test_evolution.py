@@ -64,7 +64,7 @@ def test_a_new_column_of_an_append_is_null_in_older_rows(cli: Cli, lake: Lake, d
     lake.put("2026-01-02", "log", products(1, colour=["red"]))
     load(cli, lake.url, "--date", "2026-01-01")
 
-    load(cli, lake.url)
+    load(cli, lake.url, "--mode", "append")
 
     assert rows(database, "select colour from log order by pgpipe_row") == [(None,), ("red",)]
 

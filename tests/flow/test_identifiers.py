@@ -176,11 +176,11 @@ def test_an_identity_column_may_be_loaded(cli: Cli, lake: Lake, database: Databa
     lake.put("2026-01-01", "t", [{"id": 7, "text": "a"}])
     with database.connect(autocommit=True) as conn:
         conn.execute(IDENTITY.format("by default").encode())
-    load(cli, lake.url)
+    load(cli, lake.url, "--entity", "t")
     assert table(database, "t", "id") == {7: {"id": 7, "text": "a"}}
     with database.connect(autocommit=True) as conn:
         conn.execute(f"drop table t; {IDENTITY.format('always')}".encode())
 
-    result = cli("load", "--source", lake.url, "--key", "id", "--json")
+    result = cli("load", "--source", lake.url, "--key", "id", "--entity", "t", "--json")
 
     fails(result, 1, "t: 'id' is a column that the target fills itself; rename it at the source")

@@ -44,7 +44,7 @@ def test_a_table_of_the_same_name_is_not_the_loaded_one(cli: Cli, lake: Lake, da
         "insert into product values (1, 'by hand', 1), (9, 'by hand', 9)",
     )
 
-    stage = load(cli, lake.url, "--skip-search")["product", "import"]
+    stage = load(cli, lake.url, "--skip-search", "--entity", "product")["product", "import"]
 
     assert counts(stage) == (2, 1, 0, 0)
     assert [tuple(row.values()) for _, row in sorted(table(database, "product", "id").items())] == [
@@ -63,14 +63,14 @@ def test_append_commits_file_by_file(cli: Cli, lake: Lake, database: Database) -
     for name, first in (("a", 1), ("b", 200), ("c", 20)):
         lake.put("2026-01-02", "log", [{"id": first}, {"id": first + 1}], f"{name}.parquet")
 
-    result = cli("load", "--source", lake.url, "--json")
+    result = cli("load", "--source", lake.url, "--mode", "append", "--json")
 
     line = fails(result, 1, "log: ", 'violates check constraint "few"')
     assert "2026-01-02/log/b.parquet, row group 0, row 0: " in line
     assert rows(database, "select id from log order by id") == [(0,), (1,), (2,)]
     assert rows(database, "select state, read, inserted from pgpipe.load_status") == [("failed", 2, 2)]
     execute(database, "alter table log drop constraint few")
-    stage = load(cli, lake.url)["log", "import"]
+    stage = load(cli, lake.url, "--mode", "append")["log", "import"]
     assert (stage["read"], counts(stage)) == (4, (4, 0, 0, 0))
     assert rows(database, "select id from log order by id") == [(n,) for n in (0, 1, 2, 20, 21, 200, 201)]
 
@@ -95,7 +95,7 @@ def test_an_interrupted_load_is_carried_on(
     execute(database, LEFT)
     lake.put("2026-01-02", "product", ROWS[1:])
 
-    stage = load(cli, lake.url, "--mode", mode, *key)["product", "import"]
+    stage = load(cli, lake.url, "--mode", mode, *key, "--accept", "max_deleted")["product", "import"]
 
     assert stage["state"] == "ok"
     kept = ROWS[1:] if before == "nothing" or mode == "snapshot" else ROWS

@@ -65,7 +65,7 @@ def test_append_adds_every_row(cli: Cli, lake: Lake, database: Database) -> None
     two_dates(lake)
     load(cli, lake.url, "--date", "2026-01-01")
 
-    stage = load(cli, lake.url)["product", "import"]
+    stage = load(cli, lake.url, "--mode", "append")["product", "import"]
 
     assert counts(stage) == (4, 0, 0, 0)
     assert stage["note"] == "no key: rows are appended"
@@ -180,6 +180,7 @@ def test_an_empty_snapshot_empties_the_target(cli: Cli, lake: Lake, database: Da
     """A file without rows is data too; as a first load it makes the table."""
     lake.put("2026-01-01", "product", pa.Table.from_pylist(OLDER).slice(0, 0))
     lake.put("2026-01-02", "product", OLDER)
+    accepted = ("--accept", "max_deleted", "--accept", "older")
     for date, expected in (("2026-01-01", 0), ("2026-01-02", 5), ("2026-01-01", 0)):
-        load(cli, lake.url, "--date", date, "--key", "id", "--mode", "snapshot")
+        load(cli, lake.url, "--date", date, "--key", "id", "--mode", "snapshot", *accepted)
         assert len(table(database, "product", "id")) == expected

@@ -26,12 +26,13 @@ def test_only_the_entities_asked_for(cli: Cli, lake: Lake, database: Database) -
 
 
 def test_an_older_date_may_be_asked_for(cli: Cli, lake: Lake, database: Database) -> None:
-    """A snapshot goes back to it."""
+    """A snapshot goes back to it, if that is accepted."""
     lake.put("2026-01-01", "a", ROWS[:1])
     lake.put("2026-01-02", "a", ROWS)
     load(cli, lake.url, "--key", "id", "--mode", "snapshot")
 
-    stage = load(cli, lake.url, "--key", "id", "--mode", "snapshot", "--date", "2026-01-01")["a", "import"]
+    older = ("--date", "2026-01-01", "--accept", "older")
+    stage = load(cli, lake.url, "--key", "id", "--mode", "snapshot", *older)["a", "import"]
 
     assert counts(stage) == (0, 0, 2, 1)
     assert rows(database, "select id from a") == [(0,)]
@@ -119,7 +120,8 @@ def test_the_table_of_a_report(cli: Cli, lake: Lake) -> None:
     assert first.split()[:7] == ["[red]a", "import", "3", "3", "0", "0", "0"]
     assert first.split()[8:] == ["ok"]
     assert second.split()[:2] == ["[red]a", "search"]
-    assert notes == ["[red]a import: table made, its indexes after its rows; no key: rows are appended"]
+    advice = 'no key: before the next date, write key = ["…"] or mode = "append" under [entity."[red]a"]'
+    assert notes == [f"[red]a import: table made, its indexes after its rows; {advice}"]
 
 
 def test_status_shows_the_last_load(cli: Cli, lake: Lake) -> None:

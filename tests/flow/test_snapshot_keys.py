@@ -7,7 +7,7 @@ from pgpipe.db import Database
 from tests.conftest import Cli, Lake
 from tests.flow.support import counts, fails, load, table
 
-SNAPSHOT = ("--mode", "snapshot", "--key", "id,part")
+SNAPSHOT = ("--entity", "item", "--mode", "snapshot", "--key", "id,part")
 Row = tuple[int, str, str | None]
 THERE: list[Row] = [(1, "a", "one"), (2, "a", "two"), (3, "a", "three"), (4, "a", "four")]
 TWICE: dict[str, list[Row]] = {
@@ -64,7 +64,8 @@ def test_a_target_that_has_a_key_twice_hides_no_other(cli: Cli, lake: Lake, data
         conn.execute("insert into item values (1, 'a', 'one'), (1, 'a', 'one'), (2, 'a', 'two')")
     put(lake, "2026-01-01", [(1, "a", "one"), (1, "a", "one"), (2, "a", "two")])
 
-    fails(cli("load", "--source", lake.url, "--json", *SNAPSHOT), 1, "the key (id, part) is not unique")
+    message = "item is not unique by the key (id, part): 1 of its values occur more than once, such as '1, a'"
+    fails(cli("load", "--source", lake.url, "--json", *SNAPSHOT), 1, message)
 
 
 @pytest.mark.parametrize("rows", [[*THERE, (None, "a", "x")], [*THERE[1:], (1, None, "one")]])

@@ -79,7 +79,9 @@ def test_a_range_of_dates_is_loaded_oldest_first(cli: Cli, lake: Lake, database:
     dates = rows(database, "select date::text, inserted, updated from pgpipe.load where entity = 'a' order by load_id")
     assert dates == [("2026-01-02", 2, 0), ("2026-01-03", 1, 1), ("2026-01-04", 1, 1)]
     assert rows(database, "select id, text from b order by id") == [(1, "of 4"), (2, "same"), (3, "same"), (4, "same")]
-    assert cli("load", *options, "--date", "..2026-01-01", "--entity", "a").code == 0
+    older = ("--date", "..2026-01-01", "--entity", "a")
+    assert "2026-01-04 is in the target" in cli("load", *options, *older).err
+    assert cli("load", *options, *older, "--accept", "older").code == 0
     assert rows(database, "select id from a") == [(1,)]  # asked for, a snapshot of an older date is that date's state
 
 
