@@ -13,7 +13,7 @@ from pgpipe.load.extent import EACH, Group, few_at_a_time
 from pgpipe.load.int96 import int96_columns, within_calendar
 from pgpipe.load.preflight import INT96_UNIT, Part, named
 from pgpipe.load.sized import cost, read_by_size, split
-from pgpipe.source import Source
+from pgpipe.source import File, Source
 
 BATCH_BYTES = 4 << 20  # of Arrow data in one batch
 BATCH_ROWS = 65536
@@ -63,7 +63,22 @@ def units(parts: Iterable[Part]) -> list[Unit]:
     return sorted(found, key=lambda u: -u.bytes)
 
 
-def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
+@dataclass
+class Footer:
+    """Of the file that was read last: to parse it for each of many row groups takes longer than to read them.
+
+    pyarrow's metadata and schema hold each other, so each that is parsed again stays until Python looks for such rings.
+    """
+
+    file: File | None = None
+    metadata: pq.FileMetaData | None = None
+
+    def of(self, unit: Unit) -> pq.FileMetaData | None:
+        """The footer of the unit's file, if it is known."""
+        return self.metadata if self.file == unit.part.file else None
+
+
+def read_batches(source: Source, unit: Unit, footer: Footer | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a row group, about BATCH_BYTES at a time, whatever their sizes are.
 
     Raises:
@@ -72,7 +87,7 @@ def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
     """
     with source.open(unit.part.file) as stream, named(unit.part.file):
         read = 0
-        for decoded in _decoded(stream, unit):
+        for decoded in _decoded(stream, unit, footer or Footer()):
             for rows in split(decoded):
                 yield _with_constants(rows, unit.part)
             read += decoded.num_rows
@@ -80,12 +95,14 @@ def read_batches(source: Source, unit: Unit) -> Iterator[pa.RecordBatch]:
             raise DataError(f"{where(unit)} holds {read:,} rows, its footer says {unit.rows:,}; upload it again")
 
 
-def _decoded(stream: pa.NativeFile, unit: Unit) -> Iterator[pa.RecordBatch]:
+def _decoded(stream: pa.NativeFile, unit: Unit, footer: Footer) -> Iterator[pa.RecordBatch]:
     at_once = max(1, min(BATCH_ROWS, unit.rows * BATCH_BYTES // max(unit.bytes, 1)))
     small, large = unit.part.file.bytes <= SMALL, unit.bytes > STREAMED
     file = pa.BufferReader(stream.read()) if small else stream
     # A few large requests instead of one a column, unless these would hold too much.
-    parquet = _opened(file, pre_buffer=not (small or large), buffer_size=WINDOW if large else 0)
+    prepared = {"pre_buffer": not (small or large), "buffer_size": WINDOW if large else 0}
+    parquet = _opened(file, metadata=footer.of(unit), **prepared)
+    footer.file, footer.metadata = unit.part.file, parquet.metadata
     extents = Group(parquet, unit.group, file, WINDOW).extents()
     few = few_at_a_time(extents)
     each = sum(extent.each for number, extent in enumerate(extents) if number not in few)
@@ -113,23 +130,24 @@ def _with_constants(rows: pa.RecordBatch, part: Part) -> pa.RecordBatch:
 
 def read_units(source: Source, work: Iterable[Unit]) -> Iterator[Batch]:
     """The rows of all units in their order; small ones share a batch, as long as their columns are the same."""
+    footer = Footer()
     for small, run in groupby(work, lambda unit: unit.part.file.bytes <= SMALL):
         if small:
-            yield from _shared(source, run)
+            yield from _shared(source, run, footer)
             continue
         for unit in run:
             first = 0
-            for rows in read_batches(source, unit):
+            for rows in read_batches(source, unit, footer):
                 yield [Piece(unit, first, rows)]
                 first += rows.num_rows
 
 
-def _shared(source: Source, work: Iterable[Unit]) -> Iterator[Batch]:
+def _shared(source: Source, work: Iterable[Unit], footer: Footer) -> Iterator[Batch]:
     batch: Batch = []
     size = 0
     for unit in work:
         first = 0
-        for rows in read_batches(source, unit):
+        for rows in read_batches(source, unit, footer):
             if batch and (size + cost(rows) > BATCH_BYTES or not rows.schema.equals(batch[0].rows.schema)):
                 yield batch
                 batch, size = [], 0
