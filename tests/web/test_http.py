@@ -65,7 +65,7 @@ def test_the_database_is_asked_once_in_a_while(filled: Database) -> None:
 def test_a_locked_table_holds_up_nobody(page: str, filled: Database) -> None:
     """What the lock hides is left out with a note, and an error for programs; later all is there again."""
     with filled.connect() as other:
-        other.execute("lock table doc in access exclusive mode")
+        other.execute("lock table doc, doc_embedding in access exclusive mode")
         shown = get(page)
         told = get(page, "/api/status")
         other.rollback()
