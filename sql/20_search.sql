@@ -341,7 +341,7 @@ $$;
 comment on function pgpipe.search_is_stale(regclass) is 'Whether the lexeme table is missing or a tenth off; null without a search column.';
 
 create or replace function pgpipe.refresh_stale_searches()
-    returns int  volatile security definer  set search_path = pg_catalog, pg_temp  language plpgsql
+    returns int  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     stale regclass;
@@ -358,7 +358,6 @@ begin
     return refreshed;
 end
 $$;
-revoke all on function pgpipe.refresh_stale_searches() from public;
 comment on function pgpipe.refresh_stale_searches() is
     'Counts anew the lexemes of every target that has grown or shrunk by a tenth since, every ten minutes at most; idle embedders call it, '
     'so that rows which no load brought count too. Returns how many targets; those that another session holds, or that may not be read, '

@@ -105,6 +105,36 @@ $$;
 comment on function pgpipe.require_kept(regclass, name[]) is
     'Raises PP003 for a virtual generated column: PostgreSQL computes it when a row is read, and shows triggers NULL instead.';
 
+create or replace function pgpipe.foreign_part(check_id oid)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select p.part from (
+        select 1, format('there is %s', pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0))
+          from pg_catalog.pg_depend d
+         where d.classid = 'pg_catalog.pg_constraint'::regclass and d.objid = check_id and d.refobjid >= 16384
+           and d.refclassid in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass)
+           and not exists (select from pg_catalog.pg_depend x
+                            where x.classid = d.refclassid and x.objid = d.refobjid and x.deptype = 'e')
+        union all  -- its owner may make casts of it at any time
+        select 2, format('there is %s of type %s', quote_ident(a.attname), pg_catalog.format_type(a.atttypid, -1))
+          from pg_catalog.pg_constraint c
+          join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+         where c.oid = check_id and not pgpipe.is_trusted_type(a.atttypid)
+        union all  -- no catalogue says which functions of PostgreSQL's own an expression calls; its text does
+        select 3, format('there is %s, which is volatile or reads tables,', called.name)
+          from pg_catalog.pg_constraint c
+         cross join lateral regexp_matches(regexp_replace(pg_catalog.pg_get_expr(c.conbin, c.conrelid), '''(''''|[^''])*''', '', 'g'),
+                                           '(\w+)"?\(', 'g') m
+         cross join lateral (select m[1] as name) called
+         where c.oid = check_id
+           and (called.name ~ '_to_xml(schema|_and_xmlschema)?$'
+                or exists (select from pg_catalog.pg_proc f where f.proname = called.name and f.provolatile = 'v'))
+    ) p (n, part) order by p.n limit 1
+$$;
+comment on function pgpipe.foreign_part(oid) is
+    'What a CHECK, as which a condition was made, has in it that a condition may not: something that is neither PostgreSQL''s nor an '
+    'extension''s, or a volatile function; null for nothing.';
+
 create or replace function pgpipe.checked_condition(target regclass, condition text)
     returns text  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -113,17 +143,24 @@ declare
     advice text;
     checked text;
     used name[];
+    foreign_part text;
 begin
-    -- One statement and no more: a cursor takes no second one. Then as a check constraint, which refuses subqueries and aggregates.
-    for reason in execute format(E'select ''''::text from %s t where (%s\n) limit 0', target, condition) loop
-        null;
-    end loop;
+    -- One statement and no more: a semicolon may only stand within quotes, where nothing else can end them.
+    if strpos(condition, ';') > 0
+       and (strpos(condition, '\') > 0
+            or regexp_replace(condition, '''(''''|[^''])*''|"(""|[^"])*"', '', 'g') ~ '[;$]|--|/\*') then
+        raise exception 'it is more than one expression';
+    end if;
+    -- As a check constraint, which refuses subqueries and aggregates. Not validated: to plan the condition would compute its constants.
     execute format('create temporary table pgpipe_condition (like %s) on commit drop', target);
-    execute format(E'alter table pg_temp.pgpipe_condition add constraint c check (%s\n)', condition);
-    select pg_catalog.pg_get_expr(c.conbin, c.conrelid),
+    execute format(E'alter table pg_temp.pgpipe_condition add constraint c check (%s\n) not valid', condition);
+    select pg_catalog.pg_get_expr(c.conbin, c.conrelid), pgpipe.foreign_part(c.oid),
            array(select a.attname from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attnum = any (c.conkey))
-      into checked, used from pg_catalog.pg_constraint c
+      into checked, foreign_part, used from pg_catalog.pg_constraint c
      where c.conrelid = 'pg_temp.pgpipe_condition'::regclass and c.conname = 'c';
+    if foreign_part is not null then
+        raise exception '% in it, which runs for everybody who writes or embeds a row', foreign_part;
+    end if;
     drop table pg_temp.pgpipe_condition;
     perform pgpipe.require_kept(target, used);
     return checked;
@@ -131,8 +168,8 @@ exception when others then
     get stacked diagnostics reason = message_text, advice = pg_exception_hint;
     raise exception 'the condition % cannot be used: %', quote_literal(condition), reason using errcode = 'PP003',
         hint = case when sqlstate = 'PP003' then advice
-                    else 'Write what could stand in a check constraint of the table: '
-                         'an expression of the row''s columns that is true or false.' end;
+                    else 'Write what could stand in a check constraint of the table: of functions, operators and types of '
+                         'PostgreSQL or of an extension, none of them volatile.' end;
 end
 $$;
 comment on function pgpipe.checked_condition(regclass, text) is

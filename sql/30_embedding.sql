@@ -24,21 +24,79 @@ begin
         pgpipe.column_list(key_columns), target);
     execute format('alter table %s alter column vector set storage main', store);  -- inline: a scan reads it faster
     execute format('create index on %s (content_hash) where chunk = 0', store);    -- an equal text is not embedded twice
+    execute format('alter table %s owner to %s', store,
+                   (select c.relowner::regrole from pg_catalog.pg_class c where c.oid = create_store.target));
     return store::regclass;
 end
 $$;
 comment on function pgpipe.create_store(regclass, text, name[], int) is 'Creates the table of an embedding''s vectors.';
 
+create or replace function pgpipe.is_store(relation regclass, e pgpipe.embedding)
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Whoever could make another table look so owns both, and may drop it or grant rights on it anyway.
+    select exists (
+        select from pg_catalog.pg_class c
+          left join pg_catalog.pg_class t on t.oid = e.target
+         where c.oid = relation and c.relkind = 'r' and (t.oid is null or t.relowner = c.relowner)
+           and pgpipe.key_columns(relation) = e.key_columns || '{chunk}'::name[]
+           and (select count(*) from (values ('chunk', 'int4'), ('char_start', 'int4'), ('char_end', 'int4'), ('content_hash', 'bytea'),
+                                             ('model', 'text')) w (name, type)
+                 where pgpipe.column_type_of(relation, w.name) = to_regtype('pg_catalog.' || w.type)) = 5
+           and pgpipe.column_type_of(relation, 'vector') in (
+               select y.oid from pg_catalog.pg_type y join pg_catalog.pg_namespace n on n.oid = y.typnamespace
+                where n.nspname = pgpipe.vector_schema() and y.typname in ('vector', 'halfvec')))
+$$;
+comment on function pgpipe.is_store(regclass, pgpipe.embedding) is
+    'Whether the catalogue shows a table to be the store of an embedding: its columns and key, and the owner of the target, unless that '
+    'is gone.';
+
+create or replace function pgpipe.is_filter_table(relation regclass, e pgpipe.embedding)
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (
+        select from pg_catalog.pg_class c left join pg_catalog.pg_class s on s.oid = e.store
+         where c.oid = relation and c.relkind = 'r' and (s.oid is null or s.relowner = c.relowner)
+           and pgpipe.key_columns(relation) = e.key_columns || '{chunk}'::name[]
+           and pgpipe.column_type_of(relation, 'vector') in (
+               select y.oid from pg_catalog.pg_type y join pg_catalog.pg_namespace n on n.oid = y.typnamespace
+                where n.nspname = pgpipe.vector_schema() and y.typname = 'halfvec')
+           and (s.oid is null or exists (select from pg_catalog.pg_constraint k
+                                          where k.conrelid = c.oid and k.contype = 'f' and k.confrelid = s.oid)))
+$$;
+comment on function pgpipe.is_filter_table(regclass, pgpipe.embedding) is
+    'Whether the catalogue shows a table to be the filter table of an embedding.';
+
+create or replace function pgpipe.check_declaration()
+    returns trigger  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if not pgpipe.is_store(new.store, new) then
+        raise exception '% is not the store of an embedding of %', new.store, new.target using errcode = '42501',
+            hint = 'pgpipe.enable_embedding makes it; nobody else has to.';
+    elsif new.filter_table is not null and not pgpipe.is_filter_table(new.filter_table, new) then
+        raise exception '% is not the filter table of an embedding of %', new.filter_table, new.target using errcode = '42501',
+            hint = 'pgpipe.enable_filters makes it; nobody else has to.';
+    end if;
+    return new;
+end
+$$;
+comment on function pgpipe.check_declaration() is
+    'Trigger on pgpipe.embedding: what is called a store or a filter table is one, so that nothing that drops such a table, or grants '
+    'rights on it, ever meets another.';
+create or replace trigger check_declaration before insert or update of target, store, filter_table, key_columns on pgpipe.embedding
+    for each row execute function pgpipe.check_declaration();
+
 create or replace function pgpipe.drop_table(relation regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    if exists (select from pg_catalog.pg_class c where c.oid = relation) then
+    if exists (select from pg_catalog.pg_class c where c.oid = relation and pg_has_role(c.relowner, 'usage')) then
         execute format('drop table %s', relation);
     end if;
 end
 $$;
-comment on function pgpipe.drop_table(regclass) is 'Drops a table that pgpipe made, where nobody else has.';
+comment on function pgpipe.drop_table(regclass) is 'Drops a table that pgpipe made, where nobody else has, as its owner.';
 
 create or replace function pgpipe.drop_orphaned_embeddings()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -48,8 +106,12 @@ declare
 begin
     for gone in delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
                 returning * loop
-        perform pgpipe.drop_table(gone.filter_table);
-        perform pgpipe.drop_table(gone.store);
+        if pgpipe.is_filter_table(gone.filter_table, gone) then
+            perform pgpipe.drop_table(gone.filter_table);
+        end if;
+        if pgpipe.is_store(gone.store, gone) then
+            perform pgpipe.drop_table(gone.store);
+        end if;
     end loop;
 end
 $$;
@@ -156,7 +218,9 @@ begin
         perform pgpipe.drop_table(gone.filter_table);
         perform pgpipe.drop_table(gone.store);
     end if;
-    if not exists (select from pgpipe.embedding e where e.target = disable_embedding.target) then
+    if exists (select from pgpipe.embedding e where e.target = disable_embedding.target) then
+        perform pgpipe.watch(target);
+    else
         perform pgpipe.unwatch(target);
     end if;
 end

@@ -31,7 +31,7 @@ comment on function pgpipe.sees_all_rows(regclass, oid, text) is
 create or replace function pgpipe.hidden_rows(e pgpipe.embedding, worker oid)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- The worker reads the rows; the owner of settle_jobs locks them, for which a policy of UPDATE must pass too.
+    -- The worker reads the rows; the owner of hold_keys locks them, for which a policy of UPDATE must pass too.
     select format('row level security hides rows of %1$s from %2$I: alter role %2$I bypassrls; or: '
                   'create policy pgpipe_worker on %1$s to %2$I using (true)%3$s', needed.relation, role.rolname,
                   case when exists (select from pg_catalog.pg_policy policy
@@ -39,7 +39,7 @@ as $$
                        then ', and let no restrictive policy apply to it' else '' end)
       from (values (1, e.target, hidden_rows.worker, 'r'), (2, e.store, hidden_rows.worker, 'rawd'),
                    (3, e.target, (select routine.proowner from pg_catalog.pg_proc routine
-                                   where routine.proname = 'settle_jobs'
+                                   where routine.proname = 'hold_keys'
                                      and routine.pronamespace = 'pgpipe'::regnamespace), 'rw'))
            needed (place, relation, reader, commands)
       join pg_catalog.pg_roles role on role.oid = needed.reader

@@ -60,15 +60,78 @@ comment on function pgpipe.claim_jobs(int, int, text, uuid, interval) is
     'row of the store has them. Jobs whose lease ran out are rescued: claimed again, in a smaller batch each time. None while the '
     'embedding is paused. Commit before the model runs.';
 
+create or replace function pgpipe.runs_code(relation regclass)
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Whoever plans a query computes the constants in the predicates and expressions of the indexes and CHECKs.
+    with recursive part as (
+        select runs_code.relation::oid as oid
+        union
+        select h.inhrelid from part p join pg_catalog.pg_inherits h on h.inhparent = p.oid
+    )
+    select exists (
+        select from pg_catalog.pg_depend d
+         where d.refclassid in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass) and d.refobjid >= 16384
+           and (d.classid = 'pg_catalog.pg_class'::regclass and d.objid in (
+                    select p.oid from part p
+                    union all select i.indexrelid from part p join pg_catalog.pg_index i on i.indrelid = p.oid)
+                or d.classid = 'pg_catalog.pg_constraint'::regclass and d.objid in (
+                    select k.oid from part p join pg_catalog.pg_constraint k on k.conrelid = p.oid and k.contype = 'c'))
+           and not exists (select from pg_catalog.pg_depend x
+                            where x.classid = d.refclassid and x.objid = d.refobjid and x.deptype = 'e'))
+$$;
+comment on function pgpipe.runs_code(regclass) is
+    'Whether to plan a query of the table runs a function of a user''s: in an index, a CHECK or the bounds of partitions.';
+
+create or replace function pgpipe.require_lockable(e pgpipe.embedding)
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if not pgpipe.sees_all_rows(e.target, current_user::regrole, 'rw') then
+        raise exception 'the embedding % of % is left alone', quote_ident(e.name), e.target using errcode = 'PP012',
+            hint = format('Row level security hides rows from %1$I: alter role %1$I bypassrls; or: '
+                          'create policy pgpipe_lock on %2$s to %1$I using (true)', current_user, e.target);
+    elsif (select c.relkind not in ('r', 'p') from pg_catalog.pg_class c where c.oid = e.target) or pgpipe.runs_code(e.target) then
+        raise exception 'functions in the indexes or constraints of % may only run as the worker', e.target using errcode = '42501',
+            hint = format('Grant it UPDATE on a column of the key: grant update (%I) on %s to …', e.key_columns[1], e.target);
+    end if;
+end
+$$;
+comment on function pgpipe.require_lockable(pgpipe.embedding) is
+    'Raises PP012 or 42501 unless rows of a target can be locked without its policies, and without a function of a user''s.';
+
+create or replace function pgpipe.hold_keys(embedding_id int, parts oid[], places tid[])
+    returns table (part oid, place tid)
+    volatile  security definer  set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
+    language plpgsql
+as $$
+declare
+    e pgpipe.embedding;
+begin
+    select * into strict e from pgpipe.embedding x where x.embedding_id = hold_keys.embedding_id;
+    perform pgpipe.require_lockable(e);
+    return query execute format('select t.tableoid, t.ctid from unnest($1, $2) w (part, place) '
+                                'join %s t on t.ctid = w.place and t.tableoid = w.part for key share of t skip locked', e.target)
+        using parts, places;
+end
+$$;
+comment on function pgpipe.hold_keys(int, oid[], tid[]) is
+    'Locks rows of an embedding''s target against deletion, those that nobody else has locked: a worker may not write a target, and a '
+    'lock asks for that right. By their place, so that no operator of a key''s type runs, and with no row policy.';
+
 create or replace function pgpipe.settle_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
     out done int[], out gone int[], out stale int, out locked int[])
-    volatile  security definer  set search_path = pg_catalog, pg_temp
+    volatile  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language plpgsql
 as $$
 declare
     e pgpipe.embedding;
+    numbers int[];  -- of the rows that are there, with where they lie
+    parts oid[];
+    places tid[];
+    same_text boolean[];
     seen int[];     -- rows that are there; locked against deletion until the end
     living int[];   -- of those, the ones that still hold the text the worker saw
     held int[];     -- jobs that are still this worker's
@@ -76,22 +139,27 @@ declare
     same boolean[]; -- whether nobody enqueued them again
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = settle_jobs.embedding_id;
-    -- A worker may not write the target, and a lock on a row asks for that right: hence the rights of the function's owner.
-    -- Target first, then job: the order in which a writer's statement and its trigger take them.
+    -- What was declared runs as the worker. Where each row lies holds good until the end of this function: the statement that
+    -- called it has a snapshot, so vacuum leaves the rows alone.
     execute format($sql$
-        with seen as materialized (
-            select w.n, pgpipe.content_hash(%3$s) is not distinct from w.hash as same
-              from unnest($1, $2) with ordinality w (key, hash, n) join %1$s t on %2$s
-               for key share of t skip locked
-        )
-        select coalesce(array_agg(n), '{}'), coalesce(array_agg(n) filter (where same), '{}') from seen
+        select coalesce(array_agg(r.n), '{}'), array_agg(r.part), array_agg(r.place), array_agg(r.same)
+          from (select w.n, t.tableoid as part, t.ctid as place, pgpipe.content_hash(%3$s) is not distinct from w.hash as same
+                  from unnest($1, $2) with ordinality w (key, hash, n) join %1$s t on %2$s) r
         $sql$, e.target, pgpipe.key_match(e.target, e.key_columns, 't', 'w.key'),
-        pgpipe.input_expression(e.columns, e.template, e.condition)) into seen, living using keys, hashes;
-    gone := '{}';
-    if cardinality(seen) < cardinality(keys) then
-        execute format('select array(select w.n from unnest($1) with ordinality w (key, n) '
-                       'where not exists (select from %1$s t where %2$s))', e.target,
-                       pgpipe.key_match(e.target, e.key_columns, 't', 'w.key')) into gone using keys;
+        pgpipe.input_expression(e.columns, e.template, e.condition)) into numbers, parts, places, same_text using keys, hashes;
+    gone := array(select w.n from unnest(keys) with ordinality w (key, n) where w.n <> all (numbers));
+    -- Target first, then job: the order in which a writer's statement and its trigger take them. A row that was changed since it
+    -- was read lies elsewhere.
+    if has_any_column_privilege(e.target, 'update') then
+        execute format($sql$
+            select coalesce(array_agg(r.n), '{}'), coalesce(array_agg(r.n) filter (where r.same), '{}')
+              from (select w.n, w.same from unnest($1, $2, $3, $4) w (n, part, place, same)
+                      join %1$s t on t.ctid = w.place and t.tableoid = w.part for key share of t skip locked) r
+            $sql$, e.target) into seen, living using numbers, parts, places, same_text;
+    else
+        select coalesce(array_agg(w.n), '{}'), coalesce(array_agg(w.n) filter (where w.same), '{}') into seen, living
+          from unnest(numbers, parts, places, same_text) w (n, part, place, same)
+          join pgpipe.hold_keys(embedding_id, parts, places) h on h.part = w.part and h.place = w.place;
     end if;
     with mine as materialized (
         select w.n, j.tid, j.gen = w.gen as same

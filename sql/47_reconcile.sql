@@ -11,7 +11,7 @@ declare
     e pgpipe.embedding;
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = hold_rows.embedding_id;
-    perform pgpipe.require_all_rows(e);
+    perform pgpipe.require_lockable(e);
     return query execute format($sql$
         select w.part, w.place from unnest($1, $2) w (part, place)
           join %s t on t.ctid = w.place and t.tableoid = w.part
@@ -216,11 +216,9 @@ create or replace function pgpipe.repair_triggers(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    if (select count(*) from pg_catalog.pg_trigger g where g.tgrelid = target and g.tgfoid = 'pgpipe.enqueue_changes'::regproc
-           and g.tgenabled in ('O', 'A')) < 4 then
+    if (select count(*) from pgpipe.watchers(target) w where w.enabled and w.current) < 4 then
         perform pgpipe.watch(target);
-        execute (select string_agg(format('alter table %s enable trigger %I', target, g.tgname), '; ') from pg_catalog.pg_trigger g
-                  where g.tgrelid = target and g.tgfoid = 'pgpipe.enqueue_changes'::regproc);
+        execute (select string_agg(format('alter table %s enable trigger %I', target, w.name), '; ') from pgpipe.watchers(target) w);
     end if;
 end
 $$;

@@ -60,6 +60,7 @@ declare
     e pgpipe.embedding := pgpipe.require_embedding(target, embedding);
     made regclass;
     keeper name := (select p.proowner::regrole::text from pg_catalog.pg_proc p where p.oid = 'pgpipe.copy_filters()'::regprocedure);
+    writers text;
     event text;
 begin
     if e.filters @> columns and e.filters <@ columns and e.filter_error is null then
@@ -74,7 +75,14 @@ begin
     end if;
     made := pgpipe.make_filter_table(e, columns);
     update pgpipe.embedding x set filters = enable_filters.columns, filter_table = made where x.embedding_id = e.embedding_id;
-    execute format('grant select, insert, update on %s to %s', made, keeper);
+    execute format('grant select, update on %s to %s', made, keeper);
+    -- Vectors are copied by those who write them.
+    select string_agg(distinct a.grantee::regrole::text, ', ') into writers
+      from pg_catalog.pg_class c cross join lateral aclexplode(c.relacl) a
+     where c.oid = e.store and a.privilege_type = 'INSERT' and a.grantee <> 0 and a.grantee <> c.relowner;
+    if writers is not null then
+        execute format('grant select, insert, update on %s to %s', made, writers);
+    end if;
     execute format('create or replace trigger pgpipe_filters after update on %s referencing old table as old_rows new table as new_rows '
                    'for each statement execute function pgpipe.copy_filters()', target);
     foreach event in array '{insert,update}'::text[] loop
@@ -122,34 +130,76 @@ $$;
 comment on function pgpipe.suspend_filters(int, text) is
     'Takes a filter table out of service: it could not be kept equal, and whoever wrote the target goes on.';
 
-create or replace function pgpipe.copy_vectors()
-    returns trigger  security definer  set search_path = pg_catalog, pg_temp set jit = off  language plpgsql
+create or replace function pgpipe.suspend_copy(embedding_id int, reason text)
+    returns void  volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    e pgpipe.embedding;
-    copied name[];
+    of_store regclass := (select e.store from pgpipe.embedding e where e.embedding_id = suspend_copy.embedding_id);
 begin
-    select * into e from pgpipe.embedding x where x.store = tg_relid and x.filters <> '{}' and x.filter_error is null;
-    if not found then
-        return null;
-    end if;
-    copied := '{vector}' || array(select c from unnest(e.filters) c where c <> all (e.key_columns));
-    begin
-        execute format($sql$
+    perform pgpipe.require_written(of_store);
+    perform pgpipe.suspend_filters(embedding_id, reason);
+end
+$$;
+comment on function pgpipe.suspend_copy(int, text) is
+    'suspend_filters for those who write a store. Open to all as enqueue_keys is, and as closed to a transaction that wrote nothing there.';
+
+create or replace function pgpipe.copies_safely(e pgpipe.embedding)
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- What could run on such a write: triggers, rules and policies, CHECKs and defaults, expressions of indexes and partitions; and
+    -- the casts between two types.
+    select c.relkind = 'r' and not c.relispartition and not c.relhassubclass and not c.relhasrules and not c.relrowsecurity
+           and not exists (select from pg_catalog.pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal)
+           and not exists (select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype in ('c', 'x'))
+           and not exists (select from pg_catalog.pg_attrdef d where d.adrelid = c.oid)
+           and not exists (select from pg_catalog.pg_index i
+                            where i.indrelid = c.oid and (i.indexprs is not null or i.indpred is not null))
+           and not exists (
+               select from unnest(e.key_columns || e.filters) k (name)
+                where pgpipe.column_type_of(e.target, k.name) is distinct from pgpipe.column_type_of(c.oid, k.name))
+      from pg_catalog.pg_class c where c.oid = e.filter_table
+$$;
+comment on function pgpipe.copies_safely(pgpipe.embedding) is
+    'Whether writing the filter columns runs nothing that the owner of the filter table, or of a type, made.';
+
+create or replace function pgpipe.vector_copy(store regclass, out embedding_id int, out statement text)
+    stable strict  security definer  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select e.embedding_id, format($sql$
             insert into %1$s (%2$s, chunk, %3$s) select %4$s, n.chunk, n.vector::%5$I.halfvec(%6$s)%7$s
               from new_rows n join %8$s t on %9$s
                 on conflict (%2$s, chunk) do update set (%3$s) = row (%10$s)
-            $sql$, e.filter_table, pgpipe.column_list(e.key_columns), pgpipe.column_list(copied), pgpipe.column_list(e.key_columns, 'n'),
-            pgpipe.vector_schema(), e.dims, coalesce(', ' || pgpipe.column_list(copied[2:], 't'), ''), e.target,
-            pgpipe.same_key(e.target, e.key_columns, 't', 'n'), pgpipe.column_list(copied, 'excluded'));
-    exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
-        perform pgpipe.suspend_filters(e.embedding_id, sqlerrm);
-    end;
+            $sql$, e.filter_table, pgpipe.column_list(e.key_columns), pgpipe.column_list(c.copied), pgpipe.column_list(e.key_columns, 'n'),
+            pgpipe.vector_schema(), e.dims, coalesce(', ' || pgpipe.column_list(c.copied[2:], 't'), ''), e.target,
+            pgpipe.same_key(e.target, e.key_columns, 't', 'n'), pgpipe.column_list(c.copied, 'excluded'))
+      from pgpipe.embedding e
+     cross join lateral (select '{vector}' || array(select f from unnest(e.filters) f where f <> all (e.key_columns)) as copied) c
+     where e.store = vector_copy.store and e.filters <> '{}' and e.filter_error is null
+$$;
+comment on function pgpipe.vector_copy(regclass) is
+    'SQL text that copies new vectors of a store into its filter table. It composes text and runs none of it; open to all, because a key '
+    'that changes is changed in the store by its owner.';
+
+create or replace function pgpipe.copy_vectors()
+    returns trigger  set search_path = pg_catalog, pg_temp set jit = off  language plpgsql
+as $$
+declare
+    copy record;
+begin
+    select * into copy from pgpipe.vector_copy(tg_relid) c;
+    if copy.statement is not null then
+        begin
+            execute copy.statement;
+        exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
+            perform pgpipe.suspend_copy(copy.embedding_id, sqlerrm);
+        end;
+    end if;
     return null;
 end
 $$;
 comment on function pgpipe.copy_vectors() is
-    'Trigger on a store: new vectors go into its filter table too, with the filter columns of their rows.';
+    'Trigger on a store: new vectors go into its filter table too, with the filter columns of their rows. It runs as the one who writes '
+    'them.';
 
 create or replace function pgpipe.copy_filters()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp set jit = off
@@ -166,6 +216,10 @@ begin
         continue when copied = '{}';  -- a key is changed by the foreign keys
         changed := format('(select n.* from new_rows n left join old_rows o on %s where o.%I is not distinct from null or %s) n',
                           pgpipe.same_key(e.target, e.key_columns, 'n', 'o'), e.key_columns[1], pgpipe.changed(copied, 'n', 'o'));
+        if not pgpipe.copies_safely(e) then
+            perform pgpipe.suspend_filters(e.embedding_id, 'it was altered, or the types of the target were');
+            continue;
+        end if;
         begin
             -- A worker that just writes a vector of such a row has read what was there before. Its job tells: either it holds it, and is
             -- waited for here, so that the next statement sees its vector; or it finds gen moved, and the row is embedded again.
@@ -180,7 +234,9 @@ begin
     return null;
 end
 $$;
-comment on function pgpipe.copy_filters() is 'Trigger on a target: filter columns that an UPDATE changed are changed in the filter tables.';
+comment on function pgpipe.copy_filters() is
+    'Trigger on a target: filter columns that an UPDATE changed are changed in the filter tables. With its owner''s rights, because a '
+    'writer of the target has none there; so only where copies_safely.';
 
 create or replace function pgpipe.repair_filters(embedding_id int)
     returns boolean  volatile strict  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql

@@ -8,26 +8,124 @@ as $$
 $$;
 comment on function pgpipe.roles_in_use() is 'Whether this database uses the roles of pgpipe.create_roles.';
 
+create or replace function pgpipe.queue_role()
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select p.proowner::regrole::text from pg_catalog.pg_proc p
+     where p.oid = 'pgpipe.hold_keys(int, oid[], tid[])'::regprocedure
+$$;
+comment on function pgpipe.queue_role() is
+    'Whose rights the functions with their owner''s rights have: pgpipe_queue, or who migrates where that role cannot be made.';
+
 create or replace function pgpipe.share(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
+    class pg_catalog.pg_class;
 begin
-    if not pgpipe.roles_in_use()
-       or not (select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = target) then
+    select * into class from pg_catalog.pg_class c where c.oid = target;
+    if not pg_has_role(class.relowner, 'usage') then
         return;
     end if;
-    execute format('grant select on %s to pgpipe_embedder, pgpipe_reader', target);
-    for e in select * from pgpipe.embedding x where x.target = share.target loop
-        execute format('grant select, insert, update, delete on %s to pgpipe_embedder', e.store);
-        execute format('grant select on %s to pgpipe_reader', concat_ws(', ', e.store, e.filter_table));
+    for e in select * from pgpipe.embedding x where x.target = share.target and pgpipe.is_store(x.store, x) loop
+        -- Enough to lock a row by its place, and no more.
+        execute format('grant select (ctid, tableoid), update (%I) on %s to %s', e.key_columns[1], target, pgpipe.queue_role());
+        if has_schema_privilege(class.relnamespace, 'usage with grant option') then
+            execute format('grant usage on schema %s to %s', class.relnamespace::regnamespace, pgpipe.queue_role());
+        end if;
+        if pgpipe.roles_in_use() then
+            execute format('grant select, insert, update, delete on %s to pgpipe_embedder', e.store);
+            execute format('grant select on %s to pgpipe_reader', e.store);
+            if pgpipe.is_filter_table(e.filter_table, e) then
+                execute format('grant select, insert, update on %s to pgpipe_embedder', e.filter_table);
+                execute format('grant select on %s to pgpipe_reader', e.filter_table);
+            end if;
+        end if;
     end loop;
+    if pgpipe.roles_in_use() then
+        execute format('grant select on %s to pgpipe_embedder, pgpipe_reader', target);
+    end if;
 end
 $$;
 comment on function pgpipe.share(regclass) is
-    'Lets the embedder and the reader read a target, and its stores be written by the one and read, with their filter tables, by the '
-    'other. Nothing where this database does not use the roles, or where the caller does not own the target.';
+    'Lets the functions with their owner''s rights lock rows of a target; where this database uses the roles, lets the embedder and the '
+    'reader read it, and its stores and filter tables be written by the one and read by the other. Nothing where the caller does not own '
+    'the target; no store or filter table that the catalogue does not show to be one.';
+
+create or replace function pgpipe.make_queue_role()
+    returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    super boolean := (select r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user);
+    creates boolean := (select r.rolsuper or r.rolcreaterole from pg_catalog.pg_roles r where r.rolname = current_user);
+begin
+    if to_regrole('pgpipe_queue') is null and creates then
+        begin
+            execute format('create role pgpipe_queue nologin %s', case when super then 'bypassrls' else '' end);
+        exception when duplicate_object or unique_violation then
+            null;  -- another database of the cluster was migrated at this moment
+        end;
+    end if;
+    if to_regrole('pgpipe_queue') is null then
+        return false;
+    elsif not pg_has_role('pgpipe_queue', 'usage') and creates then
+        begin
+            execute format('grant pgpipe_queue to %I', current_user);
+        exception when insufficient_privilege then
+            null;  -- somebody else made it
+        end;
+    end if;
+    return pg_has_role('pgpipe_queue', 'usage');
+end
+$$;
+comment on function pgpipe.make_queue_role() is
+    'Makes the role pgpipe_queue, which cannot log in, where the caller may; whether he may hand functions to it. Roles belong to the '
+    'whole cluster: it serves all of its databases.';
+
+create or replace function pgpipe.own_definers()
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    open constant name[] := '{enqueue_keys,forget_keys,watched_changes,vector_copy,suspend_copy}';
+    part record;
+    known boolean := pgpipe.make_queue_role();
+begin
+    if known then
+        grant select, update (fingerprint, filter_error) on pgpipe.embedding to pgpipe_queue;
+        grant select, insert, update, delete on pgpipe.job to pgpipe_queue;
+        grant select, delete on pgpipe.load_file to pgpipe_queue;
+        grant create on schema pgpipe to pgpipe_queue;  -- for a moment: so may a new owner only be who could have made it
+    end if;
+    for part in select p.oid::regprocedure as routine, p.proname, p.proowner::regrole as owner, p.prorettype = 'trigger'::regtype as fires
+                  from pg_catalog.pg_proc p where p.pronamespace = 'pgpipe'::regnamespace and p.prosecdef loop
+        if known and part.owner <> 'pgpipe_queue'::regrole then
+            execute format('alter function %s owner to pgpipe_queue', part.routine);
+        end if;
+        if part.proname <> all (open) then
+            execute format('revoke all on function %s from public', part.routine);
+        end if;
+        if pgpipe.roles_in_use() then
+            execute format('grant execute on function %s to pgpipe_loader', part.routine);
+            if not part.fires then
+                execute format('grant execute on function %s to pgpipe_embedder', part.routine);
+            end if;
+        end if;
+    end loop;
+    -- In earlier versions these had their owner's rights.
+    for part in select p.oid::regprocedure as routine from pg_catalog.pg_proc p
+                 where p.pronamespace = 'pgpipe'::regnamespace and not p.prosecdef
+                   and p.proname in ('enqueue_changes', 'copy_vectors', 'settle_jobs', 'refresh_stale_searches') loop
+        execute format('grant execute on function %s to public', part.routine);
+    end loop;
+    if known then
+        revoke create on schema pgpipe from pgpipe_queue;
+    end if;
+end
+$$;
+comment on function pgpipe.own_definers() is
+    'Hands functions with their owner''s rights to pgpipe_queue, which may write the queue and little else, and takes them from PUBLIC, '
+    'but those that the triggers of any writer call.';
 
 create or replace function pgpipe.create_roles(targets name default 'public')
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -74,25 +172,23 @@ as $$
 declare
     part record;
 begin
-    for part in select p.oid::regprocedure as routine from pg_catalog.pg_proc p
-                 where p.pronamespace = 'pgpipe'::regnamespace and p.prosecdef loop
-        execute format('revoke all on function %s from public', part.routine);
-    end loop;
+    perform pgpipe.own_definers();
     if not pgpipe.roles_in_use() then
+        perform pgpipe.share_targets();
         return;
     end if;
     return query select pgpipe.own_parts();
     perform pgpipe.grant_schemas(targets);
-    for part in select p.oid::regprocedure as routine from pg_catalog.pg_proc p
-                 where p.pronamespace = 'pgpipe'::regnamespace and p.prosecdef and p.prorettype <> 'trigger'::regtype loop
-        execute format('grant execute on function %s to pgpipe_embedder', part.routine);
-    end loop;
     for part in select c.relname, c.oid::regclass as relation, c.relkind from pg_catalog.pg_class c
                  where c.relnamespace = 'pgpipe'::regnamespace and c.relkind in ('r', 'p', 'v') and c.relname !~ '^_?yoyo' loop
         if part.relkind = 'v' or part.relname = 'sql_file' then
             execute format('grant select on %s to pgpipe_loader, pgpipe_embedder, pgpipe_reader', part.relation);
         else
-            execute format('grant select, insert, update, delete on %s to pgpipe_loader', part.relation);
+            if part.relname in ('search', 'embedding') then
+                execute format('grant select, insert, delete on %s to pgpipe_loader', part.relation);
+            else
+                execute format('grant select, insert, update, delete on %s to pgpipe_loader', part.relation);
+            end if;
             if part.relname in ('job', 'finished', 'sweep', 'reconciliation') then
                 execute format('grant select, insert, update, delete on %s to pgpipe_embedder', part.relation);
             elsif part.relname = 'embedding' then
@@ -103,6 +199,12 @@ begin
             end if;
         end if;
     end loop;
+    -- By column: where vectors lie, and of what, is written once.
+    revoke update on pgpipe.embedding, pgpipe.search from pgpipe_loader;
+    grant update (active, paused_at, max_attempts, filters, filter_table, filter_error) on pgpipe.embedding to pgpipe_loader;
+    grant update (documents, mean_length, refreshed_at) on pgpipe.search to pgpipe_loader, pgpipe_embedder;
+    grant select on pgpipe.search to pgpipe_embedder;
+    grant select, insert, delete on pgpipe.lexeme to pgpipe_embedder;
 end
 $$;
 comment on function pgpipe.grant_roles(name) is
@@ -125,19 +227,32 @@ begin
     loop
         execute format('alter %s %s owner to pgpipe_owner', part.kind, part.name);
     end loop;
-    -- Functions with their owner's rights meet the types of targets, whose code is the loader's: so they run as the loader, never as
-    -- the owner of the schema. To take them over it needs CREATE there for a moment.
-    grant create on schema pgpipe to pgpipe_loader;
-    for part in select p.oid::regprocedure as routine from pg_catalog.pg_proc p
-                 where p.pronamespace = 'pgpipe'::regnamespace and p.prosecdef and p.proowner <> 'pgpipe_loader'::regrole loop
-        execute format('alter function %s owner to pgpipe_loader', part.routine);
-    end loop;
-    revoke create on schema pgpipe from pgpipe_loader;
     return query select pgpipe.own_targets();
 end
 $$;
 comment on function pgpipe.own_parts() is
-    'Hands what lies in the schema pgpipe to pgpipe_owner, functions with their owner''s rights and the targets to pgpipe_loader.';
+    'Hands what lies in the schema pgpipe to pgpipe_owner, but functions with their owner''s rights, and the targets to pgpipe_loader.';
+
+create or replace function pgpipe.share_targets()
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    part record;
+begin
+    for part in
+        select c.oid::regclass as target, c.oid in (select e.target from pgpipe.embedding e) as embedded, c.relowner
+          from pg_catalog.pg_class c
+         where c.oid in (select s.target from pgpipe.search s union all select e.target from pgpipe.embedding e union all
+                         select g.tgrelid from pg_catalog.pg_trigger g where g.tgfoid = 'pgpipe.forget_files'::regproc)
+    loop
+        if part.embedded and pg_has_role(part.relowner, 'usage') then
+            perform pgpipe.repair_triggers(part.target);  -- an earlier version's have no arguments
+        end if;
+        perform pgpipe.share(part.target);
+    end loop;
+end
+$$;
+comment on function pgpipe.share_targets() is 'Shares all targets that the caller owns, and brings their triggers up to date.';
 
 create or replace function pgpipe.own_targets()
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -152,20 +267,16 @@ begin
         select c.oid::regclass as relation, n.nspname as schema
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where (c.oid in (select l.target from loaded l)
-                or c.oid in (select unnest(array[e.store, e.filter_table])
+                or c.oid in (select unnest(array[case when pgpipe.is_store(e.store, e) then e.store end,
+                                                 case when pgpipe.is_filter_table(e.filter_table, e) then e.filter_table end])
                                from pgpipe.embedding e join loaded l on l.target = e.target))
-           and c.relowner <> 'pgpipe_loader'::regrole and pg_has_role(c.relowner, 'usage')
+           and c.relowner = current_user::regrole  -- his own: a superuser has the rights of every owner
     loop
         execute format('grant usage, create on schema %I to pgpipe_loader', part.schema);
         execute format('alter table %s owner to pgpipe_loader', part.relation);
         return next format('pgpipe_loader owns %s', part.relation);
     end loop;
-    for part in select c.oid::regclass as target from pg_catalog.pg_class c
-                 where c.oid in (select s.target from pgpipe.search s union all select e.target from pgpipe.embedding e union all
-                                 select g.tgrelid from pg_catalog.pg_trigger g where g.tgfoid = 'pgpipe.forget_files'::regproc)
-    loop
-        perform pgpipe.share(part.target);
-    end loop;
+    perform pgpipe.share_targets();
 end
 $$;
 comment on function pgpipe.own_targets() is

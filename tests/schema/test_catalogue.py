@@ -47,20 +47,38 @@ def test_every_function_pins_its_search_path(conn: Connection) -> None:
     assert set(column(conn, open_)) <= CALLERS_PATH | COMMITS | inlined
 
 
+OPEN = "a trigger of any writer calls it; without a row written in the same transaction it refuses"
+TEXT = "a trigger of any writer reads it; it composes SQL text and runs none"
+CLOSED = "it has fixed types and statements"
+DEFINERS = {  # what runs with its owner's rights, and why that is safe
+    "enqueue_keys": OPEN,
+    "forget_keys": OPEN,
+    "suspend_copy": OPEN,
+    "watched_changes": TEXT,
+    "vector_copy": TEXT,
+    "hold_keys": "it locks rows by their place, and none of a table whose indexes run a function of a user's",
+    "hold_rows": "as hold_keys",
+    "note_fingerprint": CLOSED,
+    "forget_jobs": CLOSED,
+    "forget_target": CLOSED,
+    "forget_files": CLOSED,
+    "copy_filters": "it compares by default operator classes, and writes only where copies_safely",
+}
+
+
 def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
-    """SECURITY DEFINER: triggers, a lock, a count, a note that a worker may not make itself; pinned, not for PUBLIC."""
-    callable_ones = {"settle_jobs", "hold_rows", "refresh_stale_searches", "note_fingerprint"}
+    """K1: SECURITY DEFINER is an exact list, pinned, closed to PUBLIC but where a writer's trigger needs it."""
     definers = f"""
-        select proname::text, prorettype = 'trigger'::regtype, proconfig @> array['search_path=pg_catalog, pg_temp'],
-               has_function_privilege('public', oid, 'execute')
-          from pg_proc where pronamespace = ({OURS}) and prosecdef
+        select proname::text, has_function_privilege('public', p.oid, 'execute'),
+               proconfig @> array['search_path=pg_catalog, pg_temp'], proowner::regrole::text, rolsuper or rolcanlogin
+          from pg_proc p join pg_roles r on r.oid = proowner where pronamespace = ({OURS}) and prosecdef
     """
 
     found = {name: rest for name, *rest in conn.execute(definers).fetchall()}
 
-    assert {"enqueue_changes", "forget_files", "settle_jobs"} <= set(found)
-    assert {name for name, (is_trigger, _, _) in found.items() if not is_trigger} == callable_ones
-    assert all(pinned and not public for _, pinned, public in found.values())
+    assert found.keys() == DEFINERS.keys()
+    for name, reason in DEFINERS.items():
+        assert found[name] == [reason in {OPEN, TEXT}, True, "pgpipe_queue", False], name
 
 
 def test_one_function_of_a_name(conn: Connection) -> None:

@@ -19,6 +19,7 @@ from pgpipe.search.query import Question, answer, find_target
 from pgpipe.settings import load_settings
 from tests.conftest import Cli, Lake, Server, make_cli
 from tests.flow.support import fails
+from tests.schema.test_catalogue import DEFINERS, OPEN, TEXT
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, sqlstate, value
 
@@ -55,6 +56,8 @@ def house(server: Server) -> Iterator[House]:
                 conn.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
     server.execute(sql.SQL("create role {} login createrole").format(dba))
     server.execute(sql.SQL("create database {0} owner {0}").format(dba))
+    assert server.template  # whose superuser made pgpipe_queue
+    server.execute(sql.SQL("grant pgpipe_queue to {}").format(dba))
     with psycopg.connect(server.at(name), autocommit=True) as conn:
         conn.execute("create extension vector")
     house = House(server, name, name)
@@ -264,14 +267,14 @@ def test_the_owner_cannot_log_in(roles: House) -> None:
 
 
 def test_who_owns_what(roles: House, lake: Lake) -> None:
-    """The schema is the owner's; targets, and functions with their owner's rights, are the loader's."""
+    """The schema is the owner's; targets are the loader's; functions with their owner's rights are pgpipe_queue's."""
     lake.put("2026-01-01", "product", [text(1)])
     load(roles, lake)
     with roles.connect(roles.dba) as conn:
         owners = """
             select distinct proowner::regrole::text, prosecdef from pg_proc where pronamespace = 'pgpipe'::regnamespace
         """
-        assert set(conn.execute(owners)) == {("pgpipe_owner", False), ("pgpipe_loader", True)}
+        assert set(conn.execute(owners)) == {("pgpipe_owner", False), ("pgpipe_queue", True)}
         tables = "select distinct relowner::regrole::text from pg_class where relnamespace = 'pgpipe'::regnamespace"
         assert column(conn, tables + " and relkind <> 'c'") == ["pgpipe_owner"]
         assert value(conn, "select relowner::regrole::text from pg_class where relname = 'product'") == "pgpipe_loader"
@@ -279,10 +282,10 @@ def test_who_owns_what(roles: House, lake: Lake) -> None:
             select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace and prosecdef
                and has_function_privilege('public', oid, 'execute')
         """
-        assert column(conn, open_) == []
+        assert set(column(conn, open_)) == {name for name, why in DEFINERS.items() if why in {OPEN, TEXT}}
         may = """
             select r from unnest('{pgpipe_loader,pgpipe_embedder,pgpipe_reader}'::name[]) r, pg_proc
-             where proname = 'settle_jobs' and has_function_privilege(r, pg_proc.oid, 'execute')
+             where proname = 'hold_keys' and has_function_privilege(r, pg_proc.oid, 'execute')
         """
         assert column(conn, may) == ["pgpipe_loader", "pgpipe_embedder"]
 
@@ -333,7 +336,7 @@ def test_migrate_goes_on_after_the_roles(roles: House) -> None:
             select proowner::regrole::text, has_function_privilege('public', oid, 'execute')
               from pg_proc where proname = %s
         """
-        assert conn.execute(found, ("forget_files",)).fetchall() == [("pgpipe_loader", False)]
+        assert conn.execute(found, ("forget_files",)).fetchall() == [("pgpipe_queue", False)]
         assert conn.execute(found, ("merge",)).fetchall() == [("pgpipe_owner", True)]
 
 
