@@ -104,7 +104,6 @@ def test_a_worker_that_does_not_see_all_rows_leaves_them_alone(tenants: Tenants)
         "select * from pgpipe.claim_jobs({0}, 10, 'w', gen_random_uuid())",
         "select pgpipe.reconcile_rows({0})",
         "select pgpipe.reconcile_rows({0}, 10, 'worker')",
-        "select * from pgpipe.hold_rows({0}, array[]::oid[], array[]::tid[])",
         "select * from pgpipe.embedding_drift('doc')",
         "select pgpipe.enable_embedding('doc', '{{title}}', 'fake', 3, name => 'other')",
     ],
