@@ -81,6 +81,78 @@ def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
         assert found[name] == [reason in {OPEN, TEXT}, True, "pgpipe_queue", False], name
 
 
+def test_docs_list_the_definers() -> None:
+    """docs/operating.md names exactly the functions with their owner's rights."""
+    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    listed = page.partition("run with their owner's rights: ")[2].partition("They belong to")[0]
+
+    assert set(re.findall(r"`(\w+)`", listed)) == DEFINERS.keys()
+
+
+def test_tests_that_security_names_exist() -> None:
+    """Each test that docs/security.md names is there."""
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text(encoding="utf-8"))
+
+    assert len(named) > 10
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), (file, test)
+
+
+def test_no_view_runs_declared_sql(conn: Connection) -> None:
+    """K4: the functions that views call hold no `condition`: whoever reads a status runs nothing that was declared."""
+    views = f"""
+        select distinct p.proname::text, p.prosrc from pg_depend d
+          join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid join pg_class c on c.oid = r.ev_class and c.relnamespace = ({OURS})
+          join pg_proc p on d.refclassid = 'pg_proc'::regclass and p.oid = d.refobjid and p.pronamespace = ({OURS})
+    """
+    for name, source in conn.execute(views).fetchall():
+        assert "condition_on" not in source, name
+        assert "input_expression" not in source, name
+
+
+WRITES = {  # what the roles may write, by column where not the whole table
+    "pgpipe_reader": {},
+    "pgpipe_queue": {
+        "embedding": {"UPDATE": {"fingerprint", "filter_error"}},
+        "job": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "load_file": {"DELETE": None},
+    },
+    "pgpipe_embedder": {
+        "job": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "finished": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "sweep": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "reconciliation": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "lexeme": {"INSERT": None, "DELETE": None},
+        "search": {"UPDATE": {"documents", "mean_length", "refreshed_at"}},
+    },
+}
+
+
+def test_who_may_write_what(conn: Connection) -> None:
+    """K4: the tables and columns that each role may write are exactly these; the loader writes no store's name."""
+    conn.execute("select pgpipe.create_roles()")
+    tables = f"""
+        select c.relname::text, w, case when has_table_privilege(%s, c.oid, w) then null else
+               (select array_agg(a.attname::text) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0
+                   and w in ('INSERT', 'UPDATE') and has_column_privilege(%s, c.oid, a.attnum, w)) end,
+               has_table_privilege(%s, c.oid, w)
+          from pg_class c cross join unnest('{{INSERT,UPDATE,DELETE,TRUNCATE}}'::text[]) w
+         where c.relnamespace = ({OURS}) and c.relkind = 'r'
+    """
+    for role, expected in WRITES.items():
+        found: dict[str, dict[str, set[str] | None]] = {}
+        for table, right, columns, whole in conn.execute(tables, (role,) * 3).fetchall():
+            if whole or columns:
+                found.setdefault(table, {})[right] = None if whole else set(columns)
+        assert found == expected, role
+    updates = (
+        "select array_agg(a.attname::text) from pg_attribute a where a.attrelid = 'pgpipe.embedding'::regclass"
+        " and a.attnum > 0 and has_column_privilege('pgpipe_loader', a.attrelid, a.attnum, 'update')"
+    )
+    (columns,) = column(conn, updates)
+    assert set(columns) == {"active", "paused_at", "max_attempts", "filters", "filter_table", "filter_error"}
+
+
 def test_one_function_of_a_name(conn: Connection) -> None:
     """No overloads: a call by name is never ambiguous, and no older version stays behind."""
     twice = f"select proname::text from pg_proc where pronamespace = ({OURS}) group by proname having count(*) > 1"
