@@ -101,8 +101,10 @@ def test_tests_that_security_names_exist() -> None:
 def test_no_view_runs_declared_sql(conn: Connection) -> None:
     """K4: the functions that views call hold no `condition`: whoever reads a status runs nothing that was declared."""
     views = f"""
-        select distinct p.proname::text, p.prosrc from pg_depend d
-          join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid join pg_class c on c.oid = r.ev_class and c.relnamespace = ({OURS})
+        select distinct p.proname::text, p.prosrc
+          from pg_depend d
+          join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+          join pg_class c on c.oid = r.ev_class and c.relnamespace = ({OURS})
           join pg_proc p on d.refclassid = 'pg_proc'::regclass and p.oid = d.refobjid and p.pronamespace = ({OURS})
     """
     for name, source in conn.execute(views).fetchall():
