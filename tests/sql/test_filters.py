@@ -341,7 +341,7 @@ def test_the_roles(conn: Connection) -> None:
     )
     conn.execute(ENABLE, (["title"],))
 
-    assert column(conn, reads, ["pgpipe_reader", "pgpipe_embedder"]) == [True, False]
+    assert column(conn, reads, ["pgpipe_reader", "pgpipe_embedder"]) == [True, True]
     assert (
         value(conn, "select tableowner::text from pg_tables where tablename = 'doc_embedding_filter'")
         == "pgpipe_loader"
