@@ -117,7 +117,8 @@ as $$
         end
       from (select pgpipe.embedding_definition(e) as definition) present
      cross join (select count(*) as enabled from pg_catalog.pg_trigger watcher
-                  where watcher.tgrelid = e.target and watcher.tgfoid in ('pgpipe.enqueue_changes'::regproc, 'pgpipe.forget_target'::regproc)
+                  where watcher.tgrelid = e.target
+                    and watcher.tgfoid in ('pgpipe.enqueue_changes'::regproc, 'pgpipe.forget_target'::regproc)
                     and watcher.tgenabled in ('O', 'A')) trigger
      cross join (select min(wanted) as name from unnest(e.key_columns || e.columns) wanted
                   where not pgpipe.has_column(e.target, wanted)) lost
