@@ -43,17 +43,20 @@ LANGUAGES = """
 """
 # pg_upgrade refuses a cluster that has columns of these types, or of types made of them.
 NOT_UPGRADABLE = """
-    with recursive refused (oid) as (
+    with recursive made_of (part, whole) as materialized (
+        select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typbasetype <> 0
+        union all select t.typelem, t.oid from pg_catalog.pg_type t where t.typelem <> 0 and t.typcategory = 'A'
+        union all select g.rngsubtype, g.rngtypid from pg_catalog.pg_range g
+        union all select a.atttypid, t.oid
+                    from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.typrelid = a.attrelid
+                   where a.attnum > 0 and not a.attisdropped
+    ), refused (oid) as (
         select t.oid from pg_catalog.pg_type t
          where t.typnamespace = 'pg_catalog'::regnamespace
            and t.typname in ('regcollation', 'regconfig', 'regdictionary', 'regnamespace', 'regoper', 'regoperator',
                              'regproc', 'regprocedure')
         union
-        select t.oid from refused r join pg_catalog.pg_type t
-            on t.typbasetype = r.oid or (t.typelem = r.oid and t.typcategory = 'A')
-            or t.oid in (select g.rngtypid from pg_catalog.pg_range g where g.rngsubtype = r.oid)
-            or t.typrelid in (select a.attrelid from pg_catalog.pg_attribute a
-                               where a.atttypid = r.oid and a.attnum > 0 and not a.attisdropped)
+        select made_of.whole from refused join made_of on made_of.part = refused.oid
     )
     select c.oid::regclass::text, pg_catalog.quote_ident(a.attname), pg_catalog.format_type(a.atttypid, a.atttypmod)
       from refused r
