@@ -1,4 +1,4 @@
--- Ranking by words: which rows are worth looking at, and their BM25F (docs/search.md tells how and why).
+-- Ranking by words: which rows are worth looking at, and their BM25F (docs/ranking.md explains how and why).
 -- BM25F: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.6. A word's
 -- frequency is the sum of its occurrences times the weight of the column they stand in; then BM25 with k1 = 1.2, b = 0.75.
 

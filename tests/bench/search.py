@@ -1,6 +1,6 @@
 """`make bench-search`: how long searches of a large table take, and how much of the best they find.
 
-The tables go into docs/search.md, or the file that DOCS names. A built table of a million rows takes some 8 minutes.
+The tables go into docs/ranking.md, or the file that DOCS names. A built table of a million rows takes some 8 minutes.
 """
 
 import os
@@ -212,7 +212,7 @@ def main() -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         lines.append(line)
-    docs = Path(os.environ.get("DOCS") or Path(__file__).parents[2] / "docs/search.md")
+    docs = Path(os.environ.get("DOCS") or Path(__file__).parents[2] / "docs/ranking.md")
     text = docs.read_text(encoding="utf-8") if docs.exists() else ""
     before, _, rest = text.partition(BEGIN)
     docs.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{rest.partition(END)[2]}"]), encoding="utf-8")
