@@ -105,7 +105,7 @@ class DatabaseSettings(Section):
 class IndexSettings(Section):
     """The vector index of a store, and when it is built."""
 
-    kind: Literal["hnsw", "ivfflat", "none"] = Field("hnsw", description="hnsw | ivfflat | none")
+    kind: Literal["hnsw", "none"] = Field("hnsw", description="hnsw | none")
     min_rows: int = Field(5000, ge=1, description="fewer are read in a few milliseconds without an index")
     max_wait: float = Field(3600, ge=0, description="seconds after which it is built though jobs still wait")
     memory_mb: int = Field(1024, ge=1, description="at most so much maintenance_work_mem for a build")

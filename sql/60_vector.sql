@@ -5,15 +5,6 @@
 -- Loads pgvector's library: before that only a superuser may put its settings (hnsw.…) on a function.
 do $$ begin perform '[1]'::vector; end $$;
 
-create or replace function pgpipe.inverted_lists(rows double precision)
-    returns int  immutable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- pgvector's README: rows / 1000 lists up to a million rows, their square root beyond; a search reads the square root of the lists.
-    select greatest(case when rows <= 1000000 then floor(rows / 1000) else round(sqrt(rows)) end, 1)::int
-$$;
-comment on function pgpipe.inverted_lists(double precision) is
-    'Into how many lists an IVFFlat index parts so many vectors; a search reads the nearest of them, their square root, at least ten.';
-
 create or replace function pgpipe.has_direction(vector real[], half boolean)
     returns boolean  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
@@ -25,7 +16,7 @@ $$;
 comment on function pgpipe.has_direction(real[], boolean) is
     'Whether a vector, in half precision or not, has a cosine with any other: it is not zero, and neither too small nor too large.';
 
-create or replace function pgpipe.vector_index(embedding_id int, kind text default 'hnsw', min_rows int default 5000,
+create or replace function pgpipe.vector_index(embedding_id int, min_rows int default 5000,
     max_wait interval default '1 hour', out rows bigint, out memory bigint, out statement text)
     stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -35,16 +26,14 @@ declare
     schema name;
     type text;
     width int;
-    lists int;
-    sample int;
 begin
     select * into e from pgpipe.embedding x where x.embedding_id = vector_index.embedding_id;
     type := case when e.dims > 2000 then 'halfvec' else 'vector' end;
     width := e.dims * case type when 'vector' then 4 else 2 end;
-    if e.embedding_id is null or kind not in ('hnsw', 'ivfflat') or e.dims > 4000  -- more than either takes, even of halfvec
+    if e.embedding_id is null or e.dims > 4000  -- more than HNSW takes, even of halfvec
        or exists (select from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
                     join pg_catalog.pg_am m on m.oid = x.relam
-                   where i.indrelid = e.store and i.indisvalid and m.amname in ('hnsw', 'ivfflat'))
+                   where i.indrelid = e.store and i.indisvalid and m.amname = 'hnsw')
        or e.created_at > now() - max_wait
           and exists (select from pgpipe.job j where j.embedding_id = e.embedding_id and j.visible_at <= now()) then
         return;
@@ -54,19 +43,15 @@ begin
         return;
     end if;
     execute format('select count(*) from %s', e.store) into rows;
-    select pgpipe.derived_name(c.relname, '_' || kind), n.nspname into name, schema
+    select pgpipe.derived_name(c.relname, '_hnsw'), n.nspname into name, schema
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store;
-    lists := pgpipe.inverted_lists(rows);
-    sample := greatest(50 * lists, 10000);
-    memory := case kind
-        -- The graph, m = 16: 711 to 717 bytes a row beside the vector, measured on 0.8; workers in parallel share 3 MB more.
-        when 'hnsw' then rows * (width + 720) + (4 << 20)
-        else sample::bigint * (width + 4 * lists) + lists::bigint * (3 * width + 4 * lists) end;  -- k-means by Elkan
-    statement := format('create index concurrently %I on %s using %s (vector %I.%s_cosine_ops)%s', name, e.store, kind,
-                        pgpipe.vector_schema(), type, case kind when 'ivfflat' then format(' with (lists = %s)', lists) else '' end);
+    -- The graph, m = 16: 711 to 717 bytes a row beside the vector, measured on 0.8; workers in parallel share 3 MB more.
+    memory := rows * (width + 720) + (4 << 20);
+    statement := format('create index concurrently %I on %s using hnsw (vector %I.%s_cosine_ops)', name, e.store,
+                        pgpipe.vector_schema(), type);
 end
 $$;
-comment on function pgpipe.vector_index(int, text, int, interval) is
+comment on function pgpipe.vector_index(int, int, interval) is
     'The statement that builds the vector index of an embedding, with the rows and the bytes of memory that it works on; null where '
     'none is due: it has one, it has fewer rows than min_rows (an exact scan reads those in a few milliseconds) or more dimensions '
     'than an index takes, or jobs wait and the embedding is younger than max_wait.';
@@ -81,9 +66,18 @@ begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = drop_invalid_index.embedding_id;
     -- A build holds this lock from its first moment to its last: whoever gets it knows that an invalid index has no builder.
     execute format('lock table %s in share update exclusive mode nowait', e.store);
-    for leftover in select i.indexrelid from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
-                      join pg_catalog.pg_am m on m.oid = x.relam
-                     where i.indrelid = e.store and not i.indisvalid and m.amname in ('hnsw', 'ivfflat') loop
+    -- 0.1.0 also built IVFFlat indexes. One serves until the store has an HNSW index.
+    for leftover in
+        with known as (
+            select i.indexrelid, i.indisvalid, m.amname
+              from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
+              join pg_catalog.pg_am m on m.oid = x.relam
+             where i.indrelid = e.store and m.amname in ('hnsw', 'ivfflat')
+        )
+        select k.indexrelid from known k
+         where not k.indisvalid
+            or k.amname = 'ivfflat' and exists (select from known h where h.amname = 'hnsw' and h.indisvalid)
+    loop
         execute format('drop index %s', leftover);
     end loop;
     return true;
@@ -92,5 +86,6 @@ exception when lock_not_available then
 end
 $$;
 comment on function pgpipe.drop_invalid_index(int) is
-    'Drops the vector index that a build which was cut off left behind: invalid, in the way, and kept up at every write. False where '
+    'Drops the vector index that a build which was cut off left behind: invalid, in the way, and kept up at every write. Also drops '
+    'an IVFFlat index of 0.1.0 once there is an HNSW index. False where '
     'the store is locked, by a build that goes on or by a vacuum.';

@@ -84,7 +84,7 @@ create or replace function pgpipe.rank_vector(
     set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 400  -- a filtered scan goes on until it has enough
     set random_page_cost = 1.1  -- rows fetched by key, not a scan of the whole store, which is slower as long as a few per cent are meant
     set parallel_setup_cost = 10000  -- with an index that holds the keys, one process reads 10,000 rows in the time that two take to start
-    set ivfflat.iterative_scan = 'relaxed_order' set ivfflat.probes = 10
+    set ivfflat.iterative_scan = 'relaxed_order' set ivfflat.probes = 10  -- an index of 0.1.0 serves until HNSW is built
     language plpgsql
 as $$
 declare
@@ -111,8 +111,6 @@ begin
             using errcode = 'PP009',
             hint = format('The model %s makes nothing of the question: ask in other words, or search by words alone.', e.model);
     end if;
-    perform set_config('ivfflat.probes', greatest(10, ceil(sqrt(pgpipe.inverted_lists(c.reltuples))))::text, true)
-       from pg_catalog.pg_class c where c.oid = e.store;
     loop  -- look further until there are k rows, or no more chunks
         perform set_config('hnsw.ef_search', least(greatest(400, chunks), 1000)::text, true);
         execute format($sql$

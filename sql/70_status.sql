@@ -100,14 +100,6 @@ select distinct on (l.entity, l.schema) l.entity, l.date, l.mode, l.started_at, 
  order by l.entity, l.schema, l.started_at desc, l.load_id desc;
 comment on view pgpipe.load_status is 'The last load of each entity.';
 
-create or replace view pgpipe.embedding_throughput as
-select f.embedding_id, c.relname as entity, e.name, date_trunc('minute', f.finished_at) as minute, sum(f.jobs)::bigint as jobs
-  from pgpipe.finished f
-  join pgpipe.embedding e using (embedding_id)
-  join pg_catalog.pg_class c on c.oid = e.target
- group by f.embedding_id, c.relname, e.name, date_trunc('minute', f.finished_at);
-comment on view pgpipe.embedding_throughput is 'Jobs finished per embedding and minute, for a week back; minutes without any are left out.';
-
 create or replace view pgpipe.load_throughput as
 select l.entity, l.schema, l.started_at, l.read,
        l.read / greatest(extract(epoch from l.finished_at - l.started_at), 0.001)::double precision as rows_per_second

@@ -21,7 +21,6 @@ LIST = """
       from pgpipe.embedding_status order by entity, active desc, name
 """
 DRIFT = "select * from pgpipe.embedding_drift(%s::oid::regclass, %s)"
-COMPARE = "select * from pgpipe.compare_embeddings(%s::oid::regclass, %s, %s, %s)"
 name_option = click.option("--name", default="default", show_default=True, help="Of the embedding.")
 
 
@@ -144,17 +143,12 @@ def resume(app: App, entity: str, name: str) -> None:
 @embedding.command()
 @click.argument("entity")
 @click.option("--sample", default=1000, show_default=True, type=click.IntRange(1), help="Rows to look at.")
-@click.option("--against", nargs=2, metavar="NAME NAME", help="Compare these two embeddings with each other.")
 @json_option
 @click.pass_obj
-def drift(app: App, entity: str, sample: int, against: tuple[str, str] | None, as_json: bool) -> None:
-    """How far the vectors are from what is declared, over a sample: shares of the rows.
-
-    With --against: how far two embeddings are from each other.
-    """
+def drift(app: App, entity: str, sample: int, as_json: bool) -> None:
+    """How far the vectors are from what is declared, over a sample: shares of the rows."""
     with _target(app, entity) as (conn, target), conn.cursor(row_factory=dict_row) as cursor:
-        values = (target, *against, min(sample, 500)) if against else (target, sample)
-        rows = cursor.execute(COMPARE if against else DRIFT, values).fetchall()
+        rows = cursor.execute(DRIFT, (target, sample)).fetchall()
     if as_json:
         app.print_json(rows)
     else:

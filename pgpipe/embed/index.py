@@ -21,7 +21,7 @@ WATCH = (0.02, 1.0)  # seconds between looks at a build: at first, because a sma
 TRY_LOCK = "select pg_try_advisory_xact_lock(hashtext('pgpipe index'), %s)"
 DUE = """
     select v.rows, v.memory, v.statement, pg_has_role(c.relowner, 'usage')
-      from pgpipe.vector_index(%(id)s, %(kind)s, %(min_rows)s, %(max_wait)s) v
+      from pgpipe.vector_index(%(id)s, %(min_rows)s, %(max_wait)s) v
       join pgpipe.embedding e on e.embedding_id = %(id)s join pg_catalog.pg_class c on c.oid = e.store
 """
 DROP_INVALID = "select pgpipe.drop_invalid_index(%s)"
@@ -85,8 +85,10 @@ def build(
 
 def due(conn: Connection, embedding: Embedding, settings: IndexSettings) -> tuple[int, int, str] | None:
     """Rows, bytes of memory and statement of the index that a store lacks; None where none is due, or not from us."""
+    if settings.kind == "none":
+        return None
     wait = timedelta(seconds=settings.max_wait)
-    asked = {"id": embedding.embedding_id, "kind": settings.kind, "min_rows": settings.min_rows, "max_wait": wait}
+    asked = {"id": embedding.embedding_id, "min_rows": settings.min_rows, "max_wait": wait}
     with translated():
         rows, memory, statement, owned = conn.execute(DUE, asked).fetchone() or (0, 0, None, False)
     if statement is not None and not owned:  # only who owns a table may index it: the next load does

@@ -31,9 +31,6 @@ FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s, %s)"
 EXTEND = "select pgpipe.extend_lease(%s, %s, %s::jsonb[], %s)"
 RELEASE = "select locked from pgpipe.release_jobs(%s, %s, %s::jsonb[])"
 FINGERPRINT = "select pgpipe.note_fingerprint(%s, %s)"
-WAITING = """
-    select count(*) from (select from pgpipe.job where embedding_id = %s and visible_at <= now() limit %s) j
-"""
 
 
 @dataclass(frozen=True)
@@ -187,13 +184,6 @@ def fingerprint(conn: Connection, embedding: Embedding, taken: bytes) -> bytes |
     with translated():
         row = conn.execute(FINGERPRINT, (embedding.embedding_id, taken)).fetchone()
     return row[0] if row else None
-
-
-def waiting(conn: Connection, embedding: Embedding, limit: int = 1_000_000) -> int:
-    """Jobs that could be claimed now, counted up to a limit."""
-    with translated():
-        row = conn.execute(WAITING, (embedding.embedding_id, limit)).fetchone()
-    return row[0] if row else 0
 
 
 def refresh_searches(conn: Connection) -> None:

@@ -17,7 +17,6 @@ VECTORS = {"vector", "halfvec"}
 MADE = {"jsonb", "uuid[]", f"{TIMESTAMPTZ}[]"}  # pgpq has no form of these: their field bytes are made here
 NUMERIC = re.compile(r"numeric(?:\((\d+),(-?\d+)\))?$")
 DECIMAL128_DIGITS = 38
-DECIMAL256_DIGITS = 76
 SCALARS: list[tuple[str, str]] = [  # predicates of pyarrow.types by name, first match wins
     ("is_boolean", "boolean"),
     ("is_int8", "smallint"),

@@ -44,8 +44,6 @@ def test_a_second_model_and_a_switch(ready: Cli) -> None:
         ("next", "other", True, 0),
         ("default", "chaos", False, 0),
     ]
-    compared = read(ready("embedding", "drift", "doc", "--against", "default", "next", "--json"))
-    assert compared[0]["mean_cosine"] == pytest.approx(1, abs=1e-5)
     refused = ready("embedding", "drop", "doc", "next", "--yes")
     assert (refused.code, "switch to another first" in refused.err) == (2, True)
     assert ready("embedding", "drop", "doc", "default", "--yes").code == 0

@@ -1,6 +1,5 @@
 """Reconcile, drift and the status views: what no trigger saw is found, and what is said of the queue is so."""
 
-import numpy as np
 import pytest
 
 from pgpipe.db import Connection
@@ -97,33 +96,6 @@ def test_drift(conn: Connection) -> None:
     )
 
     assert conn.execute(DRIFT).fetchall() == [("default", 0.1, pytest.approx(1 / 9), pytest.approx(2 / 9), 0.1)]
-
-
-def test_two_embeddings_compared(conn: Connection) -> None:
-    """The same vectors agree in everything, turned ones in the order of neighbours, unrelated ones in nothing."""
-    make_docs(conn, 60)
-    dims = 16
-    random = np.random.default_rng(7)
-    raw = random.normal(size=(60, dims))
-    turn = np.linalg.qr(random.normal(size=(dims, dims)))[0]
-    for name, vectors in {"one": raw, "turned": raw @ turn, "noise": random.normal(size=(60, dims))}.items():
-        embedding = embed(conn, name=name, dims=dims)
-        drain(conn, embedding, str([1.0] * dims))
-        for id_, vector in enumerate(vectors, 1):
-            conn.execute(
-                f"update doc_embedding_{name} set vector = %s::vector where id = %s", (str(vector.tolist()), id_)
-            )
-    compare = (
-        "select rows, mean_cosine, correlation, shared_neighbours from pgpipe.compare_embeddings('doc', 'one', %s)"
-    )
-
-    same, turned, noise = (conn.execute(compare, (name,)).fetchone() for name in ("one", "turned", "noise"))
-
-    assert same == (60, pytest.approx(1), pytest.approx(1), 1)
-    assert turned[2:] == (pytest.approx(1), 1)
-    assert abs(turned[1]) < 0.5
-    assert abs(noise[2]) < 0.2
-    assert noise[3] < 0.4
 
 
 def test_status(conn: Connection, other: Connection) -> None:

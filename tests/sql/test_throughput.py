@@ -3,11 +3,11 @@
 from pgpipe.db import Connection
 from tests.sql.support import claim, column, drain, expire, finish, value, waiting_docs
 
-JOBS = "select coalesce(sum(jobs), 0)::int from pgpipe.embedding_throughput where entity = 'doc'"
+JOBS = "select coalesce(sum(jobs), 0)::int from pgpipe.finished"
 
 
-def test_finished_jobs_are_counted_per_minute(conn: Connection) -> None:
-    """The view sums the batches of a minute, and a finish that is rolled back counts nothing."""
+def test_finished_jobs_are_counted(conn: Connection) -> None:
+    """Each batch counts its jobs, and a finish that is rolled back counts nothing."""
     embedding = waiting_docs(conn, 7)
     held = claim(conn, embedding, 5)
     with conn.transaction(force_rollback=True):
@@ -18,9 +18,6 @@ def test_finished_jobs_are_counted_per_minute(conn: Connection) -> None:
     drain(conn, embedding)
 
     assert value(conn, JOBS) == 7
-    assert column(conn, "select minute = date_trunc('minute', minute) from pgpipe.embedding_throughput") == [
-        True
-    ] * value(conn, "select count(*) from pgpipe.embedding_throughput")
 
 
 def test_a_stale_finish_is_not_counted(conn: Connection) -> None:

@@ -65,56 +65,18 @@ def test_after_the_maximum_wait(any_database: Database, conn: Connection) -> Non
     assert index.build(any_database, embedding, settings)
 
 
-def test_inverted_lists(any_database: Database, conn: Connection) -> None:
-    """IVFFlat where the settings say so, with lists by the number of rows; the search uses it and finds its rows."""
+def test_an_index_of_an_earlier_version(any_database: Database, conn: Connection) -> None:
+    """An IVFFlat index, which 0.1.0 could build, serves until the HNSW index is there; then it goes."""
     embedding = filled(conn)
-
-    assert index.build(any_database, embedding, IndexSettings(kind="ivfflat"))
-
-    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_ivfflat", True)]
-    assert value(conn, "select reloptions::text from pg_class where relname = 'doc_embedding_ivfflat'") == "{lists=5}"
-    assert not index.build(any_database, embedding, IndexSettings())
-    conn.execute("set enable_seqscan = off")
+    conn.execute("create index doc_embedding_ivfflat on doc_embedding using ivfflat (vector vector_cosine_ops)")
     near = vector_of(conn, 77)
-    plan = column(conn, f"explain select id from doc_embedding s order by s.vector <=> '{near}' limit 40")
-    assert "Index Scan using doc_embedding_ivfflat" in "\n".join(plan)
-    found = column(conn, "select (key ->> 'id')::int from pgpipe.vector_search('doc', %s, 10)", near)
-    assert found[0] == 77
-    assert len(found) == 10
+    assert column(conn, "select (key ->> 'id')::int from pgpipe.vector_search('doc', %s, 1)", near) == [77]
 
+    assert index.build(any_database, embedding, IndexSettings())
+    assert value(conn, "select pgpipe.drop_invalid_index(%s)", embedding.embedding_id)
 
-def test_inverted_lists_find_what_a_scan_finds(any_database: Database, conn: Connection) -> None:
-    """Where every list is read, each question has the answers that it had before there was an index, in their order."""
-    embedding = filled(conn)
-    search = "select (key ->> 'id')::int, score from pgpipe.vector_search('doc', %s, 20)"
-    questions = [vector_of(conn, id_) for id_ in range(1, 5000, 250)]
-    scanned = [conn.execute(search, (q,)).fetchall() for q in questions]
-    index.build(any_database, embedding, IndexSettings(kind="ivfflat"))
-    conn.execute("set enable_seqscan = off")
-
-    assert [conn.execute(search, (q,)).fetchall() for q in questions] == scanned
-
-
-@pytest.mark.parametrize(("rows", "lists", "probes"), [(5000, 5, 10), (1_000_000, 1000, 32), (9_000_000, 3000, 55)])
-def test_lists_and_probes(conn: Connection, rows: int, lists: int, probes: int) -> None:
-    """A list for each thousand rows, beyond a million their square root; of the lists their root is read."""
-    filled(conn, 10)
-    conn.execute("""
-        create function note(int) returns int language plpgsql as $$
-        begin raise notice '%', current_setting('ivfflat.probes'); return $1; end $$""")
-    conn.execute("""
-        create view noting as
-        select id, chunk, char_start, public.note(char_end) as char_end, content_hash, vector from doc_embedding""")
-    question = vector_of(conn, 7)
-    conn.execute("update pgpipe.embedding set store = 'noting'")
-    conn.execute("update pg_class set reltuples = %s where oid = 'noting'::regclass", (rows,))
-    noted: list[str | None] = []
-    conn.add_notice_handler(lambda notice: noted.append(notice.message_primary))
-
-    conn.execute("select pgpipe.rank_vector('doc', %s, 3)", (question,))
-
-    assert value(conn, "select pgpipe.inverted_lists(%s)", rows) == lists
-    assert set(noted) == {str(probes)}
+    assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
+    assert column(conn, "select (key ->> 'id')::int from pgpipe.vector_search('doc', %s, 1)", near) == [77]
 
 
 def test_no_index_at_all(any_database: Database, conn: Connection) -> None:
