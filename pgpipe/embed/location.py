@@ -85,7 +85,7 @@ def configured_dims(folder: Path) -> int | None:
     for module in reversed(_json(folder / "modules.json") or []):
         config = _json(folder / module["path"] / "config.json") or {}
         for name in ("out_features", "word_embedding_dimension", "embedding_dimension"):
-            if config.get(name):
+            if isinstance(config, dict) and isinstance(config.get(name), int) and config[name] > 0:
                 return int(config[name])
     return None
 

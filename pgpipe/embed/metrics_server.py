@@ -72,28 +72,33 @@ class MetricsServer:
         if len(self._open) > CONNECTIONS:
             next(iter(self._open)).transport.abort()
         gone = (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
-        with contextlib.suppress(*gone):
-            async with asyncio.timeout(PATIENCE):
-                head = await reader.readuntil(b"\r\n\r\n")
-            status, kind, body = await self._answer(head)
-            lines = f"HTTP/1.1 {status} {http.client.responses[status]}\r\nContent-Type: {kind}\r\n"
-            writer.write(f"{lines}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
-            writer.close()
-            async with asyncio.timeout(PATIENCE):
-                await writer.wait_closed()
-        self._open.pop(writer, None)
-        writer.transport.abort()
+        try:
+            with contextlib.suppress(*gone):
+                await self._talk(reader, writer)
+        finally:  # whatever went wrong: a connection that stays counted would take the place of others for good
+            self._open.pop(writer, None)
+            writer.transport.abort()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(PATIENCE):
+            head = await reader.readuntil(b"\r\n\r\n")
+        status, kind, body = await self._answer(head)
+        lines = f"HTTP/1.1 {status} {http.client.responses[status]}\r\nContent-Type: {kind}\r\n"
+        writer.write(f"{lines}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        writer.close()
+        async with asyncio.timeout(PATIENCE):
+            await writer.wait_closed()
 
     async def _answer(self, head: bytes) -> Answer:
         line, _, rest = head.partition(b"\r\n")
         try:
             method, target, _ = line.decode("ascii").split(" ")
+            path = urlsplit(target).path if target.startswith("/") else target
             hosts = http.client.parse_headers(io.BytesIO(rest)).get_all("Host") or []
         except (ValueError, http.client.HTTPException):
             return 400, TEXT, b"this is not an HTTP request\n"
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             return 421, TEXT, b"this host is not served here; see embedding.metrics_hostnames\n"
-        path = urlsplit(target).path if target.startswith("/") else target
         if path not in self._pages:
             return 404, TEXT, f"there are {', '.join(self._pages)}\n".encode()
         if method != "GET":

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgpipe import embedded
+from pgpipe import embedded, errors
 from pgpipe.embedded import leave_embedded, start_embedded
 
 WHO = "select current_user || ' ' || pg_postmaster_start_time()"
@@ -82,8 +82,12 @@ def refuses_others(url: str) -> None:
 
 
 @as_root
-def test_root_has_its_server_alone(folder: Path) -> None:
-    """K5: for root the server runs as another user, whom its data is closed to from above; no folder is opened."""
+def test_root_has_its_server_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K5: for root the server runs as another user, whom its data is closed to from above; no folder is opened.
+
+    Root's keys in the environment stay root's.
+    """
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "Hunter2")
     programs = Path(sys.prefix)
     before, around = modes(folder.parent), modes(programs)
 
@@ -95,6 +99,7 @@ def test_root_has_its_server_alone(folder: Path) -> None:
     with psycopg.connect(url) as conn:
         assert conn.execute("show listen_addresses").fetchone() == ("",)
         pid = int((folder / "postmaster.pid").read_text().split()[0])
+    assert "Hunter2" not in psutil.Process(pid).environ().values()
     assert psutil.Process(pid).uids().effective != 0
     assert psutil.Process(pid).gids().effective != 0
     leave_embedded(folder)
@@ -159,6 +164,67 @@ def test_a_folder_of_an_earlier_version(folder: Path) -> None:
     with psycopg.connect(url) as conn:
         conn.execute("table kept")
     refuses_others(url)
+
+
+@as_root
+@pytest.mark.parametrize("name", ["pg_hba.conf", "pg_ident.conf", ".handle_pids.json"])
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_links_of_the_servers_user(
+    name: str, link: Callable[[Path, Path], None], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K5: root reads and writes no file of its own through a link that the server's user put into the data folder."""
+    monkeypatch.setattr(embedded._Server, "_call", lambda *_: None)
+    mine = tmp_path / "mine"
+    mine.write_text("[1]")
+    folder.mkdir()
+    for file in ("PG_VERSION", "pg_hba.conf", "pg_ident.conf"):
+        (folder / file).write_text("")
+    (folder / name).unlink(missing_ok=True)
+    link(folder / name, mine)
+    server = embedded._Server(folder, embedded.VERSION)
+
+    with pytest.raises(PermissionError, match=rf"{name} is (a link|not a file of the server alone)"):
+        server.initialize() if name.startswith("pg") else server.enter()
+
+    assert mine.read_text() == "[1]"
+    with pytest.raises(errors.Unreachable):
+        start_embedded(folder)
+    assert mine.read_text() == "[1]"
+    assert mine.stat().st_uid == 0
+
+
+@as_root
+def test_root_changes_no_data_of_others(folder: Path) -> None:
+    """K5: a data folder of another user, and one that holds other files, is refused and left as it is."""
+    folder.mkdir()
+    os.chown(folder, OTHER, OTHER)
+    with pytest.raises(errors.Unreachable, match=r"the folder belongs to another user"):
+        start_embedded(folder)
+    assert folder.stat().st_uid == OTHER
+
+    os.chown(folder, 0, 0)
+    (folder / "passwd").touch()
+    with pytest.raises(errors.Unreachable, match=r"the folder holds other files"):
+        start_embedded(folder)
+    assert folder.stat().st_uid == 0
+
+
+@as_root
+@pytest.mark.parametrize("owner", [OTHER, 0])
+def test_programs_lie_where_only_root_writes(
+    owner: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K5: programs of the server are neither copied to nor run from a folder that others may write to."""
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    copies.chmod(0o777 if owner == 0 else 0o755)
+    os.chown(copies, owner, -1)
+    monkeypatch.setattr(embedded, "COPIES", copies)
+    monkeypatch.setattr(embedded, "_reaches", lambda *_: False)
+
+    with pytest.raises(errors.Unreachable, match=r"must be a folder that only root may write to"):
+        start_embedded(folder)
+    assert list(copies.iterdir()) == []
 
 
 @as_root

@@ -26,7 +26,7 @@ from pgpipe.embed.exporter import Exporter
 from pgpipe.embed.fingerprint import PROBES
 from tests.conftest import Cli
 from tests.sql.fake_model import Fake, make_worker, refuse
-from tests.sql.support import embed, make_docs, value
+from tests.sql.support import embed, eventually, make_docs, value
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -202,6 +202,29 @@ def test_a_client_that_does_not_ask_is_closed(served: Exporter, monkeypatch: pyt
         endless.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 1_000_000)
         assert endless.recv(1) == b""
     assert get(f"{served.url}/healthz").status_code == 200
+
+
+def test_requests_that_are_none(served: Exporter) -> None:
+    """K9: whatever is sent, an answer or an end comes, and the connection is given back."""
+    address = ("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+    host = b"\r\nHost: localhost\r\n\r\n"
+    for request, status in {
+        b"GET //[ HTTP/1.1" + host: b"400", b"GET /metrics" + host: b"400", b"\xff / HTTP/1.1" + host: b"400",
+        b"GET / HTTP/1.1\r\n\r\n": b"421", b"GET / HTTP/1.0\r\n\r\n": b"421",
+        b"GET / HTTP/1.1\r\nHost: localhost" + host: b"421", b"GET http://evil/metrics HTTP/1.1" + host: b"404",
+        b"GET /healthz HTTP/1.1\r\n" + b"a: b\r\n" * 200 + host[2:]: b"400", b"\r\n\r\n": b"400",
+        b"POST /healthz HTTP/1.1" + host + b"body": b"405", (b"GET /healthz HTTP/1.1" + host) * 2: b"200",
+    }.items():  # fmt: skip
+        with socket.create_connection(address, 20) as client:
+            client.sendall(request)
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(100).split(b" ")[1:2] == [status], request
+    with socket.create_connection(address, 20) as client:
+        client.sendall(b"GET / HTT")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    assert served._server
+    eventually(lambda: not served._server._open)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

