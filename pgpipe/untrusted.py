@@ -1,4 +1,4 @@
-"""Files in a folder that another user may write to: read and replaced without following what that user links there."""
+"""Files in a folder that another user may write to: read and replaced, and no link is followed."""
 
 import contextlib
 import errno
