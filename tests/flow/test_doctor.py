@@ -221,7 +221,7 @@ def test_rights(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         conn.execute("drop role if exists doctor_stranger; create role doctor_stranger login")
     for role, may in (
         ("pgpipe_loader", "load, embed, search"),
-        ("pgpipe_embedder", "embed"),
+        ("pgpipe_embedder", "embed, search"),
         ("pgpipe_reader", "search"),
     ):
         found = examine(at(database.url, tmp_path, monkeypatch, user=role))

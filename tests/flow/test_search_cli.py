@@ -211,4 +211,4 @@ def test_a_model_that_is_nowhere_is_named(asked: SimpleNamespace, tmp_path: Path
         patch.setenv("EMBEDDING_MODEL", str(tmp_path / "model"))
         result = asked.cli("load", "--source", f"file://{tmp_path}", "--key", "id", "--json")
 
-    fails(result, 1, "other: the model ", "cannot be loaded from ")
+    fails(result, 1, "other: the model ", f"{tmp_path / 'model'} has no weights in a safetensors file")
