@@ -134,7 +134,7 @@ def test_writers_and_four_workers(embedders: Embedders, database: Database, look
 def test_changes_while_the_job_runs(embedders: Embedders, database: Database, look: Connection) -> None:
     """A row changed, emptied, deleted, re-keyed or inserted while its batch is at the model ends as it is."""
     populate(database, 50)
-    embedders.start("--batch", "50", slow=3, lease=60)  # nothing is rescued: a call of the model outlasts the usual lease
+    embedders.start("--batch", "50", slow=3, lease=60)  # outlasts a call of the model
     until(lambda: count(look, LEASED) == 50)
     look.execute("update doc set body = 'changed' where id = 1")
     look.execute("update doc set title = null, body = '' where id = 2")
