@@ -6,6 +6,7 @@ import click
 
 from pgpipe import errors
 from pgpipe.cli.app import cli
+from pgpipe.mask import trace
 from pgpipe.secret import mask
 
 
@@ -25,6 +26,9 @@ def main() -> None:
     except errors.PgpipeError as exc:
         click.echo(f"pgpipe: {mask(str(exc))}", err=True)
         code = exc.exit_code
+    except Exception as exc:  # noqa: BLE001 - its own text, and Python's traceback, could show a secret or a row
+        click.echo(f"pgpipe: unexpected error; please report it\n{trace(exc)}", err=True)
+        code = 1
     sys.exit(code)
 
 

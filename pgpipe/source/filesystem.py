@@ -36,8 +36,10 @@ class FilesystemSource:
         self.url = address(url.rstrip("/")).rstrip("/")
         try:
             self._fs, root = fsspec.core.url_to_fs(url.rstrip("/"))
-        except (ImportError, ValueError) as exc:
+        except (ImportError, ValueError, TypeError) as exc:
             raise UsageError(f"{url}: {said(exc)}") from exc
+        except Exception as exc:  # filesystems that connect at once, each with errors of its own
+            raise SourceError(f"{url}: {said(exc)}") from exc
         self._root = root.rstrip("/")
 
     def folders(self, under: str) -> list[str]:

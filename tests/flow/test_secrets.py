@@ -155,6 +155,22 @@ def test_no_command_shows_or_stores_a_secret(secrets: tuple[str, Cli], database:
     assert re.search(r"bad/part-0.parquet", str(stored) + shown[-3])
 
 
+def test_an_error_that_nobody_foresaw(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K8: a filesystem's own error is one line, and one of our own faults a traceback, neither with a secret."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/x")
+    refused = cli("plan", "--source", f"ftp://user:{CORE}@127.0.0.1:1/x")
+    assert (refused.code, refused.err.count("\n")) == (3, 1)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"no answer from https://user:{CORE}@host")
+
+    monkeypatch.setattr("pgpipe.cli.load.open_source", fail)
+    unforeseen = cli("plan", "--source", "memory://x")
+    assert unforeseen.code == 1
+    assert "RuntimeError: no answer from https://user:***@host" in unforeseen.err
+    assert CORE not in str(refused) + str(unforeseen)
+
+
 def test_a_file_under_its_old_address(secrets: tuple[str, Cli], database: Database) -> None:
     """K8: a file that 0.1.0 entered with its password is not loaded a second time."""
     source, cli = secrets
