@@ -44,14 +44,14 @@ def search(
         database: by default the one of the settings.
 
     Raises:
-        UsageError: there is no such entity or mode, the filter is no JSON, or the entity's vectors have other
+        UsageError: the entity or mode is unknown, the filter is not valid JSON, or the entity's vectors have other
             dimensions than the model on this machine.
         OtherModel: that model has the name of the one that made the vectors, but other weights.
         VectorsMissing: vectors are asked for, but the database has no pgvector or the entity no embedding.
         Unreachable, DatabaseError: from the server.
     """
     if mode not in {None, *get_args(SearchMode)}:
-        raise errors.UsageError(f"there is no mode {mode!r}; there are {', '.join(get_args(SearchMode))}")
+        raise errors.UsageError(f"unknown mode {mode!r}; the modes are {', '.join(get_args(SearchMode))}")
     settings = settings or load_settings()
     database = database or Database(settings.database)
     question = Question(query, k, filter, skip, prefix)
@@ -85,7 +85,7 @@ def question_vector(
     if target.dims is None or target.dims not in {loaded.dims, settings.truncate_dim}:
         raise errors.UsageError(
             f"the vectors of {target.entity} have {target.dims} dimensions; the model {target.model!r} on this machine"
-            f" makes {loaded.dims}, so it is not the one that made them"
+            f" makes {loaded.dims}, so it did not make them"
         )
     if target.fingerprint and (taken := _fingerprint(loaded)):
         fingerprint.require_same(target.fingerprint, taken, target.model, target.entity, target.embedding or "")

@@ -80,7 +80,7 @@ def language_of(texts: Iterable[str]) -> str | None:
                 seen[name][word] += 1
     first, second = sorted(COMMON, key=lambda name: seen[name].total(), reverse=True)[:2]
     most = seen[first].total()
-    # One word alone may be anything: the IL of an address is no Italian.
+    # One word alone may be anything: the IL of an address is not Italian.
     known = len(seen[first]) >= STOP_WORDS and most >= STOP_SHARE * total and most > seen[second].total()
     return first if known else None
 

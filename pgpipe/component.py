@@ -76,7 +76,7 @@ def installed_components() -> list[Step]:
     """Components that other packages offer by the entry point `pgpipe.components`, by name.
 
     Raises:
-        UsageError: one cannot be loaded, or is no component; the message names it.
+        UsageError: one cannot be loaded, or is not a component; the message names it.
     """
     found: list[Step] = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
@@ -85,6 +85,6 @@ def installed_components() -> list[Step]:
         except Exception as exc:
             raise errors.UsageError(f"the component {point.name!r} ({point.value}) does not load: {said(exc)}") from exc
         if not isinstance(component, Step):
-            raise errors.UsageError(f"{point.value} is no component: it needs `name` and `process_entity`")
+            raise errors.UsageError(f"{point.value} is not a component: it needs `name` and `process_entity`")
         found.append(component)
     return found

@@ -27,14 +27,14 @@ MAX_DELETED = 0.5
 
 @dataclass(frozen=True)
 class MaxDeleted:
-    """How much a snapshot may delete: of these one at most; neither is no limit."""
+    """How much a snapshot may delete: one of these at most; neither means without a limit."""
 
     rows: int | None = None
     share: float | None = None
 
 
 def max_deleted(value: Deletions) -> MaxDeleted:
-    """Read a share such as 0.5 or "50%", or a number of rows; all is no limit.
+    """Read a share such as 0.5 or "50%", or a number of rows; all means without a limit.
 
     Raises:
         ValueError: it is neither.
@@ -172,7 +172,7 @@ class EmbeddingSettings(Section):
     def _known_backend(cls, value: str) -> str:
         known = {*BACKENDS, *entry_points(group=PLUGINS).names}
         if value not in known:
-            raise ValueError(f"there is no backend {value!r}; there are {', '.join(sorted(known))}")
+            raise ValueError(f"unknown backend {value!r}; the backends are {', '.join(sorted(known))}")
         return value
 
     @property
@@ -201,7 +201,7 @@ class EmbeddingSettings(Section):
         if not self.allows(model):
             raise ModelRefused(
                 f"the database names the model {model!r}, which this machine may not run; if you trust it, add it to"
-                " embedding.models in the configuration of this machine"
+                " embedding.models in this machine's configuration"
             )
         return self.model_copy(update={"model": model, "models": (self.model, *self.models)})
 

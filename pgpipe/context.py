@@ -72,7 +72,7 @@ def select_drops(context: Context, wanted_date: str, entities: Sequence[str]) ->
 
     Raises:
         UsageError: an entity that the date does not have.
-        SourceError: there is no such date, or nothing in it.
+        SourceError: the date does not exist, or holds nothing.
     """
     source = context.source
     day, folder = choose_date(source, wanted_date, context.settings.source.complete)
@@ -81,7 +81,7 @@ def select_drops(context: Context, wanted_date: str, entities: Sequence[str]) ->
         raise errors.SourceError(f"{source.url}: the folder of {day} has no entity folder in it")
     for name in entities:
         if name not in drops:
-            raise errors.UsageError(f"{source.url} has no entity {name!r} on {day}; there are {', '.join(drops)}")
+            raise errors.UsageError(f"{source.url} has no entity {name!r} on {day}; it has {', '.join(drops)}")
     return day, [drop for name, drop in drops.items() if not entities or name in entities]
 
 

@@ -64,7 +64,7 @@ def translated() -> Iterator[None]:
 
 
 def again(run: Callable[[], T], what: str, tell: Callable[[str], None] = lambda _line: None) -> T:
-    """Run; where the database or the source was lost on the way, run anew after a pause, for about a minute in all.
+    """Run; if the database or the source is lost on the way, run again after a pause, for about a minute in all.
 
     Args:
         run: begins from the start whenever it is called, whatever an earlier call did.
@@ -168,7 +168,7 @@ class Database:
             options = conninfo_to_dict(self.url)
         except psycopg.ProgrammingError:
             raise errors.UsageError(
-                "database.url is no connection string; write postgresql://user@host/dbname"
+                "database.url is not a connection string; write postgresql://user@host/dbname"
             ) from None
         defaults = {} if options.get("service") else _defaults()
         # PgBouncer in transaction mode gives each transaction another server: nothing is prepared on one of them.
@@ -181,7 +181,7 @@ class Database:
                 self._sessions = pins.one_server_each(conn, other)
         if not self._sessions:
             raise errors.UsageError(
-                "the database is behind a pooler in transaction mode, where a session's locks and settings do not hold;"
+                "the database is behind a pooler in transaction mode, which keeps no locks and settings of a session;"
                 " for this command, set database.url to the server itself, or to a pool in session mode"
             )
 

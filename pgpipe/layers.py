@@ -25,7 +25,7 @@ def read_file(file: Path) -> Layer:
         text = file.read_text(encoding="utf-8")
         layer = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError:
-        raise UsageError(f"there is no configuration file {file}") from None
+        raise UsageError(f"the configuration file {file} does not exist") from None
     except (OSError, ValueError) as exc:
         raise UsageError(f"{file} cannot be read: {exc}") from None
     if not isinstance(layer, dict):
@@ -79,7 +79,7 @@ def merged(low: Layer, high: Layer) -> Layer:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the one that was probably meant, else those there are."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(sorted(known))}"
 
 
 def depth(layer: Any, path: Sequence[str]) -> int:  # noqa: ANN401 - a layer or a value in it

@@ -131,4 +131,4 @@ def _check_names(skipped: frozenset[str], components: Sequence[Step]) -> None:
     """A misspelt component would be run after all."""
     names = {"import", "search", "embed", *(component.name for component in components)}
     for name in sorted(skipped - names):
-        raise UsageError(f"skip: there is no component {name!r}{nearest(name, names)}")
+        raise UsageError(f"skip: unknown component {name!r}{nearest(name, names)}")

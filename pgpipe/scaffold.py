@@ -30,7 +30,7 @@ LEDGER = """
 select pgpipe.keep_ledger({target}, {entity});
 """
 STAGE = """
--- What a load copies files into before it merges them; each load makes it anew.
+-- What a load copies files into before it merges them; each load makes a new one.
 create unlogged table {stage} (like {target});
 """
 SEARCH = """

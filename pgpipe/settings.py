@@ -93,7 +93,7 @@ def model_at(path: Sequence[str]) -> type[Section] | None:
 
 
 def variable_behind(origin: str, path: Sequence[str]) -> str | None:
-    """The variable that sets this path in a layer, or a table above it; None where the layer is no environment."""
+    """The variable that sets this path in a layer, or a table above it; None if the layer is not an environment."""
     known: dict[str, Mapping[str, str | None]] = {"the environment": os.environ, ".env": dotenv_values(".env")}
     variables = known.get(origin, {})
     for length in range(len(path), 0, -1):
@@ -122,7 +122,7 @@ def _joined(layers: Layers) -> Layer:
 def _wrong_tables(origin: str, layer: Layer) -> Iterator[str]:
     for name, value in layer.items():
         if name not in Settings.model_fields:
-            yield f"{origin}: there is no setting {name!r}{nearest(name, Settings.model_fields)}"
+            yield f"{origin}: unknown setting {name!r}{nearest(name, Settings.model_fields)}"
         elif not isinstance(value, dict):
             yield f"{origin}: {name} is a table of settings, not a single value"  # which may be a secret
 
@@ -145,6 +145,6 @@ def _explain(error: ErrorDetails, layers: Layers) -> str:
     if error["type"] == "extra_forbidden":
         section = model_at(path[:-1])
         names = [f.alias or name for name, f in section.model_fields.items()] if section else []
-        return f"{origin}: there is no setting {setting!r}{nearest(path[-1], names)}"
+        return f"{origin}: unknown setting {setting!r}{nearest(path[-1], names)}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{origin}: {setting}: {message[:1].lower()}{message[1:]}"

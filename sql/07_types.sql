@@ -21,7 +21,7 @@ as $$
     select t.typelem from pg_catalog.pg_type t
      where t.oid = element_type.type and t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc and t.typlen = -1
 $$;
-comment on function pgpipe.element_type(oid) is 'The type of an array''s elements; null for a type that is no array.';
+comment on function pgpipe.element_type(oid) is 'The type of an array''s elements; null for a type that is not an array.';
 
 create or replace function pgpipe.column_type_of(target regclass, column_name name)
     returns oid  stable strict  set search_path = pg_catalog, pg_temp  language sql

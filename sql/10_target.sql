@@ -99,7 +99,7 @@ comment on function pgpipe.array_literal(jsonb) is 'A JSON array of any depth as
 create or replace function pgpipe.key_value(target regclass, column_name name, key text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Of the type below a domain: to compare a value is no reason to run a CHECK. A type whose owner may make casts is read by its
+    -- Of the type below a domain: comparing a value need not run a CHECK. A type whose owner may make casts is read by its
     -- input function.
     select case when b.type = 'jsonb'::regtype then format('(%s -> %L)', key, column_name)
                 when not pgpipe.is_trusted_type(b.type) then

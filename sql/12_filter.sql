@@ -17,7 +17,7 @@ begin
                                           from jsonb_array_elements(value) with ordinality e (v, n)),
                       pg_catalog.format_type(type, -1));
     elsif jsonb_typeof(value) in ('array', 'object') then
-        raise exception 'filter on %: % is no single value', quote_ident(name), value using errcode = 'PP003',
+        raise exception 'filter on %: % is not a single value', quote_ident(name), value using errcode = 'PP003',
             hint = 'Write {"column": value}, {"column": [one, of]} or {"column": {"gte": 1, "lt": 9}}.';
     elsif jsonb_typeof(value) = 'number' and type in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
         -- 1.0 is 1, and a bound may lie beyond the type or between two integers.

@@ -14,7 +14,7 @@ comment on function pgpipe.unspaced() is 'A regular expression: one character of
 create or replace function pgpipe.paired_expression(language regconfig, value text, among int default 1)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Functions of PostgreSQL only: this stands in the target's own definition, and runs as whoever writes a row. To tell
+    -- Functions of PostgreSQL only: this stands in the target's own definition, and runs as the role that writes a row. To tell
     -- that a text is ASCII costs a hundredth of parsing it.
     -- A tsvector holds 1 MB, and a row that would need more could not be written: what is too long for it is cut. A character
     -- takes 3.5 bytes of it at most in texts with blanks, 12 in others; in a book, whose words come again, less than one and 5.

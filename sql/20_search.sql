@@ -194,7 +194,7 @@ begin
         raise exception 'a search needs a table, columns, a language and a name for its column; one of them is NULL'
             using errcode = 'PP003';
     elsif (select c.relkind from pg_catalog.pg_class c where c.oid = wanted.target) not in ('r', 'p') then
-        raise exception '% is no table', wanted.target using errcode = 'PP003',
+        raise exception '% is not a table', wanted.target using errcode = 'PP003',
             hint = 'Only a table can have a search column: declare it on the one that the rows are in.';
     end if;
     perform pgpipe.require_columns(wanted.target, array(select jsonb_object_keys(wanted.weights))::name[]);
@@ -328,7 +328,7 @@ begin
 end
 $$;
 comment on function pgpipe.refresh_search(regclass, int) is
-    'Counts anew in how many documents each lexeme occurs, from all rows or a sample of about `at_most`. Returns the rows '
+    'Counts in how many documents each lexeme occurs, from all rows or a sample of about `at_most`. Returns the rows '
     'of the target, an estimate beyond ten times `at_most`. Searches that run meanwhile see the old figures or the new ones.';
 
 create or replace function pgpipe.search_is_stale(target regclass)
@@ -359,6 +359,6 @@ begin
 end
 $$;
 comment on function pgpipe.refresh_stale_searches() is
-    'Counts anew the lexemes of every target that has grown or shrunk by a tenth since, every ten minutes at most; idle embedders call it, '
+    'Counts again the lexemes of every target that has grown or shrunk by a tenth since, every ten minutes at most; idle embedders call it, '
     'so that rows which no load brought count too. Returns how many targets; those that another session holds, or that may not be read, '
     'are left.';

@@ -173,7 +173,7 @@ exception when others then
 end
 $$;
 comment on function pgpipe.checked_condition(regclass, text) is
-    'The condition as PostgreSQL reads it, every name in full. Raises PP003 where it is no condition on one row of the target.';
+    'The condition as PostgreSQL reads it, every name in full. Raises PP003 if it is not a condition on one row of the target.';
 
 create or replace function pgpipe.content_hash(content text)
     returns bytea  immutable strict parallel safe  language sql

@@ -193,7 +193,7 @@ as $$
 declare
     known bytea := (select e.fingerprint from pgpipe.embedding e where e.embedding_id = note_fingerprint.embedding_id);
 begin
-    if known is null then  -- whoever comes second waits here, and finds it set
+    if known is null then  -- the second to come waits here, and finds it set
         update pgpipe.embedding e set fingerprint = note_fingerprint.fingerprint
          where e.embedding_id = note_fingerprint.embedding_id and e.fingerprint is null;
         select e.fingerprint into known from pgpipe.embedding e where e.embedding_id = note_fingerprint.embedding_id;
@@ -203,7 +203,7 @@ end
 $$;
 comment on function pgpipe.note_fingerprint(int, bytea) is
     'Keeps what the first model that serves an embedding makes of fixed texts, and returns what is kept: a model that makes something else '
-    'of them has other weights, whatever its name. Null where there is no such embedding.';
+    'of them has other weights, whatever its name. Null if the embedding does not exist.';
 
 create or replace function pgpipe.disable_embedding(target regclass, name text default 'default')
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -173,7 +173,7 @@ begin
     done := array(select h.n from unnest(held, same) h (n, same) where h.same and (h.n = any (living) or h.n = any (gone)));
     delete from pgpipe.job j
      where j.ctid = any (array(select h.tid from unnest(held, tids) h (n, tid) where h.n = any (done)));
-    if cardinality(done) < cardinality(held) then  -- changed meanwhile: back into the queue for whoever comes next
+    if cardinality(done) < cardinality(held) then  -- changed meanwhile: back into the queue for the next worker
         update pgpipe.job j set lease_token = null, leased_by = null, visible_at = now()
          where j.ctid = any (array(select h.tid from unnest(held, tids) h (n, tid) where h.n <> all (done)));
     end if;

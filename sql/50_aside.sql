@@ -54,7 +54,7 @@ declare
 begin
     select c ->> 'type' into untyped from jsonb_array_elements(columns) c where to_regtype(c ->> 'type') is null limit 1;
     if found then
-        raise exception 'there is no type %', untyped using errcode = 'PP003';
+        raise exception 'the type % does not exist', untyped using errcode = 'PP003';
     end if;
     perform pgpipe.drop_aside(name);
     execute format('create %s table pgpipe_staging.%I (%s)', case when unlogged then 'unlogged' else '' end, name,

@@ -64,7 +64,7 @@ declare
     leftover regclass;
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = drop_invalid_index.embedding_id;
-    -- A build holds this lock from its first moment to its last: whoever gets it knows that an invalid index has no builder.
+    -- A build holds this lock from its first moment to its last: a session that gets it knows that nobody builds an invalid index.
     execute format('lock table %s in share update exclusive mode nowait', e.store);
     -- 0.1.0 also built IVFFlat indexes. One serves until the store has an HNSW index.
     for leftover in

@@ -94,7 +94,7 @@ end
 $$;
 comment on function pgpipe.enable_filters(regclass, name[], text) is
     'Makes vector searches that are filtered by these columns fast: they are kept, with the vectors, in a table beside the store, which '
-    'triggers hold equal. Of the active embedding, or the one named. Other columns than before: it is made anew, while writers of the '
+    'triggers hold equal. Of the active embedding, or the one named. Other columns than before: it is made again, while writers of the '
     'target wait (some 10 s for a million rows). Twice is a no-op. Raises PP002 for an unknown column, PP003 for one of an array type, '
     'PP008 without an embedding.';
 
@@ -124,11 +124,11 @@ as $$
 begin
     update pgpipe.embedding e set filter_error = reason where e.embedding_id = suspend_filters.embedding_id;
     raise warning 'filtered searches leave the filter table of embedding % alone: %', embedding_id, reason
-        using hint = '`pgpipe reconcile` makes it anew, or pgpipe.enable_filters with columns that can be kept.';
+        using hint = 'Run `pgpipe reconcile`, or pgpipe.enable_filters with columns that can be kept.';
 end
 $$;
 comment on function pgpipe.suspend_filters(int, text) is
-    'Takes a filter table out of service: it could not be kept equal, and whoever wrote the target goes on.';
+    'Takes a filter table out of service: it could not be kept equal, and the write to the target goes on.';
 
 create or replace function pgpipe.suspend_copy(embedding_id int, reason text)
     returns void  volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -269,7 +269,7 @@ exception when data_exception or syntax_error_or_access_rule_violation or progra
 end
 $$;
 comment on function pgpipe.repair_filters(int) is
-    'Compares a filter table with the store and the target; where it differs, as after a restore without triggers, it is made anew by the '
+    'Compares a filter table with the store and the target; where it differs, as after a restore without triggers, it is made again by the '
     'owner of the store, and left alone by searches until then. Returns whether it differed.';
 
 create or replace function pgpipe.kept_filter(e pgpipe.embedding, filter jsonb)

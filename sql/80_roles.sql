@@ -149,7 +149,7 @@ begin
         return next format('created %s', wanted);
     end loop;
     foreach wanted in array '{pgpipe_owner,pgpipe_loader}'::name[] loop
-        if not pg_has_role(wanted, 'usage') then  -- whoever migrates stays able to
+        if not pg_has_role(wanted, 'usage') then  -- the role that migrates stays able to
             execute format('grant %I to %I', wanted, current_user);
             return next format('granted %s to %s', wanted, current_user);
         end if;

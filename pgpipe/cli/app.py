@@ -99,7 +99,7 @@ class App:
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A progress bar on stderr with rows, rate and time left; nothing where stderr is no terminal."""
+        """A progress bar on stderr with rows, rate and time left; nothing if stderr is not a terminal."""
         if self.quiet or not self.err.is_terminal:
             yield lambda _rows: None
             return

@@ -40,7 +40,9 @@ def _day(_context: click.Context, _option: click.Parameter, value: str) -> str:
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither `latest` nor a date as YYYY-MM-DD") from None
     if not days or days != sorted(days):
-        raise click.BadParameter(f"{value!r} is no range of dates: write the older one first, 2026-11-01..2026-11-22")
+        raise click.BadParameter(
+            f"{value!r} is not a range of dates: write the older one first, 2026-11-01..2026-11-22"
+        )
     return value
 
 
@@ -48,8 +50,8 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that reads the source."""
     for option in (
         json_option,
-        click.option("--skip-embeddings", is_flag=True, help="Declare and compute no vectors."),
-        click.option("--skip-search", is_flag=True, help="Declare no search column."),
+        click.option("--skip-embeddings", is_flag=True, help="Leave embeddings out: declare and compute none."),
+        click.option("--skip-search", is_flag=True, help="Leave search columns out."),
         click.option(
             "--jobs",
             type=click.IntRange(1, 64),

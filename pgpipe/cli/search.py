@@ -75,7 +75,7 @@ def _filter(where: str | None) -> dict[str, Any] | None:
     try:
         parsed = json.loads(where)
     except ValueError as exc:
-        raise errors.UsageError(f"--filter is no JSON: {exc}") from None
+        raise errors.UsageError(f"--filter is not valid JSON: {exc}") from None
     if not isinstance(parsed, dict):
         raise errors.UsageError('--filter is a JSON object, such as {"brand": "x"}')
     return parsed

@@ -239,7 +239,7 @@ def _queue(conn: Connection) -> Iterator[Finding]:
         todo = "a model of at most 4000 dimensions can be indexed (HNSW, halfvec)"
         yield warning("vector index", f"{entity} has vectors of {dims} dimensions: every search reads them all", todo)
     for entity, reason in conn.execute(SUSPENDED).fetchall():
-        todo = "`pgpipe reconcile` makes it anew; or pgpipe.enable_filters with columns that can be kept"
+        todo = "run `pgpipe reconcile`, or pgpipe.enable_filters with columns that can be kept"
         yield warning("filter table", f"that of {entity} is out of service: {reason}", todo)
 
 

@@ -32,5 +32,5 @@ def warning(check: str, message: str, todo: str) -> Finding:
 
 
 def failure(check: str, message: str, todo: str = "", exit_code: int = 1) -> Finding:
-    """Something will not work; where there is no `todo`, the message says what to do."""
+    """Something will not work; if `todo` is empty, the message says what to do."""
     return Finding(check, "failure", message, todo, exit_code)

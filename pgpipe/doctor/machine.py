@@ -45,7 +45,7 @@ def examine_model(settings: EmbeddingSettings, database: Database) -> Iterator[F
         return  # the database has findings of its own
     for e in declared:
         yield warning(
-            "model", f"{e.entity} was declared with {e.dims} dimensions, the model has {dims}", "declare it anew"
+            "model", f"{e.entity} was declared with {e.dims} dimensions, the model has {dims}", "declare it again"
         )
 
 

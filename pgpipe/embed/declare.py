@@ -76,7 +76,9 @@ def target_of(conn: Connection, schema: str, entity: str) -> int:
     """
     row = conn.execute(TARGET, (schema, entity)).fetchone()
     if row is None or row[0] is None:
-        raise UsageError(f"there is no table {schema}.{entity}; `pgpipe embedding list` shows what has embeddings")
+        raise UsageError(
+            f"the table {schema}.{entity} does not exist; `pgpipe embedding list` shows what has embeddings"
+        )
     return int(row[0])
 
 

@@ -20,7 +20,7 @@ from pgpipe.embed.repository import readable, require_data
 from pgpipe.errors import ModelError
 from pgpipe.log import get_logger
 
-FORMAT = 1  # of what lies in the cache; a higher number makes it anew
+FORMAT = 1  # of what lies in the cache; a higher number exports again
 PACKAGES = {"onnx": "optimum-onnx, onnxruntime", "onnx-int8": "optimum-onnx, onnxruntime", "openvino": "optimum-intel"}
 CPU_FLAGS = {"avx512_vnni": "avx512_vnni", "avx_vnni": "avx512_vnni", "avx512f": "avx512"}  # else avx2
 log = get_logger(__name__)

@@ -1,4 +1,4 @@
-"""`--metrics-port`: what the embedder does, for Prometheus, and whether it is well, for whoever looks after it."""
+"""`--metrics-port`: what the embedder does, for Prometheus, and whether it makes progress."""
 
 import time
 from collections.abc import Iterator

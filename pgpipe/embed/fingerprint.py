@@ -41,9 +41,9 @@ def require_same(stored: bytes, taken: bytes, model: str, entity: str, embedding
     if cosine < LEAST:
         raise OtherModel(
             f"the model {model!r} on this machine is not the one that made the vectors of {entity} (embedding"
-            f" {embedding}): the cosine between the two is {cosine:.3f}, at least {LEAST} where the weights are the"
-            " same; bring the former weights or prompts back (embedding.revision, embedding.document_prompt), or change"
-            f" over: `pgpipe embedding add {entity} --name NEW`, `pgpipe embedder --drain`,"
+            f" {embedding}); their cosine is {cosine:.3f}, and at least {LEAST} if the weights are the same;"
+            " restore the former weights or prompts (embedding.revision, embedding.document_prompt), or change the"
+            f" model: `pgpipe embedding add {entity} --name NEW`, `pgpipe embedder --drain`,"
             f" `pgpipe embedding switch {entity} NEW`"
         )
 

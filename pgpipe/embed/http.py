@@ -160,7 +160,7 @@ def _serve(calls: queue.SimpleQueue[Call | None]) -> None:
         future, ask = call
         try:
             future.set_result(ask())
-        except BaseException as exc:  # noqa: BLE001 - whoever waits gets it
+        except BaseException as exc:  # noqa: BLE001 - the thread that waits gets it
             future.set_exception(exc)
         del call, future, ask  # which hold the model
 

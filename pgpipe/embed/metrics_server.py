@@ -112,7 +112,7 @@ class MetricsServer:
         """Make a page; in a thread, because it may wait for the database."""
         try:
             answer = self._pages[path]()
-        except Exception as exc:  # noqa: BLE001 - whatever it is, whoever asked gets an answer
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the client gets an answer
             log.critical("unexpected error", path=path, exception=trace(exc))
             answer = 500, TEXT, b"unexpected error; see the log\n"
         with contextlib.suppress(RuntimeError):  # the server was stopped meanwhile

@@ -79,7 +79,7 @@ def _backend(name: str) -> Callable[[EmbeddingSettings], Model]:
             return plugin.load()  # type: ignore[no-any-return] # what a package promises by the entry point
         except Exception as exc:
             raise ModelError(f"the backend {name!r} ({plugin.value}) cannot be imported: {first_line(exc)}") from exc
-    raise ModelError(f"there is no backend {name!r}")
+    raise ModelError(f"unknown backend {name!r}")
 
 
 def first_line(exc: BaseException) -> str:

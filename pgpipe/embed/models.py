@@ -13,7 +13,7 @@ from pgpipe.embed.session import Session
 class Stopped(BaseException):
     """The worker was told to stop while a model was loaded, or between two calls of one.
 
-    As KeyboardInterrupt it is no Exception: libraries that load models catch those.
+    Like KeyboardInterrupt it is not an Exception: libraries that load models catch those.
     """
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 
 EXTENSION = 60  # seconds that systemd is asked to wait on for the start
-LONGEST = 3600  # seconds of starting after which it is no more asked: then something hangs
+LONGEST = 3600  # seconds of starting after which no more time is asked for: then something hangs
 
 
 def tell(message: str) -> None:

@@ -187,6 +187,6 @@ def fingerprint(conn: Connection, embedding: Embedding, taken: bytes) -> bytes |
 
 
 def refresh_searches(conn: Connection) -> None:
-    """Count the words of every target anew that has grown or shrunk by a tenth; nothing to do costs a look."""
+    """Count the words again of every target that has grown or shrunk by a tenth; if none has, it costs a look."""
     with translated():
         conn.execute("select pgpipe.refresh_stale_searches()")

@@ -109,7 +109,7 @@ def _faults(folder: Path, contents: dict[Path, Any], *, weights: bool) -> Iterat
         yield from (f"{name} names {what}" for what in _named(file.name, content))
     for file in folder.rglob("pytorch_model*.bin"):
         if weights and not any(file.parent.glob("*.safetensors")):
-            yield f"{file.relative_to(folder)} is a pickle, which may hold code, and there is no safetensors file"
+            yield f"{file.relative_to(folder)} is a pickle, which may hold code, and a safetensors file is missing"
     if weights and not any(folder.rglob("*.safetensors")):
         yield f"{folder} has no weights in a safetensors file"
 

@@ -103,7 +103,7 @@ class Session:
         exc: errors.PgpipeError,
         trouble: Callable[[Embedding, errors.PgpipeError], None],
     ) -> None:
-        """An embedding that was dropped is no trouble; anything else is."""
+        """An embedding that was dropped is not a fault; anything else is."""
         if embedding.embedding_id in {e.embedding_id for e in queue.embeddings(self.conn, paused=True)}:
             trouble(embedding, exc)
 

@@ -116,7 +116,7 @@ def strict(array: Array, column: Column) -> Array:
     if column.most and wire.nbytes > column.most:
         _check_size(wire, column.most)
     if column.labels and not pc.all(pc.is_in(wire.drop_null(), pa.array(column.labels)), min_count=0).as_py():
-        raise BadValue(f"a text that is no label of {column.sql}")
+        raise BadValue(f"a text that is not a label of {column.sql}")
     if column.careful:
         _check_carefully(array, wire, column)
     return wire

@@ -147,7 +147,7 @@ def copy_parallel(
 
 
 def drained(items: Iterable[T]) -> Iterator[T]:
-    """The items, each given to whoever of several threads asks first."""
+    """The items, each given to the thread that asks first."""
     queue: SimpleQueue[T] = SimpleQueue()
     for item in items:
         queue.put(item)

@@ -144,11 +144,11 @@ def uuid_of_text(array: Array) -> Array:
     """
     digits = pc.replace_substring_regex(pc.fill_null(array, "0" * 32), "[-{}]", "").cast(pa.binary())
     if not pc.all(pc.equal(pc.binary_length(digits), 32), min_count=0).as_py():
-        raise BadValue("a text that is no uuid")
+        raise BadValue("a text that is not a valid uuid")
     codes = np.frombuffer(b"".join(digits.to_pylist()), np.uint8)
     halves = UNHEX[codes].reshape(-1, 2)
-    if halves.size and halves.max() > 0xF:  # noqa: PLR2004 - what is no digit
-        raise BadValue("a text that is no uuid")
+    if halves.size and halves.max() > 0xF:  # noqa: PLR2004 - what is not a digit
+        raise BadValue("a text that is not a valid uuid")
     whole: Any = (halves[:, 0] << 4 | halves[:, 1]).astype(np.uint8)
     valid = pa.array(array.is_valid()).buffers()[1] if array.null_count else None
     return pa.Array.from_buffers(pa.binary(16), len(array), [valid, pa.py_buffer(whole)])

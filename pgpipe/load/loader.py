@@ -23,7 +23,7 @@ LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
 UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe load'), hashtext(%s))"
 AWAIT_LOCK = "select pg_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
 BEGIN_LOAD = """
-    with interrupted as (  -- whoever left these held the lock that we hold
+    with interrupted as (  -- the load that left these held the lock that we hold
         update pgpipe.load set finished_at = now(), error = 'interrupted'
          where entity = %(entity)s and finished_at is null
     )

@@ -173,7 +173,7 @@ def _is_ours(conn: Connection, schema: str, entity: str, consent: Consent) -> bo
 
 
 def _check_order(plan: Plan, ledger: known.Ledger, consent: Consent) -> str:
-    """Refuse a date that would take the target back, or would double it. Returns why nothing is to be done, if so."""
+    """Refuse a date that would take the target back, or would double it. Returns why nothing has to be done, if so."""
     entity, day, newest = plan.drop.entity, plan.drop.date, max(ledger.dates, default=plan.drop.date)
     if day < newest and "older" not in consent.accept:
         if plan.mode == "snapshot" and consent.until and newest <= consent.until:

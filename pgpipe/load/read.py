@@ -82,7 +82,7 @@ def read_batches(source: Source, unit: Unit, footer: Footer | None = None) -> It
     """The rows of a row group, about BATCH_BYTES at a time, whatever their sizes are.
 
     Raises:
-        DataError: the file is no Parquet, or damaged; the message names it.
+        DataError: the file is not Parquet, or is damaged; the message names it.
         SourceError: the source broke off, or the file changed meanwhile.
     """
     with source.open(unit.part.file) as stream, named(unit.part.file):

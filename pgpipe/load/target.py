@@ -40,7 +40,7 @@ def declare(conn: Connection, columns: Iterable[Column], settings: EntitySetting
     """The columns with the types that the user declares for them.
 
     Raises:
-        UsageError: there is no such type.
+        UsageError: the type does not exist.
         DataError: the files' values cannot be read as it; the message names every such column.
     """
     found, refused = [], []
@@ -52,7 +52,9 @@ def declare(conn: Connection, columns: Iterable[Column], settings: EntitySetting
         with translated():
             row = conn.execute(DECLARED, (declared,)).fetchone()
         if row is None or row[0] is None:
-            raise UsageError(f"entity.{entity}.types.{column.name}: there is no type {declared!r} in this database")
+            raise UsageError(
+                f"entity.{entity}.types.{column.name}: the type {declared!r} does not exist in this database"
+            )
         kind, base, labels = row
         if not column.untyped and not types.may_be_read_as(column.sql, base):
             refused.append(f"{column.name!r} is {column.sql} in the files, which cannot be read as {kind}")

@@ -75,5 +75,5 @@ def ensure(conn: Connection, schema: str, entity: str, declaration: SearchDeclar
 
 
 def refresh(conn: Connection, schema: str, entity: str) -> None:
-    """Count lexemes anew where the table has grown or shrunk by a tenth since the last count."""
+    """Count lexemes again if the table has grown or shrunk by a tenth since the last count."""
     conn.execute(REFRESH, (schema, entity))

@@ -104,7 +104,7 @@ def find_target(conn: Connection, entity: str | None) -> Target:
     """The table of that name, with its schema before it or not, or the only one there is.
 
     Raises:
-        UsageError: there is no such entity, or the choice is open; the message names those that exist.
+        UsageError: the entity is unknown, or several fit; the message names those that exist.
     """
     with translated(), conn.cursor(row_factory=class_row(Target)) as cursor:
         targets = cursor.execute(TARGETS).fetchall()
@@ -116,8 +116,8 @@ def find_target(conn: Connection, entity: str | None) -> Target:
     namesakes = {t.entity for t in targets if sum(t.entity == other.entity for other in targets) > 1}
     names = ", ".join(t.qualified if t.entity in namesakes else t.entity for t in targets)
     if meant:
-        raise errors.UsageError(f"which entity? give --entity; there are {names}")
-    raise errors.UsageError(f"there is no entity {entity!r} to search; there are {names}")
+        raise errors.UsageError(f"which entity? give --entity; searchable are {names}")
+    raise errors.UsageError(f"unknown entity {entity!r}; searchable are {names}")
 
 
 def answer(
@@ -128,7 +128,7 @@ def answer(
     Raises:
         UsageError: the filter holds what JSON cannot.
         VectorsMissing: the database has no pgvector.
-        DatabaseError: there is no search column or embedding, a filter that does not fit, or k or skip below 0.
+        DatabaseError: a search column or embedding is missing, a filter does not fit, or k or skip is below 0.
     """
     values = {
         "schema": target.schema,
@@ -160,4 +160,4 @@ def _filter_json(where: Filter) -> str:
     try:
         return json.dumps(where, default=plain, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as exc:
-        raise errors.UsageError(f"the filter is no JSON: {exc}") from None
+        raise errors.UsageError(f"the filter is not valid JSON: {exc}") from None

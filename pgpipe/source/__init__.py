@@ -72,7 +72,7 @@ def open_source(settings: SourceSettings) -> Source:
     settings and returns a Source.
 
     Raises:
-        UsageError: there is no url, or one of an unknown scheme, or the package does not load.
+        UsageError: the url is missing, its scheme is unknown, or the package does not load.
         SourceError: it cannot be reached.
     """
     url = settings.url
@@ -106,5 +106,5 @@ def _plugin(point: EntryPoint, settings: SourceSettings) -> Source:
     except Exception as exc:
         raise UsageError(f"the source {point.name!r} ({point.value}) does not load: {said(exc)}") from exc
     if not isinstance(source, Source):
-        raise UsageError(f"{point.value} is no source: it needs `url`, `folders`, `files` and `open`")
+        raise UsageError(f"{point.value} is not a source: it needs `url`, `folders`, `files` and `open`")
     return source

@@ -64,7 +64,7 @@ def format_of(where: str, paths: Iterable[str]) -> str:
             if found := pattern.match(path):
                 table = f"{where}/{found['table']}" if found["table"] else where
                 return (
-                    f"{table} is {name}; its folder also holds files that are no longer part of the table,"
+                    f"{table} is {name}; its folder also holds files that the table does not use any more,"
                     " and pgpipe does not read its log: export it as plain Parquet to another folder"
                 )
     return ""

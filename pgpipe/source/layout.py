@@ -139,7 +139,7 @@ def choose_date(source: Source, wanted: str, gate: str) -> tuple[date, str]:
         gate: when a date counts as complete, as `source.complete`; a date asked for by name is loaded as it is.
 
     Raises:
-        SourceError: there is no such date, or none that is complete.
+        SourceError: the date does not exist, or none is complete.
     """
     dates = find_dates(source)
     if wanted != "latest":
@@ -162,7 +162,7 @@ def choose_dates(source: Source, wanted: str, gate: str) -> list[date]:
         gate: when a date of a range, or the latest, counts as complete, as `source.complete`.
 
     Raises:
-        SourceError: there is no such date, or none that is complete.
+        SourceError: the date does not exist, or none is complete.
     """
     if ".." not in wanted:
         return [choose_date(source, wanted, gate)[0]]

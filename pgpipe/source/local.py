@@ -27,10 +27,10 @@ class LocalSource:
         self.url = url.rstrip("/")
         parts = urlsplit(url.replace("#", "%23").replace("?", "%3F"))
         if parts.netloc not in {"", "localhost"}:
-            raise UsageError(f"{url!r} is no path of this machine; write file:///path, or s3://bucket/prefix")
+            raise UsageError(f"{url!r} is not a path of this machine; write file:///path, or s3://bucket/prefix")
         self._root = Path(unquote(parts.path))
         if not self._root.is_dir():
-            raise SourceError(f"there is no folder {self._root}")
+            raise SourceError(f"the folder {self._root} does not exist")
 
     def folders(self, under: str) -> list[str]:
         """Names of the folders directly below."""

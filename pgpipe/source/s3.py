@@ -30,8 +30,8 @@ SECOND = timedelta(seconds=1)
 BUSY = 500  # status codes from here on are the server's own trouble
 SLOW = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"}
 REASONS = {
-    "NoSuchBucket": "there is no such bucket",
-    "404": "there is no such bucket or key",
+    "NoSuchBucket": "the bucket does not exist",
+    "404": "the bucket or key does not exist",
     "NoSuchKey": "the object is gone",
     "AccessDenied": "access is denied: the key needs s3:ListBucket and s3:GetObject",
     "403": "access is denied: the key needs s3:ListBucket and s3:GetObject",

@@ -86,7 +86,7 @@ class Models:
     def _run(self, name: str, future: Future[Model]) -> None:
         try:
             future.set_result(self._load(self._settings.for_model(name)))
-        except BaseException as exc:  # noqa: BLE001 - whoever asks gets it
+        except BaseException as exc:  # noqa: BLE001 - the thread that asks gets it
             future.set_exception(exc)
 
 
@@ -94,7 +94,7 @@ def ask(conn: Connection, models: Models, asked: Asked, modes: Iterable[SearchMo
     """The answers of each mode; a mode that fails says why, and the others answer.
 
     Raises:
-        UsageError: there is no such entity, or the question is too long.
+        UsageError: the entity is unknown, or the question is too long.
     """
     if len(asked.question.query) > LONGEST:
         raise errors.UsageError(f"the question has {len(asked.question.query):,} characters; the most is {LONGEST:,}")
@@ -127,7 +127,7 @@ def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str
         conditions: of the form: column, comparison, value; added to the filter.
 
     Raises:
-        UsageError: k or skip is no number in range, the filter is no JSON object, or a comparison is unknown.
+        UsageError: k or skip is not a number in range, the filter is not a JSON object, or a comparison is unknown.
     """
     where = _parse_filter(parameters.get("filter", ""))
     for column, comparison, value in conditions:
@@ -150,7 +150,7 @@ def _parse_filter(text: str) -> Filter:
     try:
         parsed: Any = json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise errors.UsageError(f"the filter is no JSON: {exc}") from None
+        raise errors.UsageError(f"the filter is not valid JSON: {exc}") from None
     if not isinstance(parsed, dict):
         raise errors.UsageError('the filter is a JSON object, such as {"brand": "x", "price": {"lt": 20}}')
     return parsed
@@ -158,7 +158,7 @@ def _parse_filter(text: str) -> Filter:
 
 def _add(where: Filter, column: str, comparison: str, value: str) -> None:
     if comparison not in COMPARISONS:
-        raise errors.UsageError(f"there is no comparison {comparison[:20]!r}; there are {', '.join(COMPARISONS)}")
+        raise errors.UsageError(f"unknown comparison {comparison[:20]!r}; the comparisons are {', '.join(COMPARISONS)}")
     bounds = where.get(column)
     same = bounds if isinstance(bounds, dict) else {}
     where[column] = same | {comparison: True if comparison == "null" else value}

@@ -167,5 +167,5 @@ def _read_embeddings(cursor: Cursor[Row], entities: dict[str, Entity]) -> None:
 
 
 def _masked(rows: list[Row], name: str) -> list[Row]:
-    """The rows with no password in their errors, whoever wrote those."""
+    """The rows without passwords in their errors, whatever wrote these."""
     return [row | {name: mask(row[name]) if row[name] else None} for row in rows]

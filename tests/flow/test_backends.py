@@ -110,7 +110,7 @@ def test_two_processes_export_one_model(tmp_path: Path) -> None:
 
 
 def test_half_an_export_is_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An export that breaks off leaves no folder that a later load would take for whole; that one makes it anew."""
+    """An export that breaks off leaves no folder that a later load would take for whole; that one makes it again."""
     settings = EmbeddingSettings(backend="onnx", cache_dir=tmp_path)
     real = export._export
 

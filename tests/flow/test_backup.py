@@ -59,7 +59,7 @@ def test_a_restored_database_goes_on(
 
 
 def test_a_search_column_that_a_trigger_keeps(server18: Server, database: Database, tmp_path: Path) -> None:
-    """A restore numbers columns anew: the column is kept on, can be changed, and goes with its trigger."""
+    """A restore gives columns new numbers: the column is kept on, can be changed, and goes with its trigger."""
     with database.connect(autocommit=True) as conn:
         conn.execute("create table doc (id int primary key, gone text, title text, body text)")
         conn.execute("alter table doc drop column gone")

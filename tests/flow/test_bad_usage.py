@@ -38,9 +38,9 @@ USAGE = [
     (["laod"], "No such command 'laod'"),
     (["search"], "Missing argument 'QUERY'"),
     (["search", "x", "-k", "0"], "'-k'"),
-    (["search", "x", "--filter", "{"], "--filter is no JSON: "),
+    (["search", "x", "--filter", "{"], "--filter is not valid JSON: "),
     (["search", "x", "--filter", "[1]"], "--filter is a JSON object"),
-    (["--config", "none.toml", "load"], "there is no configuration file none.toml"),
+    (["--config", "none.toml", "load"], "the configuration file none.toml does not exist"),
     (["--log-file", "/nonexistent/log", "status"], "--log-file /nonexistent/log cannot be written: No such file"),
 ]
 
@@ -65,16 +65,16 @@ def test_no_date_folder(bare_cli: Cli, lake: Lake) -> None:
     (lake.path / "2026-01-01").mkdir()
     fails(bare_cli("load", "--source", lake.url), 3, f"{lake.url}: the folder of 2026-01-01 has no entity folder in it")
     fails(bare_cli("load", "--source", lake.url, "--date", "2026-01-02"), 3, "no folder for 2026-01-02; the latest is")
-    fails(bare_cli("load", "--source", f"{lake.url}/no"), 3, f"there is no folder {lake.path}/no")
+    fails(bare_cli("load", "--source", f"{lake.url}/no"), 3, f"the folder {lake.path}/no does not exist")
 
 
 def test_an_unknown_entity_is_named_with_those_there_are(cli: Cli, url: str) -> None:
     """In load, plan and search."""
     for command in ("load", "plan"):
         line = fails(cli(command, "--source", url, "--entity", "prodcut"), 2)
-        assert line == f"pgpipe: {url} has no entity 'prodcut' on 2026-01-01; there are product"
+        assert line == f"pgpipe: {url} has no entity 'prodcut' on 2026-01-01; it has product"
     load(cli, url, "--key", "id")
-    fails(cli("search", "words", "--entity", "prodcut"), 2, "no entity 'prodcut' to search; there are product")
+    fails(cli("search", "words", "--entity", "prodcut"), 2, "unknown entity 'prodcut'; searchable are product")
 
 
 def test_a_misspelt_setting_is_named(cli: Cli, url: str) -> None:
@@ -83,7 +83,7 @@ def test_a_misspelt_setting_is_named(cli: Cli, url: str) -> None:
 
     line = fails(cli("load", "--source", url), 2)
 
-    assert line == "pgpipe: pgpipe.toml: there is no setting 'entity.product.keys'; did you mean 'key'?"
+    assert line == "pgpipe: pgpipe.toml: unknown setting 'entity.product.keys'; did you mean 'key'?"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,9 @@ def test_a_database_that_is_down_is_unreachable(bare_cli: Cli, url: str, down: s
 def test_a_connection_string_that_is_none(bare_cli: Cli, url: str) -> None:
     """Is not printed: who knows what is in it."""
     line = fails(
-        bare_cli("--database", f"postgres//u:{SECRET}@x", "load", "--source", url), 2, "database.url is no connection"
+        bare_cli("--database", f"postgres//u:{SECRET}@x", "load", "--source", url),
+        2,
+        "database.url is not a connection",
     )
 
     assert SECRET not in line

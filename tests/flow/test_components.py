@@ -162,4 +162,4 @@ def test_a_misspelt_skip_is_named(cli: Cli, source: str) -> None:
     """It would be run after all."""
     Path("pgpipe.toml").write_text("[entity.book]\nskip = ['embeded']\n")
 
-    fails(cli("load", "--source", source), 2, "skip: there is no component 'embeded'; did you mean 'embed'?")
+    fails(cli("load", "--source", source), 2, "skip: unknown component 'embeded'; did you mean 'embed'?")

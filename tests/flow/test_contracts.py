@@ -191,7 +191,7 @@ def test_a_declared_type_must_be_there_and_fit(cli: Cli, lake: Lake, configure: 
     fails(
         cli("load", "--source", lake.url, "--json"),
         2,
-        "entity.product.types.v: there is no type 'colour' in this database",
+        "entity.product.types.v: the type 'colour' does not exist in this database",
     )
     configure(types={"v": "bytea"})
     fails(

@@ -67,7 +67,7 @@ def test_a_source_that_cannot_be_used(cli: Cli, lake: Lake) -> None:
     """None, no folder, no date, nothing in the date, no Parquet: each is named, and the rest is looked at."""
     assert only(examine(cli), "source")[0] == "warning"
     found = examine(cli, "--source", f"{lake.url}/none", code=3)
-    assert only(found, "source") == ("failure", f"there is no folder {lake.path}/none", "")
+    assert only(found, "source") == ("failure", f"the folder {lake.path}/none does not exist", "")
     assert only(found, "database")[0] == "ok"
     assert "has no date folder" in examine(cli, "--source", lake.url, code=3)["source"][-1]["message"]
     (lake.path / "2026-01-01" / "product").mkdir(parents=True)
@@ -125,7 +125,7 @@ def test_s3(cli: Cli, s3_environment: str, lake: Lake, monkeypatch: pytest.Monke
 
     found = examine(cli, "--source", url)
     assert [only(found, check)[0] for check in ("source", "source clock", "latest date", "reading")] == ["ok"] * 4
-    assert "there is no such bucket" in only(examine(cli, "--source", "s3://nobody/in", code=3), "source")[1]
+    assert "the bucket does not exist" in only(examine(cli, "--source", "s3://nobody/in", code=3), "source")[1]
     for deny, check, words in (("list", "source", "s3:ListBucket"), ("read", "reading", "s3:GetObject")):
         with guard(s3_environment, deny) as address:
             monkeypatch.setenv("PGPIPE_SOURCE__ENDPOINT_URL", address)

@@ -34,7 +34,7 @@ def test_a_target_that_lost_its_rows_is_loaded_anew(
 
 
 def test_a_table_of_the_same_name_is_not_the_loaded_one(cli: Cli, lake: Lake, database: Database) -> None:
-    """Dropped and made anew by hand: its rows came from elsewhere, so the files are loaded into it."""
+    """Dropped and made again by hand: its rows came from elsewhere, so the files are loaded into it."""
     lake.put("2026-01-01", "product", ROWS)
     load(cli, lake.url, "--key", "id")
     execute(

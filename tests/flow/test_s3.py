@@ -89,7 +89,7 @@ def test_a_whole_bucket_may_be_the_source(cli: Cli, lake: Lake, client: Any, dat
 @pytest.mark.usefixtures("s3_environment")
 def test_no_such_bucket(cli: Cli) -> None:
     """One line, exit code 3."""
-    fails(cli("load", "--source", "s3://no-such-bucket/x"), 3, "s3://no-such-bucket/x: there is no such bucket")
+    fails(cli("load", "--source", "s3://no-such-bucket/x"), 3, "s3://no-such-bucket/x: the bucket does not exist")
 
 
 def test_no_date_folder(cli: Cli, client: Any) -> None:

@@ -324,7 +324,7 @@ def test_what_was_there_before_is_handed_over(house: House, lake: Lake) -> None:
 
 
 def test_migrate_goes_on_after_the_roles(roles: House) -> None:
-    """Functions that are replaced, dropped and made anew keep their owners, and what is made anew is closed again."""
+    """Functions that are replaced, dropped and made again keep their owners, and what is made again is closed again."""
     with roles.connect(roles.dba) as conn:
         conn.execute("update pgpipe.sql_file set checksum = ''")
         conn.execute("drop function pgpipe.forget_files() cascade")

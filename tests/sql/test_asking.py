@@ -56,12 +56,12 @@ def test_values_of_a_filter(any_database: Database, where: dict[str, Any], expec
 @pytest.mark.parametrize(
     ("how", "line"),
     [
-        ({"filter": {"price": float("nan")}}, "the filter is no JSON"),
-        ({"filter": {"title": b"okapi"}}, "the filter is no JSON: it holds a bytes"),
-        ({"mode": "foo"}, "there is no mode 'foo'; there are text, vector, hybrid"),
+        ({"filter": {"price": float("nan")}}, "the filter is not valid JSON"),
+        ({"filter": {"title": b"okapi"}}, "the filter is not valid JSON: it holds a bytes"),
+        ({"mode": "foo"}, "unknown mode 'foo'; the modes are text, vector, hybrid"),
         ({"k": -1}, "k and skip are numbers from 0 on, not -1 and 0"),
         ({"skip": -1}, "k and skip are numbers from 0 on, not 10 and -1"),
-        ({"entity": "nope"}, "there is no entity 'nope' to search; there are doc"),
+        ({"entity": "nope"}, "unknown entity 'nope'; searchable are doc"),
     ],
 )
 def test_what_means_nothing(any_database: Database, how: dict[str, Any], line: str) -> None:

@@ -238,7 +238,7 @@ def test_pause_and_resume(conn: Connection) -> None:
 
 
 def test_a_large_insert_onto_jobs_that_are_there(conn: Connection) -> None:
-    """The fast path of a large insert gives way where a job is there already: it is enqueued anew."""
+    """The fast path of a large insert gives way where a job is there already: it is enqueued again."""
     make_docs(conn)
     embedding = embed_quietly(conn)
     conn.execute("insert into pgpipe.job (embedding_id, key) values (%s, '{\"id\": 7}')", (embedding,))

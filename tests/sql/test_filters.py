@@ -207,7 +207,7 @@ def test_a_load_widens_it_too(docs: Connection) -> None:
 
 
 def test_reconcile_mends_it(docs: Connection) -> None:
-    """What was written without triggers, as a restore does, is found, and the table is made anew."""
+    """What was written without triggers, as a restore does, is found, and the table is made again."""
     docs.execute("set session_replication_role = replica")
     docs.execute("update doc set size = 1 where id between 1 and 9")
     docs.execute("delete from doc_embedding_filter where id = 5")

@@ -70,7 +70,7 @@ def test_declarations_that_mean_nothing(conn: Connection, declaration: str) -> N
 @pytest.mark.parametrize("online", [False, True])
 @pytest.mark.parametrize("loss", ["drop column search", "rename search to sought"])
 def test_a_lost_column(conn: Connection, loss: str, *, online: bool) -> None:
-    """Dropped or renamed behind the back of pgpipe: said so, and declared anew like the first time."""
+    """Dropped or renamed behind the back of pgpipe: said so, and declared again like the first time."""
     make_docs(conn, 3)
     declare = f"select pgpipe.enable_search('doc', '{{title=>A}}', online => {online})"
     conn.execute(declare.encode())
@@ -207,7 +207,7 @@ def test_texts_beyond_all_measure(database: Database, kind: str) -> None:
 
 
 def check_endless_text(conn: Connection, kind: str) -> None:
-    """Write one, find it, and have the column filled anew."""
+    """Write one, find it, and have the column filled again."""
     make_docs(conn)
     conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
 

@@ -147,14 +147,14 @@ def test_a_misspelt_setting_is_named_with_the_nearest(text: str, name: str, near
     """At every level: the file, the setting as written, and what was probably meant."""
     Path("pgpipe.toml").write_text(text)
 
-    assert fault() == f"pgpipe.toml: there is no setting {name!r}; did you mean {nearest!r}?"
+    assert fault() == f"pgpipe.toml: unknown setting {name!r}; did you mean {nearest!r}?"
 
 
 def test_a_name_like_no_other_gets_the_list() -> None:
     """Where nothing is near, all settings of that table are named."""
     Path("pgpipe.toml").write_text("[load]\nxyzzy = 1\n")
 
-    assert fault() == "pgpipe.toml: there is no setting 'load.xyzzy'; there are jobs, max_deleted, skip"
+    assert fault() == "pgpipe.toml: unknown setting 'load.xyzzy'; choose from jobs, max_deleted, skip"
 
 
 @pytest.mark.parametrize("origin", [".env", "the environment", "the options"])
@@ -168,7 +168,7 @@ def test_every_layer_is_named(origin: str, monkeypatch: pytest.MonkeyPatch) -> N
     else:
         options = {"options": {"source": {"regoin": "x"}}}
 
-    assert fault(**options) == f"{origin}: there is no setting 'source.regoin'; did you mean 'region'?"
+    assert fault(**options) == f"{origin}: unknown setting 'source.regoin'; did you mean 'region'?"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_an_unreadable_file_is_named(name: str, content: bytes) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A file asked for by name must be there; a folder is none."""
-    assert fault(file=Path("no.toml")) == "there is no configuration file no.toml"
+    assert fault(file=Path("no.toml")) == "the configuration file no.toml does not exist"
     assert fault(file=tmp_path).startswith(f"{tmp_path} cannot be read: ")
 
 

@@ -224,8 +224,8 @@ BAD = [
     (DAYS, "date", "out of the range of PostgreSQL's date"),
     (pa.ListArray.from_arrays([0, 2], DAYS), "date[]", "out of the range of PostgreSQL's date"),
     (pa.array([86_400_000_001], pa.int64()).view(pa.time64("us")), "time without time zone", "out of the range"),
-    (pa.array(["00000000-0000-0000-0000-00000000000g"]), "uuid", "a text that is no uuid"),
-    (pa.array(["0000"]), "uuid", "a text that is no uuid"),
+    (pa.array(["00000000-0000-0000-0000-00000000000g"]), "uuid", "a text that is not a valid uuid"),
+    (pa.array(["0000"]), "uuid", "a text that is not a valid uuid"),
     (pa.array(["a\0b", None]), "text", "a NUL character"),
     (pa.array([["a", "a\0b"], None]), "text[]", "a NUL character"),
     (pa.array([b"\xed\xa0\x80"]).view(pa.string()), "text", "bytes that are not UTF-8"),  # half of a surrogate pair

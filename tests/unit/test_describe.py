@@ -109,9 +109,9 @@ def test_check_names_every_fault(bare_cli: Cli, monkeypatch: pytest.MonkeyPatch)
 
     assert result.code == 2
     lines = result.out.splitlines()
-    assert "pgpipe.toml: there is no setting 'source.ulr'; did you mean 'url'?" in lines
-    assert "pgpipe.toml: there is no setting 'entity.p.keys'; did you mean 'key'?" in lines
-    assert "the environment: there is no setting 'embedding.backnd'; did you mean 'backend'?" in lines
+    assert "pgpipe.toml: unknown setting 'source.ulr'; did you mean 'url'?" in lines
+    assert "pgpipe.toml: unknown setting 'entity.p.keys'; did you mean 'key'?" in lines
+    assert "the environment: unknown setting 'embedding.backnd'; did you mean 'backend'?" in lines
     assert any(line.startswith("pgpipe.toml: load.jobs: ") for line in lines)
     assert any(line.startswith("pgpipe.toml: entity.p.search.columns.t: ") for line in lines)
     assert len(lines) == 5

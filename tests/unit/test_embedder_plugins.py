@@ -69,6 +69,6 @@ def test_a_backend_that_nobody_brings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPIPE_EMBEDDING__BACKEND", "onyx")
 
     with pytest.raises(
-        errors.UsageError, match=r"embedding.backend: there is no backend 'onyx'; there are broken, http,"
+        errors.UsageError, match=r"embedding.backend: unknown backend 'onyx'; the backends are broken, http,"
     ):
         load_settings()

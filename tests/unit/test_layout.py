@@ -180,5 +180,5 @@ def test_a_url_of_no_source_is_refused(url: str | None) -> None:
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     """A local source must exist."""
-    with pytest.raises(SourceError, match=f"there is no folder {tmp_path}/none"):
+    with pytest.raises(SourceError, match=f"the folder {tmp_path}/none does not exist"):
         open_source(SourceSettings(url=f"file://{tmp_path}/none"))

@@ -112,11 +112,11 @@ def test_errors_are_one_clear_line(page: str) -> None:
     for parameters, part in (
         ({}, "ask something"),
         ({"q": "x", "mode": "magic"}, "mode is one of text, vector, hybrid"),
-        ({"q": "x", "entity": "nothing"}, "there is no entity 'nothing'"),
+        ({"q": "x", "entity": "nothing"}, "unknown entity 'nothing'"),
         ({"q": "x", "k": "0"}, "k is a number from 1 to 100"),
         ({"q": "x", "skip": "9" * 99}, "skip is a number from 0 to 10000"),
         ({"q": "x", "filter": "[1]"}, "JSON object"),
-        ({"q": "x", "filter": "{"}, "no JSON"),
+        ({"q": "x", "filter": "{"}, "not valid JSON"),
         ({"q": "x" * 2001}, "2,001 characters"),
     ):
         response = get(page, "/api/search", **parameters)
