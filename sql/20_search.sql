@@ -359,6 +359,6 @@ begin
 end
 $$;
 comment on function pgpipe.refresh_stale_searches() is
-    'Counts again the lexemes of every target that has grown or shrunk by a tenth since, every ten minutes at most; idle embedders call it, '
-    'so that rows which no load brought count too. Returns how many targets; those that another session holds, or that may not be read, '
-    'are left.';
+    'Counts again the lexemes of every target that has grown or shrunk by a tenth, every ten minutes at most. Idle embedders call it, '
+    'so that rows which no load brought count too. Returns how many targets it counted. It leaves those that another session holds, '
+    'or that may not be read.';

@@ -32,7 +32,7 @@ begin
     if rare = n then
         return array[pgpipe.any_word(words)];
     end if;
-    -- All ways to part the common words, in their order, into groups of which each is at least as large as the one before: until the rows that
+    -- All ways to part the common words, in order, into groups of which each is at least as large as the one before: until the rows that
     -- hold a word of each group are few enough. `loss` is how often one of the best rows is not among them: without a whole group.
     with recursive split as (
         select '{}'::int[] as ends, rare as word, 1 as size, total as rows, 0::float8 as loss, 0::float8 as read,
