@@ -100,6 +100,8 @@ select distinct on (l.entity, l.schema) l.entity, l.date, l.mode, l.started_at, 
  order by l.entity, l.schema, l.started_at desc, l.load_id desc;
 comment on view pgpipe.load_status is 'The last load of each entity.';
 
+drop view if exists pgpipe.embedding_throughput;  -- of 0.1.0
+
 create or replace view pgpipe.load_throughput as
 select l.entity, l.schema, l.started_at, l.read,
        l.read / greatest(extract(epoch from l.finished_at - l.started_at), 0.001)::double precision as rows_per_second
