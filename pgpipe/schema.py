@@ -9,8 +9,28 @@ from psycopg import sql
 from pgpipe.db import Connection, Database, translated
 from pgpipe.encoding import as_ascii, codec, require_encoding
 from pgpipe.errors import SchemaMissing, UsageError
+from pgpipe.log import get_logger
 
-LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
+log = get_logger(__name__)
+
+LOCK = "select pg_try_advisory_lock(hashtext('pgpipe migrate'))"
+AWAIT_LOCK = "select pg_advisory_lock(hashtext('pgpipe migrate'))"
+LOCK_HOLDER = """
+    select a.pid, a.usename from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+     where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+       and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+       and (l.classid::bigint << 32 | l.objid::bigint) = hashtext('pgpipe migrate')
+"""
+# The owner of a schema may put tables with triggers there before the first migrate: they would run as who migrates.
+FOREIGN = """
+    select n.nspname, o.rolname
+      from pg_catalog.pg_namespace n
+      join pg_catalog.pg_roles o on o.oid = n.nspowner
+      join pg_catalog.pg_database d on d.datname = current_database()
+      join pg_catalog.pg_roles r on r.rolname = current_user
+     where n.nspname in ('pgpipe', 'pgpipe_staging') and r.rolsuper and not o.rolsuper and o.oid <> d.datdba
+       and o.rolname not in ('pgpipe_owner', 'pg_database_owner')
+"""
 FOUND = "select version, oldest from pgpipe.schema_version()"
 EXTENSIONS = "select extname, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"
 # Functions on which nothing depends, those with their owner's rights first: another version may return something else.
@@ -116,9 +136,10 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
 
     done = Migrated()
     with database.connect(autocommit=True, session=True) as conn, translated():
-        conn.execute(LOCK)
+        _lock(conn)
         conn.execute("set client_min_messages = warning")
         require_encoding(conn)
+        _refuse_foreign(conn)
         version = _refuse_newer(conn)
         conn.execute("create schema if not exists pgpipe")
         _create_vector(conn)
@@ -149,6 +170,24 @@ def require_version(conn: Connection) -> None:
         raise SchemaMissing(
             f"the database was migrated by a newer pgpipe, whose schema serves version {oldest} and newer; this is"
             f" {VERSION}: upgrade this installation and start it again"
+        )
+
+
+def _lock(conn: Connection) -> None:
+    """One migrate at a time. Whoever may connect can take this lock, so the log says who has it."""
+    if conn.execute(LOCK).fetchone() == (True,):
+        return
+    for pid, user in conn.execute(LOCK_HOLDER).fetchall():
+        log.warning("another migrate is running; waiting for it to end", process=pid, user=user)
+    conn.execute(AWAIT_LOCK)
+
+
+def _refuse_foreign(conn: Connection) -> None:
+    """A superuser does not work in a schema of somebody else's."""
+    for schema, owner in conn.execute(FOREIGN).fetchall():
+        raise UsageError(
+            f"the schema {schema} belongs to {owner}, whose code would run as you; migrate as that role, or drop the"
+            " schema if pgpipe did not make it"
         )
 
 

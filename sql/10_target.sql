@@ -96,12 +96,23 @@ as $$
 $$;
 comment on function pgpipe.array_literal(jsonb) is 'A JSON array of any depth as the text form of a PostgreSQL array.';
 
+create or replace function pgpipe.refuse_domain(target regclass, column_name name)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    raise exception 'the type of %, which is in the key of %, holds a domain, whose CHECK would run for whoever searches',
+        quote_ident(column_name), target using errcode = 'PP003', hint = 'Use the type below the domain.';
+end
+$$;
+comment on function pgpipe.refuse_domain(regclass, name) is 'Raises PP003 for a key whose values cannot be read without a CHECK.';
+
 create or replace function pgpipe.key_value(target regclass, column_name name, key text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Of the type below a domain: comparing a value need not run a CHECK. A type whose owner may make casts is read by its
     -- input function.
     select case when b.type = 'jsonb'::regtype then format('(%s -> %L)', key, column_name)
+                when b.type >= 16384 and pgpipe.holds_domain(b.type) then pgpipe.refuse_domain(a.attrelid, a.attname)
                 when not pgpipe.is_trusted_type(b.type) then
                      format('(select r.%2$I from pg_catalog.jsonb_to_record(%1$s) r (%2$I %3$s))', key, column_name, b.name)
                 when pgpipe.element_type(b.type) is not null then
@@ -114,6 +125,21 @@ as $$
 $$;
 comment on function pgpipe.key_value(regclass, name, text) is
     'SQL text: the value of one key column, of its type, out of the jsonb expression `key`.';
+
+create or replace function pgpipe.key_unreadable(target regclass, columns name[], key text)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Before PostgreSQL 16 nothing says it but the error.
+    select coalesce(string_agg(format('pg_catalog.pg_input_is_valid(%s, %L) is false', case
+               when pgpipe.is_trusted_type(b.type) and pgpipe.element_type(b.type) is not null
+               then format('pgpipe.array_literal(%s -> %L)', key, c) else format('%s ->> %L', key, c) end,
+               pg_catalog.format_type(b.type, -1)), ' or ' order by n), 'false')
+      from unnest(columns) with ordinality k (c, n)
+     cross join lateral (select pgpipe.base_type(pgpipe.column_type_of(target, c)) as type) b
+     where to_regprocedure('pg_catalog.pg_input_is_valid(text, text)') is not null and b.type <> 'jsonb'::regtype
+$$;
+comment on function pgpipe.key_unreadable(regclass, name[], text) is
+    'SQL text: the jsonb expression `key` holds a value that is not of its column''s type, so that key_value would fail.';
 
 create or replace function pgpipe.key_match(target regclass, columns name[], alias text, key text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql

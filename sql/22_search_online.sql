@@ -29,6 +29,7 @@ create or replace function pgpipe.search_keeper(target regclass, column_name nam
 as $$
     select g.tgname, g.tgfoid::regproc
       from pg_catalog.pg_trigger g
+      join pg_catalog.pg_proc p on p.oid = g.tgfoid and right(p.proname, -10 + length(g.tgname)) = substr(g.tgname, 11)
      where g.tgrelid = target and g.tgname ~ '^zzz_pgpipe_search_'
        and g.tgargs = convert_to(column_name::text, getdatabaseencoding()) || '\x00'
 $$;

@@ -77,13 +77,15 @@ begin
     elsif new.filter_table is not null and not pgpipe.is_filter_table(new.filter_table, new) then
         raise exception '% is not the filter table of an embedding of %', new.filter_table, new.target using errcode = '42501',
             hint = 'pgpipe.enable_filters makes it; nobody else has to.';
+    elsif tg_op = 'INSERT' then  -- later only its owner may change the condition
+        perform pgpipe.checked_condition(new.target, new.condition);
     end if;
     return new;
 end
 $$;
 comment on function pgpipe.check_declaration() is
     'Trigger on pgpipe.embedding: what is called a store or a filter table is one, so that nothing that drops such a table, or grants '
-    'rights on it, ever meets another.';
+    'rights on it, ever meets another; and a condition is one that checked_condition passes.';
 create or replace trigger check_declaration before insert or update of target, store, filter_table, key_columns on pgpipe.embedding
     for each row execute function pgpipe.check_declaration();
 

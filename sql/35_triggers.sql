@@ -24,12 +24,12 @@ end
 $$;
 comment on function pgpipe.forget_target() is 'Trigger: a truncated target has no jobs.';
 
-create or replace function pgpipe.is_written(relation regclass)
+create or replace function pgpipe.is_written(relation regclass, removing boolean default false)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     -- The server counts what a transaction writes, unless its superuser switched that off.
-    return pg_stat_get_xact_tuples_inserted(relation) + pg_stat_get_xact_tuples_updated(relation)
+    return pg_stat_get_xact_tuples_inserted(relation) * (not removing)::int + pg_stat_get_xact_tuples_updated(relation)
            + pg_stat_get_xact_tuples_deleted(relation) > 0
         or not current_setting('track_counts')::boolean
         or exists (
@@ -39,24 +39,25 @@ begin
                    select h.inhrelid from part p join pg_catalog.pg_inherits h on h.inhparent = p.oid
                )
                select from part p join pg_catalog.pg_class c on c.oid = p.oid
-                where c.relkind = 'f' or pg_stat_get_xact_tuples_inserted(p.oid) + pg_stat_get_xact_tuples_updated(p.oid)
-                                         + pg_stat_get_xact_tuples_deleted(p.oid) > 0);
+                where c.relkind = 'f' or pg_stat_get_xact_tuples_inserted(p.oid) * (not removing)::int
+                                         + pg_stat_get_xact_tuples_updated(p.oid) + pg_stat_get_xact_tuples_deleted(p.oid) > 0);
 end
 $$;
-comment on function pgpipe.is_written(regclass) is
-    'Whether this transaction wrote rows of the table, of its partitions or child tables: what nobody brings about who may not.';
+comment on function pgpipe.is_written(regclass, boolean) is
+    'Whether this transaction wrote rows of the table, of its partitions or child tables: what nobody brings about who may not. '
+    '`removing`: more than new ones.';
 
-create or replace function pgpipe.require_written(relation regclass)
+create or replace function pgpipe.require_written(relation regclass, removing boolean default false)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    if not pgpipe.is_written(relation) then
+    if not pgpipe.is_written(relation, removing) then
         raise exception 'this transaction has written no row of %', relation using errcode = '42501',
             hint = 'The triggers of the table call this function; nobody else has a reason to.';
     end if;
 end
 $$;
-comment on function pgpipe.require_written(regclass) is
+comment on function pgpipe.require_written(regclass, boolean) is
     'Raises 42501 unless this transaction wrote rows of the table: so may whoever writes a table call what its triggers need.';
 
 create or replace function pgpipe.enqueue_keys(embedding_id int, keys jsonb[], are_new boolean)
@@ -98,7 +99,7 @@ begin
     if of_target is null then
         return;
     end if;
-    perform pgpipe.require_written(of_target);
+    perform pgpipe.require_written(of_target, true);
     delete from pgpipe.job j using unnest(keys) k (key) where j.embedding_id = forget_keys.embedding_id and j.key = k.key;
 end
 $$;

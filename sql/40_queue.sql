@@ -24,20 +24,25 @@ begin
     -- the holder, so the batch is halved with each such death until that row stands alone; from then on it is charged.
     return query execute format($sql$
         with ready as materialized (
-            select j.ctid as tid, j.attempts, j.lease_token is not null as rescued,
+            select j.ctid as tid, j.key, j.attempts, j.lease_token is not null as rescued,
                    j.rescues + (j.lease_token is not null)::int as rescues
               from pgpipe.job j where j.embedding_id = $1 and j.visible_at <= now()
              order by j.visible_at limit $2 for update skip locked
         ), chosen as materialized (
-            select r.tid, r.rescues, c.charge, c.charge = 1 and r.attempts + 1 >= $7 as dead
-              from ready r cross join lateral (select (r.rescued and $2 >> least(r.rescues, 30) = 0)::int as charge) c
+            select r.tid, r.rescues, c.charge, c.reason, c.reason is not null as dead
+              from ready r
+             cross join lateral (select (r.rescued and $2 >> least(r.rescues, 30) = 0)::int as charge) s
+             cross join lateral (
+                   select s.charge, case when %6$s then 'it is not a key of its table'
+                                         when s.charge = 1 and r.attempts + 1 >= $7
+                                         then 'each worker that took this row alone ended without a word' end as reason) c
              limit (select greatest(1, $2 >> least(max(a.rescues), 30)) from ready a)
         ), leased as (
             update pgpipe.job j
                set rescues = c.rescues, attempts = j.attempts + c.charge,
                    lease_token = case when not c.dead then $3 end, leased_by = case when not c.dead then $4 end,
                    visible_at = case when c.dead then 'infinity' else now() + $5 end, dead_at = case when c.dead then now() end,
-                   last_error = case when c.dead then 'each worker that took this row alone ended without a word' else j.last_error end
+                   last_error = coalesce(c.reason, j.last_error)
               from chosen c where j.ctid = c.tid
             returning j.key, j.gen, j.attempts, j.dead_at
         )
@@ -50,7 +55,8 @@ begin
           left join lateral (select s.content_hash, s.model from %3$s s where %4$s and s.chunk = 0 offset 0) s on true
          where l.dead_at is null
         $sql$, pgpipe.input_expression(e.columns, e.template, e.condition), e.target, e.store,
-        pgpipe.key_match(e.target, e.key_columns, 's', 'l.key'), pgpipe.key_match(e.target, e.key_columns, 't', 'l.key'))
+        pgpipe.key_match(e.target, e.key_columns, 's', 'l.key'), pgpipe.key_match(e.target, e.key_columns, 't', 'l.key'),
+        pgpipe.key_unreadable(e.target, e.key_columns, 'r.key'))
         using e.embedding_id, max_jobs, token, worker, lease, e.model, e.max_attempts;
 end
 $$;
@@ -63,25 +69,39 @@ comment on function pgpipe.claim_jobs(int, int, text, uuid, interval) is
 create or replace function pgpipe.runs_code(relation regclass)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Whoever plans a query computes the constants in the predicates and expressions of the indexes and CHECKs.
+    -- Whoever plans a query computes the constants in the expressions of the indexes, CHECKs, statistics and policies.
     with recursive part as (
         select runs_code.relation::oid as oid
         union
         select h.inhrelid from part p join pg_catalog.pg_inherits h on h.inhparent = p.oid
+    ), item (class, oid) as (
+        select 'pg_catalog.pg_class'::regclass, p.oid from part p
+        union all
+        select 'pg_catalog.pg_class'::regclass, i.indexrelid from part p join pg_catalog.pg_index i on i.indrelid = p.oid
+        union all
+        select 'pg_catalog.pg_constraint'::regclass, k.oid
+          from part p join pg_catalog.pg_constraint k on k.conrelid = p.oid and k.contype = 'c'
+        union all
+        select 'pg_catalog.pg_statistic_ext'::regclass, s.oid
+          from part p join pg_catalog.pg_statistic_ext s on s.stxrelid = p.oid
+        union all
+        select 'pg_catalog.pg_policy'::regclass, y.oid
+          from pg_catalog.pg_policy y where y.polrelid = relation and row_security_active(relation)
     )
-    select exists (
-        select from pg_catalog.pg_depend d
-         where d.refclassid in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass) and d.refobjid >= 16384
-           and (d.classid = 'pg_catalog.pg_class'::regclass and d.objid in (
-                    select p.oid from part p
-                    union all select i.indexrelid from part p join pg_catalog.pg_index i on i.indrelid = p.oid)
-                or d.classid = 'pg_catalog.pg_constraint'::regclass and d.objid in (
-                    select k.oid from part p join pg_catalog.pg_constraint k on k.conrelid = p.oid and k.contype = 'c'))
-           and not exists (select from pg_catalog.pg_depend x
-                            where x.classid = d.refclassid and x.objid = d.refobjid and x.deptype = 'e'))
+    select exists (select from part p join pg_catalog.pg_class c on c.oid = p.oid where c.relkind = 'f')
+        or exists (
+               select from item i join pg_catalog.pg_depend d on d.classid = i.class and d.objid = i.oid
+                where d.refobjid >= 16384
+                  and (d.refclassid in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)
+                       -- A policy that queries another table plans that too.
+                       or i.class = 'pg_catalog.pg_policy'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
+                          and d.refobjid <> relation)
+                  and not exists (select from pg_catalog.pg_depend x
+                                   where x.classid = d.refclassid and x.objid = d.refobjid and x.deptype = 'e'))
 $$;
 comment on function pgpipe.runs_code(regclass) is
-    'Whether to plan a query of the table runs a function of a user''s: in an index, a CHECK or the bounds of partitions.';
+    'Whether a query of the table runs a function of a user''s before it reads a row: in an index, a CHECK, statistics, the bounds of '
+    'partitions, a policy that holds for the caller, or a foreign partition.';
 
 create or replace function pgpipe.require_lockable(e pgpipe.embedding)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql

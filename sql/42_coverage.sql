@@ -35,14 +35,16 @@ begin
           from pg_catalog.pg_index entry join pg_catalog.pg_class class on class.oid = entry.indexrelid
          where entry.indrelid = e.store and entry.indpred is not null and class.reltuples > 0 limit 1;
     end if;
-    if rows is null and pg_catalog.has_table_privilege(e.store, 'select') and not row_security_active(e.store) then
+    if rows is null and pg_catalog.has_table_privilege(e.store, 'select') and not row_security_active(e.store)
+       and pgpipe.is_store(e.store, e) and not pgpipe.runs_code(e.store) then  -- its owner may have altered it
         execute format('select count(*) from %s where chunk = 0', e.store) into rows;
     end if;
     return rows;
 end
 $$;
 comment on function pgpipe.stored_rows(pgpipe.embedding) is
-    'How many rows have vectors: counted, or above 64 MB an estimate. Null without the right to read the store.';
+    'How many rows have vectors: counted, or above 64 MB an estimate. Null without the right to read the store, and if its owner '
+    'altered it: whoever asks runs no code of his.';
 
 create or replace function pgpipe.dependencies(e pgpipe.embedding)
     returns setof name  stable  set search_path = pg_catalog, pg_temp  language sql

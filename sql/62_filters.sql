@@ -146,17 +146,24 @@ comment on function pgpipe.suspend_copy(int, text) is
 create or replace function pgpipe.copies_safely(e pgpipe.embedding)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- What could run on such a write: triggers, rules and policies, CHECKs and defaults, expressions of indexes and partitions; and
-    -- the casts between two types.
+    -- What could run on such a write: triggers, rules and policies, CHECKs and defaults, expressions of indexes, partitions and
+    -- statistics; foreign keys from another table, which is written too; and the casts between two types, also those of foreign keys.
     select c.relkind = 'r' and not c.relispartition and not c.relhassubclass and not c.relhasrules and not c.relrowsecurity
            and not exists (select from pg_catalog.pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal)
-           and not exists (select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype in ('c', 'x'))
+           and not exists (
+               select from pg_catalog.pg_constraint k
+                where k.confrelid = c.oid
+                   or k.conrelid = c.oid and (k.contype in ('c', 'x') or k.contype = 'f' and k.confrelid <> e.store))
+           and (select count(*) from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'f') <= 1
+           and not exists (select from pg_catalog.pg_statistic_ext s where s.stxrelid = c.oid)
            and not exists (select from pg_catalog.pg_attrdef d where d.adrelid = c.oid)
            and not exists (select from pg_catalog.pg_index i
                             where i.indrelid = c.oid and (i.indexprs is not null or i.indpred is not null))
            and not exists (
                select from unnest(e.key_columns || e.filters) k (name)
-                where pgpipe.column_type_of(e.target, k.name) is distinct from pgpipe.column_type_of(c.oid, k.name))
+                where pgpipe.column_type_of(e.target, k.name) is distinct from pgpipe.column_type_of(c.oid, k.name)
+                   or k.name = any (e.key_columns)
+                      and pgpipe.column_type_of(e.store, k.name) is distinct from pgpipe.column_type_of(c.oid, k.name))
       from pg_catalog.pg_class c where c.oid = e.filter_table
 $$;
 comment on function pgpipe.copies_safely(pgpipe.embedding) is

@@ -39,7 +39,9 @@ begin
             execute format('grant select on %s to pgpipe_reader', e.store);
             if pgpipe.is_filter_table(e.filter_table, e) then
                 execute format('grant select, insert, update on %s to pgpipe_embedder', e.filter_table);
-                execute format('grant select on %s to pgpipe_reader', e.filter_table);
+                -- Whom policies restrict is answered by the target itself; what the columns hold is not for him.
+                execute format(case when class.relrowsecurity then 'revoke select on %s from pgpipe_reader'
+                                    else 'grant select on %s to pgpipe_reader' end, e.filter_table);
             end if;
         end if;
     end loop;
@@ -194,7 +196,9 @@ begin
             elsif part.relname = 'embedding' then
                 execute format('grant select on %s to pgpipe_embedder', part.relation);
             end if;
-            if part.relname not in ('job', 'rejected_row') then  -- which hold keys and contents of rows
+            if part.relname in ('job', 'rejected_row', 'reconciliation') then  -- which hold keys and contents of rows
+                execute format('revoke all on %s from pgpipe_reader', part.relation);
+            else
                 execute format('grant select on %s to pgpipe_reader', part.relation);
             end if;
         end if;
@@ -245,14 +249,20 @@ begin
          where c.oid in (select s.target from pgpipe.search s union all select e.target from pgpipe.embedding e union all
                          select g.tgrelid from pg_catalog.pg_trigger g where g.tgfoid = 'pgpipe.forget_files'::regproc)
     loop
-        if part.embedded and pg_has_role(part.relowner, 'usage') then
-            perform pgpipe.repair_triggers(part.target);  -- an earlier version's have no arguments
-        end if;
-        perform pgpipe.share(part.target);
+        begin
+            if part.embedded and pg_has_role(part.relowner, 'usage') then
+                perform pgpipe.repair_triggers(part.target);  -- an earlier version's have no arguments
+            end if;
+            perform pgpipe.share(part.target);
+        exception when others then  -- what its owner did to a table is no reason to leave the others
+            raise warning '% is left as it is: %', part.target, sqlerrm
+                using hint = 'Mend the table, or drop what is declared about it; then `pgpipe reconcile`.';
+        end;
     end loop;
 end
 $$;
-comment on function pgpipe.share_targets() is 'Shares all targets that the caller owns, and brings their triggers up to date.';
+comment on function pgpipe.share_targets() is
+    'Shares all targets that the caller owns, and brings their triggers up to date. Warns of one where that fails.';
 
 create or replace function pgpipe.own_targets()
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
