@@ -112,7 +112,7 @@ def test_who_reads_a_status(any_database: Database, conn: Connection, change: st
 
 @pytest.mark.parametrize("key", ['{{"{{\\"id\\": \\"x\\"}}"}}', '{{"{{\\"id\\": 99999999999}}"}}'])
 def test_a_key_that_does_not_fit(any_database: Database, conn: Connection, key: str) -> None:
-    """K1: a writer who enqueues a key that does not fit the table stops nobody: others' jobs are claimed, his is dead."""
+    """K1: a key that does not fit the table stops nobody: the other jobs are claimed, this one is dead."""
     embedding = embedded_docs(conn)
     conn.execute("update doc set title = 'other'")
     with plain_role(any_database, "insert on doc") as own:
@@ -121,6 +121,9 @@ def test_a_key_that_does_not_fit(any_database: Database, conn: Connection, key: 
             f" '{key.format()}', true); commit".encode()
         )
     assert claim(conn, embedding).ids == {1, 2, 3, 9}
+    assert column(conn, "select last_error from pgpipe.job where dead_at is not null") == [
+        "it is not a key of its table"
+    ]
 
 
 def test_inserting_forgets_no_job(any_database: Database, conn: Connection) -> None:
