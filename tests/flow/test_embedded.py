@@ -251,7 +251,7 @@ def test_programs_lie_where_only_root_writes(
 
 
 @as_root
-@pytest.mark.long  # copies 150 MB
+@pytest.mark.long  # copies them
 def test_programs_that_the_server_user_cannot_reach(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """K5: root's installation in a closed folder stays closed; a copy of the server's programs is run instead."""
     with tempfile.TemporaryDirectory(prefix="pgpipe-copies-") as copies:
