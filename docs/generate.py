@@ -196,7 +196,7 @@ def _codes() -> Iterator[str]:
                 found.setdefault(code, {}).setdefault(said, set()).add(name[1] if name else "")
     yield "## Error codes\n\n| SQLSTATE | says | raised by |\n|---|---|---|"
     for code, messages in sorted(found.items()):
-        says = "; ".join(_cell(message) for message in messages)
+        says = "<br>".join(_cell(message) for message in messages)
         names = ", ".join(f"`{name}`" for name in sorted(set().union(*messages.values())))
         yield f"| {code} | {says} | {names} |"
 

@@ -165,7 +165,7 @@ end
 $$;
 comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolean, name, boolean) is
     'Adds a stored generated tsvector over the weighted columns, and its GIN index. The language is that of the table, or of each row '
-    'where a column names it. Twice is a no-op. An existing table is rewritten under an exclusive lock; with `online` it is not: a trigger '
+    'where a column names it. Twice is a no-op. An existing table is rewritten under an exclusive lock. With `online` it is not: a trigger '
     'keeps a plain column, and fill_search fills it. Raises PP002 for an unknown column, PP003 for a column that cannot be used, PP004 '
     'where another search is declared.';
 

@@ -123,6 +123,7 @@ begin
 end
 $$;
 comment on function pgpipe.text_search(regclass, text, int, jsonb, int, boolean) is
-    'The k rows that answer a question best by its words, after the first `skip`: key, score (BM25F), text_rank, passage with the words '
-    'between <b> and </b>, row. Bare words are alternatives, "phrases" must occur, -words must not, word* is a beginning; with `prefix` '
-    'the last word is one too. Equal scores are ordered by key.';
+    'The k rows that answer a question best by its words, after the first `skip`. Columns: key, '
+    'score (BM25F), text_rank, passage with the words between <b> and </b>, row. Bare words are '
+    'alternatives, "phrases" must occur, -words must not, word* is a beginning. With `prefix` the '
+    'last word is one too. Equal scores are ordered by key.';

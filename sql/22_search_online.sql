@@ -147,10 +147,10 @@ begin
 end
 $$;
 comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
-    'Declares other columns, weights or another language for a target that is searched already: a second column is filled beside the '
-    'first, which serves until finish_search. A language or a language column that is not named stays; '''' takes the latter away. Twice '
-    'is a no-op; the declaration that serves ends a change under way. '
-    'Raises PP005 without a search, and as enable_search.';
+    'Declares other columns, weights or another language for a target that is searched already. A '
+    'second column is filled; the first serves until finish_search. A language or a language '
+    'column that is not named stays; '''' removes the latter. Twice is a no-op; the declaration '
+    'that serves ends a change under way. Raises PP005 without a search, and as enable_search.';
 
 create or replace function pgpipe.ensure_search(
     target regclass, columns text, language regconfig, column_name name default 'search', language_column name default null,
@@ -264,7 +264,7 @@ begin
 end
 $$;
 comment on function pgpipe.finish_search(regclass) is
-    'Searches go to the filled column from this statement on; the one that served is dropped, and the new one takes its name. Nothing is '
+    'Searches go to the filled column from this statement on. The one that served is dropped, and the new one takes its name. Nothing is '
     'done where nothing is being filled. Raises PP005 where rows are left, or an index.';
 
 create or replace procedure pgpipe.fill_search(target regclass, rows int default 2000)

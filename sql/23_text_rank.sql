@@ -59,8 +59,9 @@ begin
 end
 $$;
 comment on function pgpipe.candidate_queries(tsquery[], double precision[], double precision) is
-    'What finds the rows worth ranking, for words from the rarest to the most common and the documents that hold each, of `total`: queries '
-    'all of which a row has to match, by any rare word or by one of each group of common ones.';
+    'The queries that find the rows worth ranking, for words from the rarest to the most common '
+    'and the documents that hold each, of `total`. A row has to match all of them: by any rare '
+    'word, or by one of each group of common ones.';
 
 create or replace function pgpipe.bm25f_expression(words tsquery[], idf double precision[], weights text[])
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql

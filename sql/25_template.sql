@@ -84,7 +84,7 @@ begin
 end
 $$;
 comment on function pgpipe.input_expression(name[], text, text) is
-    'SQL text: what the model reads of row `t`. A template line whose columns are all empty is left out; null where every column is '
+    'SQL text: what the model reads of row `t`. A template line whose columns are all empty is left out. Null where every column is '
     'empty, or where the condition does not hold. Raises PP003 for a template that names another column, or none.';
 
 create or replace function pgpipe.require_kept(target regclass, columns name[])

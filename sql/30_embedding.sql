@@ -183,11 +183,12 @@ begin
 end
 $$;
 comment on function pgpipe.enable_embedding(regclass, name[], text, int, text, text, text, int, int, boolean) is
-    'Declares an embedding: creates its store and the triggers of the target, and enqueues every row (`enqueue` false: leave that to '
-    '`pgpipe reconcile`, which holds no lock for long). `condition` is SQL over the row''s columns; rows for which it is not true have '
-    'no vectors. The first one of a target is active. Returns its id. Twice is a no-op. Raises PP002 for an unknown column, PP003 for a '
-    'bad template, condition or name of a key column, PP004 where another is declared, PP006 without pgvector, PP007 without a primary '
-    'key.';
+    'Declares an embedding: creates its store and the triggers of the target, and enqueues every '
+    'row. `enqueue` false leaves that to `pgpipe reconcile`, which holds no lock for long. '
+    '`condition` is SQL over the row''s columns. Rows for which it is not true have no vectors. '
+    'The first embedding of a target is active. Returns its id. Twice is a no-op. Raises PP002 '
+    'for an unknown column, and PP003 for a bad template, condition or name of a key column. '
+    'Raises PP004 if another is declared, PP006 without pgvector, PP007 without a primary key.';
 
 create or replace function pgpipe.note_fingerprint(embedding_id int, fingerprint bytea)
     returns bytea  volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -269,7 +270,7 @@ begin
 end
 $$;
 comment on function pgpipe.switch_embedding(regclass, text, boolean) is
-    'Makes search use this embedding from the moment of commit on; the other stays, is kept fresh, and can be switched back to. '
+    'Makes search use this embedding from the moment of commit on. The other stays, is kept fresh, and can be switched back to. '
     'Raises PP008 for an unknown one, PP011 while jobs of it wait, unless forced.';
 
 create or replace function pgpipe.pause_embedding(target regclass, name text default 'default')

@@ -61,10 +61,11 @@ begin
 end
 $$;
 comment on function pgpipe.claim_jobs(int, int, text, uuid, interval) is
-    'Leases up to max_jobs ready jobs, longest waiting first, to `token`, and returns what to embed: `content` is null where the row '
-    'is gone, empty or outside the condition, `fresh` says that the stored vectors are of this very text and model, `twin` that another '
-    'row of the store has them. Jobs whose lease ran out are rescued: claimed again, in a smaller batch each time. None while the '
-    'embedding is paused. Commit before the model runs.';
+    'Leases up to max_jobs ready jobs, longest waiting first, to `token`, and returns what to '
+    'embed. `content` is null if the row is gone, empty or outside the condition. `fresh` says '
+    'that the stored vectors are of this very text and model. `twin` says that another row of the '
+    'store has them. Jobs whose lease ran out are rescued: claimed again, in a smaller batch each '
+    'time. None while the embedding is paused. Commit before the model runs.';
 
 create or replace function pgpipe.runs_code(relation regclass)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql

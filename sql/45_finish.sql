@@ -87,6 +87,6 @@ end
 $$;
 comment on function pgpipe.finish_jobs(int, uuid, text, jsonb[], bigint[], bytea[], boolean[], boolean[], int[], int[], int[], int[],
     vector[]) is
-    'Writes the vectors of a batch and acknowledges its jobs, both or neither. chunk_of numbers (from 1) the job of each chunk; a job '
+    'Writes the vectors of a batch and acknowledges its jobs, both or neither. chunk_of numbers (from 1) the job of each chunk. A job '
     'without chunks loses its vectors unless it is fresh or gets those of its twin. `stale` counts the jobs that had passed to another '
     'worker: theirs are dropped. `locked` numbers those that a writer has locked: release them a little later.';

@@ -21,7 +21,7 @@ end
 $$;
 comment on function pgpipe.hold_rows(int, oid[], tid[]) is
     'Locks rows of an embedding''s target against change until the end of the transaction: those that nobody else has locked. '
-    'With its owner''s rights, because a worker may not write a target, and a lock asks for that right; by their place, so '
+    'With its owner''s rights, because a worker may not write a target, and a lock asks for that right. By their place, so '
     'that no operator of a key''s type runs.';
 
 create or replace function pgpipe.begin_sweep(e pgpipe.embedding, worker text)
@@ -187,10 +187,12 @@ begin
 end
 $$;
 comment on function pgpipe.reconcile_rows(int, int, text) is
-    'Compares the next max_rows rows, in the order of their key, with their stored vectors, and enqueues those whose text or model is '
-    'another, that lack vectors or should have none, and vectors whose row is gone or that have no direction. Commit, and call again '
-    'until `finished`: the place is kept in pgpipe.reconciliation. `worker` names an embedder: it leaves a sweep alone that '
-    'somebody else is at, and touches neither triggers nor filter tables. Raises PP012 where row level security hides rows.';
+    'Compares the next max_rows rows, in the order of their key, with their stored vectors. It '
+    'enqueues rows whose text or model is another, and rows that lack vectors or should have '
+    'none. It also enqueues vectors whose row is gone, or that have no direction. Commit, and '
+    'call again until `finished`: the place is kept in pgpipe.reconciliation. `worker` names an '
+    'embedder: it leaves a sweep alone that somebody else is at, and touches neither triggers nor '
+    'filter tables. Raises PP012 where row level security hides rows.';
 
 create or replace function pgpipe.due_sweeps(every interval, worker text)
     returns table (embedding_id int, changed boolean)  stable  set search_path = pg_catalog, pg_temp  language sql

@@ -310,9 +310,10 @@ end
 $$;
 comment on function pgpipe.merge(
     regclass, regclass, name[], name[], text, jsonb, bigint, double precision, text) is
-    'Brings the staged rows into the target by key, writing only rows that differ; mode `snapshot` '
-    'also deletes rows that are neither staged nor have one of the keys in `rejected`, an array of '
-    'objects, within `max_rows` and `max_share`, see check_deletions. `left_out` are staged rows '
-    'that a trigger, rule or policy of the target did not store, `kept` rows that it did not '
-    'delete. The target''s triggers run with the search_path `path`, the caller''s. Raises PP010 for '
-    'a key that is NULL or occurs twice, PP013 for too many deletions.';
+    'Brings the staged rows into the target by key, writing only rows that differ. Mode '
+    '`snapshot` also deletes rows that are neither staged nor have one of the keys in `rejected`, '
+    'an array of objects. It does so within `max_rows` and `max_share`, see check_deletions. '
+    '`left_out` are staged rows that a trigger, rule or policy of the target did not store. '
+    '`kept` are rows that it did not delete. The target''s triggers run with the search_path '
+    '`path`, the caller''s. Raises PP010 for a key that is NULL or occurs twice, PP013 for too '
+    'many deletions.';

@@ -52,9 +52,11 @@ begin
 end
 $$;
 comment on function pgpipe.vector_index(int, int, interval) is
-    'The statement that builds the vector index of an embedding, with the rows and the bytes of memory that it works on; null where '
-    'none is due: it has one, it has fewer rows than min_rows (an exact scan reads those in a few milliseconds) or more dimensions '
-    'than an index takes, or jobs wait and the embedding is younger than max_wait.';
+    'The statement that builds the vector index of an embedding, with the rows and the bytes of '
+    'memory that it works on. Null if none is due. That is so if it has one, or has fewer rows '
+    'than min_rows (an exact scan reads those in a few milliseconds). It is also so if it has '
+    'more dimensions than an index takes, or if jobs wait and the embedding is younger than '
+    'max_wait.';
 
 create or replace function pgpipe.drop_invalid_index(embedding_id int)
     returns boolean  volatile strict  set search_path = pg_catalog, pg_temp set lock_timeout = '1s'  language plpgsql

@@ -152,7 +152,7 @@ as $$
                        'from (select %2$s) i (input))', chunk, pgpipe.input_expression(e.columns, e.template)) end
 $$;
 comment on function pgpipe.passage_expression(pgpipe.embedding, text) is
-    'SQL text: the part of row `t` that the vector of `chunk` stands for; null where the caller may not read all of it.';
+    'SQL text: the part of row `t` that the vector of `chunk` stands for. Null where the caller may not read all of it.';
 
 create or replace function pgpipe.vector_search(
     target regclass, query vector, k int default 10, filter jsonb default null, skip int default 0, embedding text default null)
@@ -180,8 +180,9 @@ begin
 end
 $$;
 comment on function pgpipe.vector_search(regclass, vector, int, jsonb, int, text) is
-    'The k rows nearest to a vector by meaning, after the first `skip`: key, score (cosine similarity), vector_rank, passage (the best '
-    'chunk), row. Each row once. Searched is the active embedding, or the one that `embedding` names.';
+    'The k rows nearest to a vector by meaning, after the first `skip`. Columns: key, score '
+    '(cosine similarity), vector_rank, passage (the best chunk), row. Each row once. It searches '
+    'the active embedding, or the one that `embedding` names.';
 
 create or replace function pgpipe.hybrid_search(target regclass, query text, query_vector vector, k int default 10,
     filter jsonb default null, text_weight double precision default 1, vector_weight double precision default 1,
@@ -230,6 +231,6 @@ $$;
 comment on function pgpipe.hybrid_search(regclass, text, vector, int, jsonb, double precision, double precision, int, int, int, boolean,
     text) is
     'The k best rows by words and by meaning together, after the first `skip`, the filter applied inside both. Scores of the `candidates` '
-    'best of each are brought to a scale from 0 to 1, weighted and added; with `rrf_k` (60, say) 1 / (rrf_k + rank) is in place of them: '
+    'best of each are brought to a scale from 0 to 1, weighted and added. With `rrf_k` (60, say) 1 / (rrf_k + rank) is in place of them: '
     'reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). Both ranks are returned; null where a row is not in that '
     'list. Pages are of one list as long as k and candidates stay the same, and end with the candidates.';

@@ -93,10 +93,11 @@ begin
 end
 $$;
 comment on function pgpipe.enable_filters(regclass, name[], text) is
-    'Makes vector searches that are filtered by these columns fast: they are kept, with the vectors, in a table beside the store, which '
-    'triggers hold equal. Of the active embedding, or the one named. Other columns than before: it is made again, while writers of the '
-    'target wait (some 10 s for a million rows). Twice is a no-op. Raises PP002 for an unknown column, PP003 for one of an array type, '
-    'PP008 without an embedding.';
+    'Makes vector searches that are filtered by these columns fast. It keeps the columns, with '
+    'the vectors, in a filter table, which triggers hold equal. It does so for the active '
+    'embedding, or for the one named. If the columns change, the table is made again, while '
+    'writers of the target wait (some 10 s for a million rows). Twice is a no-op. Raises PP002 '
+    'for an unknown column, PP003 for one of an array type, PP008 without an embedding.';
 
 create or replace function pgpipe.disable_filters(target regclass, embedding text default null)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql

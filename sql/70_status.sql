@@ -64,12 +64,15 @@ select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active, e
               (select coalesce(sum(w.stale), 0)::bigint from pgpipe.finished w
                 where w.embedding_id = e.embedding_id and w.stale > 0) as stale) f;
 comment on view pgpipe.embedding_status is
-    'Per embedding: its model; the jobs waiting, leased and dead; about how many rows have vectors or should have (rows) and the '
-    'share of them whose vectors are up to date (coverage): 1 if every row that should have a vector has one of its present text, '
-    'as far as triggers see what is written, and as of `swept_at` for all else; null with a `reason` where that cannot be said; the '
-    'age of the oldest job (lag); jobs per second over the last minute, and when the queue is empty at that rate (eta); '
-    'results dropped within a week because their job had passed to another worker (stale). Beyond 100,000 jobs of an embedding those '
-    'waiting, and what is computed from them, are an estimate, right to about a tenth (estimated).';
+    'Per embedding: its model, and the jobs waiting, leased and dead. `rows` is about how many '
+    'rows have vectors or should have. `coverage` is the share of them whose vectors are up to '
+    'date. It is 1 if every row that should have a vector has one of its present text. That holds '
+    'as far as triggers see what is written, and as of `swept_at` for all else. If it is unknown, '
+    'it is null with a `reason`. `oldest_age` is the age of the oldest job, the lag. `rate` is '
+    'jobs per second over the last minute, and `eta` when the queue is empty at that rate. '
+    '`stale` are results dropped within a week because their job had passed to another worker. '
+    'Beyond 100,000 jobs of an embedding, those waiting are an estimate, right to about a tenth '
+    '(`estimated`). So is what is computed from them.';
 
 create or replace view pgpipe.queue_status as
 select t.n_live_tup as live_tuples, t.n_dead_tup as dead_tuples, t.last_autovacuum, pg_catalog.pg_total_relation_size(t.relid) as bytes,
@@ -88,8 +91,9 @@ select t.n_live_tup as live_tuples, t.n_dead_tup as dead_tuples, t.last_autovacu
        ) h (holder, since, age) order by h.age desc, h.since limit 1) s on true
  where t.relid = 'pgpipe.job'::regclass;
 comment on view pgpipe.queue_status is
-    'The health of the job table: dead tuples that wait for vacuum, and what holds the oldest snapshot, which keeps vacuum from removing '
-    'them: its age in transactions. Other users'' processes are shown to members of pg_read_all_stats only.';
+    'The health of the job table: dead tuples that wait for vacuum, and the oldest snapshot. '
+    'While that snapshot is held, vacuum cannot remove them; its age is in transactions. Other '
+    'users'' processes are shown to members of pg_read_all_stats only.';
 
 create or replace view pgpipe.load_status as
 select distinct on (l.entity, l.schema) l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,

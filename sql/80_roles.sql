@@ -312,4 +312,4 @@ begin
 end
 $$;
 comment on function pgpipe.grant_schemas(name) is
-    'Lets the three roles into pgpipe, the schema of the targets and that of pgvector; the loader may create tables among the targets.';
+    'Lets the three roles into pgpipe, the schema of the targets and that of pgvector. The loader may create tables among the targets.';

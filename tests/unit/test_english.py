@@ -38,7 +38,7 @@ def blocks(text: str) -> Iterator[str]:
             yield " ".join(lines)
             lines = []
         if line.startswith("|"):
-            yield from re.split(r"(?<!\\)\|", line)
+            yield from re.split(r"(?<!\\)\||<br>", line)
         else:
             lines.append(line)
     yield " ".join(lines)
