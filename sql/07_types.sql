@@ -44,8 +44,8 @@ as $$
                                              is_trusted_type.type)) as oid) b
 $$;
 comment on function pgpipe.is_trusted_type(oid) is
-    'Whether the casts of a type are PostgreSQL''s own or an extension''s; of an array its elements'' casts, of a domain those of '
-    'the type below it.';
+    'Whether the casts of a type are PostgreSQL''s own or an extension''s. Of an array it asks '
+    'about its elements'' casts, of a domain about those of the type below it.';
 
 create or replace function pgpipe.holds_domain(type oid)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -93,8 +93,8 @@ as $$
      order by m.amname, c.opcintype = y.oid desc, i.typispreferred desc, c.oid limit 1
 $$;
 comment on function pgpipe.type_operator(oid, text) is
-    'SQL text: the operator <, <=, =, >= or > of a type''s default operator class (btree, for = also hash), with its schema and the '
-    'type that it takes; null where the type has none.';
+    'SQL text: the operator <, <=, =, >= or > of a type''s default operator class (btree, for = '
+    'also hash), with its schema and the type that it takes. Null if the type has none.';
 
 create or replace function pgpipe.compare(type oid, a text, sign text, b text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql

@@ -184,7 +184,8 @@ as $$
     select string_agg(format('%s.%I as key_%s', alias, c, n), ', ' order by n) from unnest(columns) with ordinality k (c, n)
 $$;
 comment on function pgpipe.numbered_list(name[], text) is
-    'SQL text: the columns of a key under the names key_1, key_2, …, which meet no other name of a query, whatever the columns are called.';
+    'SQL text: the columns of a key under the names key_1, key_2, …, which meet no other name of '
+    'a query.';
 
 create or replace function pgpipe.number_list(columns name[], alias text)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql

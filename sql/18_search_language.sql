@@ -7,8 +7,8 @@ as $$
     select c.oid::regconfig from pg_catalog.pg_ts_config c where c.oid::regconfig::text = name
 $$;
 comment on function pgpipe.find_language(text) is
-    'The text search configuration of a name as the tables keep it: quoted where needed, with its '
-    'schema before it unless that is pg_catalog. Null if there is none.';
+    'The text search configuration of a name as the tables keep it. It is quoted if needed, with '
+    'its schema unless that is pg_catalog. Null if there is none.';
 
 create or replace function pgpipe.declared_language(target regclass, name text)
     returns regconfig  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -31,9 +31,10 @@ as $$
       from pg_catalog.pg_ts_config c cross join pgpipe.unspaced() u (one) where c.oid = language
 $$;
 comment on function pgpipe.paired_expression(regconfig, text, int) is
-    'SQL text: the SQL expression `value` as it is given to the parser of a language: with PostgreSQL''s own, runs of characters without '
-    'blanks as overlapping pairs. Of a long text its first 300,000 characters (80,000 in such a script), less where a search is `among` '
-    'more than two columns.';
+    'SQL text: the SQL expression `value` as it is given to the parser of a language. '
+    'PostgreSQL''s own parser gets runs of characters without blanks as overlapping pairs. Of a '
+    'long text its first 300,000 characters (80,000 in such a script), less where a search is '
+    '`among` more than two columns.';
 
 create or replace function pgpipe.paired(language regconfig, value text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -50,8 +50,9 @@ begin
 end
 $$;
 comment on function pgpipe.parse_query(regconfig[], text, boolean) is
-    'The lexemes of a question in the given languages, how often each is asked for, and which are beginnings (`word*`, and with `prefix` '
-    'the last word); `required` joins its "phrases" and -words, null where it has none.';
+    'The lexemes of a question in the given languages, how often each is asked for, and which are '
+    'beginnings (`word*`, and with `prefix` the last word). `required` joins its "phrases" and '
+    '-words; null if it has none.';
 
 create or replace function pgpipe.word_query(word text, prefix boolean default false)
     returns tsquery  immutable strict  set search_path = pg_catalog, pg_temp  language sql

@@ -72,7 +72,8 @@ begin
 end
 $$;
 comment on function pgpipe.keep_search_column(pgpipe.search_fill, name) is
-    'Puts the trigger on a target that computes a search column, or makes the one that kept the column under its former name keep it.';
+    'Puts the trigger on a target that computes a search column. If a trigger kept the column '
+    'under its former name, it keeps it now.';
 
 create or replace function pgpipe.drop_search_column(target regclass, column_name name)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -221,8 +222,9 @@ begin
 end
 $$;
 comment on function pgpipe.fill_batch(regclass, int) is
-    'Fills the search column in about so many rows, from where the last batch ended: how many are filled by now, how many rows the target '
-    'has (an estimate), and whether none is left. A batch is a transaction of its caller''s. Raises PP005 where nothing is being filled, '
+    'Fills the search column in about so many rows, from where the last batch ended. Returns how '
+    'many are filled by now, how many rows the target has (an estimate), and whether none is '
+    'left. A batch is a transaction of its caller''s. Raises PP005 where nothing is being filled, '
     'and where a trigger of the table undoes it.';
 
 create or replace function pgpipe.finish_search(target regclass)

@@ -59,8 +59,8 @@ begin
 end
 $$;
 comment on function pgpipe.candidate_queries(tsquery[], double precision[], double precision) is
-    'The queries that find the rows worth ranking, for words from the rarest to the most common '
-    'and the documents that hold each, of `total`. A row has to match all of them: by any rare '
+    'The queries that find the rows worth ranking. Words come from the rarest to the most common, '
+    'with the documents that hold each, of `total`. A row has to match all of them: by any rare '
     'word, or by one of each group of common ones.';
 
 create or replace function pgpipe.bm25f_expression(words tsquery[], idf double precision[], weights text[])
@@ -83,8 +83,9 @@ as $$
       from unnest(words) with ordinality w (query, n)
 $$;
 comment on function pgpipe.bm25f_expression(tsquery[], double precision[], text[]) is
-    'SQL text: BM25F of c.document, whose words are searched by columns of these weights; c.norm is k1 · (1 - b + b · length / mean '
-    'length), c.heavier above 0 where a word may stand in another than the lightest column.';
+    'SQL text: BM25F of c.document, whose words are searched by columns of these weights. c.norm '
+    'is k1 · (1 - b + b · length / mean length). c.heavier is above 0 where a word may stand in '
+    'another than the lightest column.';
 
 create or replace function pgpipe.rough_expression(words tsquery[], idf double precision[], document text)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -142,8 +143,9 @@ begin
 end
 $$;
 comment on function pgpipe.weigh_words(regclass, text, boolean) is
-    'What a question asks for: the words that score with their idf, and from the rarest to the most common what finds their rows, with '
-    'the documents that hold each, of `total`. Figures come from the lexeme table, from the planner where that is empty or hidden.';
+    'What a question asks for: the words that score, with their idf. Also, from the rarest to the '
+    'most common, what finds their rows, with the documents that hold each, of `total`. Figures '
+    'come from the lexeme table, from the planner where that is empty or hidden.';
 
 create or replace function pgpipe.rank_statement(
     declared pgpipe.search, key_columns name[], condition text, by_filter boolean, words tsquery[], idf double precision[])

@@ -132,8 +132,8 @@ as $$
     ) p (n, part) order by p.n limit 1
 $$;
 comment on function pgpipe.foreign_part(oid) is
-    'What a CHECK, as which a condition was made, has in it that a condition may not: something that is neither PostgreSQL''s nor an '
-    'extension''s, or a volatile function; null for nothing.';
+    'What a condition, made as a CHECK, has in it that it may not have. That is a volatile '
+    'function, or something that is neither PostgreSQL''s nor an extension''s. Null for nothing.';
 
 create or replace function pgpipe.checked_condition(target regclass, condition text)
     returns text  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

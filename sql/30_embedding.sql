@@ -48,8 +48,8 @@ as $$
                 where n.nspname = pgpipe.vector_schema() and y.typname in ('vector', 'halfvec')))
 $$;
 comment on function pgpipe.is_store(regclass, pgpipe.embedding) is
-    'Whether the catalogue shows a table to be the store of an embedding: its columns and key, and the owner of the target, unless that '
-    'is gone.';
+    'Whether the catalogue shows a table to be the store of an embedding. It looks at its columns '
+    'and key, and at the owner of the target, unless that is gone.';
 
 create or replace function pgpipe.is_filter_table(relation regclass, e pgpipe.embedding)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
@@ -84,8 +84,9 @@ begin
 end
 $$;
 comment on function pgpipe.check_declaration() is
-    'Trigger on pgpipe.embedding: what is called a store or a filter table is one, so that nothing that drops such a table, or grants '
-    'rights on it, ever meets another; and a condition is one that checked_condition passes.';
+    'Trigger on pgpipe.embedding: what is called a store or a filter table is one, and a '
+    'condition is one that checked_condition passes. So nothing that drops such a table, or '
+    'grants rights on it, ever meets another.';
 create or replace trigger check_declaration before insert or update of target, store, filter_table, key_columns on pgpipe.embedding
     for each row execute function pgpipe.check_declaration();
 
@@ -205,8 +206,9 @@ begin
 end
 $$;
 comment on function pgpipe.note_fingerprint(int, bytea) is
-    'Keeps what the first model that serves an embedding makes of fixed texts, and returns what is kept: a model that makes something else '
-    'of them has other weights, whatever its name. Null if the embedding does not exist.';
+    'Keeps the model identity of an embedding: what the first model that serves it makes of fixed '
+    'texts. Returns what is kept. A model that makes something else of them has other weights, '
+    'whatever its name. Null if the embedding does not exist.';
 
 create or replace function pgpipe.disable_embedding(target regclass, name text default 'default')
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

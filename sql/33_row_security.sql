@@ -25,8 +25,9 @@ as $$
      where class.oid = sees_all_rows.relation and role.oid = sees_all_rows.reader
 $$;
 comment on function pgpipe.sees_all_rows(regclass, oid, text) is
-    'Whether a role sees all rows with each of the commands (r, a, w, d: SELECT, INSERT, UPDATE, DELETE): row level security '
-    'is not in force for it, or a permissive policy with using (true) applies, and no restrictive one.';
+    'Whether a role sees all rows with each of the commands (r, a, w, d: SELECT, INSERT, UPDATE, '
+    'DELETE). It does if row level security is not in force for it. It also does if a permissive '
+    'policy with using (true) applies, and no restrictive one.';
 
 create or replace function pgpipe.hidden_rows(e pgpipe.embedding, worker oid)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -65,8 +66,8 @@ begin
 end
 $$;
 comment on function pgpipe.require_all_rows(pgpipe.embedding) is
-    'Raises PP012, with what to grant, where row level security hides rows of an embedding from the caller: they would '
-    'seem to be deleted.';
+    'Raises PP012, with what to grant, if row level security hides rows of an embedding from the '
+    'caller. They would seem to be deleted.';
 
 create or replace function pgpipe.worker_role()
     returns oid  stable  set search_path = pg_catalog, pg_temp  language plpgsql

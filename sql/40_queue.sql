@@ -101,8 +101,9 @@ as $$
                                    where x.classid = d.refclassid and x.objid = d.refobjid and x.deptype = 'e'))
 $$;
 comment on function pgpipe.runs_code(regclass) is
-    'Whether a query of the table runs a function of a user''s before it reads a row: in an index, a CHECK, statistics, the bounds of '
-    'partitions, a policy that holds for the caller, or a foreign partition.';
+    'Whether a query of the table runs a user''s function before it reads a row. That can be in '
+    'an index, a CHECK, statistics, the bounds of partitions, a policy that holds for the caller, '
+    'or a foreign partition.';
 
 create or replace function pgpipe.require_lockable(e pgpipe.embedding)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -137,8 +138,9 @@ begin
 end
 $$;
 comment on function pgpipe.hold_keys(int, oid[], tid[]) is
-    'Locks rows of an embedding''s target against deletion, those that nobody else has locked: a worker may not write a target, and a '
-    'lock asks for that right. By their place, so that no operator of a key''s type runs, and with no row policy.';
+    'Locks rows of an embedding''s target against deletion, those that nobody else has locked. A '
+    'worker may not write a target, and a lock asks for that right. By their place, so that no '
+    'operator of a key''s type runs, and with no row policy.';
 
 create or replace function pgpipe.settle_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
     out done int[], out gone int[], out stale int, out locked int[])
@@ -217,10 +219,12 @@ begin
 end
 $$;
 comment on function pgpipe.settle_jobs(int, uuid, text, jsonb[], bigint[], bytea[]) is
-    'Deletes the jobs that `token` still holds, whose gen is what it saw and whose row is unchanged or gone; gives the changed ones back. '
-    '`done` numbers (from 1) those whose row lives and is locked: their vectors may be written in this transaction. `gone` numbers '
-    'those whose row is not there. `stale` counts the jobs that were no longer this worker''s, `locked` numbers those that are, but '
-    'which a writer has locked: release them a little later. Nothing of either may be written.';
+    'Deletes the jobs that `token` still holds, if gen is what it saw and the row is unchanged or '
+    'gone. Gives the changed ones back. `done` numbers (from 1) those whose row lives and is '
+    'locked: their vectors may be written in this transaction. `gone` numbers those whose row is '
+    'not there. `stale` counts the jobs that are not this worker''s any more. `locked` numbers '
+    'those that a writer has locked: release them a little later. Nothing of either may be '
+    'written.';
 
 create or replace function pgpipe.fail_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], error text, charge boolean,
                                             retry_after interval default null)

@@ -93,8 +93,9 @@ as $$
                  where class.oid = e.store or class.oid in (select pgpipe.parts(e.target))))
 $$;
 comment on function pgpipe.embedding_definition(pgpipe.embedding) is
-    'Two hashes of what an embedding''s vectors depend on beside the rows: the definitions of its columns, with what they '
-    'and the condition call; and the files of its store, its table and the partitions of that, which change with whatever '
+    'Two hashes of what an embedding''s vectors depend on apart from the rows. The first is of '
+    'the definitions of its columns, with what they and the condition call. The second is of the '
+    'files of its store, its table and the partitions of that. Those change if a statement '
     'rewrites, attaches or detaches one.';
 
 create or replace function pgpipe.coverage_doubt(e pgpipe.embedding, swept text)

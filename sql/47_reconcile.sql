@@ -108,8 +108,8 @@ begin
 end
 $$;
 comment on function pgpipe.drop_directionless(pgpipe.embedding, jsonb, jsonb) is
-    'Deletes the vectors of a range of keys that have no direction (zeros, or so small or large that no cosine is a number), '
-    'and those of equal texts. Returns the keys of the rows that must be embedded again.';
+    'Deletes the vectors of a range of keys that have no direction (no cosine with them is a '
+    'number), and those of equal texts. Returns the keys of the rows that must be embedded again.';
 
 create or replace function pgpipe.reconcile_rows(embedding_id int, max_rows int default 10000, worker text default null,
     out examined bigint, out enqueued bigint, out finished boolean)
@@ -211,8 +211,8 @@ as $$
      order by seen.changed desc, s.swept_at nulls first, e.embedding_id
 $$;
 comment on function pgpipe.due_sweeps(interval, text) is
-    'Embeddings whose rows an embedder must compare with their vectors: their definition changed, the last sweep is older than '
-    '`every`, or one of this worker is under way.';
+    'Embeddings whose rows an embedder must compare with their vectors. Their definition changed, '
+    'the last sweep is older than `every`, or one of this worker is under way.';
 
 create or replace function pgpipe.repair_triggers(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -67,8 +67,9 @@ begin
 end
 $$;
 comment on function pgpipe.create_aside(name, jsonb, name[], boolean) is
-    'Makes a table in pgpipe_staging from [{"name", "type"}], replacing what an earlier load left there: unlogged for rows that will be '
-    'merged, logged for a target to be published. Without a key the latter gets a generated pgpipe_row.';
+    'Makes a table in pgpipe_staging from [{"name", "type"}], replacing what an earlier load left '
+    'there. It is unlogged for rows that will be merged, logged for a target that will be '
+    'published. Without a key the latter gets a generated pgpipe_row.';
 
 create or replace function pgpipe.drop_aside(name name)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -150,5 +150,5 @@ begin
 end
 $$;
 comment on function pgpipe.require_unique(regclass, name[], text) is
-    'Raises PP010 if two rows of the target have the same key, if it lacks a column of it, and for '
-    'a snapshot if the key is NULL. Reads the target only if no index keeps the key unique.';
+    'Raises PP010 if two rows of the target have the same key, or if it lacks a column of it. For '
+    'a snapshot also if the key is NULL. Reads the target only if no index keeps the key unique.';

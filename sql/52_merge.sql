@@ -149,9 +149,9 @@ end
 $$;
 comment on function pgpipe.find_difference(
     regclass, regclass, name[], name[], text, jsonb, boolean) is
-    'Makes a table of the keys whose rows differ: key_1, key_2, …, and `change`: insert, update, '
-    'delete, or keep for a row that the snapshot has but could not bring. With `counting`, `held` '
-    'of one more row is how many rows the target has.';
+    'Makes a table of the keys whose rows differ: key_1, key_2, …, and `change`. This is insert, '
+    'update, delete, or keep for a row that the snapshot has but could not bring. With '
+    '`counting`, `held` of one more row is how many rows the target has.';
 
 create or replace function pgpipe.count_changes(difference regclass, out inserts bigint,
     out updates bigint, out deletes bigint, out keeps bigint, out held bigint)
@@ -257,8 +257,8 @@ begin
 end
 $$;
 comment on function pgpipe.count_stored(regclass, regclass, regclass, name[], name[], text) is
-    'How many changes of a kind the target shows: what a rule or a trigger did may be another '
-    'thing than what the server counted.';
+    'How many changes of a kind the target shows. A rule or a trigger may have done something '
+    'else than the server counted.';
 
 create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[],
     mode text, rejected jsonb, max_rows bigint, max_share double precision,

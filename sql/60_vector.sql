@@ -88,6 +88,6 @@ exception when lock_not_available then
 end
 $$;
 comment on function pgpipe.drop_invalid_index(int) is
-    'Drops the vector index that a build which was cut off left behind: invalid, in the way, and kept up at every write. Also drops '
-    'an IVFFlat index of 0.1.0 once there is an HNSW index. False where '
-    'the store is locked, by a build that goes on or by a vacuum.';
+    'Drops the invalid vector index that an interrupted build left behind. It is in the way, and '
+    'every write keeps it up. Also drops an IVFFlat index of 0.1.0 once there is an HNSW index. '
+    'False where the store is locked, by a build that goes on or by a vacuum.';

@@ -72,8 +72,9 @@ begin
 end
 $$;
 comment on function pgpipe.nearest_statement(pgpipe.embedding, jsonb, boolean, boolean, jsonb) is
-    'SQL text: the $2 chunks nearest to the vector $1 of the rows that pass. By the index of the store; `exact`: all that pass are '
-    'compared, in the filter table where that answers a part of the filter (`kept`).';
+    'SQL text: the $2 chunks nearest to the vector $1 of the rows that pass. It goes by the index '
+    'of the store. With `exact` all that pass are compared, in the filter table if that answers a '
+    'part of the filter (`kept`).';
 
 create or replace function pgpipe.rank_vector(
     target regclass, query vector, k int, filter jsonb default null, embedding text default null)

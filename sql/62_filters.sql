@@ -185,8 +185,9 @@ as $$
      where e.store = vector_copy.store and e.filters <> '{}' and e.filter_error is null
 $$;
 comment on function pgpipe.vector_copy(regclass) is
-    'SQL text that copies new vectors of a store into its filter table. It composes text and runs none of it; open to all, because a key '
-    'that changes is changed in the store by its owner.';
+    'SQL text that copies new vectors of a store into its filter table. It composes text and does '
+    'not run it. It is open to all, because a key that changes is changed in the store by its '
+    'owner.';
 
 create or replace function pgpipe.copy_vectors()
     returns trigger  set search_path = pg_catalog, pg_temp set jit = off  language plpgsql
@@ -277,8 +278,9 @@ exception when data_exception or syntax_error_or_access_rule_violation or progra
 end
 $$;
 comment on function pgpipe.repair_filters(int) is
-    'Compares a filter table with the store and the target; where it differs, as after a restore without triggers, it is made again by the '
-    'owner of the store, and left alone by searches until then. Returns whether it differed.';
+    'Compares a filter table with the store and the target. If it differs, as after a restore '
+    'without triggers, the owner of the store makes it again. Searches leave it alone until then. '
+    'Returns whether it differed.';
 
 create or replace function pgpipe.kept_filter(e pgpipe.embedding, filter jsonb)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql

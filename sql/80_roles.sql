@@ -51,9 +51,10 @@ begin
 end
 $$;
 comment on function pgpipe.share(regclass) is
-    'Lets the functions with their owner''s rights lock rows of a target; where this database uses the roles, lets the embedder and the '
-    'reader read it, and its stores and filter tables be written by the one and read by the other. Nothing where the caller does not own '
-    'the target; no store or filter table that the catalogue does not show to be one.';
+    'Lets the functions with their owner''s rights lock rows of a target. If this database uses '
+    'the roles, the embedder and the reader may read it. The embedder may write its stores and '
+    'filter tables, the reader read them. It does nothing if the caller does not own the target. '
+    'It touches only stores and filter tables that the catalogue shows to be such.';
 
 create or replace function pgpipe.make_queue_role()
     returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -126,8 +127,8 @@ begin
 end
 $$;
 comment on function pgpipe.own_definers() is
-    'Hands functions with their owner''s rights to pgpipe_queue, which may write the queue and little else, and takes them from PUBLIC, '
-    'but those that the triggers of any writer call.';
+    'Hands functions with their owner''s rights to pgpipe_queue, which may write the queue and '
+    'little else. Takes them from PUBLIC, but those that the triggers of any writer call.';
 
 create or replace function pgpipe.create_roles(targets name default 'public')
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -165,8 +166,9 @@ begin
 end
 $$;
 comment on function pgpipe.create_roles(name) is
-    'Creates pgpipe_owner (no login), pgpipe_loader, pgpipe_embedder and pgpipe_reader, hands the schema to the first and the targets to '
-    'the second, and grants each what its part needs. Twice is a no-op. Raises PP020 for a caller who may not, with what to run instead.';
+    'Creates pgpipe_owner (no login), pgpipe_loader, pgpipe_embedder and pgpipe_reader. Hands the '
+    'schema to the first and the targets to the second. Grants each what its part needs. Twice is '
+    'a no-op. Raises PP020 for a caller who may not, with what to run instead.';
 
 create or replace function pgpipe.grant_roles(targets name default 'public')
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -212,8 +214,8 @@ begin
 end
 $$;
 comment on function pgpipe.grant_roles(name) is
-    'Takes functions with their owner''s rights from PUBLIC, and where this database uses the roles, grants each what its part needs of '
-    'what is there now. `pgpipe migrate` ends with it.';
+    'Takes functions with their owner''s rights from PUBLIC. If this database uses the roles, it '
+    'grants each what its part needs of what is there now. `pgpipe migrate` ends with it.';
 
 create or replace function pgpipe.own_parts()
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -290,8 +292,8 @@ begin
 end
 $$;
 comment on function pgpipe.own_targets() is
-    'Hands the tables that pgpipe loads, with their stores and filter tables, to pgpipe_loader, as far as the caller owns them, and '
-    'shares all targets.';
+    'Hands the tables that pgpipe loads, with their stores and filter tables, to pgpipe_loader, '
+    'as far as the caller owns them. Shares all targets.';
 
 create or replace function pgpipe.grant_schemas(targets name)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
