@@ -87,7 +87,7 @@ class SourceSettings(Section):
 
 
 class DatabaseSettings(Section):
-    """The PostgreSQL that receives the data; the embedded server where no url is given."""
+    """The PostgreSQL that receives the data; the embedded server if no url is given."""
 
     url: str | None = Field(
         None,
@@ -144,10 +144,10 @@ class EmbeddingSettings(Section):
         None, ge=1, description="keep the first dimensions only, of a Matryoshka model", examples=[256]
     )
     query_prompt: str | None = Field(
-        None, description="put before a question; the model's own where left out", examples=["query: "]
+        None, description="put before a question; the model's own if left out", examples=["query: "]
     )
     document_prompt: str | None = Field(
-        None, description="put before a text; the model's own where left out", examples=["passage: "]
+        None, description="put before a text; the model's own if left out", examples=["passage: "]
     )
     url: str | None = Field(None, description="of an OpenAI-compatible service", examples=["https://api.openai.com/v1"])
     api_key: SecretStr | None = Field(None, description="of that service", examples=["…"])
@@ -232,7 +232,7 @@ class EmbedDeclaration(Section):
     )
     template: str | None = Field(
         None,
-        description="lines with {column}; one column a line where left out",
+        description="lines with {column}; one column a line if left out",
         examples=["{title}\n{description}"],
     )
     where: str | None = Field(
@@ -243,7 +243,7 @@ class EmbedDeclaration(Section):
     )
     chunk_overlap: int = Field(0, ge=0, description="tokens that neighbouring pieces may share")
     filters: list[str] = Field(
-        [], description="columns that searches are often filtered by, kept beside the vectors", examples=[["brand"]]
+        [], description="columns that searches are often filtered by, kept with the vectors", examples=[["brand"]]
     )
 
 
@@ -277,14 +277,14 @@ class EntitySettings(Section):
     max_value_mb: int = Field(
         256, ge=1, le=1023, description="MB that a value may take in PostgreSQL; a larger one is a bad value"
     )
-    max_rejected: int = Field(10_000, ge=0, description="rows that a load may set aside before it fails")
+    max_rejected: int = Field(10_000, ge=0, description="rows that a load may reject before it fails")
     max_deleted: Deletions | None = Field(
         None,
-        description="rows that a snapshot may delete, a share or a number; that of `load` where left out",
+        description="rows that a snapshot may delete, a share or a number; that of `load` if left out",
         examples=["50%"],
     )
-    search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
-    embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data where left out")
+    search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
+    embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
 
     _known_limit = field_validator("max_deleted", mode="before")(_checked_limit)
 
@@ -319,7 +319,7 @@ class ServeSettings(Section):
 
     url: str | None = Field(
         None,
-        description="connection string of a role that may only read; that of the database where left out",
+        description="connection string of a role that may only read; that of the database if left out",
         examples=["postgresql://pgpipe_reader@db.example.com/shop?sslmode=verify-full"],
     )
     host: Literal["127.0.0.1", "::1", "localhost"] = Field("127.0.0.1", description="loopback address to listen on")

@@ -1,4 +1,4 @@
--- Templates and conditions: how a row becomes the text that a model reads, and how a change of it is told.
+-- Templates and conditions: how a row becomes the text that a model reads, and how a change of it is found.
 
 create or replace function pgpipe.brace(name text)
     returns text  immutable strict parallel safe  set search_path = pg_catalog, pg_temp  language sql

@@ -1,4 +1,4 @@
--- The ledger: which files are in a target, and which of their rows were set aside.
+-- The ledger: which files are in a target, and which of their rows were rejected.
 
 create or replace function pgpipe.forget_files()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -32,7 +32,7 @@ def show_config(app: App, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def check_config(context: click.Context, as_json: bool) -> None:
-    """Name every unknown setting, with the nearest known one, and every wrong value. Ends with 2 where there is any."""
+    """Name every unknown setting, with the nearest known one, and every wrong value. Ends with 2 if it finds any."""
     app: App = context.obj
     layers = read_layers(app.file, app.options)
     found = faults(layers)

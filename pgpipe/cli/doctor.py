@@ -19,7 +19,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 def doctor(context: click.Context, url: str | None, skip_model: bool, as_json: bool) -> None:
     """Check source, database, model and machine; a line each, with what to do. Changes nothing.
 
-    Ends with 0 where nothing fails (warnings may remain), 3 where source or database cannot be reached, else 1 or 2.
+    Ends with 0 if nothing fails (warnings may remain), 3 if source or database cannot be reached, else 1 or 2.
     """
     app: App = context.obj
     app.set("source", url=url)

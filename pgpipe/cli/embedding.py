@@ -26,7 +26,7 @@ name_option = click.option("--name", default="default", show_default=True, help=
 
 @cli.group()
 def embedding() -> None:
-    """Embeddings of an entity: a second model beside the first, pause, drift."""
+    """Embeddings of an entity: a second model next to the first, pause, drift."""
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def drift(app: App, entity: str, sample: int, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--entity", "entities", multiple=True, help="Only this one, repeatable.")
-@click.option("--restart", is_flag=True, help="From the first row, where an interrupted one would go on.")
+@click.option("--restart", is_flag=True, help="Begin with the first row, even if an interrupted one would go on.")
 @json_option
 @click.pass_obj
 def reconcile(app: App, entities: tuple[str, ...], restart: bool, as_json: bool) -> None:

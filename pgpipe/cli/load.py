@@ -215,7 +215,7 @@ def plan(
 ) -> None:
     """Print what `load` would do and why; touches nothing.
 
-    Of the files it reads the footers, and a sample of one where columns for search are chosen from the data.
+    Of the files it reads the footers. It reads a sample of one if it chooses columns for search from the data.
     """
     app: App = context.obj
     app.set("source", url=url)

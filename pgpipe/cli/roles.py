@@ -13,7 +13,7 @@ CREATE = "select * from pgpipe.create_roles(%s)"
 def roles(app: App) -> None:
     """Create the roles pgpipe_owner, pgpipe_loader, pgpipe_embedder and pgpipe_reader, and grant each what it needs.
 
-    Needs CREATEROLE and the ownership of what pgpipe made; says what a superuser should run where that is missing.
+    Needs CREATEROLE and the ownership of what pgpipe made. If that is missing, it says what a superuser should run.
     Twice is a no-op. The three that log in have no password until you set one.
     """
     with app.database.connect() as conn, translated():

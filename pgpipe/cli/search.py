@@ -22,11 +22,11 @@ SHOWN = 320  # characters of a passage without marks, in a terminal; --json has 
 
 @cli.command()
 @click.argument("query")
-@click.option("--entity", metavar="NAME", help="Where to look; may be left out where there is only one.")
+@click.option("--entity", metavar="NAME", help="Where to look; may be left out if there is only one.")
 @click.option(
     "--mode",
     type=click.Choice(["text", "vector", "hybrid"]),
-    help="[default: hybrid where there are vectors, else text]",
+    help="[default: hybrid if there are vectors, else text]",
 )
 @click.option("-k", default=10, show_default=True, type=click.IntRange(1, 1000), help="At most so many answers.")
 @click.option("--skip", default=0, type=click.IntRange(0, 100_000), metavar="N", help="Leave out the first N answers.")
@@ -57,7 +57,7 @@ def search(app: App, /, query: str, entity: str | None, where: str | None, as_js
 def fill_search(app: App, entity: str | None, batch: int) -> None:
     """Fill search columns that were declared for tables in use, then let them serve.
 
-    Writers are not held up, and what was searchable stays so meanwhile. Stop it when you like; it goes on where it was.
+    Writers do not wait, and what was searchable stays so. You may stop it: the next call goes on from its place.
     """
     with app.database.connect(autocommit=True, session=True) as conn:
         targets = fill.pending(conn, entity)
@@ -66,7 +66,7 @@ def fill_search(app: App, entity: str | None, batch: int) -> None:
                 done = fill.fill(conn, target, advance, batch)
             click.echo(f"{target.entity}: {'filled, and serves' if done else 'another process is at it'}")
     if not targets:
-        click.echo("No search column is to be filled.")
+        click.echo("Every search column is filled.")
 
 
 def _filter(where: str | None) -> dict[str, Any] | None:

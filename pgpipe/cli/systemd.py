@@ -25,8 +25,8 @@ from pgpipe.units import Scope, units
 def systemd(app: App, scope: Scope, install: bool, force: bool, gpu: bool, calendar: str, folder: Path | None) -> None:
     """Print or install the systemd units: embedders, and a load by timer.
 
-    They read pgpipe.toml in /etc/pgpipe (a user's: ~/.config/pgpipe) and the database's password from pgpass beside it
-    (a user's: ~/.pgpass).
+    They read pgpipe.toml in /etc/pgpipe (a user's: ~/.config/pgpipe). The database's password is in pgpass in that
+    folder (a user's: ~/.pgpass).
     """
     made = units(scope, _program(), calendar, gpu=gpu)
     folder = folder or _folder(scope)

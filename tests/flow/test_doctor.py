@@ -231,7 +231,7 @@ def test_rights(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     stranger = examine(at(database.url, tmp_path, monkeypatch, user="doctor_stranger"), code=1)
     assert only(stranger, "rights") == (
         "failure",
-        "doctor_stranger: permission denied for schema pgpipe",
+        "doctor_stranger may neither load, embed nor search",
         "grant it one of the roles of `pgpipe roles`",
     )
 

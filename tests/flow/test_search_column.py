@@ -88,7 +88,7 @@ def test_fill_search(cli: Cli, lake: Lake, database: Database) -> None:
 
     assert (filled.code, filled.out) == (0, "item: filled, and serves\n"), filled
     assert found(cli, "okapi") == 100
-    assert cli("fill-search").out == "No search column is to be filled.\n"
+    assert cli("fill-search").out == "Every search column is filled.\n"
 
 
 def test_a_large_table_is_not_rewritten(cli: Cli, lake: Lake, database: Database) -> None:
