@@ -17,7 +17,6 @@ KEYS = st.integers(1, 4)
 TEXTS = st.sampled_from(["One", "two", "DREI", "", " ", None])
 SETUP = """
     create type mood as enum ('fine', 'bad');
-    create function wanted(size int) returns boolean immutable language sql as 'select size >= 0';
     create function voice(body text) returns text immutable language sql as 'select upper(body)';
     create table doc (id int primary key, title text, body text, size int, mood mood,
                       loud text generated always as (voice(body)) stored) {}
@@ -45,10 +44,6 @@ ALTERATIONS = {
     " add column loud text generated always as (voice(body || ' again')) stored",
     "expression": "alter table doc alter column loud set expression as (lower(body))",
     "truncate": "truncate doc cascade",
-    "condition": "create or replace function wanted(size int) returns boolean immutable language sql"
-    " as 'select size > 1'",
-    "condition back": "create or replace function wanted(size int) returns boolean immutable language sql"
-    " as 'select size >= 0'",
     "voice": "create or replace function voice(body text) returns text immutable language sql"
     " as 'select body || ''!'''",
     "attach": "alter table doc attach partition spare for values from (50) to (100)",
@@ -61,7 +56,7 @@ FIRST = """
     values (1, 'One', 'Body', 2, 'fine'), (2, 'two', null, 1, null), (3, 'DREI', ' ', 0, 'bad'),
            (4, 'out', '', -1, null)
 """
-ROWS = "select id, title, loud, mood::text, wanted(size) from doc"
+ROWS = "select id, title, loud, mood::text, size >= 0 from doc"
 STORED = "select id, content_hash from doc_embedding where chunk = 0 and vector <=> vector = 0"
 
 
@@ -220,7 +215,7 @@ def machine(request: pytest.FixtureRequest, database: Database) -> Iterator[type
             pass
 
         declare = """
-            select pgpipe.enable_embedding('doc', '{title,loud,mood}', 'fake', 3, condition => 'public.wanted(size)')
+            select pgpipe.enable_embedding('doc', '{title,loud,mood}', 'fake', 3, condition => 'size >= 0')
         """
         Connected.conn, Connected.embedding = conn, value(conn, declare)
         yield Connected

@@ -8,9 +8,9 @@ from pgpipe.metrics import DatabaseMetrics
 from tests.sql.support import claim, embed, finish, waiting_docs
 
 LOADED = """
-    insert into pgpipe.load (entity, date, mode, started_at, finished_at, read, inserted, error) values
-        ('doc', '2026-01-02', 'append', now() - interval '2 days', now() - interval '47 hours', 7, 5, null),
-        ('doc', '2026-01-03', 'append', now() - interval '10 seconds', now(), 0, 0, 'no')
+    insert into pgpipe.load (entity, date, mode, started_at, finished_at, read, inserted, unchanged, error) values
+        ('doc', '2026-01-02', 'append', now() - interval '2 days', now() - interval '47 hours', 7, 5, 2, null),
+        ('doc', '2026-01-03', 'append', now() - interval '10 seconds', now(), 0, 0, 0, 'no')
 """
 
 DOC = {"schema": "public", "entity": "doc"}
