@@ -1,4 +1,4 @@
--- Tables built aside: the types of a target's columns, staging, a first load's indexes and its publication.
+-- Staging tables and first loads: the types of a target's columns, staging, a first load's indexes and its publication.
 
 create or replace function pgpipe.column_type(type oid, modifier int, out type_name text, out base text, out labels text[])
     stable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -131,4 +131,4 @@ begin
 end
 $$;
 comment on function pgpipe.publish(name, name) is
-    'Moves a table built aside to where its readers look for it. Raises 42P07 where another table came there first.';
+    'Moves a table built in pgpipe_staging to where its readers look for it. Raises 42P07 where another table came there first.';

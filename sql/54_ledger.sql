@@ -82,5 +82,5 @@ as $$
      where l.load_id = reject_rows.load_id
 $$;
 comment on function pgpipe.reject_rows(bigint, jsonb) is
-    'Keeps the rows that a load set aside, [{"file", "etag", "row_group", "row_number", "column_name", "reason", "key", "row"}]. Call it '
+    'Keeps the rows that a load rejected, [{"file", "etag", "row_group", "row_number", "column_name", "reason", "key", "row"}]. Call it '
     'in the transaction of record_files, after it.';

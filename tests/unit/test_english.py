@@ -97,6 +97,20 @@ def test_no_private_dialect() -> None:
     assert len(found) <= 15, "\n".join(found)
 
 
+def test_words_of_the_glossary_are_the_ones_used() -> None:
+    """Each word of the glossary is used by another page, and none of the words that it replaced by any."""
+    glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| ([a-z][a-z ,-]*) \|", glossary, re.MULTILINE)[1:]
+    words = [word for cell in cells for word in cell.split(", ")]
+    pages = [page.read_text(encoding="utf-8").lower() for page in PAGES if page.name != "glossary.md"]
+    text = " ".join(" ".join(pages).split())
+    prose = " ".join(CODE.sub("", FENCE.sub("", page)) for page in pages)
+
+    assert len(words) > 25
+    assert [word for word in words if not re.search(rf"\b{word}", text)] == []
+    assert re.findall(r"\bset aside\b|\bbuilt aside\b|\bbegun again\b", prose) == []
+
+
 def test_the_measure_can_fail() -> None:
     """A page of long sentences is measured as such: code counts once, and neither tables nor items run together."""
     long = "This sentence goes on " + "and on " * 12 + "until it ends."
