@@ -80,8 +80,8 @@ def again(run: Callable[[], T], what: str, tell: Callable[[str], None] = lambda 
         except errors.PgpipeError as exc:
             if not exc.transient:
                 raise
-            log.warning("begun again", what=what, because=str(exc))
-            tell(f"{what} is begun again: {exc}")
+            log.warning("retried", what=what, because=str(exc))
+            tell(f"{what} is retried: {exc}")
         time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spread, not secret
     return run()
 

@@ -27,10 +27,10 @@ CUT = """
     select count(pg_terminate_backend(pid)) from pg_stat_activity
      where datname = current_database() and application_name = 'pgpipe' and wait_event_type = 'Lock'
 """
-STEPS = {  # what the step must wait for, and how it is named when it is begun again
-    "search": ("pgpipe.search in access exclusive mode", "the search column of doc is begun again"),
-    "declare": ("pgpipe.embedding in access exclusive mode", "the embedding of doc is begun again"),
-    "embed": ("doc_embedding in share row exclusive mode", "the embedding of doc is begun again"),
+STEPS = {  # what the step must wait for, and how it is named when it is retried
+    "search": ("pgpipe.search in access exclusive mode", "the search column of doc is retried"),
+    "declare": ("pgpipe.embedding in access exclusive mode", "the embedding of doc is retried"),
+    "embed": ("doc_embedding in share row exclusive mode", "the embedding of doc is retried"),
 }
 
 
