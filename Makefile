@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers
-.PHONY: system-packages docs screenshots freeze dist constraints clean
+.PHONY: system-packages docs golden screenshots freeze dist constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -41,6 +41,9 @@ types: install  ## mypy, strict
 	$(BIN)/mypy
 
 check: lint types test  ## what CI runs
+
+golden: install  ## write what the templates of sql/templates/ become for one table (tests/sql/golden)
+	GOLDEN=write $(BIN)/pytest -q -n 0 tests/sql/test_templates.py -k golden
 
 eval: install  ## how good the answers are, beside bm25s; COLLECTION=folder in SMART or BEIR form (tests/bench/evaluate.py)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -86,7 +86,7 @@ RIGHTS = """
         union select c.oid from pg_catalog.pg_class c where c.relnamespace = 'pgpipe'::regnamespace
     ), part as (
         select p.oid, 0 as place, p.proowner as owner, p.proacl as rights from pg_catalog.pg_proc p
-         where p.pronamespace = 'pgpipe'::regnamespace
+         where p.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_target'::regnamespace)
         union all
         select c.oid, 0, c.relowner, c.relacl from known join pg_catalog.pg_class c using (oid)
         union all
@@ -94,7 +94,7 @@ RIGHTS = """
          where a.attacl is not null
         union all
         select n.oid, 0, n.nspowner, n.nspacl from pg_catalog.pg_namespace n
-         where n.nspname in ('pgpipe', 'pgpipe_staging', %s)
+         where n.nspname in ('pgpipe', 'pgpipe_staging', 'pgpipe_target', %s)
             or n.oid in (select x.extnamespace from pg_catalog.pg_extension x where x.extname = 'vector')
     )
     select pg_catalog.md5(pg_catalog.string_agg(part::text, ' ' order by part.oid, part.place)) from part
@@ -104,8 +104,12 @@ APPLY = """
     insert into pgpipe.sql_file (name, checksum) values (%s, %s) on conflict (name) do update
        set checksum = excluded.checksum, applied_at = excluded.applied_at
 """
+TEMPLATE = """
+    insert into pgpipe.template (name, body) values (%s, %s) on conflict (name) do update set body = excluded.body
+"""
 GRANTS = "grants"  # in pgpipe.sql_file: the owners and rights that the last migrate left
 VERSION = 3  # of the schema that this code fits; pgpipe.schema_version says which one a database has
+TEMPLATES = "templates/"  # in sql/: what functions of one embedding are rendered from
 REQUIRES = "-- requires: "  # the first line of a file that needs an extension
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE if (PACKAGE / "sql").is_dir() else PACKAGE.parent  # in a wheel the two folders lie in the package
@@ -224,10 +228,15 @@ def _create_vector(conn: Connection) -> None:
 
 @dataclass(frozen=True)
 class _File:
-    """A file of sql/."""
+    """A file of sql/, or of sql/templates/."""
 
     name: str
     text: str
+
+    @property
+    def template(self) -> str | None:
+        """What the template is called that it holds."""
+        return Path(self.name).stem if self.name.startswith(TEMPLATES) else None
 
     @property
     def needs(self) -> str | None:
@@ -241,10 +250,18 @@ class _File:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+def sql_files() -> list[str]:
+    """The files of sql/, in the order in which they are applied, and its templates."""
+    folder = ROOT / "sql"
+    return sorted(
+        file.relative_to(folder).as_posix() for file in [*folder.glob("*.sql"), *folder.glob("templates/*.sql")]
+    )
+
+
 def _apply_files(conn: Connection, done: Migrated, version: int) -> None:
     """If a file is new, changed or gone, apply all: then what no file made is known, and dropped."""
     schemas: dict[str, str] = dict(conn.execute(EXTENSIONS).fetchall())
-    files = [_File(file.name, file.read_text(encoding="utf-8")) for file in sorted((ROOT / "sql").glob("*.sql"))]
+    files = [_File(name, (ROOT / "sql" / name).read_text(encoding="utf-8")) for name in sql_files()]
     done.missing = {file.needs for file in files if file.needs is not None} - set(schemas)
     files = [file for file in files if file.needs not in done.missing]
     applied: dict[str, str] = dict(conn.execute(APPLIED).fetchall())
@@ -256,15 +273,21 @@ def _apply_files(conn: Connection, done: Migrated, version: int) -> None:
     if version < VERSION:
         conn.execute(DROP)
     for file in files:
+        if file.name in done.files:
+            conn.execute(APPLY, (file.name, file.checksum))
+        if file.template is not None:
+            conn.execute(TEMPLATE, (file.template, file.text))
+            continue
         # Types of the extension are found when a function is made; at run time each names what it uses.
         path = ["pgpipe", *([schemas[file.needs]] if file.needs else [])]
         conn.execute(sql.SQL("set local search_path = {}").format(sql.SQL(", ").join(map(sql.Identifier, path))))
         conn.execute((file.text if codec(conn) is None else as_ascii(file.text)).encode())
-        if file.name in done.files:
-            conn.execute(APPLY, (file.name, file.checksum))
     conn.execute("delete from pgpipe.sql_file where name = any (%s)", (list(gone),))
     conn.execute("set local search_path = pg_catalog, pg_temp")
+    conn.execute("delete from pgpipe.template where name <> all (%s)", ([f.template for f in files if f.template],))
     conn.execute(DROP_LEFT_OVER)  # the schema is ours alone; what is old would stay callable, with its faults
+    conn.execute("select pgpipe.render_triggers(embedding_id) from pgpipe.embedding")
+    conn.execute("select pgpipe.drop_rendered()")
 
 
 def _assert_rights(conn: Connection, targets: str) -> None:

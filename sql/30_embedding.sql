@@ -158,6 +158,9 @@ begin
             hint = format('Fill a second one beside it under another name, then pgpipe.switch_embedding(%1$L, …); or drop it first: '
                           'select pgpipe.disable_embedding(%1$L, %2$L).', target, name);
     elsif found then
+        if (select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class where class.oid = enable_embedding.target) then
+            perform pgpipe.repair_triggers(target);
+        end if;
         return known.embedding_id;
     end if;
     store := (select format('%I.%I', n.nspname, pgpipe.derived_name(c.relname, case name when 'default' then '_embedding'
@@ -218,16 +221,13 @@ declare
 begin
     -- The table first, as its writers do: a writer that holds one job and waits for another would be in a deadlock with the delete.
     execute format('lock table %s in access exclusive mode', target);
+    perform pgpipe.unwatch(target);  -- before the embedding goes, and with it what its triggers call
     delete from pgpipe.embedding e where e.target = disable_embedding.target and e.name = disable_embedding.name returning * into gone;
     if found then
         perform pgpipe.drop_table(gone.filter_table);
         perform pgpipe.drop_table(gone.store);
     end if;
-    if exists (select from pgpipe.embedding e where e.target = disable_embedding.target) then
-        perform pgpipe.watch(target);
-    else
-        perform pgpipe.unwatch(target);
-    end if;
+    perform pgpipe.watch(target);
 end
 $$;
 comment on function pgpipe.disable_embedding(regclass, text) is

@@ -1,16 +1,19 @@
 -- The triggers of a target: they ask for fresh vectors of the rows that changed.
--- What the owner of a target declared (a condition, the types of its key) runs as the one who writes the row, as a CHECK of the
--- owner's would. Functions with their owner's rights get keys as jsonb, and write the queue.
+-- Their functions are rendered (34_render.sql). What the owner of a target declared (a condition, the types of its key) runs there as
+-- the one who writes the row, as a CHECK of the owner's would. Functions with their owner's rights get keys as jsonb, and write the queue.
 
 create or replace function pgpipe.forget_jobs()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     delete from pgpipe.job j using old_rows o where j.embedding_id = o.embedding_id;
+    delete from pgpipe.missed m using old_rows o where m.embedding_id = o.embedding_id;
+    perform pgpipe.drop_rendered();
     return null;
 end
 $$;
-comment on function pgpipe.forget_jobs() is 'Trigger on pgpipe.embedding: the jobs of a dropped embedding go with it.';
+comment on function pgpipe.forget_jobs() is
+    'Trigger on pgpipe.embedding: the jobs of a dropped embedding go with it, and the functions that were rendered for it.';
 create or replace trigger forget_jobs after delete on pgpipe.embedding referencing old table as old_rows
     for each statement execute function pgpipe.forget_jobs();
 
@@ -61,18 +64,23 @@ comment on function pgpipe.require_written(regclass, boolean) is
     'Raises 42501 unless this transaction wrote rows of the table: so may whoever writes a table call what its triggers need.';
 
 create or replace function pgpipe.enqueue_keys(embedding_id int, keys jsonb[], are_new boolean)
-    returns void  volatile strict  security definer  set search_path = pg_catalog, pg_temp set jit = off  language plpgsql
+    returns void  volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    of_target regclass := (select e.target from pgpipe.embedding e where e.embedding_id = enqueue_keys.embedding_id);
+    of_target regclass;
+    is_written boolean;
 begin
+    -- is_written, as far as it is cheap: a call of it costs as much as the job.
+    select e.target, pg_stat_get_xact_tuples_inserted(e.target) + pg_stat_get_xact_tuples_updated(e.target) > 0
+      into of_target, is_written from pgpipe.embedding e where e.embedding_id = enqueue_keys.embedding_id;
     if of_target is null then
         return;  -- dropped meanwhile
+    elsif not is_written then
+        perform pgpipe.require_written(of_target);
     end if;
-    perform pgpipe.require_written(of_target);
     if are_new and cardinality(keys) > 1000 then  -- fewer are not worth a subtransaction
         begin  -- a new row has no job; looking for it in the index first costs as much as the job itself
-            insert into pgpipe.job (embedding_id, key) select enqueue_keys.embedding_id, k.key from unnest(keys) k (key);
+            insert into pgpipe.job (embedding_id, key) select enqueue_keys.embedding_id, unnest(keys);
             return;
         exception when unique_violation then
             null;
@@ -80,7 +88,7 @@ begin
     end if;
     -- The change starts again from the beginning: another text, other attempts. A lease is left to its holder, who finds that gen
     -- has moved.
-    insert into pgpipe.job as j (embedding_id, key) select enqueue_keys.embedding_id, k.key from unnest(keys) k (key)
+    insert into pgpipe.job as j (embedding_id, key) select enqueue_keys.embedding_id, unnest(keys)
         on conflict on constraint job_pkey do update
        set gen = j.gen + 1, attempts = 0, rescues = 0, dead_at = null,
            visible_at = case when j.lease_token is null then excluded.visible_at else j.visible_at end;
@@ -91,7 +99,7 @@ comment on function pgpipe.enqueue_keys(int, jsonb[], boolean) is
     'gen has moved. Open to all, because anybody may write a target; raises 42501 for a transaction that did not.';
 
 create or replace function pgpipe.forget_keys(embedding_id int, keys jsonb[])
-    returns void  volatile strict  security definer  set search_path = pg_catalog, pg_temp set jit = off  language plpgsql
+    returns void  volatile strict  security definer  set search_path = pg_catalog, pg_temp set enable_seqscan = off  language plpgsql
 as $$
 declare
     of_target regclass := (select e.target from pgpipe.embedding e where e.embedding_id = forget_keys.embedding_id);
@@ -100,126 +108,115 @@ begin
         return;
     end if;
     perform pgpipe.require_written(of_target, true);
-    delete from pgpipe.job j using unnest(keys) k (key) where j.embedding_id = forget_keys.embedding_id and j.key = k.key;
+    -- By the index, however many there are: a plan that was made for an empty queue is kept.
+    delete from pgpipe.job j where j.embedding_id = forget_keys.embedding_id and j.key = any (keys);
 end
 $$;
 comment on function pgpipe.forget_keys(int, jsonb[]) is
     'Deletes the jobs of rows that went. Open to all as enqueue_keys is, and as closed to a transaction that wrote nothing there.';
 
-create or replace function pgpipe.watched_changes(target regclass, event text)
-    returns text[]  stable strict  security definer  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- A changed key is a row that went and a row that came.
-    select array_agg(part.part order by e.embedding_id, part.n)
-      from pgpipe.embedding e
-     cross join lateral (
-           select pgpipe.key_json(e.target, e.key_columns, 'n') as new_key, pgpipe.key_json(e.target, e.key_columns, 'o') as old_key,
-                  pgpipe.same_key(e.target, e.key_columns, 'n', 'o') as same,
-                  pgpipe.condition_on(e.condition, 'n') as new_is, pgpipe.condition_on(e.condition, 'o') as old_is) s
-     cross join lateral (values
-           (1, e.embedding_id::text),
-           (2, case event when 'delete' then format('select %s from old_rows o', s.old_key)
-                          when 'update' then format('select %s from old_rows o where not exists (select from new_rows n where %s)',
-                                                    s.old_key, s.same) else '' end),
-           (3, case event when 'insert' then format('select %s from new_rows n where %s', s.new_key, s.new_is)
-                          when 'update' then format('select %s from new_rows n left join old_rows o on %s where case '
-                                                    'when o.%I is not distinct from null then true '
-                                                    'when %s then not %s or %s else %5$s end',
-                                                    s.new_key, s.same, e.key_columns[1], s.new_is, s.old_is,
-                                                    pgpipe.changed(e.columns, 'n', 'o')) else '' end)
-           ) part (n, part)
-     where e.target = watched_changes.target
-$$;
-comment on function pgpipe.watched_changes(regclass, text) is
-    'Of each embedding of a target: its id, and SQL text that selects the keys of the rows that an event took away, and of those that '
-    'need a fresh vector. These are the arguments of the triggers. It composes text and runs none of it; open to all, for triggers '
-    'that an earlier version made without arguments.';
-
-create or replace function pgpipe.enqueue_changes()
-    returns trigger  set search_path = pg_catalog, pg_temp
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
-    set jit = off
-    language plpgsql
+create or replace function pgpipe.note_missed(embedding_id int, sqlstate text)
+    returns void  volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    most constant int := 10000;  -- keys that are handed over at once
-    -- A trigger of an earlier version has no arguments.
-    changes text[] := case when tg_nargs > 0 then tg_argv[:] else pgpipe.watched_changes(tg_relid, lower(tg_op)) end;
-    first int := coalesce(array_lower(changes, 1), 0);
-    keys jsonb[];
-    key jsonb;
+    of_target regclass := (select e.target from pgpipe.embedding e where e.embedding_id = note_missed.embedding_id);
 begin
-    for n in first .. first + coalesce(cardinality(changes), 0) - 1 by 3 loop
-        if changes[n + 1] <> '' then
-            keys := '{}';
-            for key in execute changes[n + 1] loop
-                keys := keys || key;
-                if cardinality(keys) = most then
-                    perform pgpipe.forget_keys(changes[n]::int, keys);
-                    keys := '{}';
-                end if;
-            end loop;
-            if keys <> '{}' then
-                perform pgpipe.forget_keys(changes[n]::int, keys);
-            end if;
-        end if;
-        if changes[n + 2] <> '' then
-            keys := '{}';
-            for key in execute changes[n + 2] loop
-                keys := keys || key;
-                if cardinality(keys) = most then
-                    perform pgpipe.enqueue_keys(changes[n]::int, keys, tg_op = 'INSERT');
-                    keys := '{}';
-                end if;
-            end loop;
-            if keys <> '{}' then
-                perform pgpipe.enqueue_keys(changes[n]::int, keys, tg_op = 'INSERT');
-            end if;
-        end if;
-    end loop;
-    return null;
+    if of_target is null then
+        return;
+    end if;
+    perform pgpipe.require_written(of_target);
+    -- A note that is there serves as well, if no sweep clears it before this transaction ends: hence the lock.
+    perform from pgpipe.missed m where m.embedding_id = note_missed.embedding_id limit 1 for key share skip locked;
+    if not found then
+        insert into pgpipe.missed (embedding_id, sqlstate) values (note_missed.embedding_id, left(note_missed.sqlstate, 5));
+    end if;
 end
 $$;
-comment on function pgpipe.enqueue_changes() is
-    'Trigger: one job per row whose key or input columns changed, or which entered or left the condition; none for rows that went. Its '
-    'arguments are those of watched_changes. It runs as the one who writes.';
+comment on function pgpipe.note_missed(int, text) is
+    'Notes that triggers could not read rows that were written, so that a sweep looks for them. It waits for nobody. Open to all as '
+    'enqueue_keys is, and as closed to a transaction that wrote nothing there.';
+
+create or replace function pgpipe.wanted_triggers(target regclass)
+    returns table (name name, event text, routine text, embedding_id int)
+    stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select format('pgpipe_%s_%s', happening.event, e.embedding_id)::name, happening.event,
+           format('pgpipe_target.%s_%s()', happening.event, e.embedding_id), e.embedding_id
+      from pgpipe.embedding e cross join unnest('{insert,update,delete}'::text[]) happening (event)
+     where e.target = wanted_triggers.target
+    union all
+    select 'pgpipe_truncate', 'truncate', 'pgpipe.forget_target()', null
+     where exists (select from pgpipe.embedding e where e.target = wanted_triggers.target)
+$$;
+comment on function pgpipe.wanted_triggers(regclass) is 'The statement triggers that the embeddings of a target need.';
+
+drop function if exists pgpipe.watchers(regclass);  -- its columns were others
+create or replace function pgpipe.watchers(target regclass)
+    returns table (name name, enabled boolean, wanted boolean)
+    stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select watcher.tgname, watcher.tgenabled in ('O', 'A'), wanted.name is not null
+      from pg_catalog.pg_trigger watcher
+      join pg_catalog.pg_proc routine on routine.oid = watcher.tgfoid
+      left join pgpipe.wanted_triggers(watchers.target) wanted
+             on wanted.name = watcher.tgname and to_regprocedure(wanted.routine) = watcher.tgfoid
+     where watcher.tgrelid = watchers.target and not watcher.tgisinternal
+       and (routine.pronamespace = 'pgpipe_target'::regnamespace
+            or routine.oid in ('pgpipe.enqueue_changes'::regproc, 'pgpipe.forget_target'::regproc))
+$$;
+comment on function pgpipe.watchers(regclass) is
+    'The statement triggers of a target: whether they fire, and whether its embeddings need them.';
 
 create or replace function pgpipe.watch(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    event text;
+    of_embedding int;
+    needless name;
+    trigger_ record;
 begin
-    foreach event in array '{insert,update,delete}'::text[] loop
-        execute format('create or replace trigger pgpipe_%1$s after %1$s on %2$s %3$s for each statement '
-                       'execute function pgpipe.enqueue_changes(%4$s)', event, target,
-                       case event when 'insert' then 'referencing new table as new_rows'
-                                  when 'update' then 'referencing old table as old_rows new table as new_rows'
-                                  else 'referencing old table as old_rows' end,
-                       (select string_agg(quote_literal(u.part), ', ' order by u.n)
-                          from unnest(pgpipe.watched_changes(target, event)) with ordinality u (part, n)));
+    for needless in select watcher.name from pgpipe.watchers(target) watcher where not watcher.wanted loop
+        execute format('drop trigger %I on %s', needless, target);
     end loop;
-    execute format('create or replace trigger pgpipe_truncate after truncate on %s for each statement '
-                   'execute function pgpipe.forget_target()', target);
+    for of_embedding in select e.embedding_id from pgpipe.embedding e where e.target = watch.target order by 1 loop
+        perform pgpipe.render_triggers(of_embedding), pgpipe.lend_triggers(of_embedding, true);
+        for trigger_ in
+            select wanted.* from pgpipe.wanted_triggers(watch.target) wanted
+             where coalesce(wanted.embedding_id, of_embedding) = of_embedding
+               and wanted.name not in (select watcher.name from pgpipe.watchers(watch.target) watcher)
+        loop
+            execute format('create trigger %I after %s on %s %s for each statement execute function %s',
+                           trigger_.name, trigger_.event, target,
+                           case trigger_.event when 'insert' then 'referencing new table as new_rows'
+                                when 'update' then 'referencing old table as old_rows new table as new_rows'
+                                when 'delete' then 'referencing old table as old_rows' else '' end,
+                           trigger_.routine);
+        end loop;
+        perform pgpipe.lend_triggers(of_embedding, false);
+    end loop;
 end
 $$;
 comment on function pgpipe.watch(regclass) is
-    'Puts the statement triggers on a target, one per event, for the embeddings that it has now. Twice is a no-op.';
+    'Puts the statement triggers on a target that its embeddings need, and takes off those that they do not. Twice is a no-op.';
 
-create or replace function pgpipe.watchers(target regclass)
-    returns table (name name, event text, enabled boolean, current boolean)
-    stable strict  set search_path = pg_catalog, pg_temp  language sql
+create or replace function pgpipe.repair_triggers(target regclass)
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
-    select g.tgname, e.event, g.tgenabled in ('O', 'A'),
-           g.tgfoid = case e.event when 'truncate' then 'pgpipe.forget_target'::regproc else 'pgpipe.enqueue_changes'::regproc end
-           and (e.event = 'truncate'
-                or g.tgargs = (select string_agg(convert_to(u.part, getdatabaseencoding()) || '\x00'::bytea, ''::bytea order by u.n)
-                                 from unnest(pgpipe.watched_changes(target, e.event)) with ordinality u (part, n)))
-      from unnest('{insert,update,delete,truncate}'::text[]) e (event)
-      join pg_catalog.pg_trigger g on g.tgrelid = target and g.tgname = 'pgpipe_' || e.event and not g.tgisinternal
+declare
+    disabled name;
+begin
+    perform pgpipe.render_triggers(e.embedding_id) from pgpipe.embedding e where e.target = repair_triggers.target;
+    if exists (select from pgpipe.watchers(target) watcher where not (watcher.wanted and watcher.enabled))
+       or (select count(*) from pgpipe.watchers(target)) < (select count(*) from pgpipe.wanted_triggers(target)) then
+        perform pgpipe.watch(target);
+        for disabled in select watcher.name from pgpipe.watchers(target) watcher where not watcher.enabled loop
+            execute format('alter table %s enable trigger %I', target, disabled);
+        end loop;
+    end if;
+end
 $$;
-comment on function pgpipe.watchers(regclass) is
-    'The statement triggers of a target: whether they fire, and are what watch would make now.';
+comment on function pgpipe.repair_triggers(regclass) is
+    'Renders the trigger functions of a target if it changed, and brings back triggers that are missing or disabled.';
 
 create or replace function pgpipe.unwatch(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -98,7 +98,7 @@ comment on function pgpipe.embedding_definition(pgpipe.embedding) is
     'files of its store, its table and the partitions of that. Those change if a statement '
     'rewrites, attaches or detaches one.';
 
-create or replace function pgpipe.coverage_doubt(e pgpipe.embedding, swept text)
+create or replace function pgpipe.coverage_doubt(e pgpipe.embedding, swept text, missed text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select case
@@ -109,6 +109,9 @@ as $$
                    'computed from, or generate it STORED', quote_ident(computed.name))
         when trigger.enabled < 4 then
             'triggers of its table are missing or disabled: `pgpipe reconcile` brings them back'
+        when missed is not null then
+            format('its triggers could not read rows that were written since its table changed (SQLSTATE %s): '
+                   'an embedder or `pgpipe reconcile` looks for them', missed)
         when swept is null then
             'its rows were never compared with its vectors: an embedder or `pgpipe reconcile` does it'
         when split_part(swept, ' ', 1) <> split_part(present.definition, ' ', 1) then
@@ -120,8 +123,12 @@ as $$
         end
       from (select pgpipe.embedding_definition(e) as definition) present
      cross join (select count(*) as enabled from pg_catalog.pg_trigger watcher
+                   join pg_catalog.pg_proc routine on routine.oid = watcher.tgfoid
                   where watcher.tgrelid = e.target
-                    and watcher.tgfoid in ('pgpipe.enqueue_changes'::regproc, 'pgpipe.forget_target'::regproc)
+                    and (routine.oid in ('pgpipe.enqueue_changes'::regproc, 'pgpipe.forget_target'::regproc)
+                         or routine.pronamespace = 'pgpipe_target'::regnamespace
+                            and routine.proname in ('insert_' || e.embedding_id, 'update_' || e.embedding_id,
+                                                    'delete_' || e.embedding_id))
                     and watcher.tgenabled in ('O', 'A')) trigger
      cross join (select min(wanted) as name from unnest(e.key_columns || e.columns) wanted
                   where not pgpipe.has_column(e.target, wanted)) lost
@@ -129,6 +136,6 @@ as $$
                   where item.attrelid = e.target and item.attgenerated = 'v'
                     and item.attname in (select pgpipe.dependencies(e))) computed
 $$;
-comment on function pgpipe.coverage_doubt(pgpipe.embedding, text) is
+comment on function pgpipe.coverage_doubt(pgpipe.embedding, text, text) is
     'Why it cannot be said which rows of an embedding have a vector of their present text; null where it can. `swept` is its '
-    'definition as of the last sweep.';
+    'definition as of the last sweep, `missed` why a trigger could not read rows since then.';

@@ -52,6 +52,11 @@ begin
         update pgpipe.reconciliation r set worker = begin_sweep.worker where r.embedding_id = e.embedding_id;
     end if;
     if sweep.definition is distinct from present then  -- what was compared so far was compared with something else
+        perform pgpipe.render_triggers(e.embedding_id);
+        -- A note that a writer counts on, who has not ended, is locked by him, and left.
+        delete from pgpipe.missed m
+         where m.ctid = any (array(select known.ctid from pgpipe.missed known
+                                    where known.embedding_id = e.embedding_id for update skip locked));
         update pgpipe.reconciliation r
            set definition = present, position = null, examined = 0, enqueued = 0, skipped = 0,
                started_at = now(), moved_at = clock_timestamp(),
@@ -73,7 +78,9 @@ as $$
     insert into pgpipe.sweep as s (embedding_id, tried_at) values (sweep.embedding_id, clock_timestamp())
         on conflict (embedding_id) do update set tried_at = excluded.tried_at;
     update pgpipe.sweep s
-       set definition = sweep.definition, swept_at = sweep.started_at, tried_at = null,
+       set definition = sweep.definition, swept_at = sweep.started_at,
+           -- A note that is left belongs to a writer that has not ended: again in a minute, not at once.
+           tried_at = case when exists (select from pgpipe.missed m where m.embedding_id = s.embedding_id) then s.tried_at end,
            lacking = greatest(s.lacking - sweep.lacking, 0)
      where s.embedding_id = sweep.embedding_id and sweep.skipped = 0;
     delete from pgpipe.reconciliation r where r.embedding_id = sweep.embedding_id;
@@ -202,7 +209,8 @@ as $$
       from pgpipe.embedding e
       left join pgpipe.sweep s on s.embedding_id = e.embedding_id
       left join pgpipe.reconciliation r on r.embedding_id = e.embedding_id
-     cross join lateral (select s.definition is distinct from pgpipe.embedding_definition(e) as changed offset 0) seen
+     cross join lateral (select s.definition is distinct from pgpipe.embedding_definition(e)
+                                or exists (select from pgpipe.missed m where m.embedding_id = e.embedding_id) as changed offset 0) seen
      where e.paused_at is null
        and case when r.embedding_id is not null
                 then r.worker is not distinct from due_sweeps.worker or r.moved_at < now() - interval '1 minute'
@@ -211,17 +219,5 @@ as $$
      order by seen.changed desc, s.swept_at nulls first, e.embedding_id
 $$;
 comment on function pgpipe.due_sweeps(interval, text) is
-    'Embeddings whose rows an embedder must compare with their vectors. Their definition changed, '
-    'the last sweep is older than `every`, or one of this worker is under way.';
-
-create or replace function pgpipe.repair_triggers(target regclass)
-    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-begin
-    if (select count(*) from pgpipe.watchers(target) w where w.enabled and w.current) < 4 then
-        perform pgpipe.watch(target);
-        execute (select string_agg(format('alter table %s enable trigger %I', target, w.name), '; ') from pgpipe.watchers(target) w);
-    end if;
-end
-$$;
-comment on function pgpipe.repair_triggers(regclass) is 'Brings back the triggers of a target where one is missing or disabled.';
+    'Embeddings whose rows an embedder must compare with their vectors. Their definition changed, triggers '
+    'could not read rows, the last sweep is older than `every`, or one of this worker is under way.';

@@ -52,7 +52,8 @@ select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active, e
   join pg_catalog.pg_namespace t on t.oid = c.relnamespace
   left join pgpipe.sweep w using (embedding_id)
  cross join lateral (
-       select pgpipe.coverage_doubt(e, w.definition) as doubt,
+       select pgpipe.coverage_doubt(e, w.definition, (select min(m.sqlstate) from pgpipe.missed m
+                                                       where m.embedding_id = e.embedding_id)) as doubt,
               pgpipe.hidden_rows(e, pgpipe.worker_role()) as hidden offset 0) d
  cross join lateral (select j.waiting + j.leased + j.dead + coalesce(w.lacking, 0) as open offset 0) o
  cross join lateral (  -- a row that has a vector may have a job as well: the statistics of the table say how many there are at most

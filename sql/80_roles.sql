@@ -90,14 +90,18 @@ create or replace function pgpipe.own_definers()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    open constant name[] := '{enqueue_keys,forget_keys,watched_changes,vector_copy,suspend_copy}';
+    open constant name[] := '{enqueue_keys,forget_keys,note_missed,watched_changes,vector_copy,suspend_copy,render_triggers,'
+                           'lend_triggers}';
     part record;
     known boolean := pgpipe.make_queue_role();
 begin
     if known then
         grant select, update (fingerprint, filter_error) on pgpipe.embedding to pgpipe_queue;
         grant select, insert, update, delete on pgpipe.job to pgpipe_queue;
+        grant select, insert, update, delete on pgpipe.missed to pgpipe_queue;
+        grant select on pgpipe.template to pgpipe_queue;
         grant select, delete on pgpipe.load_file to pgpipe_queue;
+        grant usage, create on schema pgpipe_target to pgpipe_queue;
         grant create on schema pgpipe to pgpipe_queue;  -- for a moment: so may a new owner only be who could have made it
     end if;
     for part in select p.oid::regprocedure as routine, p.proname, p.proowner::regrole as owner, p.prorettype = 'trigger'::regtype as fires
@@ -114,6 +118,10 @@ begin
                 execute format('grant execute on function %s to pgpipe_embedder', part.routine);
             end if;
         end if;
+    end loop;
+    for part in select p.oid::regprocedure as routine from pg_catalog.pg_proc p
+                 where p.pronamespace = 'pgpipe_target'::regnamespace and p.proowner <> to_regrole('pgpipe_queue') and known loop
+        execute format('alter function %s owner to pgpipe_queue', part.routine);  -- as after a restore with --no-owner
     end loop;
     -- In earlier versions these had their owner's rights.
     for part in select p.oid::regprocedure as routine from pg_catalog.pg_proc p
@@ -185,7 +193,7 @@ begin
     perform pgpipe.grant_schemas(targets);
     for part in select c.relname, c.oid::regclass as relation, c.relkind from pg_catalog.pg_class c
                  where c.relnamespace = 'pgpipe'::regnamespace and c.relkind in ('r', 'p', 'v') and c.relname !~ '^_?yoyo' loop
-        if part.relkind = 'v' or part.relname = 'sql_file' then
+        if part.relkind = 'v' or part.relname in ('sql_file', 'template') then
             execute format('grant select on %s to pgpipe_loader, pgpipe_embedder, pgpipe_reader', part.relation);
         else
             if part.relname in ('search', 'embedding') then
@@ -193,7 +201,7 @@ begin
             else
                 execute format('grant select, insert, update, delete on %s to pgpipe_loader', part.relation);
             end if;
-            if part.relname in ('job', 'finished', 'sweep', 'reconciliation') then
+            if part.relname in ('job', 'finished', 'sweep', 'reconciliation', 'missed') then
                 execute format('grant select, insert, update, delete on %s to pgpipe_embedder', part.relation);
             elsif part.relname = 'embedding' then
                 execute format('grant select on %s to pgpipe_embedder', part.relation);
@@ -230,6 +238,9 @@ begin
         union all
         select 'routine', p.oid::regprocedure::text from pg_catalog.pg_proc p
          where p.pronamespace = 'pgpipe'::regnamespace and not p.prosecdef and p.proowner <> 'pgpipe_owner'::regrole
+        union all
+        select 'schema', n.nspname from pg_catalog.pg_namespace n
+         where n.nspname = 'pgpipe_target' and n.nspowner <> 'pgpipe_owner'::regrole
     loop
         execute format('alter %s %s owner to pgpipe_owner', part.kind, part.name);
     end loop;
@@ -253,7 +264,7 @@ begin
     loop
         begin
             if part.embedded and pg_has_role(part.relowner, 'usage') then
-                perform pgpipe.repair_triggers(part.target);  -- an earlier version's have no arguments
+                perform pgpipe.repair_triggers(part.target);  -- an earlier version's are others
             end if;
             perform pgpipe.share(part.target);
         exception when others then  -- what its owner did to a table is no reason to leave the others

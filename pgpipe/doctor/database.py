@@ -68,7 +68,8 @@ NOT_UPGRADABLE = """
 """
 COVERAGE = """
     select e.target::text || case e.name when 'default' then '' else ' (' || e.name || ')' end,
-           pgpipe.coverage_doubt(e, s.definition),
+           pgpipe.coverage_doubt(e, s.definition, (select min(m.sqlstate) from pgpipe.missed m
+                                                   where m.embedding_id = e.embedding_id)),
            coalesce(pgpipe.hidden_rows(e, to_regrole(quote_ident(current_user))),
                     pgpipe.hidden_rows(e, pgpipe.worker_role()))
       from pgpipe.embedding e left join pgpipe.sweep s using (embedding_id)

@@ -47,7 +47,7 @@ def sha256(*files: Path) -> str:
 def checksums(root: Path, version: int) -> dict[str, str]:
     """What would be frozen now: each migration, and sql/ as of this version."""
     made = {f"migrations/{file.name}": sha256(file) for file in sorted(root.glob("migrations/*.sql"))}
-    return made | {f"sql/ of version {version}": sha256(*sorted(root.glob("sql/*.sql")))}
+    return made | {f"sql/ of version {version}": sha256(*sorted(root.glob("sql/**/*.sql")))}
 
 
 def read(text: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ RIGHTS = """
 """
 PARTS = {
     "schemas": "select n.nspname, n.nspowner::regrole, {rights}, obj_description(n.oid) from pg_namespace n"
-    " where n.nspname in ('pgpipe', 'pgpipe_staging')",
+    " where n.nspname in ('pgpipe', 'pgpipe_staging', 'pgpipe_target')",
     "functions": "select p.oid::regprocedure, p.proowner::regrole, {rights}, obj_description(p.oid, 'pg_proc'),"
     " pg_get_functiondef(p.oid) from pg_proc p where p.pronamespace = 'pgpipe'::regnamespace",
     "relations": "select c.oid::regclass, c.relkind, c.relpersistence, c.relowner::regrole, {rights},"

@@ -18,6 +18,7 @@ CALLS = (
     'select pgpipe.enqueue_keys({e}, \'{{"{{\\"id\\": 1}}"}}\', false)',
     'select pgpipe.enqueue_keys({e}, \'{{"{{\\"id\\": 1}}"}}\', true)',
     'select pgpipe.forget_keys({e}, \'{{"{{\\"id\\": 1}}"}}\')',
+    "select pgpipe.note_missed({e}, '42703')",
     "select pgpipe.suspend_copy({e}, 'x')",
     "select pgpipe.note_fingerprint({e}, 'x')",
     "select pgpipe.hold_keys({e}, '{{1}}', '{{\"(0,1)\"}}')",
@@ -68,6 +69,27 @@ def test_who_wrote_nothing_calls_in_vain(any_database: Database, conn: Connectio
 
     assert job(conn, embedding, '{"id": 1}')["gen"] == 1
     assert column(conn, "select filter_error from pgpipe.embedding") == [None]
+
+
+def test_rendering_gives_nobody_anything(any_database: Database, conn: Connection) -> None:
+    """K1: whoever calls what renders changes nothing, makes nothing, and may not use a rendered function."""
+    embedding = embedded_docs(conn)
+    seen = """
+        select oid, prosrc, proowner, proacl::text from pg_proc where pronamespace = 'pgpipe_target'::regnamespace
+    """
+    before = conn.execute(seen).fetchall()
+    with plain_role(any_database) as own:
+        own.execute("select pgpipe.render_triggers(%s), pgpipe.lend_triggers(%s, false)", (embedding, embedding))
+        assert conn.execute(seen).fetchall() == before
+        own.execute("create temporary table mine (id int)")
+        for statement in (
+            "create function pgpipe_target.mine() returns int language sql return 1",
+            f"create trigger t after insert on mine execute function pgpipe_target.insert_{embedding}()",
+            "insert into pgpipe.template values ('insert', '')",
+            "select pgpipe.drop_rendered()",
+            "delete from pgpipe.missed",
+        ):
+            assert sqlstate(own, statement) == DENIED, statement
 
 
 def test_a_writer_through_a_view(any_database: Database, conn: Connection) -> None:

@@ -15,11 +15,11 @@ from pgpipe.db import Connection, Database
 from pgpipe.schema import Migrated, migrate
 from tests.conftest import Server
 from tests.schema.snapshot import snapshot
-from tests.schema.test_catalogue import DEFINERS, OPEN, TEXT
+from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT
 from tests.sql.support import column, drain, embed, eventually, make_docs, sqlstate, value
 
 SQL = Path(__file__).parents[2] / "sql"
-SQL_FILES = sorted(f.name for f in SQL.glob("*.sql"))
+SQL_FILES = schema.sql_files()
 MIGRATIONS = sorted(file.stem for file in (SQL.parent / "migrations").glob("*.sql"))
 VECTOR_FILES = [
     name for name in SQL_FILES if (SQL / name).read_text(encoding="utf-8").startswith("-- requires: vector")
@@ -118,7 +118,7 @@ def test_rights_are_asserted(database: Database) -> None:
         conn.execute("grant execute on function pgpipe.settle_jobs, pgpipe.note_fingerprint to public")
         assert migrate(database) == Migrated()
         open_ = "select proname::text from pg_proc where prosecdef and has_function_privilege('public', oid, 'execute')"
-        expected = {name for name, why in DEFINERS.items() if why in {OPEN, TEXT}}
+        expected = {name for name, why in DEFINERS.items() if why in {OPEN, TEXT, DECLARED}}
         assert set(column(conn, open_ + " and pronamespace = 'pgpipe'::regnamespace")) == expected
         conn.execute("select pgpipe.create_roles()")
         migrate(database)

@@ -19,7 +19,7 @@ from pgpipe.search.query import Question, answer, find_target
 from pgpipe.settings import load_settings
 from tests.conftest import Cli, Lake, Server, make_cli
 from tests.flow.support import fails
-from tests.schema.test_catalogue import DEFINERS, OPEN, TEXT
+from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, sqlstate, value
 
@@ -282,7 +282,7 @@ def test_who_owns_what(roles: House, lake: Lake) -> None:
             select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace and prosecdef
                and has_function_privilege('public', oid, 'execute')
         """
-        assert set(column(conn, open_)) == {name for name, why in DEFINERS.items() if why in {OPEN, TEXT}}
+        assert set(column(conn, open_)) == {name for name, why in DEFINERS.items() if why in {OPEN, TEXT, DECLARED}}
         may = """
             select r from unnest('{pgpipe_loader,pgpipe_embedder,pgpipe_reader}'::name[]) r, pg_proc
              where proname = 'hold_keys' and has_function_privilege(r, pg_proc.oid, 'execute')

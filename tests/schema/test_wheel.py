@@ -73,7 +73,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_has_every_migration_sql_file_and_unit(wheel: Path) -> None:
     """What lies in the repository's data folders lies in the wheel, and no test does."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {f"pgpipe/{f.relative_to(ROOT)}" for f in [*ROOT.glob("migrations/*.sql"), *ROOT.glob("sql/*.sql")]}
+    wanted = {f"pgpipe/{f.relative_to(ROOT)}" for f in [*ROOT.glob("migrations/*.sql"), *ROOT.glob("sql/**/*.sql")]}
     wanted |= {str(f.relative_to(ROOT)) for f in ROOT.glob("pgpipe/units/*.service")}
     wanted |= {str(f.relative_to(ROOT)) for f in ROOT.glob("pgpipe/web/*/*.*") if f.suffix in {".html", ".css", ".svg"}}
 

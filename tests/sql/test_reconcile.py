@@ -61,8 +61,8 @@ def test_an_interrupted_one_goes_on(conn: Connection) -> None:
 def test_triggers_come_back(conn: Connection) -> None:
     """A trigger that is missing or off is there again after a reconcile."""
     embedding = embedded_docs(conn, 2)
-    conn.execute("drop trigger pgpipe_insert on doc")
-    conn.execute("alter table doc disable trigger pgpipe_update")
+    conn.execute(f"drop trigger pgpipe_insert_{embedding} on doc")
+    conn.execute(f"alter table doc disable trigger pgpipe_update_{embedding}")
 
     reconcile(conn, queue.embeddings(conn)[0])
 

@@ -43,7 +43,7 @@ def tenants(any_database: Database) -> Iterator[Tenants]:
         dbname = admin.info.dbname
         admin.execute(sql.SQL("create role {} login").format(name))
         admin.execute(sql.SQL("alter database {} owner to {}").format(sql.Identifier(dbname), name))
-        for schema in ("pgpipe", "pgpipe_staging", "public"):
+        for schema in ("pgpipe", "pgpipe_staging", "pgpipe_target", "public"):
             admin.execute(sql.SQL("alter schema {} owner to {}").format(sql.Identifier(schema), name))
         for kind, part in admin.execute(OWNED).fetchall():
             admin.execute(f"alter {kind} {part} owner to {role}".encode())

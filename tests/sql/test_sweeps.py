@@ -202,7 +202,7 @@ def test_coverage_is_not_rounded_up(conn: Connection) -> None:
     [
         ("alter table doc alter column body type varchar", "the definition of its columns"),
         ("alter table doc rename column body to text", "has no column body"),
-        ("drop trigger pgpipe_update on doc", "triggers of its table"),
+        ("drop trigger pgpipe_update_1 on doc", "triggers of its table"),
         ("vacuum full doc", "rewritten"),
         ("truncate doc_embedding", "rewritten"),
         ("alter table doc add column other int default 7", None),

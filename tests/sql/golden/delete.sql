@@ -1,0 +1,40 @@
+create or replace function pgpipe_target.delete_1()
+    returns trigger  set search_path = pg_catalog, pg_temp
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
+    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
+    language plpgsql
+as $body$
+declare
+    key jsonb;
+    keys jsonb[];
+    unread text;
+begin
+    begin  -- reads only: a write would take the id of a subtransaction
+        keys := array(select pg_catalog.jsonb_build_object('shop', before.shop, 'Item no', before."Item no") from old_rows before limit 101);
+    exception
+        when insufficient_privilege then raise;
+        when syntax_error_or_access_rule_violation or invalid_text_representation then
+            unread := sqlstate;
+    end;
+    if unread is not null then
+        perform pgpipe.note_missed(1, unread);
+    elsif cardinality(keys) <= 100 then
+        if cardinality(keys) > 0 then
+            perform pgpipe.forget_keys(1, keys);
+        end if;
+    else
+        keys := '{}';
+        for key in select pg_catalog.jsonb_build_object('shop', before.shop, 'Item no', before."Item no") from old_rows before loop
+            keys := keys || key;
+            if cardinality(keys) = 10000 then
+                perform pgpipe.forget_keys(1, keys);
+                keys := '{}';
+            end if;
+        end loop;
+        if cardinality(keys) > 0 then
+            perform pgpipe.forget_keys(1, keys);
+        end if;
+    end if;
+    return null;
+end
+$body$

@@ -1,0 +1,138 @@
+"""Templates: what is rendered from them, for one table, and what render refuses."""
+
+import os
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pgpipe import schema
+from pgpipe.db import Connection, Database
+from tests.sql.support import column, drain, embed, embedded_docs, jobs, make_docs, sqlstate, value
+
+GOLDEN = Path(__file__).with_name("golden")
+TEMPLATES = sorted(file.stem for file in (schema.ROOT / "sql" / "templates").glob("*.sql"))
+SAMPLE = """
+    create table item (shop int, "Item no" text, title text, body text, sold boolean, primary key (shop, "Item no"));
+    select pgpipe.enable_embedding('item', '{title,body}', 'fake', 3, condition => 'not sold')
+"""
+PARTS = "select pgpipe.render(%s, pgpipe.trigger_parts(e, %s)) from pgpipe.embedding e"
+RENDERED = """
+    select proname::text, prosrc from pg_proc where pronamespace = 'pgpipe_target'::regnamespace order by 1
+"""
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_golden_files(conn: Connection, template: str) -> None:
+    """What a template becomes for one table is what tests/sql/golden/ shows; `make golden` writes it."""
+    conn.execute(SAMPLE)
+    text = value(conn, PARTS, template, template)
+    file = GOLDEN / f"{template}.sql"
+    if os.environ.get("GOLDEN") == "write":
+        file.write_text(text, encoding="utf-8")
+
+    assert text == file.read_text(encoding="utf-8")
+    body = value(conn, f"select prosrc from pg_proc where oid = 'pgpipe_target.{template}_1'::regproc")
+    assert body in text
+
+
+def test_lines_of_templates() -> None:
+    """A template has no line over 100 characters."""
+    for name in TEMPLATES:
+        lines = (schema.ROOT / "sql" / "templates" / f"{name}.sql").read_text(encoding="utf-8").splitlines()
+        assert max(map(len, lines)) <= 100, name
+
+
+def test_holes_and_parts(conn: Connection) -> None:
+    """Each hole has a part and each part a hole; what a part holds is no hole, and ends no quotation."""
+    conn.execute("insert into pgpipe.template values ('sample', 'as $body$ {one} {} {two} {one} $body$')")
+    render = "select pgpipe.render('sample', %s::jsonb)"
+
+    assert value(conn, render, '{"one": "{two}", "two": "\\\\1 {{x}}"}') == "as $body$ {two} {} \\1 {{x}} {two} $body$"
+    for parts, wrong in (('{"one": "1"}', "two"), ('{"one": "1", "two": "2", "three": "3"}', "three")):
+        with pytest.raises(psycopg.Error, match=f"does not fit its parts: {wrong}"):
+            conn.execute(render, (parts,))
+    with pytest.raises(psycopg.Error, match="it does not exist"):
+        conn.execute("select pgpipe.render('nothing', '{}')")
+    tagged = value(conn, render, '{"one": "$body$", "two": "$body"}')
+    tag = tagged.split()[1]
+    assert tagged.count(tag) == 2
+    assert tag not in {"$body$", "$body"}
+
+
+def test_names_that_could_end_a_quotation(conn: Connection) -> None:
+    """A column by the name of a tag, of a hole or of a variable is a column."""
+    conn.execute('create table odd (keys int, "$body$" text, "{name}" text, primary key (keys, "$body$"))')
+    embedding = embed(conn, "odd", ["{name}"], template="{{{name}}}", condition="keys > 0 and \"$body$\" <> '$body$'")
+
+    conn.execute("insert into odd values (1, 'a', 'b'), (-1, 'a', 'b'), (2, '$body$', 'b')")
+
+    assert jobs(conn, embedding) == {'{"keys": 1, "$body$": "a"}': 1}
+
+
+def test_what_is_rendered_goes_with_its_embedding(conn: Connection) -> None:
+    """Functions of a dropped embedding, or of a dropped table, do not stay; those of another one do."""
+    make_docs(conn)
+    one, two = embed(conn), embed(conn, name="other")
+    three = [f"{event}_{two}" for event in ("delete", "insert", "update")]
+    assert len(column(conn, RENDERED)) == 6
+
+    conn.execute("select pgpipe.disable_embedding('doc')")
+    assert column(conn, RENDERED) == three
+    assert one != two
+    conn.execute("drop table doc cascade")
+    conn.execute("select pgpipe.drop_orphaned_embeddings()")
+    assert column(conn, RENDERED) == []
+
+
+def test_who_may_call_and_make_them(conn: Connection) -> None:
+    """They run as the writer, belong to the role of the queue, pin their path, and no role but that may make one."""
+    embedded_docs(conn)
+    conn.execute("select pgpipe.create_roles()")
+    query = """
+        select prosecdef, proowner::regrole::text, proconfig @> '{"search_path=pg_catalog, pg_temp"}',
+               has_function_privilege('public', oid, 'execute'), obj_description(oid, 'pg_proc') is null
+          from pg_proc where pronamespace = 'pgpipe_target'::regnamespace
+    """
+
+    assert conn.execute(query).fetchall() == [(False, "pgpipe_queue", True, False, False)] * 3
+    makers = """
+        select rolname::text from pg_roles
+         where has_schema_privilege(oid, 'pgpipe_target', 'create') and rolname ~ '^pgpipe_' order by 1
+    """
+    assert column(conn, makers) == ["pgpipe_owner", "pgpipe_queue"]
+    writers = """
+        select rolname::text from pg_roles
+         where rolname ~ '^pgpipe_' and has_any_column_privilege(oid, 'pgpipe.template', 'insert, update')
+    """
+    assert column(conn, writers) == ["pgpipe_owner"]
+
+
+def test_the_owner_of_a_table_declares(conn: Connection) -> None:
+    """Who owns a table, and may declare, gets its triggers; their functions stay closed to him."""
+    conn.execute("select pgpipe.create_roles()")
+    conn.execute("set role pgpipe_loader")
+    make_docs(conn)
+    embedding = embed(conn)
+    conn.execute("insert into doc values (1, 'a', 'b', 1)")
+    conn.execute("reset role")
+
+    assert jobs(conn, embedding) == {'{"id": 1}': 1}
+    open_ = "select has_function_privilege('pgpipe_loader', %s::regproc, 'execute')"
+    assert not value(conn, open_, f"pgpipe_target.insert_{embedding}")
+
+
+def test_a_changed_template_is_rendered_by_migrate(any_database: Database, conn: Connection) -> None:
+    """A template of another release replaces the functions of each embedding; a second migrate finds nothing."""
+    embedding = embedded_docs(conn)
+    before = conn.execute(RENDERED).fetchall()
+    conn.execute("update pgpipe.sql_file set checksum = 'older' where name = 'templates/insert.sql'")
+    conn.execute("update pgpipe.template set body = replace(body, 'insert into', 'x') || ' -- older'")
+    conn.execute("select pgpipe.render_triggers(%s)", (embedding,))
+
+    assert schema.migrate(any_database).files == ["templates/insert.sql"]
+
+    assert conn.execute(RENDERED).fetchall() == before
+    assert schema.migrate(any_database) == schema.Migrated()
+    assert sqlstate(conn, "insert into doc values (9, 'a', 'b', 1)") == ""
+    assert drain(conn, embedding) == 1
