@@ -185,7 +185,7 @@ begin
              where coalesce(wanted.embedding_id, of_embedding) = of_embedding
                and wanted.name not in (select watcher.name from pgpipe.watchers(watch.target) watcher)
         loop
-            execute format('create trigger %I after %s on %s %s for each statement execute function %s',
+            execute format('create or replace trigger %I after %s on %s %s for each statement execute function %s',
                            trigger_.name, trigger_.event, target,
                            case trigger_.event when 'insert' then 'referencing new table as new_rows'
                                 when 'update' then 'referencing old table as old_rows new table as new_rows'

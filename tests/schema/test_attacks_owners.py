@@ -142,8 +142,9 @@ def test_inserting_forgets_no_job(any_database: Database, conn: Connection) -> N
     [
         "alter table {s}.item rename id to key",
         (
-            "drop trigger pgpipe_insert on {s}.item;"
-            "create constraint trigger pgpipe_insert after insert on {s}.item for each row execute function {s}.fire()"
+            "drop trigger pgpipe_insert_1 on {s}.item;"
+            "create constraint trigger pgpipe_insert_1 after insert on {s}.item"
+            " for each row execute function {s}.fire()"
         ),
     ],
 )
