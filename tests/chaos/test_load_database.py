@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -90,11 +89,11 @@ def crash(_fragile: Server, pid: int) -> None:
 
 def restart(fragile: Server, mode: str) -> None:
     """As an administrator restarts a server, or an upgrade of a package does."""
-    with psycopg.connect(fragile.url) as conn:
-        (data,) = conn.execute("show data_directory").fetchone() or ("",)
-    program = Path((Path(data) / "postmaster.opts").read_text().split()[0].strip('"')).with_name("pg_ctl")
-    as_owner = ["setpriv", f"--reuid={Path(data).stat().st_uid}", "--clear-groups"] if os.geteuid() == 0 else []
-    command = [*as_owner, program, "restart", "-w", "-D", data, "-m", mode, "-l", f"{data}/log"]
+    data = fragile.folder
+    program = Path((data / "postmaster.opts").read_text().split()[0].strip('"')).with_name("pg_ctl")
+    as_owner = ["setpriv", f"--reuid={data.stat().st_uid}", "--clear-groups"] if os.geteuid() == 0 else []
+    # By its working folder: the server's user may be unable to reach the data by a path.
+    command = [*as_owner, program, "restart", "-w", "-D", ".", "-m", mode, "-l", "log"]
     subprocess.run(list(map(str, command)), check=True, cwd=data, stdout=subprocess.DEVNULL)
 
 
@@ -147,20 +146,13 @@ def small_disk(server18: Server) -> Iterator[Path]:
         folder.rmdir()
         reason = f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    owner = owner_of(server18)
+    owner = server18.folder.stat().st_uid
     folder.chmod(0o755)
     (folder / "space").mkdir()
     os.chown(folder / "space", owner, -1)
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
     folder.rmdir()
-
-
-def owner_of(server: Server) -> int:
-    """The user that the server runs as."""
-    with psycopg.connect(server.url) as conn:
-        (folder,) = conn.execute("show data_directory").fetchone() or ("",)
-    return Path(folder).stat().st_uid
 
 
 @pytest.mark.parametrize("mode", ["first load", "merge"])

@@ -156,9 +156,7 @@ def locked(server18: Server, database: Database) -> Iterator[str]:
     role = f"locked_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(server18.url, autocommit=True) as conn:
         conn.execute(sql.SQL("create role {} login password {}").format(sql.Identifier(role), SECRET))
-        # The server may name its folder by its own process (/proc/self/cwd).
-        name, pid = conn.execute("select current_setting('hba_file'), pg_backend_pid()").fetchone() or ("", 0)
-        hba = Path(name.replace("/proc/self/", f"/proc/{pid}/")).resolve()
+        hba = server18.folder / "pg_hba.conf"
         before = hba.read_text()
         hba.write_text(f"local all {role} scram-sha-256\nhost all {role} all scram-sha-256\n{before}")
         conn.execute("select pg_reload_conf()")
