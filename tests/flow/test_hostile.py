@@ -156,7 +156,7 @@ def test_nothing_hostile_is_run(
         write(lake, 2, entity, file, pa.table({key: texts[1:], words: texts[:-1], other: texts[1:]}))
         report = pgpipe.Pipeline(chosen, parts, victim).run()
         assert report.exit_code == 0, report.failures
-        worker = make_worker(victim, Fake())
+        worker = make_worker(victim, Fake(), name="fake" + question)
         worker.drain([entity])
         assert worker.totals.failed == 0
 

@@ -47,5 +47,5 @@ def refuse(word: str) -> Callable[[list[str]], None]:
     return fault
 
 
-def make_worker(database: Database, model: Fake, batch: int = 256) -> Worker:
-    return Worker(database, EmbeddingSettings(model="fake", batch=batch), load=lambda _: model)
+def make_worker(database: Database, model: Fake, batch: int = 256, name: str = "fake") -> Worker:
+    return Worker(database, EmbeddingSettings(model=name, batch=batch), load=lambda _: model)
