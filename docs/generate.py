@@ -14,10 +14,10 @@ import click
 from psycopg.rows import dict_row
 
 from pgpipe.cli.app import cli
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
-from pgpipe.embedded import leave_embedded, start_embedded
+from pgpipe.db.embedded import leave_embedded, start_embedded
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 100  # characters of a signature before it is broken into lines

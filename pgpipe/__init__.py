@@ -7,10 +7,10 @@ from pgpipe import distribution
 
 if TYPE_CHECKING:
     from pgpipe.api import search
-    from pgpipe.component import Component
-    from pgpipe.components import EmbeddingsGenerator, ParquetImporter, SearchIndexer
-    from pgpipe.pipeline import Pipeline
-    from pgpipe.search.query import Hit
+    from pgpipe.pipeline.component import Component
+    from pgpipe.pipeline.run import Pipeline
+    from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
+    from pgpipe.searching.ask import Hit
 
 __all__ = [
     "Component",
@@ -23,12 +23,12 @@ __all__ = [
 ]
 __version__ = distribution.VERSION
 _HOMES = {
-    "Component": "pgpipe.component",
-    "EmbeddingsGenerator": "pgpipe.components",
-    "Hit": "pgpipe.search.query",
-    "ParquetImporter": "pgpipe.components",
-    "Pipeline": "pgpipe.pipeline",
-    "SearchIndexer": "pgpipe.components",
+    "Component": "pgpipe.pipeline.component",
+    "EmbeddingsGenerator": "pgpipe.pipeline.steps",
+    "Hit": "pgpipe.searching.ask",
+    "ParquetImporter": "pgpipe.pipeline.steps",
+    "Pipeline": "pgpipe.pipeline.run",
+    "SearchIndexer": "pgpipe.pipeline.steps",
     "search": "pgpipe.api",
 }
 
@@ -38,8 +38,3 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whichever of the public nam
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
-
-
-# `pgpipe.search` is the function. The first import of the package of that name binds it here; once only.
-import_module("pgpipe.search")
-globals().pop("search", None)

@@ -5,13 +5,13 @@ from functools import lru_cache
 from typing import get_args
 
 from pgpipe import errors
-from pgpipe.config import EmbeddingSettings, Settings
 from pgpipe.db import Database
-from pgpipe.embed import fingerprint
-from pgpipe.embed.model import Model, encode_query, fit, load_model
-from pgpipe.search import query as ask
-from pgpipe.search.query import Filter, Hit, Question, SearchMode, Target
-from pgpipe.settings import load_settings
+from pgpipe.embed.model import identity
+from pgpipe.embed.model.base import Model, encode_query, fit, load_model
+from pgpipe.searching import ask
+from pgpipe.searching.ask import Filter, Hit, Question, SearchMode, Target
+from pgpipe.settings.model import EmbeddingSettings, Settings
+from pgpipe.settings.sources import load_settings
 
 MODELS = 4  # that stay loaded
 _fingerprints: dict[int, tuple[Model, bytes | None]] = {}
@@ -88,14 +88,14 @@ def question_vector(
             f" makes {loaded.dims}, so it did not make them"
         )
     if target.fingerprint and (taken := _fingerprint(loaded)):
-        fingerprint.require_same(target.fingerprint, taken, target.model, target.entity, target.embedding or "")
+        identity.require_same(target.fingerprint, taken, target.model, target.entity, target.embedding or "")
     return encode_query(fit(loaded, target.dims, target.entity, settings.truncate_dim), query)
 
 
 def _fingerprint(model: Model) -> bytes | None:
     """Taken once of each model that is loaded."""
     if id(model) not in _fingerprints:
-        _fingerprints[id(model)] = (model, fingerprint.take(model))
+        _fingerprints[id(model)] = (model, identity.take(model))
         if len(_fingerprints) > MODELS:
             _fingerprints.pop(next(iter(_fingerprints)))
     return _fingerprints[id(model)][1]

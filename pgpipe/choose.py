@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pgpipe.config import Weight
+from pgpipe.settings.entity import Weight
 
 SAMPLE_ROWS = 1000
 PROSE_WORDS = 2.5  # words a value on average; ids, codes, urls and versions have one

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from psycopg import sql
 
-from pgpipe.config import EmbedDeclaration, SearchDeclaration
-from pgpipe.context import Context, require_schema
 from pgpipe.embed.declare import plan_embedding
-from pgpipe.embed.model import dimensions
+from pgpipe.embed.model.base import dimensions
 from pgpipe.errors import UsageError
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan import Plan
-from pgpipe.search.declare import plan_search
+from pgpipe.load.plan.decide import Plan
+from pgpipe.pipeline.context import Context, require_schema
+from pgpipe.searching.declare import plan_search
+from pgpipe.settings.entity import EmbedDeclaration, SearchDeclaration
 from pgpipe.source.layout import Drop
 
 NUMBER = re.compile(r"(\d+)")

@@ -7,7 +7,7 @@ from pathlib import Path
 from psycopg import sql
 
 from pgpipe.db import Connection, Database, translated
-from pgpipe.encoding import as_ascii, codec, require_encoding
+from pgpipe.db.encoding import as_ascii, codec, require_encoding
 from pgpipe.errors import SchemaMissing, UsageError
 from pgpipe.log import get_logger
 

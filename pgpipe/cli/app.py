@@ -19,10 +19,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from pgpipe import distribution, log
-from pgpipe.config import Settings
 from pgpipe.db import Database
-from pgpipe.layers import Layer
-from pgpipe.settings import load_settings
+from pgpipe.settings.layers import Layer
+from pgpipe.settings.model import Settings
+from pgpipe.settings.sources import load_settings
 
 # Where each command is: its module is imported when it is asked for, so that none waits for what another needs.
 MODULES = {

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from pgpipe import describe
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.errors import UsageError
-from pgpipe.settings import faults, read_layers
+from pgpipe.settings import describe
+from pgpipe.settings.check import faults
+from pgpipe.settings.sources import read_layers
 
 
 @cli.group()

@@ -8,8 +8,8 @@ import click
 
 from pgpipe import errors
 from pgpipe.cli.app import App, cli
-from pgpipe.embed import notify
-from pgpipe.embed.exporter import Exporter
+from pgpipe.embed.daemon import systemd
+from pgpipe.embed.daemon.metrics import Exporter
 from pgpipe.embed.worker import Totals, Worker
 
 
@@ -49,7 +49,7 @@ def _run(app: App, *, drain: bool) -> Totals:
     settings = app.settings.embedding
     exporter = Exporter(app.database, settings)
     worker = Worker(app.database, settings, load=exporter.load)
-    watchdog, starting = notify.Watchdog(), notify.Starting()
+    watchdog, starting = systemd.Watchdog(), systemd.Starting()
 
     def beat() -> None:
         watchdog.beat()
@@ -58,10 +58,10 @@ def _run(app: App, *, drain: bool) -> Totals:
     def ready() -> None:
         starting.end()
         exporter.ready()
-        notify.tell("READY=1")
+        systemd.tell("READY=1")
 
     def stop(*_: object) -> None:
-        notify.tell("STOPPING=1")
+        systemd.tell("STOPPING=1")
         worker.halt()
 
     worker.beat = beat

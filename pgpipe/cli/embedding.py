@@ -8,13 +8,13 @@ from psycopg.rows import dict_row
 
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.cli.status import approximate
-from pgpipe.config import EmbedDeclaration
 from pgpipe.db import Connection, translated
 from pgpipe.embed import declare, queue
 from pgpipe.embed import reconcile as reconciling
-from pgpipe.embed.model import dimensions
+from pgpipe.embed.model.base import dimensions
 from pgpipe.errors import UsageError
-from pgpipe.settings import load_settings
+from pgpipe.settings.entity import EmbedDeclaration
+from pgpipe.settings.sources import load_settings
 
 LIST = """
     select entity, name, model, dims, active, paused, rows, waiting + leased + dead as jobs, coverage, estimated

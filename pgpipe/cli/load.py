@@ -8,15 +8,15 @@ import click
 from rich.markup import escape
 
 from pgpipe.cli.app import App, cli, json_option
-from pgpipe.context import Context, require_schema, select_drops
 from pgpipe.db import Connection
 from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan import Plan as LoadPlan
-from pgpipe.pipeline import Pipeline, default_components
-from pgpipe.report import Report
-from pgpipe.search.declare import plan_search
+from pgpipe.load.plan.decide import Plan as LoadPlan
+from pgpipe.pipeline.context import Context, require_schema, select_drops
+from pgpipe.pipeline.report import Report
+from pgpipe.pipeline.run import Pipeline, default_components
+from pgpipe.searching.declare import plan_search
 from pgpipe.source import open_source
 from pgpipe.source.layout import Drop, choose_dates
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from pgpipe.cli.app import App, cli
-from pgpipe.context import Context, select_drops
 from pgpipe.errors import UsageError
+from pgpipe.pipeline.context import Context, select_drops
 from pgpipe.scaffold import next_file, scaffold
 from pgpipe.source import open_source
 

@@ -14,8 +14,8 @@ from rich.text import Text
 from pgpipe import errors
 from pgpipe.api import search as ask
 from pgpipe.cli.app import App, cli, json_option
-from pgpipe.search import fill
-from pgpipe.search.query import Hit
+from pgpipe.searching import fill
+from pgpipe.searching.ask import Hit
 
 SHOWN = 320  # characters of a passage without marks, in a terminal; --json has it whole
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from pgpipe import errors
-from pgpipe.config import Settings
 from pgpipe.db import Database
 from pgpipe.doctor import database, machine, source
 from pgpipe.doctor.finding import Finding, failure
 from pgpipe.mask import said
+from pgpipe.settings.model import Settings
 
 __all__ = ["Finding", "examine", "exit_code"]
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from pgpipe.config import Settings
 from pgpipe.db import Connection, Database, translated
 from pgpipe.doctor.finding import Finding, failure, ok, warning
 from pgpipe.doctor.machine import compare_clocks
 from pgpipe.errors import DatabaseError, SchemaMissing
 from pgpipe.schema import VERSION, require_version
+from pgpipe.settings.model import Settings
 
 TESTED = 150000  # the oldest server that the tests run on
 ITERATIVE = (0, 8)  # pgvector from here on goes on with a filtered scan until it has enough

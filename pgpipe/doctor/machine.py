@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 from pgpipe import distribution
-from pgpipe.config import EmbeddingSettings, Settings
 from pgpipe.db import Database
+from pgpipe.db.embedded import default_dir
 from pgpipe.doctor.finding import Finding, ok, warning
 from pgpipe.embed import queue
-from pgpipe.embed.model import dimensions, load_model
-from pgpipe.embedded import default_dir
+from pgpipe.embed.model.base import dimensions, load_model
 from pgpipe.errors import PgpipeError
+from pgpipe.settings.model import EmbeddingSettings, Settings
 
 FREE = 2 << 30  # bytes below which a disk is nearly full: a model, or the WAL of a small load
 

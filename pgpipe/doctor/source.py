@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from pgpipe.config import SourceSettings
 from pgpipe.doctor.finding import Finding, failure, ok, warning
 from pgpipe.doctor.machine import compare_clocks
 from pgpipe.errors import SourceError
+from pgpipe.settings.model import SourceSettings
 from pgpipe.source import File, Source, open_source
 from pgpipe.source.contents import ENCRYPTED, MAGIC, sentence
 from pgpipe.source.layout import choose_date, find_dates, find_drops

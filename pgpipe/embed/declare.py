@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from pgpipe.choose import Choice
-from pgpipe.config import EmbedDeclaration, EntitySettings
 from pgpipe.db import Connection, translated
 from pgpipe.errors import UsageError
+from pgpipe.settings.entity import EmbedDeclaration, EntitySettings
 
 TARGET = "select to_regclass(format('%%I.%%I', %s::text, %s::text))::oid"
 ENABLE = """

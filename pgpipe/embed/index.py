@@ -9,11 +9,11 @@ from functools import cache
 import psycopg
 
 from pgpipe import errors
-from pgpipe.config import IndexSettings
 from pgpipe.db import Connection, Database, translated
 from pgpipe.embed import queue
 from pgpipe.embed.queue import Embedding
 from pgpipe.log import get_logger
+from pgpipe.settings.model import IndexSettings
 
 LOOK = 15.0  # seconds between looks for an index that is due
 WATCH = (0.02, 1.0)  # seconds between looks at a build: at first, because a small one is done soon, and at most

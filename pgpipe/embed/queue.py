@@ -10,8 +10,8 @@ from pgvector import Vector
 from psycopg.rows import class_row
 
 from pgpipe.db import Connection, translated
-from pgpipe.embed.model import Vectors
-from pgpipe.encoding import storable
+from pgpipe.db.encoding import storable
+from pgpipe.embed.model.base import Vectors
 from pgpipe.schema import require_version
 
 EMBEDDINGS = """

@@ -17,8 +17,8 @@ from psycopg.types import TypeInfo
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translated
 from pgpipe.embed import queue
-from pgpipe.embed.encode import Failure
-from pgpipe.embed.model import Vectors
+from pgpipe.embed.batch import Failure
+from pgpipe.embed.model.base import Vectors
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
 from pgpipe.log import get_logger
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pgpipe import errors
 from pgpipe.db import Connection, translated
-from pgpipe.embed.rest import Rests
+from pgpipe.embed.backoff import Rests
 from pgpipe.log import get_logger
 
 RANGE = 1000  # rows that are compared at once

@@ -17,17 +17,17 @@ from datetime import timedelta
 import numpy as np
 
 from pgpipe import errors
-from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Database
 from pgpipe.embed import index, queue
-from pgpipe.embed.encode import Failure, split
-from pgpipe.embed.model import Model, Vectors, load_model
-from pgpipe.embed.models import Models, Stopped
+from pgpipe.embed.backoff import Rests
+from pgpipe.embed.batch import Failure, split
+from pgpipe.embed.model.base import Model, Vectors, load_model
+from pgpipe.embed.model.cache import Models, Stopped
 from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
-from pgpipe.embed.rest import Rests
 from pgpipe.embed.session import Session
 from pgpipe.embed.sweep import Sweeper
 from pgpipe.log import get_logger
+from pgpipe.settings.model import EmbeddingSettings
 
 POLL = 2.0  # seconds between looks at an empty queue, give or take half
 RETRY = 30.0  # at most, between tries to reach the database

@@ -6,14 +6,14 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from pgpipe import errors
-from pgpipe.config import EntitySettings
-from pgpipe.db import Connection, Database, again, translated
-from pgpipe.encoding import storable
-from pgpipe.load import copy
-from pgpipe.load.plan import CAREFUL, Consent, Plan, make_plan, one
-from pgpipe.load.rejects import Rejects
-from pgpipe.load.steps import KEEP_LEDGER, Counts, Prepare, Run, Steps
+from pgpipe.db import Connection, Database, retry, translated
+from pgpipe.db.encoding import storable
+from pgpipe.load.plan.decide import CAREFUL, Consent, Plan, make_plan, one
+from pgpipe.load.rows.rejects import Rejects
+from pgpipe.load.write import copy
+from pgpipe.load.write.steps import KEEP_LEDGER, Counts, Prepare, Run, Steps
 from pgpipe.log import get_logger
+from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import Source
 from pgpipe.source.layout import Drop
 
@@ -88,7 +88,7 @@ class Loader:
                 counts = self._recorded(conn, *begun[-1], prepare, progress)
                 return plan, _counted(conn, begun) if len(begun) > 1 and plan.mode == "append" else counts
 
-        return again(attempt, f"the load of {drop.entity}", self._tell)
+        return retry(attempt, f"the load of {drop.entity}", self._tell)
 
     @contextmanager
     def _alone(self, conn: Connection, entity: str) -> Iterator[None]:

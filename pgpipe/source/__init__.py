@@ -10,11 +10,11 @@ from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from pgpipe.config import SourceSettings
 from pgpipe.distribution import install
 from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.mask import said
 from pgpipe.secret import address
+from pgpipe.settings.model import SourceSettings
 
 GROUP = "pgpipe.sources"  # the entry point group in which a package names its schemes
 

@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NoConnection
 
-from pgpipe.config import SourceSettings
 from pgpipe.errors import SourceError, UsageError
+from pgpipe.settings.model import SourceSettings
 from pgpipe.source import File
 from pgpipe.source.identity import is_hash
 

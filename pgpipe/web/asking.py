@@ -11,11 +11,11 @@ from typing import Any, get_args
 
 from pgpipe import errors
 from pgpipe.api import question_vector
-from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Connection, translated
-from pgpipe.embed.model import Model, load_model
-from pgpipe.search import query as search
-from pgpipe.search.query import Filter, Hit, Question, SearchMode, Target
+from pgpipe.embed.model.base import Model, load_model
+from pgpipe.searching import ask as search
+from pgpipe.searching.ask import Filter, Hit, Question, SearchMode, Target
+from pgpipe.settings.model import EmbeddingSettings
 
 MODES: tuple[SearchMode, ...] = get_args(SearchMode)
 MOST, FARTHEST, LONGEST = 100, 10_000, 2000  # hits, hits left out, characters of a question

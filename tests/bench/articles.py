@@ -15,10 +15,10 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
 
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
-from pgpipe.embedded import leave_embedded, start_embedded
+from pgpipe.db.embedded import leave_embedded, start_embedded
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 SETTINGS = {

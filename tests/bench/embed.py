@@ -16,13 +16,13 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-from pgpipe.config import DatabaseSettings, EmbeddingSettings, IndexSettings
 from pgpipe.db import Database
 from pgpipe.demo.lake import documented
-from pgpipe.embed.model import Vectors, load_model
-from pgpipe.embed.sentence import SentenceModel
+from pgpipe.embed.model.base import Vectors, load_model
+from pgpipe.embed.model.sentence import SentenceModel
 from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings, IndexSettings
 from tests.bench import machine
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"

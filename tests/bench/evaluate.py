@@ -12,13 +12,13 @@ import bm25s
 import click
 import Stemmer
 
-from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Connection, Database
-from pgpipe.embed.encode import TEXTS
-from pgpipe.embed.model import Model, load_model
+from pgpipe.db.embedded import leave_embedded, start_embedded
+from pgpipe.embed.batch import TEXTS
+from pgpipe.embed.model.base import Model, load_model
 from pgpipe.embed.worker import Worker
-from pgpipe.embedded import leave_embedded, start_embedded
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
 from tests.bench.judged import DEPTH, Judged, ndcg, read, recall
 
 Ask = Callable[[str], list[str]]  # a question → ids of documents, best first

@@ -16,7 +16,7 @@ from time import perf_counter
 
 import psycopg
 
-from pgpipe.embedded import leave_embedded, start_embedded
+from pgpipe.db.embedded import leave_embedded, start_embedded
 
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from pgpipe.config import DatabaseSettings, EmbeddingSettings, IndexSettings
 from pgpipe.db import Connection, Database
-from pgpipe.embed.model import Vectors
+from pgpipe.embed.model.base import Vectors
 from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings, IndexSettings
 from tests.bench import machine
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"

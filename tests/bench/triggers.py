@@ -18,9 +18,9 @@ from pathlib import Path
 
 import psycopg
 
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings
 from tests.bench import machine
 
 ROOT = Path(__file__).parents[2]

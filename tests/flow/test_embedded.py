@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgpipe import embedded, errors
-from pgpipe.embedded import leave_embedded, start_embedded
+from pgpipe import errors
+from pgpipe.db import embedded
+from pgpipe.db.embedded import leave_embedded, start_embedded
 
 WHO = "select current_user || ' ' || pg_postmaster_start_time()"
 MEMORY = next((p for p in [Path("/dev/shm")] if p.is_dir()), None)

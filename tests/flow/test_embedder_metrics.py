@@ -19,11 +19,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pgpipe import errors
-from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Database
-from pgpipe.embed import exporter, metrics_server
-from pgpipe.embed.exporter import Exporter
-from pgpipe.embed.fingerprint import PROBES
+from pgpipe.embed.daemon import metrics, metrics_server
+from pgpipe.embed.daemon.metrics import Exporter
+from pgpipe.embed.model.identity import PROBES
+from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
 from tests.conftest import Cli
 from tests.sql.fake_model import Fake, make_worker, refuse
 from tests.sql.support import embed, eventually, make_docs, value
@@ -127,12 +127,12 @@ def test_loopback_by_default(served: Exporter) -> None:
 
 def test_health_is_progress(served: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     """An embedder that hangs is not well, though it answers."""
-    monkeypatch.setattr(exporter, "SILENCE", 0.05)
+    monkeypatch.setattr(metrics, "SILENCE", 0.05)
     time.sleep(0.1)
     sick = get(f"{served.url}/healthz")
     assert (sick.status_code, sick.text[:15]) == (503, "no progress for")
 
-    monkeypatch.setattr(exporter, "SILENCE", 60)
+    monkeypatch.setattr(metrics, "SILENCE", 60)
     served.beat()
     assert get(f"{served.url}/healthz").status_code == 200
 

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Database
+from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Server
 
 GUIDE = Path(__file__).parents[2] / "docs/from-pandas.md"

@@ -16,10 +16,10 @@ from psycopg import sql
 
 import pgpipe
 from pgpipe import errors
-from pgpipe.config import Settings
 from pgpipe.db import Connection, Database
-from pgpipe.search.query import Question, SearchMode, Target, answer, find_target
-from pgpipe.settings import load_settings
+from pgpipe.searching.ask import Question, SearchMode, Target, answer, find_target
+from pgpipe.settings.model import Settings
+from pgpipe.settings.sources import load_settings
 from tests.flow.support import rows
 from tests.sql.fake_model import Fake, make_worker
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from pgpipe import errors
-from pgpipe.config import DEFAULT_MODEL, EmbeddingSettings, Settings
 from pgpipe.db import Connection, Database
-from pgpipe.embed import repository
-from pgpipe.embed.model import dimensions, load_model
+from pgpipe.embed.model import files
+from pgpipe.embed.model.base import dimensions, load_model
+from pgpipe.settings.model import DEFAULT_MODEL, EmbeddingSettings, Settings
 from pgpipe.web.asking import Models, ask, parse_question
 from tests.conftest import Cli
 from tests.flow.test_model_location import cached, no_network, wheel
@@ -212,7 +212,7 @@ def test_files_that_change_after_the_check(
     """K3: what was looked through is what is loaded, also if somebody swaps the files before the library reads them."""
     folder = tmp_path / "model"
     shutil.copytree(wheel, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
-    checked = repository.require_data
+    checked = files.require_data
 
     def swap(settings: EmbeddingSettings, where: Path) -> dict[Path, object]:
         found = checked(settings, where)
@@ -222,7 +222,7 @@ def test_files_that_change_after_the_check(
         (folder / "1_Pooling" / "adapter_config.json").write_text("{}")
         return found
 
-    monkeypatch.setattr(repository, "require_data", swap)
+    monkeypatch.setattr(files, "require_data", swap)
     settings = EmbeddingSettings(model=str(folder), cache_dir=tmp_path)
 
     assert load_model(settings).dims == 384
@@ -262,7 +262,7 @@ def test_an_export_of_a_model_with_code_is_refused(
     tmp_path: Path, evil: Path, mark: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """K3: an export that an earlier version made of such a model, with its code, is not loaded either."""
-    from pgpipe.embed import export
+    from pgpipe.embed.model import export
 
     def copy(*arguments: object) -> None:
         shutil.copytree(evil, arguments[-1], dirs_exist_ok=True)  # type: ignore[type-var]

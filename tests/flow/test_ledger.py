@@ -120,8 +120,9 @@ def test_two_loads_of_an_entity_wait_for_each_other(lake: Lake, database: Databa
     """The second finds the first one's files in the ledger: no row comes twice."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from pgpipe.config import EntitySettings, SourceSettings
     from pgpipe.load.loader import Loader
+    from pgpipe.settings.entity import EntitySettings
+    from pgpipe.settings.model import SourceSettings
     from pgpipe.source import open_source
     from pgpipe.source.layout import choose_date, find_drops
 

@@ -10,9 +10,9 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from pgpipe.config import EmbeddingSettings
-from pgpipe.embed.location import locate
-from pgpipe.embed.model import dimensions, load_model
+from pgpipe.embed.model.base import dimensions, load_model
+from pgpipe.embed.model.location import locate
+from pgpipe.settings.model import EmbeddingSettings
 
 pytestmark = pytest.mark.model
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"

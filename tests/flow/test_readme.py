@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from pgpipe.config import Settings
 from pgpipe.db import Database
+from pgpipe.settings.model import Settings
 from tests.conftest import Lake
 from tests.sql.support import column
 
@@ -68,7 +68,7 @@ def test_search_from_sql_and_from_python(shop: Database, capsys: pytest.CaptureF
     """Both declarations and both searches, as they are written."""
     from pgpipe import ParquetImporter, Pipeline
     from pgpipe.embed.worker import Worker
-    from pgpipe.settings import load_settings
+    from pgpipe.settings.sources import load_settings
 
     assert Pipeline(components=[ParquetImporter()], skip={"search"}).run().exit_code == 0
     statements = block("sql", "pgpipe.enable_search").split(";\n")

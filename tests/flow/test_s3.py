@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.config import Config
 
-from pgpipe.config import SourceSettings
 from pgpipe.db import Database
 from pgpipe.demo import store
 from pgpipe.errors import SourceError
+from pgpipe.settings.model import SourceSettings
 from pgpipe.source import File, open_source
 from tests.conftest import Cli, DocsLake, Lake
 from tests.flow.faults import Faults, proxy

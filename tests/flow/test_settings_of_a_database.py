@@ -11,13 +11,13 @@ import pytest
 from psycopg import sql
 
 from pgpipe.api import search
-from pgpipe.config import DatabaseSettings, Settings
 from pgpipe.db import Database
+from pgpipe.db.encoding import SINGLE_BYTE, as_ascii
 from pgpipe.embed.queue import embeddings
 from pgpipe.embed.reconcile import reconcile
-from pgpipe.encoding import SINGLE_BYTE, as_ascii
 from pgpipe.metrics import DatabaseMetrics
 from pgpipe.schema import ROOT
+from pgpipe.settings.model import DatabaseSettings, Settings
 from tests.conftest import Cli, Lake, Server, make_cli
 from tests.flow.support import REJECTED, fails, load, rows, table
 from tests.sql.fake_model import Fake, make_worker

@@ -19,14 +19,13 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgpipe import pins
 from pgpipe.api import search
-from pgpipe.config import DatabaseSettings, Settings
-from pgpipe.db import DEFAULTS, Database, translated
+from pgpipe.db import DEFAULTS, Database, pins, translated
 from pgpipe.embed.queue import embeddings
 from pgpipe.embed.reconcile import reconcile
 from pgpipe.errors import DatabaseError, UsageError
 from pgpipe.schema import ROOT
+from pgpipe.settings.model import DatabaseSettings, Settings
 from tests.chaos.test_embedder_connections import pgbouncer
 from tests.conftest import Guarded, Lake, Server, clone, make_cli, start_debian
 from tests.flow.support import fails, load

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pgpipe.config import SourceSettings
 from pgpipe.db import Database
 from pgpipe.errors import SourceError, UsageError
+from pgpipe.settings.model import SourceSettings
 from pgpipe.source import File, Source, open_source
 from tests.conftest import Cli, Lake
 from tests.flow.support import counts, fails, load, rows, stages

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from pgpipe.db import Database
-from pgpipe.load import steps
+from pgpipe.load.write import steps
 from tests.conftest import Cli, Configure, Lake
 from tests.flow.support import REJECTED, fails, load, rows
 

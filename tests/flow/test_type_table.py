@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 from pgpipe.db import Database
-from pgpipe.load import read
-from pgpipe.load.bad import clear
-from pgpipe.load.convert import convert
+from pgpipe.load.rows import read
+from pgpipe.load.rows.bad_values import clear
+from pgpipe.load.rows.convert import convert
 from pgpipe.load.types import sql_type, storage
 from tests.conftest import Cli, Configure, Lake
 from tests.flow.support import load, rows, table

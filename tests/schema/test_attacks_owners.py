@@ -6,9 +6,9 @@ import pytest
 from psycopg import sql
 
 from pgpipe import errors
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings
 from tests.fixtures.servers import Server
 from tests.schema.attack import attacker, connect, plain_role, run
 from tests.sql.support import claim, column, drain, embed, embedded_docs, jobs, sqlstate, value

@@ -10,9 +10,9 @@ import pytest
 from psycopg import sql
 
 from pgpipe import errors, schema
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.schema import Migrated, migrate
+from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Server
 from tests.schema.snapshot import snapshot
 from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT

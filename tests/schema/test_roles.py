@@ -12,11 +12,11 @@ from psycopg.conninfo import make_conninfo
 
 import pgpipe
 from pgpipe import errors
-from pgpipe.config import DatabaseSettings, Settings
 from pgpipe.db import Connection, Database
 from pgpipe.schema import migrate
-from pgpipe.search.query import Question, answer, find_target
-from pgpipe.settings import load_settings
+from pgpipe.searching.ask import Question, answer, find_target
+from pgpipe.settings.model import DatabaseSettings, Settings
+from pgpipe.settings.sources import load_settings
 from tests.conftest import Cli, Lake, Server, make_cli
 from tests.flow.support import fails
 from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT

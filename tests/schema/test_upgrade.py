@@ -9,10 +9,10 @@ import pytest
 from psycopg import sql
 
 from pgpipe import errors, schema
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed import queue, reconcile
 from pgpipe.schema import migrate
+from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Lake, Server
 from tests.schema import frozen
 from tests.schema.snapshot import snapshot

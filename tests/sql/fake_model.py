@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Database
-from pgpipe.embed.fingerprint import PROBES
-from pgpipe.embed.model import Vectors
+from pgpipe.embed.model.base import Vectors
+from pgpipe.embed.model.identity import PROBES
 from pgpipe.embed.worker import Worker
+from pgpipe.settings.model import EmbeddingSettings
 
 
 class Fake:

@@ -9,8 +9,8 @@ import pytest
 
 import pgpipe
 from pgpipe import errors
-from pgpipe.config import Settings
 from pgpipe.db import Connection, Database
+from pgpipe.settings.model import Settings
 
 TABLE = """
     create table doc (id int primary key, title text, day date, at timestamptz, price numeric, u uuid);

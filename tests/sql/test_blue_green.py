@@ -7,11 +7,11 @@ from itertools import count
 import pytest
 
 from pgpipe import api
-from pgpipe.config import EmbeddingSettings, Settings
 from pgpipe.db import Connection, Database
-from pgpipe.embed.model import Vectors
+from pgpipe.embed.model.base import Vectors
 from pgpipe.embed.worker import Worker
-from pgpipe.search.query import Hit
+from pgpipe.searching.ask import Hit
+from pgpipe.settings.model import EmbeddingSettings, Settings
 from tests.sql.fake_model import Fake
 from tests.sql.support import column, embed, eventually, make_docs
 

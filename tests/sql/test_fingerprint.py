@@ -7,13 +7,13 @@ import pytest
 
 from pgpipe import errors
 from pgpipe.api import question_vector
-from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Connection, Database
-from pgpipe.embed import fingerprint
-from pgpipe.embed.fingerprint import PROBES
-from pgpipe.embed.model import Vectors
+from pgpipe.embed.model import identity
+from pgpipe.embed.model.base import Vectors
+from pgpipe.embed.model.identity import PROBES
 from pgpipe.embed.worker import Worker
-from pgpipe.search.query import find_target
+from pgpipe.searching.ask import find_target
+from pgpipe.settings.model import EmbeddingSettings
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import embed, embedded_docs, eventually, make_docs, stored, value
 
@@ -138,7 +138,7 @@ def test_a_backend_that_cannot_answer_yet(any_database: Database, conn: Connecti
 
     assert Worker(any_database, EmbeddingSettings(model="fake"), load=lambda _: model).drain().embedded == {"doc": 3}
 
-    assert value(conn, "select fingerprint from pgpipe.embedding") == fingerprint.take(Fake())
+    assert value(conn, "select fingerprint from pgpipe.embedding") == identity.take(Fake())
 
 
 def test_a_cut_model_is_the_same(any_database: Database, conn: Connection) -> None:

@@ -2,9 +2,9 @@
 
 from prometheus_client import CollectorRegistry
 
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.metrics import DatabaseMetrics
+from pgpipe.settings.model import DatabaseSettings
 from tests.sql.support import claim, embed, finish, waiting_docs
 
 LOADED = """

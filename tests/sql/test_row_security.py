@@ -10,10 +10,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgpipe import errors
-from pgpipe.config import DatabaseSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed import queue
 from pgpipe.embed.reconcile import reconcile
+from pgpipe.settings.model import DatabaseSettings
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, drain, embed, jobs, make_docs, sqlstate, stored, value
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgpipe.db import Connection, Database
-from pgpipe.search import fill
+from pgpipe.searching import fill
 from tests.sql.support import column, eventually, make_docs, sqlstate, value
 
 ONLINE = "select pgpipe.enable_search('doc', '{title=>A, body=>B}', online => true)"

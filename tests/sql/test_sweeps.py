@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed import queue, sweep
 from pgpipe.embed.reconcile import reconcile
 from pgpipe.embed.worker import Worker
+from pgpipe.settings.model import EmbeddingSettings
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, drain, embed, embedded_docs, eventually, jobs, make_docs, stored, value
 

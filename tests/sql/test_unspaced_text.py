@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from pgpipe.db import Connection, Database
-from pgpipe.search import fill
+from pgpipe.searching import fill
 from tests.sql.support import column, make_docs, value
 
 CHINESE = "\u4eba\u4eec\u559d\u8336\uff0c\u4e5f\u559d\u5496\u5561\u3002\u4e2d\u56fd\u7684\u57ce\u5e02"

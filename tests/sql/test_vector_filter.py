@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pgpipe.config import IndexSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed import index
-from pgpipe.search import query as ask
+from pgpipe.searching import ask
+from pgpipe.settings.model import IndexSettings
 from tests.sql.support import column, embed, sqlstate, value
 from tests.sql.test_vector_index import filled, vector_of
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pgpipe.config import IndexSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed import index
+from pgpipe.settings.model import IndexSettings
 from tests.sql.support import column, value
 from tests.sql.vectors import FEW, INDEXES, filled, vector_of
 

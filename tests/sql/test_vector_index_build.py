@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pgpipe import errors
-from pgpipe.config import DatabaseSettings, IndexSettings
 from pgpipe.db import Connection, Database
 from pgpipe.embed import index
 from pgpipe.embed.queue import Embedding
+from pgpipe.settings.model import DatabaseSettings, IndexSettings
 from tests.chaos.test_embedder_connections import pgbouncer
 from tests.conftest import make_cli
 from tests.sql.support import eventually, value

@@ -5,11 +5,11 @@ import threading
 import numpy as np
 import pytest
 
-from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Connection, Database
-from pgpipe.embed import encode as encode_module
+from pgpipe.embed import batch as encode_module
 from pgpipe.embed import worker as worker_module
 from pgpipe.embed.worker import Worker
+from pgpipe.settings.model import EmbeddingSettings
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, embed, embedded_docs, eventually, jobs, make_docs, stored, value
 

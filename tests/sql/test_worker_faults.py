@@ -7,8 +7,8 @@ import pytest
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database
-from pgpipe.embed.encode import Encoder
-from pgpipe.embed.model import Truncated, Vectors
+from pgpipe.embed.batch import Encoder
+from pgpipe.embed.model.base import Truncated, Vectors
 from tests.sql.fake_model import Fake, make_worker, refuse
 from tests.sql.support import embed, job, jobs, make_docs, stored, value
 

@@ -1,9 +1,9 @@
 """Stores of many vectors that no model made, for the tests of the vector index."""
 
-from pgpipe.config import IndexSettings
 from pgpipe.db import Connection
 from pgpipe.embed import queue
 from pgpipe.embed.queue import Embedding
+from pgpipe.settings.model import IndexSettings
 from tests.sql.support import embed, make_docs, value
 
 INDEXES = """

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pgpipe.api import question_vector
-from pgpipe.config import EmbeddingSettings
 from pgpipe.errors import UsageError
-from pgpipe.search.query import Target
+from pgpipe.searching.ask import Target
+from pgpipe.settings.model import EmbeddingSettings
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:

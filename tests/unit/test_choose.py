@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from pgpipe.choose import choose
-from pgpipe.config import EntitySettings
 from pgpipe.demo import lake
-from pgpipe.search.declare import plan_search
+from pgpipe.searching.declare import plan_search
+from pgpipe.settings.entity import EntitySettings
 
 PROSE = 'Compresses a file, and says why it couldn\'t; see (the manual) "of it" for more.'
 NOT_PROSE = {

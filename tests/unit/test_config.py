@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgpipe.errors import UsageError
-from pgpipe.settings import load_settings
+from pgpipe.settings.sources import load_settings
 
 SECRET = "postgresql://app:hunter2@db/app"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgpipe.errors import BadValue
-from pgpipe.load.convert import convert, converter
+from pgpipe.load.rows.convert import convert, converter
 from pgpipe.load.types import sql_type
 
 BERLIN = "Europe/Berlin"

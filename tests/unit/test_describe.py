@@ -9,9 +9,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from pgpipe import describe
-from pgpipe.config import EntitySettings, Section, Settings
-from pgpipe.settings import load_settings, read_layers
+from pgpipe.settings import describe
+from pgpipe.settings.entity import EntitySettings, Section
+from pgpipe.settings.model import Settings
+from pgpipe.settings.sources import load_settings, read_layers
 from tests.conftest import Cli, make_cli
 
 SECRET = "postgresql://app:hunter2@db/app"

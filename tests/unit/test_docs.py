@@ -10,7 +10,7 @@ import click
 import pytest
 
 from pgpipe.cli.app import cli
-from pgpipe.config import Settings
+from pgpipe.settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 GENERATE = runpy.run_path(str(ROOT / "docs/generate.py"))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pgpipe import errors
-from pgpipe.config import EmbeddingSettings
-from pgpipe.embed.model import load_model
-from pgpipe.settings import load_settings
+from pgpipe.embed.model.base import load_model
+from pgpipe.settings.model import EmbeddingSettings
+from pgpipe.settings.sources import load_settings
 
 MODULE = '''
 import numpy as np

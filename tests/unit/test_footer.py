@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgpipe.load.footer import what_is_wrong
+from pgpipe.load.plan.footer import what_is_wrong
 
 ROWS = 9_973
 TABLE = pa.table({"id": range(ROWS), "text": ["xy"] * ROWS, "tags": [["a", None], [], None] * 3324 + [[]]})

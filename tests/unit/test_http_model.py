@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from pgpipe import errors
-from pgpipe.config import EmbeddingSettings
-from pgpipe.embed import http
-from pgpipe.embed.model import Model, dimensions, encode_query, load_model
-from pgpipe.settings import load_settings
+from pgpipe.embed.model import http
+from pgpipe.embed.model.base import Model, dimensions, encode_query, load_model
+from pgpipe.settings.model import EmbeddingSettings
+from pgpipe.settings.sources import load_settings
 
 Answer = tuple[int, dict[str, str], object]  # status, headers, body
 

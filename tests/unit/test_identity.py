@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from pgpipe.load.known import Entry, Ledger
+from pgpipe.load.ledger import Entry, Ledger
 from pgpipe.source import File
 from pgpipe.source.identity import distrust, is_hash, let_settle
 from pgpipe.source.layout import Drop

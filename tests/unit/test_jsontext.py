@@ -8,8 +8,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgpipe.load.jsontext import json_text, uuid_of_text
-from pgpipe.load.jsontext import plain_text as text_of
+from pgpipe.load.rows.json_text import json_text, uuid_of_text
+from pgpipe.load.rows.json_text import plain_text as text_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 INNER = pa.struct({"t": pa.string(), "n": pa.int64(), "f": pa.float64(), "b": pa.bool_()})

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pgpipe.load.copy import refused_at
+from pgpipe.load.write.copy import refused_at
 from pgpipe.mask import said
 
 COLUMNS = ["2", "text", "my text", "価格"]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgpipe.config import SourceSettings
 from pgpipe.errors import SourceError, UsageError
+from pgpipe.settings.model import SourceSettings
 from pgpipe.source import Source, open_source
 from pgpipe.source.layout import choose_date, date_of, find_dates, find_drops, is_complete
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgpipe.load import made
+from pgpipe.load.rows import binary_fields
 
 EXACT = Context(prec=120)
 
@@ -19,7 +19,7 @@ def read_numeric(field: bytes) -> tuple[Decimal, int]:
     assert all(digit < 10_000 for digit in digits)
     total = Decimal(sum(digit * 10_000 ** (count - 1 - n) for n, digit in enumerate(digits)))
     total = total.scaleb(4 * (weight - count + 1), EXACT)
-    return total.copy_negate() if sign == made.NEGATIVE else total, scale
+    return total.copy_negate() if sign == binary_fields.NEGATIVE else total, scale
 
 
 @given(
@@ -33,7 +33,7 @@ def test_wide_numbers(whole: list[int | None], scale: int, start: int) -> None:
     values = [None if n is None else Decimal(n).scaleb(-scale, EXACT) for n in whole]
     array = pa.array(values, pa.decimal256(76, scale)).slice(start)
 
-    fields = made.numerics(array)
+    fields = binary_fields.numerics(array)
 
     for value, field in zip(values[start:], fields, strict=True):
         if value is not None:
@@ -63,5 +63,5 @@ def test_arrays(values: list[list[bytes | None] | None]) -> None:
 
     for start in range(len(values) + 1):
         array = whole.slice(start)
-        fields = made.arrays(made.UUID, array, made.fixed(array.flatten())).to_pylist()
+        fields = binary_fields.arrays(binary_fields.UUID, array, binary_fields.fixed(array.flatten())).to_pylist()
         assert [f if f is None else read_array(f) for f in fields] == values[start:]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pgpipe.embed.notify import tell
+from pgpipe.embed.daemon.systemd import tell
 
 
 @pytest.fixture

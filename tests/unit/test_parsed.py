@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pgpipe.errors import BadValue
-from pgpipe.load.convert import convert
+from pgpipe.load.rows.convert import convert
 
 INFINITE, NONE = float("inf"), float("nan")
 READ = [

@@ -12,9 +12,9 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, sync_playwright
 
-from pgpipe.config import EmbeddingSettings
 from pgpipe.db import Database
-from pgpipe.embed.model import Model
+from pgpipe.embed.model.base import Model
+from pgpipe.settings.model import EmbeddingSettings
 from pgpipe.web.app import create_app
 from pgpipe.web.asking import Models
 from tests.sql.fake_model import Fake

@@ -8,9 +8,9 @@ import threading
 
 import httpx
 
-from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Database
 from pgpipe.errors import ModelError
+from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
 from pgpipe.web.queries import SLOW, Overviews
 from tests.conftest import Server
 from tests.sql.fake_model import Fake

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from psycopg.conninfo import make_conninfo
 
 from pgpipe import errors
-from pgpipe.config import DatabaseSettings, EmbeddingSettings
 from pgpipe.db import Database
+from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
 from pgpipe.web.guard import HEADERS, hostname
 from pgpipe.web.queries import reading
 from tests.conftest import Cli, Server

@@ -1,0 +1,95 @@
+"""Connections. The only caller of psycopg.connect."""
+
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from pgpipe import errors
+from pgpipe.db import pins
+from pgpipe.db.embedded import default_dir, start_embedded
+from pgpipe.db.errors import translated
+from pgpipe.settings.model import DatabaseSettings
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+PINNED = {"client_encoding": "UTF8"}
+# Balancers cut a TCP connection that is silent for four minutes. tcp_user_timeout is left to the user: Linux would also
+# cut a COPY whose server does not read for so long, because it waits for a lock.
+DEFAULTS = {
+    "fallback_application_name": "pgpipe",
+    "connect_timeout": 10,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+}
+
+
+class Database:
+    """Where to connect. Starts the embedded server on first use if no url is configured."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self.schema = settings.db_schema
+        self._url = settings.url
+        self._embedded_dir = settings.embedded_dir
+        self._sessions: bool | None = None  # whether the pooler in between keeps sessions; None until asked
+
+    @property
+    def url(self) -> str:
+        """The connection string; secret."""
+        if self._url is None:
+            self._url = start_embedded(self._embedded_dir or default_dir())
+        return self._url
+
+    def connect(self, *, autocommit: bool = False, session: bool = False, keep_timeouts: bool = False) -> Connection:
+        """A new connection, whose settings are pinned whatever role, database or environment say.
+
+        Args:
+            autocommit: each statement is a transaction.
+            session: the caller needs what belongs to a session, such as its locks.
+            keep_timeouts: those of the role hold; for questions, which somebody may want to bound.
+
+        Raises:
+            UsageError: the connection string cannot be read, or a pooler gives each transaction another session.
+            Unreachable: no server answers there, or it refused the login.
+        """
+        settings = pins.MEANING | pins.WAITS | ({} if keep_timeouts else pins.WORK)
+        with translated():
+            conn = self._open()
+            try:
+                if conn.pin(settings) and (session or self._sessions):
+                    self._require_sessions(conn)
+                    conn.pin_session(settings)
+                conn.autocommit = autocommit
+            except BaseException:
+                conn.close()
+                raise
+        return conn
+
+    def _open(self) -> pins.Pinned:
+        try:
+            options = conninfo_to_dict(self.url)
+        except psycopg.ProgrammingError:
+            raise errors.UsageError(
+                "database.url is not a connection string; write postgresql://user@host/dbname"
+            ) from None
+        defaults = {} if options.get("service") else _defaults()
+        # PgBouncer in transaction mode gives each transaction another server: nothing is prepared on one of them.
+        return pins.Pinned.connect(**(defaults | options | PINNED), autocommit=True, prepare_threshold=None)
+
+    def _require_sessions(self, conn: pins.Pinned) -> None:
+        """Ask once what the pooler does."""
+        if self._sessions is None:
+            with self._open() as other:
+                self._sessions = pins.one_server_each(conn, other)
+        if not self._sessions:
+            raise errors.UsageError(
+                "the database is behind a pooler in transaction mode, which keeps no locks and settings of a session;"
+                " for this command, set database.url to the server itself, or to a pool in session mode"
+            )
+
+
+def _defaults() -> dict[str, Any]:
+    """What is given to libpq if neither URL nor environment nor the service that it names says otherwise."""
+    said = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val is not None}
+    return {name: value for name, value in DEFAULTS.items() if name not in said}

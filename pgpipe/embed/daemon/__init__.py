@@ -1,0 +1,1 @@
+"""What the embedder is as a daemon: systemd notification and a page of metrics."""

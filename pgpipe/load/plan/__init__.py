@@ -1,0 +1,1 @@
+"""Planning: files and target are read, then a pure function decides."""

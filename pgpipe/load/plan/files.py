@@ -1,0 +1,250 @@
+"""Pre-flight: read only footers, join the files' schemas, compare them with the target, refuse by name."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pgpipe.errors import DataError, SourceError
+from pgpipe.load import types
+from pgpipe.load.plan.footer import what_is_wrong
+from pgpipe.settings.entity import Bad
+from pgpipe.source import File, Source
+from pgpipe.source.contents import ENCRYPTED, MAGIC
+
+NAME_BYTES = 63  # NAMEDATALEN - 1
+SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table has them
+OPENERS = 8  # a footer is one or two small requests
+INT96_UNIT = "us"  # in nanoseconds, 64 bits end in 2262
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+FOOTER_BYTES = 64 << 10  # read first; a longer footer takes a second request
+MOST_FOOTER = 256 << 20  # a longer one is taken for damage
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the target will have it."""
+
+    name: str
+    sql: str
+    untyped: bool = False  # the files hold only nulls: any type will do
+    base: str = ""  # what values are sent as, where that is another type: under a domain, for an enum
+    labels: tuple[str, ...] = ()  # of an enum
+    natural: str = ""  # the type that the files alone would give it, where another is declared
+    required: bool = False  # NOT NULL
+    bad: Bad = "error"  # what happens to a value that cannot be stored
+    most: int = 0  # bytes that a value may have; 0: any
+    careful: bool = False  # also check what the server would find
+    codec: str | None = None  # of a database that is not UTF8, to check with
+
+    @property
+    def sent(self) -> str:
+        """The type in whose form values are sent."""
+        return self.base or self.sql
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file with what its footer says."""
+
+    file: File
+    schema: pa.Schema
+    rows: tuple[int, ...]  # of each row group
+    bytes: tuple[int, ...]  # of each row group, uncompressed
+    constants: tuple[tuple[str, str | None], ...] = ()  # columns that its path gives to all of its rows
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """What the target's table must become before rows are staged."""
+
+    add: tuple[Column, ...] = ()
+    widen: tuple[Column, ...] = ()
+
+
+def read_footers(source: Source, files: tuple[File, ...]) -> list[Part]:
+    """Read the footers of all files.
+
+    Raises:
+        DataError: a file is not Parquet, or is cut short; the message names it.
+        SourceError: a file cannot be read.
+    """
+    with ThreadPoolExecutor(OPENERS, thread_name_prefix="footer") as pool:
+        parts: list[Part] = []
+        for part in pool.map(lambda file: read_footer(source, file), files):
+            # One schema for all that have the same: a lake may have very many small files.
+            same = bool(parts) and part.schema.equals(parts[-1].schema, check_metadata=True)
+            parts.append(replace(part, schema=parts[-1].schema) if same else part)
+        return parts
+
+
+def read_footer(source: Source, file: File) -> Part:
+    """Read the footer of one file, as a rule with one request."""
+    with source.open(file) as stream, named(file):
+        tail = _footer(stream, file)
+        parquet = pq.ParquetFile(pa.BufferReader(tail), coerce_int96_timestamp_unit=INT96_UNIT)
+        metadata = parquet.metadata
+        leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+        columns = [(leaf.path, leaf.max_repetition_level > 0) for leaf in leaves]
+        if wrong := what_is_wrong(tail[-8 - _size(tail) : -8], columns):
+            raise DataError(f"{file.uri} {wrong}")
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        return Part(
+            file,
+            parquet.schema_arrow,
+            tuple(g.num_rows for g in groups),
+            tuple(g.total_byte_size for g in groups),
+        )
+
+
+def with_path(part: Part, entity: str, *, partitions: bool | None, path_column: str | None) -> Part:
+    """The part with the columns that its path gives it: those of hive folders (`region=eu`), and the path itself.
+
+    Args:
+        part: the file.
+        entity: its entity.
+        partitions: whether folders give columns; if None, those that the file does not have itself.
+        path_column: the name of the column that gets the path.
+    """
+    constants: list[tuple[str, str | None]] = []
+    if partitions is not False:
+        own = set() if partitions else set(part.schema.names)
+        constants += [(name, value) for name, value in _folders(part, entity) if name not in own]
+    if path_column:
+        constants.append((path_column, part.file.uri))
+    schema = part.schema
+    for name, _ in constants:
+        schema = schema.append(pa.field(name, pa.string()))
+    return replace(part, schema=schema, constants=tuple(constants))
+
+
+def _folders(part: Part, entity: str) -> Iterator[tuple[str, str | None]]:
+    """What hive folders say, percent-decoded."""
+    _, _, below = f"/{part.file.path}".partition(f"/{entity}/")
+    for folder in below.split("/")[:-1]:
+        name, is_hive, value = folder.partition("=")
+        if is_hive and name:
+            yield unquote(name), None if value == HIVE_NULL else unquote(value)
+
+
+def folder_remarks(parts: list[Part], entity: str, *, partitions: bool | None) -> Iterator[str]:
+    """What became of hive folders, and the setting that decides it."""
+    taken = {name: None for part in parts for name, _ in part.constants}
+    named = {name: name in taken for part in parts for name, _ in _folders(part, entity)}
+    setting = f"entity.{entity}.partitions"
+    if columns := ", ".join(name for name, is_column in named.items() if is_column):
+        yield f"columns from folders: {columns} ({setting} = false leaves them out)"
+    if others := ", ".join(name for name, is_column in named.items() if not is_column):
+        if partitions is False:
+            yield f"folders that give no column: {others} ({setting} = true makes them columns)"
+        else:
+            yield f"folders whose column the files have themselves: {others}"
+
+
+def _footer(stream: pa.NativeFile, file: File) -> bytes:
+    """The end of a file from where its footer begins, or from before that.
+
+    Raises:
+        DataError: it is not Parquet, or was cut short, or the footer has a length that cannot be.
+    """
+    start = max(file.bytes - FOOTER_BYTES, 0)
+    tail = _read_at(stream, start, file.bytes)
+    if tail[-len(MAGIC) :] == ENCRYPTED:
+        raise DataError(f"{file.uri} is an encrypted Parquet file, which pgpipe cannot read; write it unencrypted")
+    if tail[-len(MAGIC) :] != MAGIC or file.bytes < 3 * len(MAGIC):
+        if _read_at(stream, 0, len(MAGIC)) == MAGIC:
+            raise DataError(f"{file.uri} is a Parquet file that was cut short; upload it again")
+        raise DataError(f"{file.uri} is not a Parquet file")
+    size = _size(tail) + 8
+    if size > min(file.bytes - len(MAGIC), MOST_FOOTER):
+        raise DataError(f"{file.uri} cannot be read: its footer claims a length of {size:,} bytes; upload it again")
+    return tail if size <= len(tail) else _read_at(stream, file.bytes - size, file.bytes)
+
+
+def _size(tail: bytes) -> int:
+    return int.from_bytes(tail[-8:-4], "little")
+
+
+def _read_at(stream: pa.NativeFile, start: int, end: int) -> bytes:
+    stream.seek(start)
+    return bytes(stream.read(end - start))
+
+
+class named:  # noqa: N801 - a context manager, used like a function
+    """Turn pyarrow's errors into ours, with the file's name."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, pa.ArrowException | OSError) and not isinstance(exc, SourceError):
+            raise DataError(f"{self._file.uri} cannot be read: {str(exc).splitlines()[0]}") from exc
+
+
+def join_schemas(parts: list[Part]) -> list[Column]:
+    """The columns of all files together, in order of first sight; a file that lacks one gives NULL.
+
+    Raises:
+        DataError: a name or a type cannot be kept, or two files disagree; the message names column and file.
+    """
+    joined: dict[str, tuple[Column, File]] = {}
+    seen: pa.Schema | None = None
+    for part in parts:
+        if seen is not None and part.schema.equals(seen, check_metadata=True):
+            continue  # as the file before: with thousands of them the comparison of names and types would show
+        seen = part.schema
+        for column in _columns(part):
+            known = joined.get(column.name)
+            if known is None or known[0].untyped:
+                joined[column.name] = column, part.file
+            elif not column.untyped:
+                wide = types.widened(column.sql, known[0].sql)
+                if wide is None:
+                    raise DataError(
+                        f"column {column.name!r} is {column.sql} in {part.file.uri}"
+                        f" but {known[0].sql} in {known[1].uri}"
+                    )
+                joined[column.name] = Column(column.name, wide), known[1]
+    if not joined:
+        raise DataError(f"{parts[0].file.uri} has no columns")
+    return [column for column, _ in joined.values()]
+
+
+def _columns(part: Part) -> Iterator[Column]:
+    seen = set()
+    for field in part.schema:
+        check_name(field.name, "column", part.file.uri)
+        if field.name in seen:
+            raise DataError(f"{part.file.uri} has two columns named {field.name!r}")
+        seen.add(field.name)
+        sql = types.sql_type(field.type)
+        if sql is None:
+            raise DataError(f"{part.file.uri}: column {field.name!r} is {field.type}, which no PostgreSQL type holds")
+        yield Column(field.name, sql, pa.types.is_null(types.storage(field.type)))
+
+
+def check_name(name: str, what: str, where: str) -> None:
+    """Refuse a name that PostgreSQL would not keep as it is.
+
+    Raises:
+        DataError: it is empty, holds a NUL, is taken by a system column, or is longer than 63 bytes (PostgreSQL would
+            cut it, and two could meet).
+    """
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if not name or "\0" in name:
+        raise DataError(f"{where}: a {what} is named {name!r}, which PostgreSQL does not allow")
+    if what == "column" and name in SYSTEM_COLUMNS:
+        raise DataError(
+            f"{where}: a column is named {name!r}, which PostgreSQL keeps for itself; rename it at the source"
+        )
+    if size > NAME_BYTES:
+        raise DataError(
+            f"{where}: the {what} name {name!r} has {size} bytes; PostgreSQL keeps {NAME_BYTES} and would confuse it"
+            " with others; rename it at the source"
+        )

@@ -1,0 +1,1 @@
+"""Rows: Parquet row groups read, checked and converted to binary COPY fields."""

@@ -1,0 +1,158 @@
+"""Parquet row groups to batches of bounded size."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pgpipe.errors import DataError
+from pgpipe.load.plan.files import INT96_UNIT, Part, named
+from pgpipe.load.rows.extent import EACH, Group, few_at_a_time
+from pgpipe.load.rows.int96 import int96_columns, within_calendar
+from pgpipe.load.rows.sized import cost, read_by_size, split
+from pgpipe.source import File, Source
+
+BATCH_BYTES = 4 << 20  # of Arrow data in one batch
+BATCH_ROWS = 65536
+SMALL = 256 << 10  # a file of at most so many bytes is read whole, with one request, and shares a batch with others
+STREAMED = 64 << 20  # of a larger row group only a window of each column is in memory
+WINDOW = 1 << 20
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one worker takes at a time: a row group of a file."""
+
+    part: Part
+    group: int
+
+    @property
+    def rows(self) -> int:
+        """As the footer says."""
+        return self.part.rows[self.group]
+
+    @property
+    def bytes(self) -> int:
+        """Uncompressed, as the footer says."""
+        return self.part.bytes[self.group]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive rows of a row group."""
+
+    unit: Unit
+    first: int  # number of the first row within its row group, from 0
+    rows: pa.RecordBatch
+
+
+def where(unit: Unit) -> str:
+    """How messages name a row group."""
+    return f"{unit.part.file.uri}, row group {unit.group}"
+
+
+Batch = list[Piece]  # pieces of one schema, together not larger than a batch
+
+
+def units(parts: Iterable[Part]) -> list[Unit]:
+    """The work of a load; the largest row groups first, so that no connection is left with one at the end."""
+    found = [Unit(part, group) for part in parts for group in range(len(part.rows)) if part.rows[group]]
+    return sorted(found, key=lambda u: -u.bytes)
+
+
+@dataclass
+class Footer:
+    """Of the file that was read last: to parse it for each of many row groups takes longer than to read them.
+
+    pyarrow's metadata and schema hold each other, so each that is parsed again stays until Python looks for such rings.
+    """
+
+    file: File | None = None
+    metadata: pq.FileMetaData | None = None
+
+    def of(self, unit: Unit) -> pq.FileMetaData | None:
+        """The footer of the unit's file, if it is known."""
+        return self.metadata if self.file == unit.part.file else None
+
+
+def read_batches(source: Source, unit: Unit, footer: Footer | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group, about BATCH_BYTES at a time, whatever their sizes are.
+
+    Raises:
+        DataError: the file is not Parquet, or is damaged; the message names it.
+        SourceError: the source broke off, or the file changed meanwhile.
+    """
+    with source.open(unit.part.file) as stream, named(unit.part.file):
+        read = 0
+        for decoded in _decoded(stream, unit, footer or Footer()):
+            for rows in split(decoded):
+                yield _with_constants(rows, unit.part)
+            read += decoded.num_rows
+        if read != unit.rows:
+            raise DataError(f"{where(unit)} holds {read:,} rows, its footer says {unit.rows:,}; upload it again")
+
+
+def _decoded(stream: pa.NativeFile, unit: Unit, footer: Footer) -> Iterator[pa.RecordBatch]:
+    at_once = max(1, min(BATCH_ROWS, unit.rows * BATCH_BYTES // max(unit.bytes, 1)))
+    small, large = unit.part.file.bytes <= SMALL, unit.bytes > STREAMED
+    file = pa.BufferReader(stream.read()) if small else stream
+    # A few large requests instead of one a column, unless these would hold too much.
+    prepared = {"pre_buffer": not (small or large), "buffer_size": WINDOW if large else 0}
+    parquet = _opened(file, metadata=footer.of(unit), **prepared)
+    footer.file, footer.metadata = unit.part.file, parquet.metadata
+    extents = Group(parquet, unit.group, file, WINDOW).extents()
+    few = few_at_a_time(extents)
+    each = sum(extent.each for number, extent in enumerate(extents) if number not in few)
+    at_once = max(1, min(at_once, EACH // max(each, 1)))
+    old = int96_columns(parquet)
+    if few:
+        parquet = _opened(file, metadata=parquet.metadata, pre_buffer=False, buffer_size=WINDOW)
+        batches = read_by_size(parquet, unit.group, few, at_once, BATCH_BYTES)
+    else:
+        batches = parquet.iter_batches(batch_size=at_once, row_groups=[unit.group], use_threads=False)
+    for rows in batches:
+        yield within_calendar(rows, old)
+
+
+def _opened(file: pa.NativeFile, **how: Any) -> pq.ParquetFile:  # noqa: ANN401 - options of pyarrow
+    # Checksums are compared where the writer left any.
+    return pq.ParquetFile(file, coerce_int96_timestamp_unit=INT96_UNIT, page_checksum_verification=True, **how)
+
+
+def _with_constants(rows: pa.RecordBatch, part: Part) -> pa.RecordBatch:
+    for name, value in part.constants:
+        rows = rows.append_column(name, pa.repeat(pa.scalar(value, pa.string()), rows.num_rows))
+    return rows
+
+
+def read_units(source: Source, work: Iterable[Unit]) -> Iterator[Batch]:
+    """The rows of all units in their order; small ones share a batch, as long as their columns are the same."""
+    footer = Footer()
+    for small, run in groupby(work, lambda unit: unit.part.file.bytes <= SMALL):
+        if small:
+            yield from _shared(source, run, footer)
+            continue
+        for unit in run:
+            first = 0
+            for rows in read_batches(source, unit, footer):
+                yield [Piece(unit, first, rows)]
+                first += rows.num_rows
+
+
+def _shared(source: Source, work: Iterable[Unit], footer: Footer) -> Iterator[Batch]:
+    batch: Batch = []
+    size = 0
+    for unit in work:
+        first = 0
+        for rows in read_batches(source, unit, footer):
+            if batch and (size + cost(rows) > BATCH_BYTES or not rows.schema.equals(batch[0].rows.schema)):
+                yield batch
+                batch, size = [], 0
+            batch.append(Piece(unit, first, rows))
+            first += rows.num_rows
+            size += cost(rows)
+    if batch:
+        yield batch

@@ -1,0 +1,1 @@
+"""Writing: COPY, and how staged rows reach a target."""

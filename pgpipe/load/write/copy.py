@@ -1,0 +1,243 @@
+"""Batches of Parquet rows to binary COPY: convert, encode and send, over several connections at once."""
+
+import re
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+import numpy as np
+import pgpq
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from pgpipe import errors
+from pgpipe.db import Connection, Database, translate
+from pgpipe.load.plan.files import Column, Part
+from pgpipe.load.rows.ahead import ahead
+from pgpipe.load.rows.bad_values import to_wire
+from pgpipe.load.rows.read import Batch, Unit, read_units, units, where
+from pgpipe.load.rows.rejects import Rejects, bad_row
+from pgpipe.source import Source
+
+DEPTH = 2  # batches that are ready before the connection asks for them
+READY = 12 << 20  # bytes of those, with which no other is begun
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags, length of the extension
+TRAILER = b"\xff\xff"
+NUMBER = re.compile(r"\d+")
+NAME = re.compile(r'"((?:[^"]|"")*)"')  # each of an identifier
+TRACE = ("pgpipe_part", "pgpipe_number")
+COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
+
+Progress = Callable[[int], None]  # takes the number of rows sent since the last call
+T = TypeVar("T")
+
+
+class RefusedByServer(errors.DataError):
+    """A row that PostgreSQL refused during COPY."""
+
+
+class Stopped(errors.PgpipeError):
+    """Another connection of the same load failed."""
+
+
+@dataclass(frozen=True)
+class Copier:
+    """What all connections of one load have in common."""
+
+    source: Source
+    table: sql.Identifier
+    columns: list[Column]
+    progress: Progress
+    stop: threading.Event
+    rejects: Rejects
+    traced: dict[tuple[str, int], int] | None = None  # number of each row group, staged with each row and its number
+
+    def copy(self, conn: Connection, work: Iterable[Unit]) -> int:
+        """Copy row groups in one COPY on this connection, within its transaction.
+
+        Returns:
+            The number of rows stored: those sent, less those that a trigger of the table left out.
+
+        Raises:
+            DataError: a file cannot be read, or a value does not fit; the message names file, row group and column.
+            SourceError: the source broke off.
+            DatabaseError, Unreachable: from the server.
+            Stopped: another connection failed.
+        """
+        names = [c.name for c in self.columns] + [*TRACE] * (self.traced is not None)
+        statement = COPY.format(self.table, sql.SQL(", ").join(map(sql.Identifier, names)))
+        sent = Sent(NAME.findall(self.table.as_string())[-1].replace('""', '"'), names)
+        try:
+            ready = ahead(self._converted(work), DEPTH, READY, lambda made: int(made[1].nbytes))
+            with ready as batches, conn.cursor() as cursor:
+                with cursor.copy(statement) as stream:
+                    self._send(stream, batches, sent)
+                return cursor.rowcount
+        except psycopg.Error as exc:
+            raise sent.located(exc) from exc
+
+    def _send(self, stream: psycopg.Copy, batches: Iterable[tuple[Batch, pa.RecordBatch]], sent: "Sent") -> None:
+        stream.write(HEADER)
+        encoder: pgpq.ArrowToPostgresBinaryEncoder | None = None
+        schema: pa.Schema | None = None
+        for batch, wire in batches:
+            if self.stop.is_set():
+                raise Stopped("stopped because another connection of this load failed")
+            if encoder is None or wire.schema != schema:  # files may differ in the scale of a number
+                if encoder is not None:
+                    stream.write(encoder.finish().removesuffix(TRAILER))
+                schema = wire.schema
+                encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+                encoder.write_header()
+            sent.add(batch)
+            stream.write(encoder.write_batch(wire))
+            self.progress(wire.num_rows)
+        stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
+
+    def _converted(self, work: Iterable[Unit]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
+        for batch in read_units(self.source, work):
+            good, wire = to_wire(batch, self.columns, self.rejects)
+            yield good, wire if self.traced is None else traced(good, wire, self.traced)
+
+
+def traced(batch: Batch, wire: pa.RecordBatch, numbers: dict[tuple[str, int], int]) -> pa.RecordBatch:
+    """The rows with where each came from: the number of its row group, and its own in that."""
+    groups = [numbers[piece.unit.part.file.uri, piece.unit.group] for piece in batch]
+    sizes = [piece.rows.num_rows for piece in batch]
+    rows = [np.arange(piece.first, piece.first + piece.rows.num_rows) for piece in batch]
+    added: list[Any] = [
+        pa.array(np.repeat(np.array(groups, np.int64), sizes)),
+        pa.array(np.concatenate([*rows, []]), pa.int64()),
+    ]
+    return pa.RecordBatch.from_arrays([*wire.columns, *added], [*wire.schema.names, *TRACE])
+
+
+def copy_parallel(
+    database: Database,
+    source: Source,
+    parts: list[Part],
+    table: sql.Identifier,
+    columns: list[Column],
+    jobs: int,
+    progress: Progress,
+    rejects: Rejects,
+) -> int:
+    """Copy all rows into a table nobody reads yet, over up to `jobs` connections, each its own transaction.
+
+    Returns:
+        The number of rows sent.
+
+    Raises:
+        PgpipeError: as Copier.copy.
+    """
+    copier = Copier(source, table, columns, progress, threading.Event(), rejects)
+    todo = units(parts)
+    work = drained(todo)
+
+    def run(conn: Connection) -> int:
+        with conn.transaction():
+            return copier.copy(conn, work)
+
+    return sum(on_connections(database, min(jobs, len(todo)) or 1, run, copier.stop))
+
+
+def drained(items: Iterable[T]) -> Iterator[T]:
+    """The items, each given to the thread that asks first."""
+    queue: SimpleQueue[T] = SimpleQueue()
+    for item in items:
+        queue.put(item)
+    return _Drain(queue)
+
+
+class _Drain(Iterator[T]):
+    """A generator would refuse a second thread."""
+
+    def __init__(self, queue: "SimpleQueue[T]") -> None:
+        self._queue = queue
+
+    def __next__(self) -> T:
+        try:
+            return self._queue.get_nowait()
+        except Empty:
+            raise StopIteration from None
+
+
+def on_connections(database: Database, count: int, run: Callable[[Connection], T], stop: threading.Event) -> list[T]:
+    """Run the same on several connections at once; when one fails, `stop` tells the others.
+
+    Raises:
+        PgpipeError: the first that was not caused by another's.
+    """
+
+    def guarded() -> T:
+        try:
+            with database.connect(autocommit=True) as conn:
+                return run(conn)
+        except psycopg.Error as exc:
+            stop.set()
+            raise translate(exc) from exc
+        except BaseException:
+            stop.set()
+            raise
+
+    with ThreadPoolExecutor(count, thread_name_prefix="copy") as pool:
+        try:
+            running = [pool.submit(guarded) for _ in range(count)]
+            failed = [exc for future in running if (exc := future.exception())]
+        except BaseException:  # interrupted: let the connections end before the error goes on
+            stop.set()
+            raise
+    if failed:
+        raise next((exc for exc in failed if not isinstance(exc, Stopped)), failed[0])
+    return [future.result() for future in running]
+
+
+class Sent:
+    """Where the rows of one COPY came from, so that what the server says of its line N can be said of a file."""
+
+    def __init__(self, table: str, columns: list[str]) -> None:
+        self._table = table
+        self._columns = columns
+        self.rows = 0
+        self._starts: list[int] = []
+        self._pieces: list[tuple[Unit, int]] = []  # unit and number of the row within it
+
+    def add(self, batch: Batch) -> None:
+        """Remember the pieces of a batch; those that follow on from the one before need no entry."""
+        for piece in batch:
+            known = self._pieces[-1] if self._pieces else None
+            if not (known and known[0] is piece.unit and self._starts[-1] - known[1] == self.rows - piece.first):
+                self._starts.append(self.rows)
+                self._pieces.append((piece.unit, piece.first))
+            self.rows += piece.rows.num_rows
+
+    def located(self, exc: psycopg.Error) -> errors.PgpipeError:
+        """The error, with the file, row group and row that it is about where the server tells."""
+        error = translate(exc)
+        if not isinstance(error, errors.DataError) or not self._starts:
+            return error
+        line, column = refused_at(exc.diag.context or "", self._table, self._columns)
+        if line is None:  # it does not say: the last one that was sent is near
+            return RefusedByServer(f"{where(self._pieces[-1][0])}: {error}")
+        at = line - 1  # the server counts from 1
+        found = bisect_right(self._starts, at) - 1
+        unit, first = self._pieces[found]
+        return RefusedByServer(str(bad_row(unit, first + at - self._starts[found], column, str(error))))
+
+
+def refused_at(context: str, table: str, columns: list[str]) -> tuple[int | None, str | None]:
+    """Line and column of a COPY that the server tells in its language; its own is the outermost of the contexts.
+
+    All languages name the table first, then the line, then the column.
+    """
+    _, named, rest = context.rpartition("\n")[2].partition(table)
+    number = NUMBER.search(rest) if named else None
+    if number is None:
+        return None, None
+    told = f"{rest[number.end() :]} "
+    return int(number[0]), max((c for c in columns if f" {c} " in told), key=len, default=None)

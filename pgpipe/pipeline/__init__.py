@@ -1,0 +1,1 @@
+"""The run: steps over the entities of a date, with a report."""

@@ -1,0 +1,109 @@
+"""What the components of a run share: settings, database, source, progress; and which entities a date has."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from pgpipe import errors
+from pgpipe.choose import SAMPLE_ROWS, Choice, choose
+from pgpipe.db import Connection, Database, translated
+from pgpipe.load.plan.decide import Consent
+from pgpipe.load.plan.files import read_footer
+from pgpipe.load.rows.read import Unit, read_batches
+from pgpipe.schema import require_version
+from pgpipe.settings.entity import EntitySettings
+from pgpipe.settings.model import Settings
+from pgpipe.source import Source
+from pgpipe.source.layout import Drop, choose_date, find_drops
+
+Advance = Callable[[int], None]
+Bar = Callable[[str, int], AbstractContextManager[Advance]]  # label, total -> what takes the rows done
+
+
+def no_bar(_label: str, _total: int) -> AbstractContextManager[Advance]:
+    """Progress that nobody watches."""
+    return nullcontext(lambda _rows: None)
+
+
+def no_word(_line: str) -> None:
+    """News that nobody reads."""
+
+
+@dataclass
+class Context:
+    """What components share during a run."""
+
+    settings: Settings
+    database: Database
+    source: Source
+    bar: Bar = no_bar
+    override: dict[str, Any] = field(default_factory=dict)  # mode and key for every entity, from the command line
+    skip: frozenset[str] = frozenset()  # components that this run leaves out
+    accept: frozenset[str] = frozenset()  # rules that this run lets pass
+    named: frozenset[str] = frozenset()  # entities that the command line names
+    until: date | None = None  # the last of a range of dates
+    tell: Callable[[str], None] = no_word  # takes what somebody who waits should know, a line each
+    _choices: dict[str, list[Choice]] = field(default_factory=dict)
+
+    def entity(self, name: str) -> EntitySettings:
+        """What holds for an entity."""
+        return self.settings.for_entity(name).model_copy(update=self.override)
+
+    def consent(self, entity: str) -> Consent:
+        """What the user has agreed to for an entity."""
+        return Consent(entity in self.settings.entity or entity in self.named, self.accept, self.until)
+
+    def skips(self, component: str, entity: str) -> bool:
+        """Whether a component is left out, for all entities or for this one."""
+        return component in self.skip or component in self.entity(entity).skip
+
+    def choices(self, drop: Drop) -> list[Choice]:
+        """Which text columns the data itself suggests, from a sample of the first file."""
+        if drop.entity not in self._choices:
+            self._choices[drop.entity] = choose(_sample(self.source, drop))
+        return self._choices[drop.entity]
+
+
+def select_drops(context: Context, wanted_date: str, entities: Sequence[str]) -> tuple[date, list[Drop]]:
+    """The date that counts and its entities, or those named.
+
+    Raises:
+        UsageError: an entity that the date does not have.
+        SourceError: the date does not exist, or holds nothing.
+    """
+    source = context.source
+    day, folder = choose_date(source, wanted_date, context.settings.source.complete)
+    drops = {drop.entity: drop for drop in find_drops(source, day, folder)}
+    if not drops:
+        raise errors.SourceError(f"{source.url}: the folder of {day} has no entity folder in it")
+    for name in entities:
+        if name not in drops:
+            raise errors.UsageError(f"{source.url} has no entity {name!r} on {day}; it has {', '.join(drops)}")
+    return day, [drop for name, drop in drops.items() if not entities or name in entities]
+
+
+def require_schema(conn: Connection, targets: str) -> None:
+    """Look once for all entities, before any is tried.
+
+    Raises:
+        SchemaMissing: `pgpipe migrate` has not run, or another version of it.
+        UsageError: the schema of the targets is not there.
+    """
+    require_version(conn)
+    with translated():
+        there = conn.execute("select from pg_catalog.pg_namespace where nspname = %s", (targets,)).fetchone()
+    if there is None:
+        raise errors.UsageError(f"database.schema: the database has no schema {targets!r}; create it, or name another")
+
+
+def _sample(source: Source, drop: Drop) -> pa.Table:
+    for file in drop.files:
+        part = read_footer(source, file)
+        if part.rows and part.rows[0]:
+            batch = next(read_batches(source, Unit(part, 0)))
+            return pa.Table.from_batches([batch.slice(0, SAMPLE_ROWS)])
+    return pa.table({})

@@ -1,0 +1,134 @@
+"""The run: components over entities, with a report. One entity's failure leaves the others done."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import date
+from typing import Any
+
+from pgpipe.db import Database
+from pgpipe.errors import UsageError
+from pgpipe.log import get_logger
+from pgpipe.pipeline.component import Step, installed_components, perform
+from pgpipe.pipeline.context import Bar, Context, no_bar, no_word, require_schema, select_drops
+from pgpipe.pipeline.report import Report, StageReport
+from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
+from pgpipe.settings.layers import nearest
+from pgpipe.settings.model import Settings
+from pgpipe.settings.sources import load_settings
+from pgpipe.source import Source, open_source
+from pgpipe.source.layout import Drop, choose_dates
+
+log = get_logger(__name__)
+
+
+def default_components(*, drain: bool = False) -> list[Step]:
+    """Import, search, embed, and then those that other packages offer; `drain`: vectors are computed at once."""
+    return [ParquetImporter(), SearchIndexer(), EmbeddingsGenerator(drain=drain), *installed_components()]
+
+
+class Pipeline:
+    """Components run over the entities of one date."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        components: Sequence[Step] | None = None,
+        database: Database | None = None,
+        source: Source | None = None,
+        bar: Bar = no_bar,
+        override: dict[str, Any] | None = None,
+        skip: Collection[str] = (),
+        accept: Collection[str] = (),
+        tell: Callable[[str], None] = no_word,
+    ) -> None:
+        """Nothing is reached yet.
+
+        Args:
+            settings: by default those of the configuration file and the environment.
+            components: in the order they run; by default import, search, embed and those that are installed.
+            database: by default the one of the settings.
+            source: by default the one of the settings.
+            bar: how progress is shown.
+            override: key and mode for every entity.
+            skip: names of components to leave out, besides those of the settings.
+            accept: rules that this pipeline lets pass: `max_deleted`, `older`.
+            tell: takes what somebody who waits should know: another load is waited for, a lost one is begun again.
+
+        Raises:
+            UsageError: a component to be skipped does not exist, or an installed one does not load.
+        """
+        settings = settings or load_settings()
+        known = default_components() if components is None else components
+        skipped = frozenset(skip) | frozenset(settings.load.skip)
+        _check_names(skipped.union(*(entity.skip for entity in settings.entity.values())), known)
+        self._components = [component for component in known if component.name not in skipped]
+        self._context = Context(
+            settings,
+            database or Database(settings.database),
+            source or open_source(settings.source),
+            bar,
+            override or {},
+            skipped,
+            frozenset(accept),
+            tell=tell,
+        )
+
+    def run(self, wanted_date: str = "latest", entities: Sequence[str] = ()) -> Report:
+        """Run every component over every entity, or over those named.
+
+        Raises:
+            UsageError: an entity that the date does not have.
+            SourceError, Unreachable, SchemaMissing: nothing can be done at all.
+        """
+        day, drops = select_drops(self._context, wanted_date, entities)
+        self._context.named, self._context.until = frozenset(entities), None
+        return self._run_date(day, drops, {})
+
+    def backfill(self, wanted_dates: str, entities: Sequence[str] = ()) -> Iterator[Report]:
+        """Run over every complete date of a range, oldest first; a report as soon as a date is done.
+
+        An entity that fails on a date is left alone on the later ones, whose updates build on it; the others go on.
+
+        Args:
+            wanted_dates: FIRST..LAST, either of which may be left out.
+            entities: by default all that a date has.
+
+        Raises:
+            SourceError: no date of the range is complete.
+            Unreachable, SchemaMissing: nothing can be done at all.
+        """
+        failed: dict[str, date] = {}
+        days = choose_dates(self._context.source, wanted_dates, self._context.settings.source.complete)
+        self._context.named, self._context.until = frozenset(entities), days[-1]
+        for day in days:
+            _, drops = select_drops(self._context, day.isoformat(), ())
+            report = self._run_date(day, [d for d in drops if not entities or d.entity in entities], failed)
+            failed |= {stage.entity: day for stage in report.stages if stage.state == "failed"}
+            yield report
+
+    def _run_date(self, day: date, drops: list[Drop], failed: dict[str, date]) -> Report:
+        with self._context.database.connect() as conn:
+            require_schema(conn, self._context.database.schema)
+        log.info("run", source=self._context.source.url, date=str(day), entities=[drop.entity for drop in drops])
+        report = Report(day)
+        for drop in drops:
+            if drop.entity in failed:
+                note = f"left alone, because {failed[drop.entity]} failed"
+                report.stages.append(StageReport(drop.entity, "import", "skipped", note=note))
+            else:
+                self._run_entity(drop, report)
+        log.info("done", exit_code=report.exit_code)
+        return report
+
+    def _run_entity(self, drop: Drop, report: Report) -> None:
+        for component in self._components:
+            stage = perform(component, drop, self._context)
+            report.stages.append(stage)
+            if stage.state == "failed":
+                return
+
+
+def _check_names(skipped: frozenset[str], components: Sequence[Step]) -> None:
+    """A misspelt component would be run after all."""
+    names = {"import", "search", "embed", *(component.name for component in components)}
+    for name in sorted(skipped - names):
+        raise UsageError(f"skip: unknown component {name!r}{nearest(name, names)}")

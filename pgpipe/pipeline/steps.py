@@ -1,0 +1,205 @@
+"""Components: the steps that a pipeline does for each entity. A user's own is a class of the same shape."""
+
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Literal
+
+from pgpipe import errors
+from pgpipe.db import Connection, retry, translated
+from pgpipe.embed import declare as embedding
+from pgpipe.embed import index, queue
+from pgpipe.embed.model.base import dimensions
+from pgpipe.load.loader import Loader
+from pgpipe.load.plan.decide import Plan, toml_name
+from pgpipe.load.write.steps import Counts
+from pgpipe.pipeline.component import Component
+from pgpipe.pipeline.context import Advance, Context
+from pgpipe.pipeline.report import StageReport
+from pgpipe.searching import declare as search
+from pgpipe.searching import fill
+from pgpipe.settings.entity import EntitySettings, SearchDeclaration
+from pgpipe.source.layout import Drop
+
+NO_KEY = 'no key: before the next date, write key = ["…"] or mode = "append" under [entity.{}]'
+
+if TYPE_CHECKING:
+    from pgpipe.embed.worker import Worker
+
+
+class ParquetImporter(Component):
+    """Files to target."""
+
+    name = "import"
+
+    def process_entity(self, entity: Drop, context: Context) -> StageReport:
+        """Load the files of the date."""
+        loader = Loader(context.database, context.source, context.settings.load.jobs, context.tell)
+        settings, consent = context.entity(entity.entity), context.consent(entity.entity)
+
+        def prepare(conn: Connection, _plan: Plan) -> None:
+            # Made with the empty table, the search column costs no second pass over the rows.
+            if not context.skips("search", entity.entity) and (declared := _search_plan(entity, settings, context)):
+                search.enable(conn, "pgpipe_staging", entity.entity, declared, index=False)
+
+        with ExitStack() as stack:  # the bar opens once the plan says how many rows there are
+
+            def start(plan: Plan) -> Advance:
+                return stack.enter_context(context.bar(f"{entity.entity}: load", plan.rows))
+
+            plan, counts = loader.load(entity, settings, prepare, start, consent)
+        rows = asdict(counts)
+        for only_said in ("filled", "kept"):
+            rows.pop(only_said)
+        return StageReport(
+            entity.entity, self.name, _state(plan), **rows, note="; ".join((_note(plan, counts), *plan.remarks))
+        )
+
+
+class SearchIndexer(Component):
+    """The search column, its index and its lexeme table."""
+
+    name = "search"
+
+    def process_entity(self, entity: Drop, context: Context) -> StageReport:
+        """Declare the search column where it is missing, and refresh what ranking reads."""
+        return retry(lambda: self._index(entity, context), f"the search column of {entity.entity}", context.tell)
+
+    def _index(self, entity: Drop, context: Context) -> StageReport:
+        settings = context.entity(entity.entity)
+        schema = context.database.schema
+        with context.database.connect(autocommit=True, session=True) as conn, translated():
+            known = search.is_declared(conn, schema, entity.entity)
+            declared = _search_plan(entity, settings, context) if settings.search or not known else None
+            if declared:
+                search.ensure(conn, schema, entity.entity, declared)
+            elif not known:
+                return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.search))
+            filled = [self._fill(conn, target, context) for target in fill.pending(conn, entity.entity)]
+            search.refresh(conn, schema, entity.entity)
+        return StageReport(entity.entity, self.name, note="; ".join(filled))
+
+    def _fill(self, conn: Connection, target: fill.Pending, context: Context) -> str:
+        """A target in use gets its column online: what it has serves meanwhile."""
+        with context.bar(f"{target.entity}: search", max(target.rows - target.filled, 0)) as advance:
+            done = fill.fill(conn, target, advance)
+        return "search column filled" if done else "another process fills the search column"
+
+
+class EmbeddingsGenerator(Component):
+    """The embedding: declared, and with `drain` worked off."""
+
+    name = "embed"
+
+    def __init__(self, *, drain: bool = False) -> None:
+        self._drain = drain
+        self._worker: Worker | None = None
+
+    def process_entity(self, entity: Drop, context: Context) -> StageReport:
+        """Declare the embedding where it is missing, which enqueues all rows; then compute what is waiting."""
+        what = f"the embedding of {entity.entity}"
+        settings = context.entity(entity.entity)
+        try:
+            if not retry(lambda: self._declare(entity, settings, context), what, context.tell):
+                return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.embed))
+        except errors.VectorsMissing as exc:
+            return StageReport(entity.entity, self.name, "skipped", note=str(exc))
+        waiting = retry(lambda: self._await(entity, context), what, context.tell)
+        if not self._drain or not waiting:
+            note = f"{waiting:,} rows wait for `pgpipe embedder`" if waiting else "all vectors are fresh"
+            return StageReport(entity.entity, self.name, "ok" if waiting else "nothing to do", note=note)
+        return self._work_off(entity, context, waiting, what)
+
+    def _await(self, entity: Drop, context: Context) -> int:
+        """How many rows wait for their vectors; where none does, the vectors are indexed."""
+        with context.database.connect(autocommit=True) as conn:
+            waiting = _waiting(conn, entity.entity)
+            if not waiting:  # a worker that does not own the store may not index it
+                for declared in queue.embeddings(conn):
+                    if declared.entity == entity.entity:
+                        index.build(context.database, declared, context.settings.embedding.index)
+        return waiting
+
+    def _declare(self, drop: Drop, settings: EntitySettings, context: Context) -> bool:
+        with context.database.connect(autocommit=True) as conn, translated():
+            target = embedding.target_of(conn, context.database.schema, drop.entity)
+            known = embedding.find(conn, target)
+            if known and settings.embed is None:
+                return True
+            choices = context.choices(drop) if settings.embed is None else []
+            declared = embedding.plan_embedding(settings, choices)
+            if declared is None:
+                return False
+            if known and known.serves(declared, context.settings.embedding.model):
+                embedding.keep_filters(conn, target, declared, known.name)
+                return True
+            dims = dimensions(context.settings.embedding)
+            name = known.name if known else "default"
+            embedding.enable(conn, target, declared, context.settings.embedding.model, dims, name)
+            return True
+
+    def _work_off(self, drop: Drop, context: Context, waiting: int, what: str) -> StageReport:
+        from pgpipe.embed.worker import Worker
+
+        with context.bar(f"{drop.entity}: embed", waiting) as advance:
+            if self._worker is None:
+                self._worker = Worker(context.database, context.settings.embedding)
+            worker = self._worker
+            worker.progress = lambda _entity, jobs: advance(jobs)
+            before = replace(worker.totals, embedded=dict(worker.totals.embedded))
+            after = retry(lambda: worker.drain([drop.entity]), what, context.tell)
+        failed = after.failed - before.failed
+        note = f"{failed} rows failed; see `pgpipe jobs list`" if failed else ""
+        embedded = after.embedded.get(drop.entity, 0) - before.embedded.get(drop.entity, 0)
+        return StageReport(
+            drop.entity,
+            self.name,
+            "failed" if failed else "ok",
+            unchanged=after.fresh - before.fresh,
+            embedded=embedded,
+            note=note,
+            exit_code=int(bool(failed)),
+        )
+
+
+def _search_plan(drop: Drop, settings: EntitySettings, context: Context) -> SearchDeclaration | None:
+    choices = context.choices(drop) if settings.search is None else []
+    return search.plan_search(settings, choices).declaration
+
+
+def _state(plan: Plan) -> Literal["ok", "nothing to do"]:
+    return "nothing to do" if plan.action in {"nothing", "recognise"} else "ok"
+
+
+def _note(plan: Plan, counts: Counts) -> str:
+    return "; ".join(filter(None, (_done(plan, counts), *plan.remarks)))
+
+
+def _done(plan: Plan, counts: Counts) -> str:
+    files = len(plan.skipped)
+    if plan.action == "recognise":
+        return f"the same bytes as the snapshot before: {files} file{'s' * (files != 1)} recognised"
+    if plan.action == "nothing":
+        return plan.superseded or f"{files} file{'s' * (files != 1)} in the ledger"
+    notes = ["table made, its indexes after its rows"] if plan.action == "create" else []
+    notes += [f"new column {c.name}" for c in plan.evolution.add]
+    notes += [f"{counts.filled:,} rows written to fill it"] if counts.filled else []
+    notes += [f"{c.name} widened to {c.sql}" for c in plan.evolution.widen]
+    notes += [f"{counts.rejected:,} rows rejected, kept in pgpipe.rejected_row"] if counts.rejected else []
+    notes += [f"{counts.mended:,} bad values stripped or cleared"] if counts.mended else []
+    if counts.left_out:
+        notes.append(f"{counts.left_out:,} rows left out by a trigger, rule or policy of the target")
+    if counts.kept:
+        notes.append(f"{counts.kept:,} rows not deleted, kept by a trigger, rule or policy of the target")
+    if not plan.key:
+        notes.append("no key: rows are appended" if plan.repeatable else NO_KEY.format(toml_name(plan.drop.entity)))
+    return "; ".join(notes)
+
+
+def _why_not(setting: object) -> str:
+    return "switched off" if setting is False else "no column holds prose"
+
+
+def _waiting(conn: Connection, entity: str) -> int:
+    with translated():
+        row = conn.execute("select sum(waiting) from pgpipe.embedding_status where entity = %s", (entity,)).fetchone()
+    return int(row[0] or 0) if row else 0

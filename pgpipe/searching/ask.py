@@ -1,0 +1,163 @@
+"""Asking: keyword, vector and hybrid search of one entity."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from pgvector import Vector
+from psycopg.rows import class_row
+
+from pgpipe import errors
+from pgpipe.db import Connection, translated
+from pgpipe.db.encoding import LEFT_OUT, storable
+
+SearchMode = Literal["text", "vector", "hybrid"]
+Filter = dict[str, Any]
+
+TARGETS = """
+    select c.relname as entity, n.nspname as schema,
+           exists (select from pgpipe.search s where s.target = c.oid) as searched,
+           e.name as embedding, e.model, e.dims, e.fingerprint
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      left join pgpipe.embedding e on e.target = c.oid and e.active
+     where c.oid in (select target from pgpipe.search union select target from pgpipe.embedding)
+       and n.nspname <> 'pgpipe_staging'
+     order by c.relname, n.nspname
+"""
+TEXT = """
+    select key, score, text_rank, null::int as vector_rank, passage, "row"
+      from pgpipe.text_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
+                              %(query)s, %(k)s, %(where)s::jsonb,
+                              skip => %(skip)s, prefix => %(prefix)s)
+"""
+VECTOR = """
+    select key, score, null::int as text_rank, vector_rank, passage, "row"
+      from pgpipe.vector_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
+                              %(vector)s, %(k)s, %(where)s::jsonb,
+                                skip => %(skip)s, embedding => %(embedding)s)
+"""
+HYBRID = """
+    select key, score, text_rank, vector_rank, passage, "row"
+      from pgpipe.hybrid_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
+                              %(query)s, %(vector)s, %(k)s,
+                                %(where)s::jsonb, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s)
+"""
+STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row that answers the question."""
+
+    key: dict[str, Any]
+    score: float  # text: BM25F; vector: cosine similarity; hybrid: 0 to 1 of each, added
+    text_rank: int | None  # its place among the keyword answers, from 1; None: not among them
+    vector_rank: int | None
+    passage: str | None  # words of the question between <b> and </b>
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table that can be searched."""
+
+    entity: str
+    schema: str
+    searched: bool  # has a search column
+    embedding: str | None  # the active one
+    model: str | None  # of that embedding
+    dims: int | None
+    fingerprint: bytes | None = None  # of the model that made its vectors; None where it made none yet
+
+    @property
+    def qualified(self) -> str:
+        """The name that no other table has."""
+        return f"{self.schema}.{self.entity}"
+
+    @property
+    def best_mode(self) -> SearchMode:
+        """Hybrid where there are vectors, else text."""
+        return ("hybrid" if self.searched else "vector") if self.model else "text"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for."""
+
+    query: str
+    k: int = 10
+    filter: Filter | None = None
+    skip: int = 0  # hits of earlier pages
+    prefix: bool = False  # the last word is the beginning of one
+
+    def __post_init__(self) -> None:
+        """No text of PostgreSQL holds a NUL or half a character, so no row has one, and no question needs one."""
+        plain = self.query.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+        object.__setattr__(self, "query", plain)
+
+
+def find_target(conn: Connection, entity: str | None) -> Target:
+    """The table of that name, with its schema before it or not, or the only one there is.
+
+    Raises:
+        UsageError: the entity is unknown, or several fit; the message names those that exist.
+    """
+    with translated(), conn.cursor(row_factory=class_row(Target)) as cursor:
+        targets = cursor.execute(TARGETS).fetchall()
+    if not targets:
+        raise errors.UsageError("nothing is searchable yet; load something first: `pgpipe load --source …`")
+    meant = [t for t in targets if entity in {None, t.entity}] or [t for t in targets if entity == t.qualified]
+    if len(meant) == 1:
+        return meant[0]
+    namesakes = {t.entity for t in targets if sum(t.entity == other.entity for other in targets) > 1}
+    names = ", ".join(t.qualified if t.entity in namesakes else t.entity for t in targets)
+    if meant:
+        raise errors.UsageError(f"which entity? give --entity; searchable are {names}")
+    raise errors.UsageError(f"unknown entity {entity!r}; searchable are {names}")
+
+
+def answer(
+    conn: Connection, target: Target, mode: SearchMode, question: Question, vector: Sequence[float] | None = None
+) -> list[Hit]:
+    """The best rows; `vector` is the question's, of the target's embedding, for the modes vector and hybrid.
+
+    Raises:
+        UsageError: the filter holds what JSON cannot.
+        VectorsMissing: the database has no pgvector.
+        DatabaseError: a search column or embedding is missing, a filter does not fit, or k or skip is below 0.
+    """
+    values = {
+        "schema": target.schema,
+        "entity": target.entity,
+        "embedding": target.embedding,
+        "query": storable(conn, question.query, LEFT_OUT),  # no row has such a character
+        "vector": None if vector is None else Vector(vector).to_text(),
+        "k": question.k,
+        "where": None if question.filter is None else _filter_json(question.filter),
+        "skip": question.skip,
+        "prefix": question.prefix,
+    }
+    with translated(), conn.cursor(row_factory=class_row(Hit)) as cursor:
+        return cursor.execute(STATEMENTS[mode].encode(), values).fetchall()
+
+
+def _filter_json(where: Filter) -> str:
+    """The filter as JSON; values that JSON lacks as PostgreSQL writes them, a set as a list."""
+
+    def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON lacks
+        if isinstance(value, date | time):
+            return value.isoformat()
+        if isinstance(value, Decimal | UUID):
+            return str(value)
+        if isinstance(value, set | frozenset):
+            return list(value)
+        raise TypeError(f"it holds a {type(value).__name__}")
+
+    try:
+        return json.dumps(where, default=plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise errors.UsageError(f"the filter is not valid JSON: {exc}") from None

@@ -1,0 +1,134 @@
+"""What can be set for one entity: its key and mode, its search column, its embedding, and the limits of its loads."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Mode = Literal["append", "upsert", "snapshot"]
+Weight = Literal["A", "B", "C", "D"]
+Bad = Literal["error", "strip", "null", "reject"]  # what happens to a value that cannot be stored
+Deletions = int | float | str  # rows, or a share of them
+MAX_DELETED = 0.5
+
+
+@dataclass(frozen=True)
+class MaxDeleted:
+    """How much a snapshot may delete: one of these at most; neither means without a limit."""
+
+    rows: int | None = None
+    share: float | None = None
+
+
+def max_deleted(value: Deletions) -> MaxDeleted:
+    """Read a share such as 0.5 or "50%", or a number of rows; all means without a limit.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    text = str(value).strip()
+    share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+    number = float(share[1]) / 100 if share else float(text) if re.fullmatch(r"\d+\.\d+", text) else None
+    if number is not None and number <= 1:
+        return MaxDeleted(share=number) if number < 1 else MaxDeleted()
+    if text.isdecimal():
+        return MaxDeleted(rows=int(text))
+    raise ValueError('is a share such as 0.5 or "50%", or a number of rows')
+
+
+class Section(BaseModel):
+    """A table of settings: unknown names are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def checked_limit(value: object) -> object:
+    """The value as it is, if it is a limit; for the validators of fields."""
+    if isinstance(value, int | float | str):
+        max_deleted(value)
+    return value
+
+
+class SearchDeclaration(Section):
+    """The search column of an entity."""
+
+    columns: dict[str, Weight] = Field(
+        min_length=1, description="columns and their weights, A to D", examples=[{"title": "A", "description": "B"}]
+    )
+    language: str = Field("english", description="text search configuration of PostgreSQL")
+    language_column: str | None = Field(
+        None, description="column with each row's language, such as german or de", examples=["language"]
+    )
+    column_name: str = Field("search", description="name of the generated column")
+
+
+class EmbedDeclaration(Section):
+    """The embedding of an entity."""
+
+    columns: list[str] = Field(
+        min_length=1, description="columns whose text is embedded", examples=[["title", "description"]]
+    )
+    template: str | None = Field(
+        None,
+        description="lines with {column}; one column a line if left out",
+        examples=["{title}\n{description}"],
+    )
+    where: str | None = Field(
+        None, description="SQL condition on the row's columns; other rows have no vectors", examples=["essential"]
+    )
+    chunk_size: int | None = Field(
+        None, ge=1, description="tokens of a piece of a long text; as many as the model reads", examples=[128]
+    )
+    chunk_overlap: int = Field(0, ge=0, description="tokens that neighbouring pieces may share")
+    filters: list[str] = Field(
+        [], description="columns that searches are often filtered by, kept with the vectors", examples=[["brand"]]
+    )
+
+
+class EntitySettings(Section):
+    """One entity. Every part may be left out; `search = false` and `embed = false` switch a part off."""
+
+    key: list[str] = Field([], description="columns that identify a row", examples=[["id"]])
+    mode: Mode | None = Field(
+        None, description="append | upsert | snapshot; upsert with a key, append without one", examples=["upsert"]
+    )
+    skip: list[str] = Field([], description="components that leave this entity out", examples=[["embed"]])
+    partitions: bool | None = Field(
+        None,
+        description="folders such as region=eu/ become columns of text; by default those that the files lack",
+        examples=[False],
+    )
+    path_column: str | None = Field(
+        None, description="a column of this name gets the address of each row's file", examples=["source_file"]
+    )
+    contract: Literal["evolve", "freeze"] = Field(
+        "evolve", description="freeze: a file whose columns are not the target's is refused", examples=["freeze"]
+    )
+    types: dict[str, str] = Field(
+        {}, description="column types of a target that is made, as PostgreSQL writes them", examples=[{"id": "bigint"}]
+    )
+    bad_values: Bad | dict[str, Bad] = Field(
+        "error",
+        description='error | strip | null | reject, for all columns or by column ("*": every other)',
+        examples=["reject"],
+    )
+    max_value_mb: int = Field(
+        256, ge=1, le=1023, description="MB that a value may take in PostgreSQL; a larger one is a bad value"
+    )
+    max_rejected: int = Field(10_000, ge=0, description="rows that a load may reject before it fails")
+    max_deleted: Deletions | None = Field(
+        None,
+        description="rows that a snapshot may delete, a share or a number; that of `load` if left out",
+        examples=["50%"],
+    )
+    search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
+    embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
+
+    _known_limit = field_validator("max_deleted", mode="before")(checked_limit)
+
+    def bad(self, column: str) -> Bad:
+        """What happens to a value of this column that cannot be stored."""
+        if isinstance(self.bad_values, str):
+            return self.bad_values
+        return self.bad_values.get(column, self.bad_values.get("*", "error"))

@@ -1,0 +1,220 @@
+"""What can be set: a table of settings for each part of pgpipe, with its defaults and what they mean."""
+
+import os
+import re
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+from pgpipe.errors import ModelRefused
+from pgpipe.settings.entity import MAX_DELETED, Deletions, EntitySettings, Section, checked_limit
+
+BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+PLUGINS = "pgpipe.embedders"  # the entry point group that a package names its backend in
+
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+
+
+class SourceSettings(Section):
+    """Where Parquet lies."""
+
+    url: str | None = Field(
+        None, description="s3://bucket/prefix, file:///path, or of a plugin", examples=["s3://bucket/prefix"]
+    )
+    endpoint_url: str | None = Field(
+        None, description="address of an S3 that is not AWS", examples=["https://minio.example.com:9000"]
+    )
+    region: str | None = Field(None, description="AWS region", examples=["eu-central-1"])
+    profile: str | None = Field(None, description="profile of the AWS configuration files", examples=["drops"])
+    addressing_style: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="where the bucket stands in a request: auto | path | virtual"
+    )
+    complete: str = Field("any", description="when a date counts: any | _SUCCESS | age:10m (s, m or h)")
+
+    @field_validator("complete")
+    @classmethod
+    def _known_gate(cls, value: str) -> str:
+        unit = {"s", "m", "h"}
+        if value in {"any", "_SUCCESS"} or (value.startswith("age:") and value[-1] in unit and value[4:-1].isdigit()):
+            return value
+        raise ValueError("is one of any, _SUCCESS, age:10m (s, m or h)")
+
+
+class DatabaseSettings(Section):
+    """The PostgreSQL that receives the data; the embedded server if no url is given."""
+
+    url: str | None = Field(
+        None,
+        description="postgresql://…; TLS and other options of libpq pass through",
+        examples=["postgresql://pgpipe@db.example.com/shop?sslmode=verify-full"],
+    )
+    db_schema: str = Field("public", alias="schema", description="schema in which targets are created")
+    embedded_dir: Path | None = Field(
+        None, description="data folder of the embedded server", examples=["/var/lib/pgpipe"]
+    )
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class IndexSettings(Section):
+    """The vector index of a store, and when it is built."""
+
+    kind: Literal["hnsw", "none"] = Field("hnsw", description="hnsw | none")
+    min_rows: int = Field(5000, ge=1, description="fewer are read in a few milliseconds without an index")
+    max_wait: float = Field(3600, ge=0, description="seconds after which it is built though jobs still wait")
+    memory_mb: int = Field(1024, ge=1, description="at most so much maintenance_work_mem for a build")
+
+
+class EmbeddingSettings(Section):
+    """The model, and how much of it at once."""
+
+    model: str = Field(DEFAULT_MODEL, description="name on the model hub, or a folder; of embeddings to come")
+    models: tuple[str, ...] = Field(
+        (),
+        description="other models that a database may name for this machine to run: names, patterns, folders",
+        examples=[["sentence-transformers/*"]],
+    )
+    trust_remote_code: tuple[str, ...] = Field(
+        (),
+        description="models whose repository may run Python of its own here, with all rights of this process",
+        examples=[["acme/model-with-code"]],
+    )
+    backend: str = Field(
+        "torch", description="torch | onnx | onnx-int8 | openvino | http, or one that a package brings"
+    )
+    device: str | None = Field(None, description="cpu, cuda, mps; by default the best there is", examples=["cpu"])
+    batch: int = Field(512, ge=1, le=10000, description="jobs that a worker claims at once")
+    reconcile_every: float = Field(
+        3600, gt=0, description="seconds after which an idle embedder compares all rows with their vectors again"
+    )
+    lease: float = Field(300, ge=1, description="seconds that a worker holds a batch; extended while it works")
+    cache_dir: Path | None = Field(
+        None, description="folder of downloaded and of exported models", examples=["/var/cache/pgpipe"]
+    )
+    revision: str | None = Field(
+        None, description="of the model on the hub: a branch, a tag or a commit", examples=["main"]
+    )
+    truncate_dim: int | None = Field(
+        None, ge=1, description="keep the first dimensions only, of a Matryoshka model", examples=[256]
+    )
+    query_prompt: str | None = Field(
+        None, description="put before a question; the model's own if left out", examples=["query: "]
+    )
+    document_prompt: str | None = Field(
+        None, description="put before a text; the model's own if left out", examples=["passage: "]
+    )
+    url: str | None = Field(None, description="of an OpenAI-compatible service", examples=["https://api.openai.com/v1"])
+    api_key: SecretStr | None = Field(None, description="of that service", examples=["…"])
+    api_key_file: Path | None = Field(
+        None, description="file that holds the key, such as a systemd credential", examples=["/etc/pgpipe/api_key"]
+    )
+    max_tokens: int = Field(512, ge=16, description="that the service's model reads at once; longer texts are split")
+    timeout: float = Field(60, gt=0, description="seconds that the service may take to answer")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="of /metrics, /healthz and /readyz; 0: any", examples=[9464]
+    )
+    metrics_host: str = Field("127.0.0.1", description="address that the metrics are served on")
+    metrics_hostnames: tuple[str, ...] = Field(
+        (),
+        description="names by which scrapers call it, besides its addresses and the name of this machine",
+        examples=[["embedder.example.com"]],
+    )
+    index: IndexSettings = Field(IndexSettings(), description="The vector index of a store.")
+
+    @field_validator("backend")
+    @classmethod
+    def _known_backend(cls, value: str) -> str:
+        known = {*BACKENDS, *entry_points(group=PLUGINS).names}
+        if value not in known:
+            raise ValueError(f"unknown backend {value!r}; the backends are {', '.join(sorted(known))}")
+        return value
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the model's repository may run Python of its own, and read pickles."""
+        return self.model in self.trust_remote_code
+
+    def allows(self, model: str) -> bool:
+        """Whether this machine runs a model that a database names.
+
+        A folder must be listed as it is. Names of the hub may match a pattern, or be written without their owner.
+        """
+        named = (DEFAULT_MODEL, self.model, *self.models, *self.trust_remote_code)
+        if model in named:
+            return True
+        name = full_name(model)
+        known = any(fnmatchcase(name, full_name(pattern)) or pattern == "*" for pattern in named)
+        return known and bool(HUB_NAME.fullmatch(name)) and ".." not in name and not Path(model).exists()
+
+    def for_model(self, model: str) -> "EmbeddingSettings":
+        """The settings for a model that a database names: the only way from its name to loading it.
+
+        Raises:
+            ModelRefused: the configuration of this machine does not name it.
+        """
+        if not self.allows(model):
+            raise ModelRefused(
+                f"the database names the model {model!r}, which this machine may not run; if you trust it, add it to"
+                " embedding.models in this machine's configuration"
+            )
+        return self.model_copy(update={"model": model, "models": (self.model, *self.models)})
+
+
+def full_name(model: str) -> str:
+    """The name on the hub; one without an owner is of sentence-transformers."""
+    return model if "/" in model else f"sentence-transformers/{model}"
+
+
+class LoadSettings(Section):
+    """How a load runs."""
+
+    jobs: int = Field(
+        default_factory=lambda: min(os.cpu_count() or 1, 8),
+        ge=1,
+        le=64,
+        description="connections to copy over; by default one a core, at most 8",
+        examples=[4],
+    )
+    skip: list[str] = Field([], description="components that are not run, for any entity", examples=[["embed"]])
+    max_deleted: Deletions = Field(
+        MAX_DELETED,
+        description="rows that a snapshot may delete: a share of a table of over 100 rows, or a number; never all",
+    )
+
+    _known_limit = field_validator("max_deleted", mode="before")(checked_limit)
+
+
+class ServeSettings(Section):
+    """The page of `pgpipe serve`."""
+
+    url: str | None = Field(
+        None,
+        description="connection string of a role that may only read; that of the database if left out",
+        examples=["postgresql://pgpipe_reader@db.example.com/shop?sslmode=verify-full"],
+    )
+    host: Literal["127.0.0.1", "::1", "localhost"] = Field("127.0.0.1", description="loopback address to listen on")
+    port: int = Field(8425, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    hostnames: list[str] = Field(
+        [], description="names by which a proxy before it calls it", examples=[["pgpipe.example.com"]]
+    )
+
+
+class Settings(Section):
+    """All settings of pgpipe."""
+
+    source: SourceSettings = Field(SourceSettings(), description="Where Parquet lies.")
+    database: DatabaseSettings = Field(DatabaseSettings(), description="The PostgreSQL that receives the data.")
+    load: LoadSettings = Field(default_factory=LoadSettings, description="How a load runs.")
+    embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="The model, and how much of it at once.")
+    serve: ServeSettings = Field(ServeSettings(), description="The page of `pgpipe serve`.")
+    entity: dict[str, EntitySettings] = Field({}, description="One table an entity, by its name.")
+
+    def for_entity(self, name: str) -> EntitySettings:
+        """What is set for this entity, for all of them, or by default."""
+        found = self.entity.get(name, EntitySettings())
+        limit = self.load.max_deleted if found.max_deleted is None else found.max_deleted
+        return found.model_copy(update={"max_deleted": limit})
