@@ -67,8 +67,8 @@ An error is one line on stderr: what, where, and what to do.
 SQL_HEAD = """\
 # SQL
 
-Generated from the catalogue by `make docs`: what `\\d+` and `\\df+` of psql show of the schema `pgpipe`. Functions
-stand in the order of the files that define them; a file's first functions are usually parts of its later ones.
+Generated from the catalogue by `make docs`: what `\\d+` and `\\df+` of psql show of the schema `pgpipe`, which is what
+you may call and rely on. Functions of `pgpipe_internal` may change in any release.
 Arguments can be given by name: `k => 5`.
 """
 
@@ -132,7 +132,7 @@ def sql_reference(conn: Connection) -> str:
         functions = {f["name"]: f for f in cursor.execute(FUNCTIONS).fetchall()}
         relations = cursor.execute(RELATIONS).fetchall()
     parts = [SQL_HEAD]
-    for file in sorted([*ROOT.glob("migrations/*.sql"), *ROOT.glob("sql/*.sql")]):
+    for file in sorted(ROOT.glob("sql/api/*.sql")):
         text = file.read_text(encoding="utf-8")
         names = [name for name in dict.fromkeys(DEFINED.findall(text)) if name in functions]
         if names:
@@ -188,9 +188,9 @@ def _relation(relation: dict[str, Any]) -> str:
 def _codes() -> Iterator[str]:
     """The SQLSTATEs of pgpipe, each with what it says and who raises it."""
     found: dict[str, dict[str, set[str]]] = {}
-    for file in sorted([*ROOT.glob("migrations/*.sql"), *ROOT.glob("sql/*.sql")]):
+    for file in sorted([*ROOT.glob("migrations/*.sql"), *ROOT.glob("sql/**/*.sql")]):
         for body in re.split(r"(?m)^create (?=(?:or replace )?function)", file.read_text(encoding="utf-8"))[1:]:
-            name = re.search(r"pgpipe\.(\w+)", body)
+            name = re.search(r"pgpipe(?:_internal)?\.(\w+)", body)
             for message, code in RAISED.findall(body):
                 said = message.replace("''", "'").replace("%%", "%")
                 found.setdefault(code, {}).setdefault(said, set()).add(name[1] if name else "")
@@ -205,8 +205,8 @@ def files() -> str:
     """The table of files: each says in its first line what it is for."""
     rows = ["| `migrations/` | tables and schemas; run once, frozen once released |"]
     rows += [
-        f"| `sql/{file.name}` | {_sentence(_opening(file.read_text(encoding='utf-8')))} |"
-        for file in sorted(ROOT.glob("sql/*.sql"))
+        f"| `{file.relative_to(ROOT)}` | {_sentence(_opening(file.read_text(encoding='utf-8')))} |"
+        for file in sorted(ROOT.glob("sql/*/*.sql"))
     ]
     for path in sorted(ROOT.glob("pgpipe/*")):
         module = path / "__init__.py" if path.is_dir() else path

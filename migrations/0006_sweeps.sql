@@ -2,7 +2,7 @@
 
 create table pgpipe.sweep (
     embedding_id int primary key references pgpipe.embedding on delete cascade,
-    definition   text,         -- pgpipe.embedding_definition as the last whole sweep began; null: there was none
+    definition   text,         -- pgpipe_internal.embedding_definition as the last whole sweep began; null: there was none
     swept_at     timestamptz,  -- when it began
     tried_at     timestamptz,  -- when the last one ended, if a writer had locked rows that it wanted to enqueue
     lacking      bigint not null default 0 check (lacking >= 0),  -- rows whose jobs were dropped since

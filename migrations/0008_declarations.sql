@@ -1,6 +1,13 @@
 -- Declarations are written by those who own what they declare about. The functions that declare run with their caller's rights, so
 -- these policies hold for whoever writes the tables directly, too. Once a target is gone, anybody who may declare clears it away.
 
+-- Functions that only pgpipe calls. What users may call stays in the schema pgpipe.
+create schema pgpipe_internal;
+comment on schema pgpipe_internal is
+    'Functions that pgpipe itself calls. They may change in any release; call those of the schema pgpipe.';
+-- The triggers of targets, and searches, run as the caller and call them.
+grant usage on schema pgpipe_internal to public;
+
 alter table pgpipe.embedding enable row level security;
 create policy reader on pgpipe.embedding for select using (true);
 create policy owner on pgpipe.embedding
@@ -9,7 +16,7 @@ create policy owner on pgpipe.embedding
 -- The functions with their owner's rights note fingerprints, and errors of filter tables.
 create policy keeper on pgpipe.embedding for update
     using (exists (select from pg_catalog.pg_proc p
-                    where p.pronamespace = 'pgpipe'::regnamespace and p.proname = 'note_fingerprint'
+                    where p.pronamespace = 'pgpipe_internal'::regnamespace and p.proname = 'note_fingerprint'
                       and p.proowner = current_user::regrole));
 
 alter table pgpipe.search enable row level security;

@@ -1,6 +1,7 @@
 """Migrate: yoyo's migrations once; then the files of sql/ and the rights, in one transaction, if anything differs."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +29,8 @@ FOREIGN = """
       join pg_catalog.pg_roles o on o.oid = n.nspowner
       join pg_catalog.pg_database d on d.datname = current_database()
       join pg_catalog.pg_roles r on r.rolname = current_user
-     where n.nspname in ('pgpipe', 'pgpipe_staging') and r.rolsuper and not o.rolsuper and o.oid <> d.datdba
+     where n.nspname in ('pgpipe', 'pgpipe_internal', 'pgpipe_staging', 'pgpipe_target')
+       and r.rolsuper and not o.rolsuper and o.oid <> d.datdba
        and o.rolname not in ('pgpipe_owner', 'pg_database_owner')
 """
 FOUND = "select version, oldest from pgpipe.schema_version()"
@@ -41,13 +43,29 @@ DROP = """
     begin
         for routine in
             select p.oid::regprocedure::text from pg_catalog.pg_proc p
-             where p.pronamespace = 'pgpipe'::regnamespace and not exists (
+             where p.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_internal'::regnamespace) and not exists (
                    select from pg_catalog.pg_depend d
                     where (d.refclassid, d.refobjid) = ('pg_catalog.pg_proc'::regclass, p.oid)
                        or (d.classid, d.objid, d.deptype) = ('pg_catalog.pg_proc'::regclass, p.oid, 'e'))
              order by p.prosecdef desc
         loop
             execute format('drop routine %s', routine);
+        end loop;
+    end
+    $$
+"""
+# What a table of a user's depends on stays, and goes where it is now looked for.
+MOVE = """
+    do $$
+    declare
+        routine text;
+    begin
+        for routine in
+            select p.oid::regprocedure::text from pg_catalog.pg_proc p
+             where p.pronamespace = 'pgpipe'::regnamespace
+               and p.proname = any (pg_catalog.string_to_array({names}, ' '))
+        loop
+            execute format('alter routine %s set schema pgpipe_internal', routine);
         end loop;
     end
     $$
@@ -64,7 +82,8 @@ DROP_LEFT_OVER = """
                       from pg_catalog.pg_depend d
                      where (d.refclassid, d.refobjid) = ('pg_catalog.pg_proc'::regclass, p.oid)) as users
               from pg_catalog.pg_proc p
-             where p.pronamespace = 'pgpipe'::regnamespace and p.xmin <> pg_catalog.pg_current_xact_id()::xid
+             where p.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_internal'::regnamespace)
+               and p.xmin <> pg_catalog.pg_current_xact_id()::xid
                and not exists (select from pg_catalog.pg_depend d
                                 where (d.classid, d.objid, d.deptype) = ('pg_catalog.pg_proc'::regclass, p.oid, 'e'))
         loop
@@ -86,7 +105,7 @@ RIGHTS = """
         union select c.oid from pg_catalog.pg_class c where c.relnamespace = 'pgpipe'::regnamespace
     ), part as (
         select p.oid, 0 as place, p.proowner as owner, p.proacl as rights from pg_catalog.pg_proc p
-         where p.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_target'::regnamespace)
+         where p.pronamespace::regnamespace::text in ('pgpipe', 'pgpipe_internal', 'pgpipe_target')
         union all
         select c.oid, 0, c.relowner, c.relacl from known join pg_catalog.pg_class c using (oid)
         union all
@@ -94,7 +113,7 @@ RIGHTS = """
          where a.attacl is not null
         union all
         select n.oid, 0, n.nspowner, n.nspacl from pg_catalog.pg_namespace n
-         where n.nspname in ('pgpipe', 'pgpipe_staging', 'pgpipe_target', %s)
+         where n.nspname in ('pgpipe', 'pgpipe_internal', 'pgpipe_staging', 'pgpipe_target', %s)
             or n.oid in (select x.extnamespace from pg_catalog.pg_extension x where x.extname = 'vector')
     )
     select pg_catalog.md5(pg_catalog.string_agg(part::text, ' ' order by part.oid, part.place)) from part
@@ -109,6 +128,8 @@ TEMPLATE = """
 """
 GRANTS = "grants"  # in pgpipe.sql_file: the owners and rights that the last migrate left
 VERSION = 3  # of the schema that this code fits; pgpipe.schema_version says which one a database has
+INTERNAL = "internal/"  # in sql/: functions that only pgpipe calls
+MADE = re.compile(r"^create or replace (?:function|procedure) pgpipe_internal\.(\w+)", re.MULTILINE)
 TEMPLATES = "templates/"  # in sql/: what functions of one embedding are rendered from
 REQUIRES = "-- requires: "  # the first line of a file that needs an extension
 PACKAGE = Path(__file__).parent
@@ -253,9 +274,11 @@ class _File:
 def sql_files() -> list[str]:
     """The files of sql/, in the order in which they are applied, and its templates."""
     folder = ROOT / "sql"
-    return sorted(
-        file.relative_to(folder).as_posix() for file in [*folder.glob("*.sql"), *folder.glob("templates/*.sql")]
+    numbered = sorted(
+        [*folder.glob("internal/*.sql"), *folder.glob("api/*.sql")],
+        key=lambda f: (f.name, f.parent != folder / "internal"),
     )
+    return [file.relative_to(folder).as_posix() for file in [*numbered, *sorted(folder.glob("templates/*.sql"))]]
 
 
 def _apply_files(conn: Connection, done: Migrated, version: int) -> None:
@@ -272,6 +295,8 @@ def _apply_files(conn: Connection, done: Migrated, version: int) -> None:
     conn.execute("set local search_path = pg_catalog, pg_temp")
     if version < VERSION:
         conn.execute(DROP)
+        internal = [name for file in files if file.name.startswith(INTERNAL) for name in MADE.findall(file.text)]
+        conn.execute(sql.SQL(MOVE).format(names=sql.Literal(" ".join(internal))))
     for file in files:
         if file.name in done.files:
             conn.execute(APPLY, (file.name, file.checksum))
@@ -279,15 +304,15 @@ def _apply_files(conn: Connection, done: Migrated, version: int) -> None:
             conn.execute(TEMPLATE, (file.template, file.text))
             continue
         # Types of the extension are found when a function is made; at run time each names what it uses.
-        path = ["pgpipe", *([schemas[file.needs]] if file.needs else [])]
+        path = ["pgpipe", "pgpipe_internal", *([schemas[file.needs]] if file.needs else [])]
         conn.execute(sql.SQL("set local search_path = {}").format(sql.SQL(", ").join(map(sql.Identifier, path))))
         conn.execute((file.text if codec(conn) is None else as_ascii(file.text)).encode())
     conn.execute("delete from pgpipe.sql_file where name = any (%s)", (list(gone),))
     conn.execute("set local search_path = pg_catalog, pg_temp")
     conn.execute("delete from pgpipe.template where name <> all (%s)", ([f.template for f in files if f.template],))
     conn.execute(DROP_LEFT_OVER)  # the schema is ours alone; what is old would stay callable, with its faults
-    conn.execute("select pgpipe.render_triggers(embedding_id) from pgpipe.embedding")
-    conn.execute("select pgpipe.drop_rendered()")
+    conn.execute("select pgpipe_internal.render_triggers(embedding_id) from pgpipe.embedding")
+    conn.execute("select pgpipe_internal.drop_rendered()")
 
 
 def _assert_rights(conn: Connection, targets: str) -> None:
@@ -295,6 +320,6 @@ def _assert_rights(conn: Connection, targets: str) -> None:
     before = conn.execute("select checksum from pgpipe.sql_file where name = %s", (GRANTS,)).fetchone()
     if conn.execute(RIGHTS, (targets,)).fetchone() == before:
         return
-    conn.execute("select pgpipe.grant_roles(%s)", (targets,))
+    conn.execute("select pgpipe_internal.grant_roles(%s)", (targets,))
     (rights,) = conn.execute(RIGHTS, (targets,)).fetchone() or ("",)
     conn.execute(APPLY, (GRANTS, rights))

@@ -21,7 +21,7 @@ PART_OF_URL = re.compile(
 )  # libpq takes what follows the first @ of a password for the host's name
 # SQLSTATEs: a lost connection, a server that restarts, a deadlock, no free connection.
 TRANSIENT = ("08", "57P01", "57P02", "57P03", "40P01", "40001", "53300")
-NO_SCHEMA = re.compile(r"(?<![\w.])pgpipe(?!\w)")  # the schema, or what is in it, in whatever language
+NO_SCHEMA = re.compile(r"(?<![\w.])pgpipe(_internal)?(?!\w)")  # the schema, or what is in it, in whatever language
 
 
 @contextmanager

@@ -39,7 +39,7 @@ SUSPENDED = """
 """
 LANGUAGES = """
     select c.relname::text, s.language from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
-     where pgpipe.find_language(s.language) is null order by 1
+     where pgpipe_internal.find_language(s.language) is null order by 1
 """
 # pg_upgrade refuses a cluster that has columns of these types, or of types made of them.
 NOT_UPGRADABLE = """
@@ -68,10 +68,10 @@ NOT_UPGRADABLE = """
 """
 COVERAGE = """
     select e.target::text || case e.name when 'default' then '' else ' (' || e.name || ')' end,
-           pgpipe.coverage_doubt(e, s.definition, (select min(m.sqlstate) from pgpipe.missed m
+           pgpipe_internal.coverage_doubt(e, s.definition, (select min(m.sqlstate) from pgpipe.missed m
                                                    where m.embedding_id = e.embedding_id)),
-           coalesce(pgpipe.hidden_rows(e, to_regrole(quote_ident(current_user))),
-                    pgpipe.hidden_rows(e, pgpipe.worker_role()))
+           coalesce(pgpipe_internal.hidden_rows(e, to_regrole(quote_ident(current_user))),
+                    pgpipe_internal.hidden_rows(e, pgpipe_internal.worker_role()))
       from pgpipe.embedding e left join pgpipe.sweep s using (embedding_id)
      where exists (select from pg_catalog.pg_class c where c.oid = e.target) order by e.embedding_id
 """

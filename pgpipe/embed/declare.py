@@ -23,7 +23,7 @@ DISABLE = "select pgpipe.disable_embedding(%s::oid::regclass, %s)"
 SWITCH = "select pgpipe.switch_embedding(%s::oid::regclass, %s, %s)"
 PAUSE = "select pgpipe.pause_embedding(%s::oid::regclass, %s)"
 RESUME = "select pgpipe.resume_embedding(%s::oid::regclass, %s)"
-REQUIRE = "select pgpipe.require_embedding(%s::oid::regclass, %s)"
+REQUIRE = "select pgpipe_internal.require_embedding(%s::oid::regclass, %s)"
 
 
 @dataclass(frozen=True)

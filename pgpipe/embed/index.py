@@ -21,10 +21,10 @@ WATCH = (0.02, 1.0)  # seconds between looks at a build: at first, because a sma
 TRY_LOCK = "select pg_try_advisory_xact_lock(hashtext('pgpipe index'), %s)"
 DUE = """
     select v.rows, v.memory, v.statement, pg_has_role(c.relowner, 'usage')
-      from pgpipe.vector_index(%(id)s, %(min_rows)s, %(max_wait)s) v
+      from pgpipe_internal.vector_index(%(id)s, %(min_rows)s, %(max_wait)s) v
       join pgpipe.embedding e on e.embedding_id = %(id)s join pg_catalog.pg_class c on c.oid = e.store
 """
-DROP_INVALID = "select pgpipe.drop_invalid_index(%s)"
+DROP_INVALID = "select pgpipe_internal.drop_invalid_index(%s)"
 PROGRESS = "select phase, percent::float from pgpipe.index_progress where embedding_id = %s limit 1"
 GIVEN = "select pg_size_bytes(current_setting('maintenance_work_mem')) >> 20"
 RAISE = "select set_config('maintenance_work_mem', %s, false)"

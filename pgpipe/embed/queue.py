@@ -21,16 +21,17 @@ EMBEDDINGS = """
      where e.paused_at is null or %s order by e.embedding_id
 """
 CLAIM = """
-    select key::text, gen, attempts, content, content_hash, fresh, twin from pgpipe.claim_jobs(%s, %s, %s, %s, %s)
+    select key::text, gen, attempts, content, content_hash, fresh, twin
+      from pgpipe_internal.claim_jobs(%s, %s, %s, %s, %s)
 """
 FINISH = """
-    select finished, stale, locked from pgpipe.finish_jobs(%s, %s, %s, %s::jsonb[], %s::bigint[], %s::bytea[],
+    select finished, stale, locked from pgpipe_internal.finish_jobs(%s, %s, %s, %s::jsonb[], %s::bigint[], %s::bytea[],
         %s::boolean[], %s::boolean[], %s::int[], %s::int[], %s::int[], %s::int[], %b)
 """
-FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s, %s)"
-EXTEND = "select pgpipe.extend_lease(%s, %s, %s::jsonb[], %s)"
-RELEASE = "select locked from pgpipe.release_jobs(%s, %s, %s::jsonb[])"
-FINGERPRINT = "select pgpipe.note_fingerprint(%s, %s)"
+FAIL = "select pgpipe_internal.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s, %s)"
+EXTEND = "select pgpipe_internal.extend_lease(%s, %s, %s::jsonb[], %s)"
+RELEASE = "select locked from pgpipe_internal.release_jobs(%s, %s, %s::jsonb[])"
+FINGERPRINT = "select pgpipe_internal.note_fingerprint(%s, %s)"
 
 
 @dataclass(frozen=True)
@@ -189,4 +190,4 @@ def fingerprint(conn: Connection, embedding: Embedding, taken: bytes) -> bytes |
 def refresh_searches(conn: Connection) -> None:
     """Count the words again of every target that has grown or shrunk by a tenth; if none has, it costs a look."""
     with translated():
-        conn.execute("select pgpipe.refresh_stale_searches()")
+        conn.execute("select pgpipe_internal.refresh_stale_searches()")

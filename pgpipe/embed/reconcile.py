@@ -7,12 +7,12 @@ from pgpipe.db import Connection, translated
 from pgpipe.embed.queue import Embedding
 
 RANGE = 10_000  # rows that are compared in one transaction
-NEXT = "select examined, enqueued, finished from pgpipe.reconcile_rows(%s, %s)"
+NEXT = "select examined, enqueued, finished from pgpipe_internal.reconcile_rows(%s, %s)"
 # A worker may have begun one long ago: what changed since, in rows that it had passed, it would not find.
 TAKE_OVER = "delete from pgpipe.reconciliation where embedding_id = %s and worker is not null"
 RESTART = "delete from pgpipe.reconciliation where embedding_id = any (%s)"
 DONE = "select examined, enqueued from pgpipe.reconciliation where embedding_id = %s"
-ROWS = "select pgpipe.target_rows(target) from pgpipe.embedding where embedding_id = %s"
+ROWS = "select pgpipe_internal.target_rows(target) from pgpipe.embedding where embedding_id = %s"
 
 
 @dataclass

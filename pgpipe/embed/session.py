@@ -164,7 +164,7 @@ class Session:
 def _vector_type(conn: Connection) -> TypeInfo | None:
     """The type, looked up by its full name: the extension may lie in a schema that is not on the search_path."""
     with translated():
-        row = conn.execute("select pgpipe.vector_schema()").fetchone()
+        row = conn.execute("select pgpipe_internal.vector_schema()").fetchone()
         if row is None or row[0] is None:
             raise errors.VectorsMissing(
                 "vectors need the extension pgvector, which this database lacks: install it"

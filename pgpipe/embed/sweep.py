@@ -14,8 +14,8 @@ from pgpipe.log import get_logger
 
 RANGE = 1000  # rows that are compared at once
 LOOK = 2.0  # seconds between looks for an embedding that is due
-DUE = "select embedding_id, changed from pgpipe.due_sweeps(make_interval(secs => %s), %s)"
-NEXT = "select enqueued, finished from pgpipe.reconcile_rows(%s, %s, %s)"
+DUE = "select embedding_id, changed from pgpipe_internal.due_sweeps(make_interval(secs => %s), %s)"
+NEXT = "select enqueued, finished from pgpipe_internal.reconcile_rows(%s, %s, %s)"
 PATIENCE = "set local lock_timeout = '2s'"  # for a table that somebody alters
 log = get_logger(__name__)
 

@@ -12,12 +12,12 @@ ENABLE = """
                                 with_index => %s, language_column => %s)
 """
 ENSURE = """
-    select pgpipe.ensure_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s, %s)
+    select pgpipe_internal.ensure_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s, %s)
 """
 DECLARED = "select true from pgpipe.search where target = to_regclass(format('%%I.%%I', %s::text, %s::text))"
 REFRESH = """
     select pgpipe.refresh_search(s.target) from pgpipe.search s
-     where s.target = to_regclass(format('%%I.%%I', %s::text, %s::text)) and pgpipe.search_is_stale(s.target)
+     where s.target = to_regclass(format('%%I.%%I', %s::text, %s::text)) and pgpipe_internal.search_is_stale(s.target)
 """
 
 

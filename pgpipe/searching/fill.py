@@ -17,9 +17,9 @@ PENDING = """
      where n.nspname <> 'pgpipe_staging' and c.relname = coalesce(%s, c.relname)
      order by c.relname
 """
-FILL = "select filled, done from pgpipe.fill_batch(%s::oid::regclass, %s)"
-INDEXES = "select * from pgpipe.search_index_statements(%s::oid::regclass)"
-FINISH = "select pgpipe.finish_search(%s::oid::regclass)"
+FILL = "select filled, done from pgpipe_internal.fill_batch(%s::oid::regclass, %s)"
+INDEXES = "select * from pgpipe_internal.search_index_statements(%s::oid::regclass)"
+FINISH = "select pgpipe_internal.finish_search(%s::oid::regclass)"
 TRY_LOCK = "select pg_try_advisory_lock(hashtext('pgpipe fill'), hashtext(%s::text))"
 UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe fill'), hashtext(%s::text))"
 

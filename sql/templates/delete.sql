@@ -17,22 +17,22 @@ begin
             unread := sqlstate;
     end;
     if unread is not null then
-        perform pgpipe.note_missed({embedding}, unread);
+        perform pgpipe_internal.note_missed({embedding}, unread);
     elsif cardinality(keys) <= 100 then
         if cardinality(keys) > 0 then
-            perform pgpipe.forget_keys({embedding}, keys);
+            perform pgpipe_internal.forget_keys({embedding}, keys);
         end if;
     else
         keys := '{}';
         for key in select {key_of_before} from old_rows before loop
             keys := keys || key;
             if cardinality(keys) = 10000 then
-                perform pgpipe.forget_keys({embedding}, keys);
+                perform pgpipe_internal.forget_keys({embedding}, keys);
                 keys := '{}';
             end if;
         end loop;
         if cardinality(keys) > 0 then
-            perform pgpipe.forget_keys({embedding}, keys);
+            perform pgpipe_internal.forget_keys({embedding}, keys);
         end if;
     end if;
     return null;

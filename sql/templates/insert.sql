@@ -19,21 +19,21 @@ begin
             unread := sqlstate;
     end;
     if unread is not null then
-        perform pgpipe.note_missed({embedding}, unread);
+        perform pgpipe_internal.note_missed({embedding}, unread);
     elsif cardinality(keys) <= 100 then
         if cardinality(keys) > 0 then
-            perform pgpipe.enqueue_keys({embedding}, keys, true);
+            perform pgpipe_internal.enqueue_keys({embedding}, keys, true);
         end if;
     else
         keys := '{}';
         for key in select {key_of_added} from new_rows added where {condition_of_added} loop
             keys := keys || key;
             if cardinality(keys) = 10000 then
-                perform pgpipe.enqueue_keys({embedding}, keys, true);
+                perform pgpipe_internal.enqueue_keys({embedding}, keys, true);
                 keys := '{}';
             end if;
         end loop;
-        perform pgpipe.enqueue_keys({embedding}, keys, true);
+        perform pgpipe_internal.enqueue_keys({embedding}, keys, true);
     end if;
     return null;
 end

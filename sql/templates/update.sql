@@ -34,14 +34,14 @@ begin
             unread := sqlstate;
     end;
     if unread is not null then
-        perform pgpipe.note_missed({embedding}, unread);
+        perform pgpipe_internal.note_missed({embedding}, unread);
         return null;
     elsif not are_many then
         if cardinality(went) > 0 then
-            perform pgpipe.forget_keys({embedding}, went);
+            perform pgpipe_internal.forget_keys({embedding}, went);
         end if;
         if cardinality(came) > 0 then
-            perform pgpipe.enqueue_keys({embedding}, came, false);
+            perform pgpipe_internal.enqueue_keys({embedding}, came, false);
         end if;
         return null;
     end if;
@@ -50,12 +50,12 @@ begin
                 where not exists (select from new_rows after where {same_key}) loop
         keys := keys || key;
         if cardinality(keys) = 10000 then
-            perform pgpipe.forget_keys({embedding}, keys);
+            perform pgpipe_internal.forget_keys({embedding}, keys);
             keys := '{}';
         end if;
     end loop;
     if cardinality(keys) > 0 then
-        perform pgpipe.forget_keys({embedding}, keys);
+        perform pgpipe_internal.forget_keys({embedding}, keys);
     end if;
     keys := '{}';
     for key in select {key_of_after} from new_rows after
@@ -65,12 +65,12 @@ begin
                            else {condition_of_before} end loop
         keys := keys || key;
         if cardinality(keys) = 10000 then
-            perform pgpipe.enqueue_keys({embedding}, keys, false);
+            perform pgpipe_internal.enqueue_keys({embedding}, keys, false);
             keys := '{}';
         end if;
     end loop;
     if cardinality(keys) > 0 then
-        perform pgpipe.enqueue_keys({embedding}, keys, false);
+        perform pgpipe_internal.enqueue_keys({embedding}, keys, false);
     end if;
     return null;
 end

@@ -177,7 +177,7 @@ def _fill_vectors(conn: Connection, _folder: Path, count: int, dims: int) -> Non
 
 def _index_vectors(conn: Connection, _folder: Path, _count: int, _dims: int) -> None:
     embedding = "select embedding_id from pgpipe.embedding where target = 'article'::regclass"
-    row = conn.execute(f"select (pgpipe.vector_index(({embedding}))).statement").fetchone()
+    row = conn.execute(f"select (pgpipe_internal.vector_index(({embedding}))).statement").fetchone()
     if row and row[0]:
         conn.execute(row[0])
     conn.execute("vacuum (analyze) article_embedding")

@@ -83,7 +83,7 @@ def refill(server: machine.Server) -> None:
     server.run(
         "truncate doc_embedding",
         "delete from pgpipe.job",
-        "select pgpipe.enqueue_all(embedding_id) from pgpipe.embedding",
+        "select pgpipe_internal.enqueue_all(embedding_id) from pgpipe.embedding",
         "vacuum analyze pgpipe.job",
         "checkpoint",
     )

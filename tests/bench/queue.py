@@ -103,7 +103,7 @@ def trigger(conn: Connection) -> list[str]:
         for watched, taken in times.items():
             declare(conn, 0)
             if not watched:
-                conn.execute("select pgpipe.unwatch('doc')")
+                conn.execute("select pgpipe_internal.unwatch('doc')")
             conn.execute("checkpoint")
             began = time.perf_counter()
             conn.execute(FILL, (ROWS,))
@@ -125,7 +125,9 @@ def claim(conn: Connection, embedding: int) -> float:
     times = []
     for _ in range(30):
         began = time.perf_counter()
-        conn.execute("select count(*) from pgpipe.claim_jobs(%s, 256, 'bench', gen_random_uuid())", (embedding,))
+        conn.execute(
+            "select count(*) from pgpipe_internal.claim_jobs(%s, 256, 'bench', gen_random_uuid())", (embedding,)
+        )
         times.append((time.perf_counter() - began) * 1000)
     conn.execute("update pgpipe.job set lease_token = null, leased_by = null where lease_token is not null")
     conn.execute("vacuum pgpipe.job")

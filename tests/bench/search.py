@@ -42,8 +42,10 @@ KNOWN_WORDS = """
       join pgpipe.lexeme l on l.target = 'article'::regclass and l.lexeme = (ts_lexize('english_stem', w.word))[1]
 """
 BEST_BY_WORDS = """
-    select pgpipe.rank_statement(s, '{id}', 'true', false, w.words, w.idf), pgpipe.any_word(w.probes)::text
-      from pgpipe.search s cross join pgpipe.weigh_words('article', %s, false) w where s.target = 'article'::regclass
+    select pgpipe_internal.rank_statement(s, '{id}', 'true', false, w.words, w.idf),
+           pgpipe_internal.any_word(w.probes)::text
+      from pgpipe.search s cross join pgpipe_internal.weigh_words('article', %s, false) w
+     where s.target = 'article'::regclass
 """
 Cell = tuple[str, str, str]  # mode, kind of question, filter
 CELLS: list[Cell] = [
@@ -154,7 +156,7 @@ def text_quality(conn: Connection, bench: Bench, kind: str) -> tuple[float, floa
         statement, every = conn.execute(BEST_BY_WORDS, (text,)).fetchone()
         # Nothing is narrowed, nothing left out.
         keys, scores = psycopg.RawCursor(conn).execute(statement, (every, 1 << 30, 1 << 30, 10)).fetchone()
-        answer = conn.execute("select * from pgpipe.rank_text('article', %s, 10)", (text,)).fetchall()
+        answer = conn.execute("select * from pgpipe_internal.rank_text('article', %s, 10)", (text,)).fetchall()
         found, total = found + sum(key in keys for key, _ in answer), total + len(keys)
         got, best = got + sum(score for _, score in answer), best + sum(scores)
     return found / total, got / best

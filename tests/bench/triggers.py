@@ -62,7 +62,7 @@ def prepare(conn: Connection, variant: str) -> None:
     if variant != "none":
         conn.execute(EMBED)
     if variant == "static":
-        conn.execute("select pgpipe.unwatch('doc')")
+        conn.execute("select pgpipe_internal.unwatch('doc')")
         conn.execute(STATIC.read_bytes())
     conn.execute(FILL, (ROWS,))
     conn.execute("truncate pgpipe.job")

@@ -260,7 +260,7 @@ def test_a_restore_with_triggers_off(embedders: Embedders, database: Database, l
         look.execute("update doc set body = 'restored' where id % 10 = 0")
         look.execute("delete from doc where id % 10 = 1")
         look.execute("insert into doc select n, 'restored ' || n, null from generate_series(301, 320) n")
-    look.execute("select pgpipe.reconcile_rows(1, 1000)")
+    look.execute("select pgpipe_internal.reconcile_rows(1, 1000)")
     assert count(look, "select count(*) from pgpipe.job") == 80
 
     embedders.drain()

@@ -21,7 +21,7 @@ from tests.conftest import Server, clone, start_wheel
 
 BACKENDS = "select pid from pg_stat_activity where datname = current_database() and state = 'active'"
 COPYING = f"{BACKENDS} and query ilike 'copy %'"
-MERGING = f"{BACKENDS} and query like '%pgpipe.merge%' and wait_event_type = 'Lock'"
+MERGING = f"{BACKENDS} and query like '%pgpipe_internal.merge%' and wait_event_type = 'Lock'"
 LIMIT = 60  # seconds that a fault is waited for
 
 

@@ -197,7 +197,7 @@ def test_settings_that_matter(cli: Cli, database: Database) -> None:
         make_docs(conn)
         conn.execute("select pgpipe.enable_embedding('doc', '{title}', 'wide', 5000)")
         conn.execute("select pgpipe.enable_filters('doc', '{size}')")
-        conn.execute("select pgpipe.suspend_filters(embedding_id, 'no such column') from pgpipe.embedding")
+        conn.execute("select pgpipe_internal.suspend_filters(embedding_id, 'no such column') from pgpipe.embedding")
     found = examine(cli)
 
     state, message, todo = only(found, "maintenance_work_mem")
@@ -217,7 +217,7 @@ def test_rights(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with database.connect(autocommit=True) as conn:
         conn.execute("select pgpipe.create_roles()")
         make_docs(conn)
-        conn.execute("select pgpipe.keep_ledger('doc', 'doc')")
+        conn.execute("select pgpipe_internal.keep_ledger('doc', 'doc')")
         conn.execute("drop role if exists doctor_stranger; create role doctor_stranger login")
     for role, may in (
         ("pgpipe_loader", "load, embed, search"),

@@ -176,7 +176,7 @@ def test_nothing_hostile_is_run(
             conn.execute("set lock_timeout = '20s'")  # a lock that was left behind is a failure, not a wait
             conn.execute(sql.SQL("drop table if exists {} cascade").format(sql.Identifier("public", entity)))
             conn.execute("delete from pgpipe.embedding; delete from pgpipe.search; delete from pgpipe.load_file")
-            store = conn.execute("select pgpipe.derived_name(%s, '_embedding')", (entity,)).fetchone()
+            store = conn.execute("select pgpipe_internal.derived_name(%s, '_embedding')", (entity,)).fetchone()
             assert store is not None
             conn.execute(sql.SQL("drop table if exists {}").format(sql.Identifier("public", store[0])))
     assert rows(victim, "select id from victim") == [(1,)]

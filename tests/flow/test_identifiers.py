@@ -57,7 +57,7 @@ def test_the_key_option_takes_names_as_they_are(cli: Cli, lake: Lake, database: 
 
     load(cli, lake.url, "--key", 'The Order,a"b')
 
-    assert rows(database, "select pgpipe.key_columns('t')") == [(["The Order", 'a"b'],)]
+    assert rows(database, "select pgpipe_internal.key_columns('t')") == [(["The Order", 'a"b'],)]
 
 
 LONG = "ä" * 31 + "x"  # 63 bytes: the longest there is

@@ -72,7 +72,7 @@ def test_append_adds_every_row(cli: Cli, lake: Lake, database: Database) -> None
     assert rows(database, "select id, text, size from product order by pgpipe_row") == [
         tuple(row.values()) for row in [*OLDER, *NEWER]
     ]
-    assert rows(database, "select pgpipe.key_columns('product'), count(distinct pgpipe_row) from product") == [
+    assert rows(database, "select pgpipe_internal.key_columns('product'), count(distinct pgpipe_row) from product") == [
         (["pgpipe_row"], 9)
     ]
 
@@ -160,7 +160,7 @@ def test_a_key_may_have_several_columns(cli: Cli, lake: Lake, database: Database
     stage = load(cli, lake.url, "--key", "day,shop", "--mode", "snapshot")["price", "import"]
 
     assert counts(stage) == (1, 1, 1, 0)
-    assert rows(database, "select pgpipe.key_columns('price')") == [(["day", "shop"],)]
+    assert rows(database, "select pgpipe_internal.key_columns('price')") == [(["day", "shop"],)]
     assert rows(database, "select shop, day, cents from price order by 1") == [("a", 2, 7), ("b", 2, 8)]
 
 

@@ -98,7 +98,7 @@ def test_a_large_table_is_not_rewritten(cli: Cli, lake: Lake, database: Database
     assert rows(database, "select pg_relation_size('item') > 4000000") == [(True,)]
 
     with database.connect(autocommit=True) as conn:
-        conn.execute("select pgpipe.ensure_search('item', '{title=>A}', 'english', online_above => 4000000)")
+        conn.execute("select pgpipe_internal.ensure_search('item', '{title=>A}', 'english', online_above => 4000000)")
     stage = load(cli, lake.url, "--key", "id")["item", "search"]
 
     assert stage["note"] == "search column filled"

@@ -34,9 +34,11 @@ def run(conn: Connection, block: str, *, unaccent: bool) -> None:
             conn.execute(statement.replace(":vector", "'[1,0,0]'").encode())
         if "fill_search" in statement:
             for table in re.findall(r"'(\w+)'", statement):
-                for (index,) in conn.execute("select * from pgpipe.search_index_statements(%s)", (table,)).fetchall():
+                for (index,) in conn.execute(
+                    "select * from pgpipe_internal.search_index_statements(%s)", (table,)
+                ).fetchall():
                     conn.execute(index.encode())
-                conn.execute("select pgpipe.finish_search(%s)", (table,))
+                conn.execute("select pgpipe_internal.finish_search(%s)", (table,))
 
 
 def test_the_page(database: Database) -> None:
@@ -82,7 +84,7 @@ def test_the_table_of_filters(database: Database) -> None:
     with database.connect(autocommit=True) as conn:
         conn.execute("create table thing (id int primary key, brand text, price numeric, tags text[], data jsonb)")
         for where in filters:
-            row = conn.execute("select pgpipe.filter_condition('thing', 't', %s)", (where,)).fetchone()
+            row = conn.execute("select pgpipe_internal.filter_condition('thing', 't', %s)", (where,)).fetchone()
             assert row is not None
             conn.execute(sql.SQL("select from thing t where {}").format(sql.SQL(row[0])))
 

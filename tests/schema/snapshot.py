@@ -10,9 +10,9 @@ RIGHTS = """
 """
 PARTS = {
     "schemas": "select n.nspname, n.nspowner::regrole, {rights}, obj_description(n.oid) from pg_namespace n"
-    " where n.nspname in ('pgpipe', 'pgpipe_staging', 'pgpipe_target')",
+    " where n.nspname in ('pgpipe', 'pgpipe_internal', 'pgpipe_staging', 'pgpipe_target')",
     "functions": "select p.oid::regprocedure, p.proowner::regrole, {rights}, obj_description(p.oid, 'pg_proc'),"
-    " pg_get_functiondef(p.oid) from pg_proc p where p.pronamespace = 'pgpipe'::regnamespace",
+    " pg_get_functiondef(p.oid) from pg_proc p where p.pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'",
     "relations": "select c.oid::regclass, c.relkind, c.relpersistence, c.relowner::regrole, {rights},"
     " obj_description(c.oid, 'pg_class'), c.relrowsecurity, c.reloptions,"
     " case when c.relkind = 'v' then pg_get_viewdef(c.oid) end"

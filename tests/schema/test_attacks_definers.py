@@ -15,20 +15,20 @@ WRITES = (
     "delete from public.doc where id = 2",
 )
 CALLS = (
-    'select pgpipe.enqueue_keys({e}, \'{{"{{\\"id\\": 1}}"}}\', false)',
-    'select pgpipe.enqueue_keys({e}, \'{{"{{\\"id\\": 1}}"}}\', true)',
-    'select pgpipe.forget_keys({e}, \'{{"{{\\"id\\": 1}}"}}\')',
-    "select pgpipe.note_missed({e}, '42703')",
-    "select pgpipe.suspend_copy({e}, 'x')",
-    "select pgpipe.note_fingerprint({e}, 'x')",
-    "select pgpipe.hold_keys({e}, '{{1}}', '{{\"(0,1)\"}}')",
+    'select pgpipe_internal.enqueue_keys({e}, \'{{"{{\\"id\\": 1}}"}}\', false)',
+    'select pgpipe_internal.enqueue_keys({e}, \'{{"{{\\"id\\": 1}}"}}\', true)',
+    'select pgpipe_internal.forget_keys({e}, \'{{"{{\\"id\\": 1}}"}}\')',
+    "select pgpipe_internal.note_missed({e}, '42703')",
+    "select pgpipe_internal.suspend_copy({e}, 'x')",
+    "select pgpipe_internal.note_fingerprint({e}, 'x')",
+    "select pgpipe_internal.hold_keys({e}, '{{1}}', '{{\"(0,1)\"}}')",
 )
 
 
 def test_types_of_the_session(any_database: Database, conn: Connection) -> None:
     """K1: domains in pg_temp, called as PostgreSQL's types, run for nobody but the one who made them."""
     embedded_docs(conn)
-    conn.execute("select pgpipe.enable_filters('doc', '{size}'); select pgpipe.keep_ledger('doc', 'doc')")
+    conn.execute("select pgpipe.enable_filters('doc', '{size}'); select pgpipe_internal.keep_ledger('doc', 'doc')")
     with attacker(any_database) as own:
         run(conn, "grant select, insert, update, delete, truncate on doc to {role}", role=own.role)
         for type_ in TYPES:
@@ -79,14 +79,17 @@ def test_rendering_gives_nobody_anything(any_database: Database, conn: Connectio
     """
     before = conn.execute(seen).fetchall()
     with plain_role(any_database) as own:
-        own.execute("select pgpipe.render_triggers(%s), pgpipe.lend_triggers(%s, false)", (embedding, embedding))
+        own.execute(
+            "select pgpipe_internal.render_triggers(%s), pgpipe_internal.lend_triggers(%s, false)",
+            (embedding, embedding),
+        )
         assert conn.execute(seen).fetchall() == before
         own.execute("create temporary table mine (id int)")
         for statement in (
             "create function pgpipe_target.mine() returns int language sql return 1",
             f"create trigger t after insert on mine execute function pgpipe_target.insert_{embedding}()",
             "insert into pgpipe.template values ('insert', '')",
-            "select pgpipe.drop_rendered()",
+            "select pgpipe_internal.drop_rendered()",
             "delete from pgpipe.missed",
         ):
             assert sqlstate(own, statement) == DENIED, statement
@@ -149,8 +152,8 @@ def test_a_hostile_owner(any_database: Database, conn: Connection) -> None:
         conn.execute("update pgpipe.job set visible_at = now()")
         for read in ("pgpipe.embedding_status", "pgpipe.queue_status", "pgpipe.embedding_drift(%s)"):
             conn.execute(f"select * from {read}".encode(), (target,) if "%s" in read else ())
-        conn.execute("select pgpipe.reconcile_rows(%s)", (embedding,))
-        conn.execute("select count(*) from pgpipe.grant_roles()")
+        conn.execute("select pgpipe_internal.reconcile_rows(%s)", (embedding,))
+        conn.execute("select count(*) from pgpipe_internal.grant_roles()")
 
         assert jobs(conn, embedding) == {}
         assert not own.caught()
@@ -163,8 +166,8 @@ def test_code_in_an_index(any_database: Database, conn: Connection) -> None:
         run(own.conn, "insert into {s}.item values (1, 'okapi')", s=own.schema)
         embedding = embed(conn, f"{own.schema}.item", ["title"])
         run(own.conn, "create index on {s}.item (id) where {s}.evil(1)", s=own.schema)
-        with plain_role(any_database, "execute on function pgpipe.hold_keys") as worker:
-            code = sqlstate(worker, "select pgpipe.hold_keys(%s, '{1}', '{\"(0,1)\"}')", embedding)
+        with plain_role(any_database, "execute on function pgpipe_internal.hold_keys") as worker:
+            code = sqlstate(worker, "select pgpipe_internal.hold_keys(%s, '{1}', '{\"(0,1)\"}')", embedding)
 
         assert code == DENIED
         assert not own.caught()
@@ -242,7 +245,7 @@ def test_declarations_that_are_forged(any_database: Database, conn: Connection) 
             " values ('doc', 'x', 'hr.payroll', '{id}', '{id}', '', 'm', 3)": DENIED,
         }
         assert {statement: sqlstate(own, statement) for statement in forged} == forged
-    conn.execute("select count(*) from pgpipe.grant_roles()")
+    conn.execute("select count(*) from pgpipe_internal.grant_roles()")
 
     owner = "select relowner::regrole::text, relacl is null from pg_class where oid = 'hr.payroll'::regclass"
     assert conn.execute(owner).fetchone() == ("postgres", True)
@@ -257,10 +260,10 @@ def test_no_role_gets_at_another_table(any_database: Database, conn: Connection,
     calls = (
         "select pgpipe.enable_search('hr.payroll', '{title=>A}')",
         "select pgpipe.enable_embedding('hr.payroll', '{title}', 'm', 3)",
-        "select pgpipe.share('hr.payroll')",
-        "select pgpipe.drop_table('hr.payroll')",
-        "select pgpipe.keep_ledger('hr.payroll', 'payroll')",
-        "select pgpipe.watch('hr.payroll')",
+        "select pgpipe_internal.share('hr.payroll')",
+        "select pgpipe_internal.drop_table('hr.payroll')",
+        "select pgpipe_internal.keep_ledger('hr.payroll', 'payroll')",
+        "select pgpipe_internal.watch('hr.payroll')",
         "select * from hr.payroll",
         "alter role current_user superuser",
         "set role postgres",

@@ -81,7 +81,7 @@ def test_types_of_somebody_else(any_database: Database, conn: Connection) -> Non
                 assert found == [{"id": "ok"}], (query, where)
         row = value(conn, "select \"row\" from pgpipe.text_search(%s, 'okapi')", target)
         assert row == {"id": "ok", "title": "okapi", "c": "x", "d": "{sad}"}
-        conn.execute("select pgpipe.reconcile_rows(embedding_id) from pgpipe.embedding")
+        conn.execute("select pgpipe_internal.reconcile_rows(embedding_id) from pgpipe.embedding")
         conn.execute("select * from pgpipe.embedding_drift(%s)", (target,))
 
         assert not own.caught()
@@ -109,12 +109,13 @@ def test_a_merge_meets_no_function_of_its_callers_path(any_database: Database, c
         )
         conn.execute(f"set search_path = {own.schema}, public".encode())
         conn.execute(
-            """select pgpipe.add_columns('item', 'pgpipe_staging.item', '[{"name": "b", "type": "varchar"}]',
+            """select pgpipe_internal.add_columns('item', 'pgpipe_staging.item', '[{"name": "b", "type": "varchar"}]',
                                          '{id}', 'snapshot')"""
         )
         counts = conn.execute(
             """select inserted, updated, deleted, unchanged
-                 from pgpipe.merge('item', 'pgpipe_staging.item', '{id,a,b}', '{id}', 'snapshot', '[]', null, null)"""
+                 from pgpipe_internal.merge('item', 'pgpipe_staging.item', '{id,a,b}', '{id}', 'snapshot', '[]',
+                                            null, null)"""
         ).fetchone()
 
         assert counts == (1, 0, 1, 1)
@@ -150,9 +151,9 @@ def test_names_that_end_a_quotation(conn: Connection, name: str) -> None:
             (target, json.dumps(dict.fromkeys(inputs, "A"))),
         )
         conn.execute(f"call pgpipe.fill_search({value(conn, 'select quote_literal(%s)', target)})".encode())
-        for statement in column(conn, "select pgpipe.search_index_statements(%s)", target):
+        for statement in column(conn, "select pgpipe_internal.search_index_statements(%s)", target):
             conn.execute(statement.encode())
-        conn.execute("select pgpipe.finish_search(%s)", (target,))
+        conn.execute("select pgpipe_internal.finish_search(%s)", (target,))
         drain(conn, embed(conn, target, inputs))
         conn.execute("select pgpipe.enable_filters(%s, %s)", (target, [name]))
         (key,) = conn.execute(f"select {quoted} from {target}".encode()).fetchone() or (None,)

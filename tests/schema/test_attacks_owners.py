@@ -44,8 +44,8 @@ def test_code_that_a_lock_would_run(any_database: Database, conn: Connection, co
         embedding = embed(conn, f"{own.schema}.item", ["title"])
         run(own.conn, code, s=own.schema)
         try:
-            with plain_role(any_database, "execute on function pgpipe.hold_keys") as worker:
-                code = sqlstate(worker, "select pgpipe.hold_keys(%s, '{1}', '{\"(0,1)\"}')", embedding)
+            with plain_role(any_database, "execute on function pgpipe_internal.hold_keys") as worker:
+                code = sqlstate(worker, "select pgpipe_internal.hold_keys(%s, '{1}', '{\"(0,1)\"}')", embedding)
         finally:
             conn.execute("alter role pgpipe_queue bypassrls")
 
@@ -117,7 +117,7 @@ def test_a_key_that_does_not_fit(any_database: Database, conn: Connection, key: 
     conn.execute("update doc set title = 'other'")
     with plain_role(any_database, "insert on doc") as own:
         own.execute(
-            f"begin; insert into doc values (9, 'a', 'b', 1); select pgpipe.enqueue_keys({embedding},"
+            f"begin; insert into doc values (9, 'a', 'b', 1); select pgpipe_internal.enqueue_keys({embedding},"
             f" '{key.format()}', true); commit".encode()
         )
     assert claim(conn, embedding).ids == {1, 2, 3, 9}
@@ -132,7 +132,7 @@ def test_inserting_forgets_no_job(any_database: Database, conn: Connection) -> N
     conn.execute("update doc set title = 'other' where id = 1")
     with plain_role(any_database, "insert on doc") as own:
         own.execute("begin; insert into doc values (9, 'a', 'b', 1)")
-        code = sqlstate(own, 'select pgpipe.forget_keys(%s, \'{"{\\"id\\": 1}"}\')', embedding)
+        code = sqlstate(own, 'select pgpipe_internal.forget_keys(%s, \'{"{\\"id\\": 1}"}\')', embedding)
     assert code == "42501"
     assert jobs(conn, embedding) == {'{"id": 1}': 1}
 
@@ -154,7 +154,7 @@ def test_a_target_that_cannot_be_shared(any_database: Database, conn: Connection
         run(own.conn, ITEM, s=own.schema)
         embed(conn, f"{own.schema}.item", ["title"])
         run(own.conn, change, s=own.schema)
-        conn.execute("select count(*) from pgpipe.grant_roles()")
+        conn.execute("select count(*) from pgpipe_internal.grant_roles()")
         assert not own.caught()
 
 

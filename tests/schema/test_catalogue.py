@@ -7,7 +7,7 @@ from pgpipe.db import Connection
 from tests.sql.support import column
 
 ROOT = Path(__file__).parents[2]
-OURS = "select oid from pg_namespace where nspname = 'pgpipe'"
+OURS = "select oid from pg_namespace where nspname in ('pgpipe', 'pgpipe_internal')"
 CALLERS_PATH = {"declared_type"}  # a type that a user declares is found by it; what it calls is named in full
 COMMITS = {"fill_search"}  # a procedure that sets something cannot commit; it names everything in full
 
@@ -15,7 +15,7 @@ COMMITS = {"fill_search"}  # a procedure that sets something cannot commit; it n
 def test_every_function_has_a_comment(conn: Connection) -> None:
     """The comments that psql shows are the reference manual."""
     bare = f"""
-        select proname::text from pg_proc where pronamespace = ({OURS}) and obj_description(oid, 'pg_proc') is null
+        select proname::text from pg_proc where pronamespace in ({OURS}) and obj_description(oid, 'pg_proc') is null
     """
 
     assert column(conn, bare) == []
@@ -24,7 +24,7 @@ def test_every_function_has_a_comment(conn: Connection) -> None:
 def test_every_relation_has_a_comment(conn: Connection) -> None:
     """Tables and views too, and the schemas; yoyo's own tables are yoyo's."""
     bare = f"""
-        select relname::text from pg_class where relnamespace = ({OURS}) and relkind in ('r', 'v', 'm', 'p')
+        select relname::text from pg_class where relnamespace in ({OURS}) and relkind in ('r', 'v', 'm', 'p')
            and obj_description(oid, 'pg_class') is null and relname !~ '^_?yoyo'
     """
     schemas = """
@@ -39,7 +39,7 @@ def test_every_function_pins_its_search_path(conn: Connection) -> None:
     """A caller's search_path never decides what a function of ours calls; the exceptions have their reasons."""
     open_ = f"""
         select proname::text from pg_proc p join pg_language l on l.oid = prolang
-         where pronamespace = ({OURS}) and lanname in ('sql', 'plpgsql')
+         where pronamespace in ({OURS}) and lanname in ('sql', 'plpgsql')
            and not coalesce(proconfig @> array['search_path=pg_catalog, pg_temp'], false)
     """
     inlined = {"content_hash"}  # names everything in full, and may be inlined because it sets nothing
@@ -76,7 +76,7 @@ def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
     definers = f"""
         select proname::text, has_function_privilege('public', p.oid, 'execute'),
                proconfig @> array['search_path=pg_catalog, pg_temp'], proowner::regrole::text, rolsuper or rolcanlogin
-          from pg_proc p join pg_roles r on r.oid = proowner where pronamespace = ({OURS}) and prosecdef
+          from pg_proc p join pg_roles r on r.oid = proowner where pronamespace in ({OURS}) and prosecdef
     """
 
     found = {name: rest for name, *rest in conn.execute(definers).fetchall()}
@@ -109,8 +109,8 @@ def test_no_view_runs_declared_sql(conn: Connection) -> None:
         select distinct p.proname::text, p.prosrc
           from pg_depend d
           join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
-          join pg_class c on c.oid = r.ev_class and c.relnamespace = ({OURS})
-          join pg_proc p on d.refclassid = 'pg_proc'::regclass and p.oid = d.refobjid and p.pronamespace = ({OURS})
+          join pg_class c on c.oid = r.ev_class and c.relnamespace in ({OURS})
+          join pg_proc p on d.refclassid = 'pg_proc'::regclass and p.oid = d.refobjid and p.pronamespace in ({OURS})
     """
     for name, source in conn.execute(views).fetchall():
         assert "condition_on" not in source, name
@@ -146,7 +146,7 @@ def test_who_may_write_what(conn: Connection) -> None:
                    and w in ('INSERT', 'UPDATE') and has_column_privilege(%s, c.oid, a.attnum, w)) end,
                has_table_privilege(%s, c.oid, w)
           from pg_class c cross join unnest('{{INSERT,UPDATE,DELETE,TRUNCATE}}'::text[]) w
-         where c.relnamespace = ({OURS}) and c.relkind = 'r'
+         where c.relnamespace in ({OURS}) and c.relkind = 'r'
     """
     for role, expected in WRITES.items():
         found: dict[str, dict[str, set[str] | None]] = {}
@@ -164,14 +164,14 @@ def test_who_may_write_what(conn: Connection) -> None:
 
 def test_one_function_of_a_name(conn: Connection) -> None:
     """No overloads: a call by name is never ambiguous, and no older version stays behind."""
-    twice = f"select proname::text from pg_proc where pronamespace = ({OURS}) group by proname having count(*) > 1"
+    twice = f"select proname::text from pg_proc where pronamespace in ({OURS}) group by proname having count(*) > 1"
 
     assert column(conn, twice) == []
 
 
 def test_what_makes_a_key_or_a_text_pins_its_settings(conn: Connection) -> None:
     """Functions that pin one setting that a value's text depends on pin them all."""
-    query = f"select proname::text, lower(array_to_string(proconfig, ' ')) from pg_proc where pronamespace = ({OURS})"
+    query = f"select proname::text, lower(array_to_string(proconfig, ' ')) from pg_proc where pronamespace in ({OURS})"
     wanted = {"timezone=utc", "datestyle=iso", "intervalstyle=postgres", "bytea_output=hex", "extra_float_digits=1"}
     pinned = {name: wanted & set((config or "").split()) for name, config in conn.execute(query).fetchall()}
 
@@ -191,7 +191,7 @@ def test_what_makes_a_key_or_a_text_pins_its_settings(conn: Connection) -> None:
 
 def test_lines_and_openings() -> None:
     """Every file of sql/ opens with a sentence of purpose and has no line over 140 characters."""
-    for file in [*ROOT.glob("sql/*.sql"), *ROOT.glob("migrations/*.sql")]:
+    for file in [*ROOT.glob("sql/**/*.sql"), *ROOT.glob("migrations/*.sql")]:
         lines = file.read_text(encoding="utf-8").splitlines()
         opening = lines[1] if lines[0].startswith("-- requires: ") else lines[0]
         assert re.match(r"-- [A-Z].*[.:]?", opening), file

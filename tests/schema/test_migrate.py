@@ -53,16 +53,16 @@ def test_a_changed_file_is_applied_again(any_database: Database, conn: Connectio
     """A file whose checksum differs from what was applied is applied, it alone; what was declared still works."""
     make_docs(conn, 3)
     embedding = embed(conn)
-    conn.execute("update pgpipe.sql_file set checksum = 'older' where name = '40_queue.sql'")
+    conn.execute("update pgpipe.sql_file set checksum = 'older' where name = 'internal/40_queue.sql'")
     conn.execute("""
-        create or replace function pgpipe.extend_lease(
+        create or replace function pgpipe_internal.extend_lease(
             embedding_id int, token uuid, keys jsonb[], lease interval default '5 minutes')
             returns int language sql as 'select -1'
     """)
 
-    assert migrate(any_database) == Migrated(files=["40_queue.sql"])
+    assert migrate(any_database) == Migrated(files=["internal/40_queue.sql"])
 
-    assert value(conn, "select pgpipe.extend_lease(1, gen_random_uuid(), '{}')") == 0
+    assert value(conn, "select pgpipe_internal.extend_lease(1, gen_random_uuid(), '{}')") == 0
     assert drain(conn, embedding) == 3
     assert migrate(any_database) == Migrated()
 
@@ -94,7 +94,13 @@ def test_killed_between_files(server18: Server, tmp_path: Path, monkeypatch: pyt
             migrate(database)
     with database.connect() as conn:
         assert value(conn, "select to_regclass('pgpipe.job') is not null")
-        assert column(conn, "select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace") == []
+        assert (
+            column(
+                conn,
+                "select proname::text from pg_proc where pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'",
+            )
+            == []
+        )
 
     assert migrate(database).files == SQL_FILES
 
@@ -105,7 +111,7 @@ def test_killed_between_files(server18: Server, tmp_path: Path, monkeypatch: pyt
 
 BY_HAND = [
     "grant execute on all functions in schema pgpipe to public",
-    "alter function pgpipe.settle_jobs owner to current_user",
+    "alter function pgpipe_internal.settle_jobs owner to current_user",
     "alter table pgpipe.job owner to current_user",
     "revoke all on pgpipe.job, pgpipe.load from pgpipe_loader, pgpipe_embedder",
     "revoke usage on schema pgpipe from pgpipe_reader",
@@ -115,11 +121,13 @@ BY_HAND = [
 def test_rights_are_asserted(database: Database) -> None:
     """K6: a migrate that finds nothing to apply still gives back what owners and rights were, also with the roles."""
     with database.connect(autocommit=True) as conn:
-        conn.execute("grant execute on function pgpipe.settle_jobs, pgpipe.note_fingerprint to public")
+        conn.execute(
+            "grant execute on function pgpipe_internal.settle_jobs, pgpipe_internal.note_fingerprint to public"
+        )
         assert migrate(database) == Migrated()
         open_ = "select proname::text from pg_proc where prosecdef and has_function_privilege('public', oid, 'execute')"
         expected = {name for name, why in DEFINERS.items() if why in {OPEN, TEXT, DECLARED}}
-        assert set(column(conn, open_ + " and pronamespace = 'pgpipe'::regnamespace")) == expected
+        assert set(column(conn, open_ + " and pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'")) == expected
         conn.execute("select pgpipe.create_roles()")
         migrate(database)
         before = snapshot(conn)
@@ -216,7 +224,10 @@ def test_without_pgvector(plain_database: Database) -> None:
     assert migrate(plain_database) == Migrated(missing={"vector"})
 
     with plain_database.connect(autocommit=True) as conn:
-        functions = column(conn, "select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace")
+        functions = column(
+            conn,
+            "select proname::text from pg_proc where pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'",
+        )
         assert {"text_search", "enable_search", "merge"} <= set(functions)
         assert not {"vector_search", "hybrid_search", "finish_jobs"} & set(functions)
         make_docs(conn, 3)

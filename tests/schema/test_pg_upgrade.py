@@ -107,9 +107,9 @@ def test_pg_upgrade(clusters: Clusters, tmp_path: Path) -> None:
     with now.connect(autocommit=True) as conn:
         conn.execute(DOCS)
         conn.execute("call pgpipe.fill_search('page')")
-        for statement in column(conn, "select * from pgpipe.search_index_statements('page')"):
+        for statement in column(conn, "select * from pgpipe_internal.search_index_statements('page')"):
             conn.execute(statement.encode())
-        conn.execute("select pgpipe.finish_search('page')")
+        conn.execute("select pgpipe_internal.finish_search('page')")
         before = found(conn)
         jobs = value(conn, "select count(*) from pgpipe.job")
     clusters.server.cleanup()

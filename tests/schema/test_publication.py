@@ -107,9 +107,9 @@ def search_online(conn: Connection) -> None:
         if change:
             conn.execute(change.encode())
         conn.execute("call pgpipe.fill_search('article')")
-        for statement in column(conn, "select * from pgpipe.search_index_statements('article')"):
+        for statement in column(conn, "select * from pgpipe_internal.search_index_statements('article')"):
             conn.execute(statement.encode())
-        conn.execute("select pgpipe.finish_search('article')")
+        conn.execute("select pgpipe_internal.finish_search('article')")
         conn.execute("select pgpipe.refresh_search('article')")
     assert column(conn, "select key ->> 'id' from pgpipe.text_search('article', 'jackets')") == ["2"]
 
@@ -129,7 +129,7 @@ def test_all_tables_are_published(published: Database, lake: Lake) -> None:
         counts = "select (select count(*) from product), (select count(*) from stock), (select count(*) from event)"
         assert conn.execute(counts).fetchone() == (6, 4, 8)
         assert value(conn, "select count(*) from product_embedding") == 6
-        assert column(conn, "select pgpipe.repair_filters(embedding_id) from pgpipe.embedding") == [False]
+        assert column(conn, "select pgpipe_internal.repair_filters(embedding_id) from pgpipe.embedding") == [False]
         assert column(conn, WITHOUT_KEY) == []
         assert value(conn, "select count(*) from pgpipe.rejected_row") == 2
         assert value(conn, CHANGES) > 100

@@ -171,7 +171,7 @@ MUST_NOT = {
         "create table pgpipe_staging.mine (id int)",
         "select pgpipe.enable_search('product', '{text=>B}', column_name => 'other')",
         EMBED.replace("3)", "3, name => 'other')"),
-        "create or replace function pgpipe.vector_schema() returns name language sql as $$ select 'x'::name $$",
+        "create or replace function pgpipe_internal.vector_schema() returns name language sql as $$ select null $$",
         "set role pgpipe_loader",
         "set role pgpipe_owner",
     ],
@@ -191,8 +191,8 @@ MUST_NOT = {
         "select * from pgpipe.load",
         "create table mine (id int)",
         "create table pgpipe.mine (id int)",
-        "create or replace function pgpipe.vector_schema() returns name language sql as $$ select 'x'::name $$",
-        "create trigger mine after insert on product for each statement execute function pgpipe.enqueue_changes()",
+        "create or replace function pgpipe_internal.vector_schema() returns name language sql as $$ select null $$",
+        "create trigger mine after insert on product execute function pgpipe_internal.enqueue_changes()",
         "set role pgpipe_loader",
         "set role pgpipe_owner",
     ],
@@ -202,7 +202,7 @@ MUST_NOT = {
         "alter table pgpipe.job add column mine int",
         "truncate pgpipe.load_file",
         "update pgpipe.sql_file set checksum = ''",
-        "create or replace function pgpipe.vector_schema() returns name language sql as $$ select 'x'::name $$",
+        "create or replace function pgpipe_internal.vector_schema() returns name language sql as $$ select null $$",
         "alter schema pgpipe rename to mine",
         "create role mine",
         "drop extension vector",
@@ -272,14 +272,16 @@ def test_who_owns_what(roles: House, lake: Lake) -> None:
     load(roles, lake)
     with roles.connect(roles.dba) as conn:
         owners = """
-            select distinct proowner::regrole::text, prosecdef from pg_proc where pronamespace = 'pgpipe'::regnamespace
+            select distinct proowner::regrole::text, prosecdef from pg_proc
+             where pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'
         """
         assert set(conn.execute(owners)) == {("pgpipe_owner", False), ("pgpipe_queue", True)}
         tables = "select distinct relowner::regrole::text from pg_class where relnamespace = 'pgpipe'::regnamespace"
         assert column(conn, tables + " and relkind <> 'c'") == ["pgpipe_owner"]
         assert value(conn, "select relowner::regrole::text from pg_class where relname = 'product'") == "pgpipe_loader"
         open_ = """
-            select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace and prosecdef
+            select proname::text from pg_proc
+             where pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$' and prosecdef
                and has_function_privilege('public', oid, 'execute')
         """
         assert set(column(conn, open_)) == {name for name, why in DEFINERS.items() if why in {OPEN, TEXT, DECLARED}}
@@ -327,7 +329,7 @@ def test_migrate_goes_on_after_the_roles(roles: House) -> None:
     """Functions that are replaced, dropped and made again keep their owners, and what is made again is closed again."""
     with roles.connect(roles.dba) as conn:
         conn.execute("update pgpipe.sql_file set checksum = ''")
-        conn.execute("drop function pgpipe.forget_files() cascade")
+        conn.execute("drop function pgpipe_internal.forget_files() cascade")
 
     assert migrate(roles.as_role(roles.dba)).files
 

@@ -48,7 +48,7 @@ def test_a_release_freezes(tmp_path: Path) -> None:
 
     (root / "migrations/0000_first.sql").write_text("-- Too early.\n")
     (root / "migrations/0001_schema.sql").write_text("-- Changed.\n")
-    (root / "sql/70_status.sql").write_text("-- Changed.\n")
+    (root / "sql/api/70_status.sql").write_text("-- Changed.\n")
 
     assert [line.split()[0] for line in frozen.problems(root, 1, frozen.read(text))] == [
         "migrations/0001_schema.sql",
@@ -67,9 +67,9 @@ def newer(folder: Path) -> Path:
         "alter table pgpipe.job add column priority int not null default 0;\n"
         "alter table pgpipe.load add column note text;\n"
     )
-    queue = folder / "sql/40_queue.sql"
+    queue = folder / "sql/internal/40_queue.sql"
     queue.write_text(queue.read_text(encoding="utf-8") + "-- changed\n", encoding="utf-8")
-    version = folder / "sql/05_version.sql"
+    version = folder / "sql/api/05_version.sql"
     raised = version.read_text(encoding="utf-8").replace(f"select {schema.VERSION}, ", f"select {schema.VERSION + 1}, ")
     version.write_text(raised, encoding="utf-8")
     return folder
@@ -118,7 +118,7 @@ def filters(conn: Connection) -> None:
     conn.execute("update product set text = 'an unseen jacket' where id = 1")
     found = "select key ->> 'id' from pgpipe.vector_search('product', '[1,0,0]', filter => %s)"
 
-    assert column(conn, "select pgpipe.repair_filters(embedding_id) from pgpipe.embedding") == [False]
+    assert column(conn, "select pgpipe_internal.repair_filters(embedding_id) from pgpipe.embedding") == [False]
     assert column(conn, found, '{"text": "an unseen jacket"}') == ["1"]
 
 
@@ -127,9 +127,9 @@ def speaks(conn: Connection) -> None:
     if value(conn, "select to_regclass('article')") is None:  # 0.1.0's dump has none
         conn.execute(frozen.ARTICLES)
     conn.execute("call pgpipe.fill_search('article')")
-    for statement in column(conn, "select * from pgpipe.search_index_statements('article')"):
+    for statement in column(conn, "select * from pgpipe_internal.search_index_statements('article')"):
         conn.execute(statement.encode())
-    conn.execute("select pgpipe.finish_search('article')")
+    conn.execute("select pgpipe_internal.finish_search('article')")
     conn.execute("insert into article values (3, 'Zelte', 'Häuser aus Stoff', 'german')")
     found = "select (key ->> 'id')::int from pgpipe.text_search('article', %s) order by 1"
 

@@ -18,13 +18,13 @@ INSERT_DOCS = """
 """
 CLAIM = """
     select key::text, gen, attempts, content, content_hash, fresh, twin
-      from pgpipe.claim_jobs(%s, %s, 'test', %s, %s)
+      from pgpipe_internal.claim_jobs(%s, %s, 'test', %s, %s)
 """
 FINISH = """
-    select finished, stale from pgpipe.finish_jobs(%s, %s, 'test', %s::jsonb[], %s::bigint[], %s::bytea[],
+    select finished, stale from pgpipe_internal.finish_jobs(%s, %s, 'test', %s::jsonb[], %s::bigint[], %s::bytea[],
         %s::boolean[], %s::boolean[], %s::int[], %s::int[], %s::int[], %s::int[], %s::vector[])
 """
-FAIL = "select pgpipe.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s)"
+FAIL = "select pgpipe_internal.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s)"
 
 
 def value(conn: Connection, statement: str, *values: Any) -> Any:
@@ -154,8 +154,8 @@ def finish(conn: Connection, held: Claim, vector: str = VECTOR) -> tuple[int, in
     return row[0], row[1]
 
 
-RELEASE = "select released from pgpipe.release_jobs(%s, %s, %s::jsonb[])"
-EXTEND = "select pgpipe.extend_lease(%s, %s, %s::jsonb[])"
+RELEASE = "select released from pgpipe_internal.release_jobs(%s, %s, %s::jsonb[])"
+EXTEND = "select pgpipe_internal.extend_lease(%s, %s, %s::jsonb[])"
 
 
 def release(conn: Connection, held: Claim) -> int:

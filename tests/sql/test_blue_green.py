@@ -183,7 +183,7 @@ def test_what_comes_later_is_not_kept_waiting(any_database: Database, conn: Conn
     class Busy(Blue):
         def encode(self, texts: list[str]) -> Vectors:
             if len(texts) > 4 and next(batches) == 3:  # not the look at its weights
-                conn.execute("select pgpipe.enqueue_all(%s)", (late,))
+                conn.execute("select pgpipe_internal.enqueue_all(%s)", (late,))
             return super().encode(texts)
 
     Worker(any_database, EmbeddingSettings(batch=10, models=("*",)), load=lambda _: Busy()).drain()

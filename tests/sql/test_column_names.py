@@ -44,7 +44,7 @@ def test_any_name(conn: Connection, name: str, part: str) -> None:
                 found = conn.execute(search, (json.dumps({called["other"]: 9}),)).fetchall()
                 assert sorted(key[called["key"]] for key, _ in found) == [1, 2, 103]
                 assert all(row.keys() == set(called.values()) for _, row in found)
-            conn.execute("select pgpipe.reconcile_rows(%s)", (embedding,))
+            conn.execute("select pgpipe_internal.reconcile_rows(%s)", (embedding,))
             assert jobs(conn, embedding) == {}
             assert value(conn, "select other_text from pgpipe.embedding_drift('doc')") == 0
             assert column(conn, "select filter_error from pgpipe.embedding") == [None]

@@ -156,7 +156,7 @@ class Table(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        while not value(self.conn, "select finished from pgpipe.reconcile_rows(%s, 3)", self.embedding):
+        while not value(self.conn, "select finished from pgpipe_internal.reconcile_rows(%s, 3)", self.embedding):
             pass
         self.unseen = False
 

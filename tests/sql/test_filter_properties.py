@@ -58,7 +58,7 @@ def things(conn: Connection) -> Connection:
 
 def selected(conn: Connection, where: dict[str, Any]) -> list[int]:
     """Ids of the rows that a filter leaves."""
-    condition = value(conn, "select pgpipe.filter_condition('thing', 't', %s)", json.dumps(where))
+    condition = value(conn, "select pgpipe_internal.filter_condition('thing', 't', %s)", json.dumps(where))
     return column(conn, f"select id from thing t where {condition} order by 1".replace("%", "%%"))
 
 
@@ -129,7 +129,7 @@ JSON = st.recursive(
 @given(where=JSON)
 def test_anything_else_is_refused_in_words(things: Connection, where: Any) -> None:
     """Any JSON at all is a filter, or an error that names what is wrong with it: never a syntax error, never SQL."""
-    state = sqlstate(things, "select pgpipe.filter_condition('thing', 't', %s)", json.dumps(where))
+    state = sqlstate(things, "select pgpipe_internal.filter_condition('thing', 't', %s)", json.dumps(where))
 
     assert state in {"", "PP002", "PP003"}, where
 
@@ -139,9 +139,9 @@ def test_anything_else_is_refused_in_words(things: Connection, where: Any) -> No
 def test_any_value_on_any_column(things: Connection, name: str, wanted: Any) -> None:
     """A value that is none of the column's type is the server's own data error; the rows are untouched."""
     where = json.dumps({name: wanted})
-    state = sqlstate(things, "select pgpipe.filter_condition('thing', 't', %s)", where)
+    state = sqlstate(things, "select pgpipe_internal.filter_condition('thing', 't', %s)", where)
     if state == "":
-        condition = value(things, "select pgpipe.filter_condition('thing', 't', %s)", where)
+        condition = value(things, "select pgpipe_internal.filter_condition('thing', 't', %s)", where)
         state = sqlstate(things, f"select id from thing t where {condition}".replace("%", "%%"))
 
     assert state in {"", "PP003"} or state.startswith("22"), (where, state)
@@ -203,10 +203,14 @@ def test_numbers_beyond_the_type(conn: Connection) -> None:
     assert selected(conn, {"c": {"gt": 1e300}}) == []
     assert selected(conn, {"id": {"gte": 999.5}}) == [1000]
     assert selected(conn, {"id": [3.0, 4.5, 7]}) == [3, 7]
-    rows, cost = conn.execute("select rows, cost from pgpipe.estimate('thing', 't.id = ''7''::int8')").fetchone() or (
+    rows, cost = conn.execute(
+        "select rows, cost from pgpipe_internal.estimate('thing', 't.id = ''7''::int8')"
+    ).fetchone() or (
         0,
         0,
     )
     assert rows == 1
     assert 0 < cost < 10
-    assert math.isclose(float(Decimal(str(value(conn, "select rows from pgpipe.estimate('thing', 'true')")))), 1000)
+    assert math.isclose(
+        float(Decimal(str(value(conn, "select rows from pgpipe_internal.estimate('thing', 'true')")))), 1000
+    )

@@ -18,7 +18,8 @@ from tests.sql.test_vector_index import filled, vector_of
 ENABLE = "select pgpipe.enable_filters('doc', %s)"
 ANSWER = "select key, score from pgpipe.vector_search('doc', %s, %s, %s)"
 STATEMENT = """
-    select pgpipe.nearest_statement(e, %s, true, true, pgpipe.kept_filter(e, %s)) from pgpipe.embedding e where active
+    select pgpipe_internal.nearest_statement(e, %s, true, true, pgpipe_internal.kept_filter(e, %s))
+      from pgpipe.embedding e where active
 """
 COPY = "select id, chunk, vector::text, size, body from doc_embedding_filter order by id, chunk"
 TRUE_COPY = """
@@ -185,7 +186,7 @@ def test_what_it_cannot_keep_stops_no_write(docs: Connection, change: str) -> No
     assert column(docs, NEAR, vector_of(docs, 5), 10, where) == []
 
     kept = "from pgpipe.embedding where filter_error is null"
-    docs.execute("select pgpipe.repair_filters(embedding_id) from pgpipe.embedding")
+    docs.execute("select pgpipe_internal.repair_filters(embedding_id) from pgpipe.embedding")
     mended = bool(column(docs, f"select filters {kept}"))
     assert mended == ("update doc set size" in change or "string_agg" in change)
 
@@ -198,7 +199,8 @@ def test_what_it_cannot_keep_stops_no_write(docs: Connection, change: str) -> No
 def test_a_load_widens_it_too(docs: Connection) -> None:
     """A column that a load widens, key or filter, is widened in the filter table as well."""
     docs.execute(
-        "select pgpipe.evolve('doc', '[]', %s)", (json.dumps([{"name": n, "type": "bigint"} for n in ("id", "size")]),)
+        "select pgpipe_internal.evolve('doc', '[]', %s)",
+        (json.dumps([{"name": n, "type": "bigint"} for n in ("id", "size")]),),
     )
 
     docs.execute("update doc set id = 5000000000, size = 6000000000 where id = 7")
@@ -213,10 +215,10 @@ def test_reconcile_mends_it(docs: Connection) -> None:
     docs.execute("delete from doc_embedding_filter where id = 5")
     docs.execute("set session_replication_role = origin")
 
-    docs.execute("select pgpipe.reconcile_rows(embedding_id, 10) from pgpipe.embedding")
+    docs.execute("select pgpipe_internal.reconcile_rows(embedding_id, 10) from pgpipe.embedding")
 
     assert_equal(docs)
-    assert value(docs, "select pgpipe.repair_filters(embedding_id) from pgpipe.embedding") is False
+    assert value(docs, "select pgpipe_internal.repair_filters(embedding_id) from pgpipe.embedding") is False
 
 
 def test_who_may_not_read_it(docs: Connection, any_database: Database) -> None:
@@ -228,7 +230,7 @@ def test_who_may_not_read_it(docs: Connection, any_database: Database) -> None:
     where = json.dumps({"size": 7})
     try:
         with psycopg.connect(any_database.url, user="narrow", autocommit=True) as own:
-            search = "select key, score from pgpipe.rank_vector('doc', %s, 10, %s)"
+            search = "select key, score from pgpipe_internal.rank_vector('doc', %s, 10, %s)"
             near = vector_of(docs, 5)
             expected = docs.execute(search, (near, where)).fetchall()
             assert own.execute(search, (near, where)).fetchall() == expected

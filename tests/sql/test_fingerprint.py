@@ -111,13 +111,13 @@ def test_the_first_fingerprint_stays(any_database: Database, conn: Connection) -
 
     def note(n: int) -> bytes:
         with any_database.connect(autocommit=True) as own:
-            return value(own, "select pgpipe.note_fingerprint(%s, %s)", embedding, b"%d" % n)
+            return value(own, "select pgpipe_internal.note_fingerprint(%s, %s)", embedding, b"%d" % n)
 
     with ThreadPoolExecutor(4) as pool:
         answers = set(pool.map(note, range(8)))
 
     assert answers == {value(conn, "select fingerprint from pgpipe.embedding")}
-    assert value(conn, "select pgpipe.note_fingerprint(-1, 'x') is null")
+    assert value(conn, "select pgpipe_internal.note_fingerprint(-1, 'x') is null")
 
 
 def test_a_backend_that_cannot_answer_yet(any_database: Database, conn: Connection) -> None:

@@ -35,7 +35,7 @@ def fresh_rows(conn: Connection) -> list[int]:
     """The rows whose stored vector is of the text they have now."""
     query = """
         select array_agg(id order by id) from doc join doc_embedding using (id)
-         where content_hash = pgpipe.content_hash(concat_ws(chr(10), title, body))
+         where content_hash = pgpipe_internal.content_hash(concat_ws(chr(10), title, body))
     """
     return value(conn, query)
 

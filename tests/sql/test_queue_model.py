@@ -25,7 +25,7 @@ EXPIRE = "update pgpipe.job set visible_at = now() - interval '1 second' where l
 JOBS = "select (key ->> 'id')::int, gen, attempts, lease_token, dead_at is not null from pgpipe.job"
 RIGHT = """
     select id from doc join doc_embedding using (id)
-     where content_hash = pgpipe.content_hash(concat_ws(chr(10), title, body))
+     where content_hash = pgpipe_internal.content_hash(concat_ws(chr(10), title, body))
 """
 
 

@@ -47,7 +47,7 @@ def test_an_interrupted_one_goes_on(conn: Connection) -> None:
     """Every range is committed with its place: the next call starts behind it."""
     embedding = embedded_docs(conn, 10)
     unseen(conn, "update doc set title = 'x'")
-    conn.execute("select pgpipe.reconcile_rows(%s, 4)", (embedding,))
+    conn.execute("select pgpipe_internal.reconcile_rows(%s, 4)", (embedding,))
     assert len(jobs(conn, embedding)) == 4
     conn.execute("delete from pgpipe.job")
 

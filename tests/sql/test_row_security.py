@@ -19,7 +19,7 @@ from tests.sql.support import column, drain, embed, jobs, make_docs, sqlstate, s
 
 MINE = "create policy mine on doc using (size > 2)"
 ALL = "create policy everything on doc using (true)"
-SEES = "select pgpipe.sees_all_rows('doc', to_regrole(%s), %s)"
+SEES = "select pgpipe_internal.sees_all_rows('doc', to_regrole(%s), %s)"
 REASON = "select reason from pgpipe.embedding_status where entity = 'doc'"
 
 
@@ -43,7 +43,7 @@ def tenants(any_database: Database) -> Iterator[Tenants]:
         dbname = admin.info.dbname
         admin.execute(sql.SQL("create role {} login").format(name))
         admin.execute(sql.SQL("alter database {} owner to {}").format(sql.Identifier(dbname), name))
-        for schema in ("pgpipe", "pgpipe_staging", "pgpipe_target", "public"):
+        for schema in ("pgpipe", "pgpipe_internal", "pgpipe_staging", "pgpipe_target", "public"):
             admin.execute(sql.SQL("alter schema {} owner to {}").format(sql.Identifier(schema), name))
         for kind, part in admin.execute(OWNED).fetchall():
             admin.execute(f"alter {kind} {part} owner to {role}".encode())
@@ -59,7 +59,8 @@ OWNED = """
     select case c.relkind when 'v' then 'view' else 'table' end, c.oid::regclass::text from pg_class c
      where c.relnamespace = 'pgpipe'::regnamespace and c.relkind in ('r', 'v')
     union all
-    select 'routine', p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'pgpipe'::regnamespace
+    select 'routine', p.oid::regprocedure::text from pg_proc p
+     where p.pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'
 """
 
 
@@ -101,9 +102,9 @@ def test_a_worker_that_does_not_see_all_rows_leaves_them_alone(tenants: Tenants)
 @pytest.mark.parametrize(
     "call",
     [
-        "select * from pgpipe.claim_jobs({0}, 10, 'w', gen_random_uuid())",
-        "select pgpipe.reconcile_rows({0})",
-        "select pgpipe.reconcile_rows({0}, 10, 'worker')",
+        "select * from pgpipe_internal.claim_jobs({0}, 10, 'w', gen_random_uuid())",
+        "select pgpipe_internal.reconcile_rows({0})",
+        "select pgpipe_internal.reconcile_rows({0}, 10, 'worker')",
         "select * from pgpipe.embedding_drift('doc')",
         "select pgpipe.enable_embedding('doc', '{{title}}', 'fake', 3, name => 'other')",
     ],
@@ -263,5 +264,5 @@ def test_the_check_runs_no_policy(tenants: Tenants) -> None:
     tenants.conn.execute("create policy evil on doc using (evil(size))")
 
     with pytest.raises(psycopg.Error, match="is left alone"):
-        tenants.conn.execute("select pgpipe.reconcile_rows(%s)", (embedding,))
+        tenants.conn.execute("select pgpipe_internal.reconcile_rows(%s)", (embedding,))
     assert "row level security" in value(tenants.conn, REASON)

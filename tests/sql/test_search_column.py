@@ -116,9 +116,9 @@ BAD += ["{title=>A,}", "{title=>A=>B}", '{"title": null}', '{"title": "AB"}', '{
 def test_parse_weights(conn: Connection) -> None:
     """Both ways to write them are read; anything else is PP003, never another error."""
     for text, weights in GOOD.items():
-        assert value(conn, "select pgpipe.parse_weights(%s)", text) == weights, text
+        assert value(conn, "select pgpipe_internal.parse_weights(%s)", text) == weights, text
     for text in BAD:
-        assert sqlstate(conn, "select pgpipe.parse_weights(%s)", text) == "PP003", text
+        assert sqlstate(conn, "select pgpipe_internal.parse_weights(%s)", text) == "PP003", text
 
 
 def test_figures(conn: Connection) -> None:
@@ -169,8 +169,8 @@ def test_figures_of_a_sample(conn: Connection) -> None:
 def test_when_figures_are_stale(conn: Connection) -> None:
     """Before the first count, and once the table has a tenth more or fewer rows; null without a search column."""
     make_docs(conn, 100)
-    stale = "select pgpipe.search_is_stale('doc')"
-    assert value(conn, "select pgpipe.search_is_stale('doc')") is None
+    stale = "select pgpipe_internal.search_is_stale('doc')"
+    assert value(conn, "select pgpipe_internal.search_is_stale('doc')") is None
     enable(conn)
     assert value(conn, stale) is True
     conn.execute("select pgpipe.refresh_search('doc')")
@@ -183,7 +183,7 @@ def test_when_figures_are_stale(conn: Connection) -> None:
 
 def test_an_idle_embedder_counts_anew(conn: Connection, other: Connection) -> None:
     """What has grown since is counted once; what another session holds, or was counted just now, is left."""
-    refresh = "select pgpipe.refresh_stale_searches()"
+    refresh = "select pgpipe_internal.refresh_stale_searches()"
     make_docs(conn, 100)
     enable(conn)
     assert value(conn, refresh) == 1

@@ -37,7 +37,7 @@ def test_the_language_of_each_row(conn: Connection, type_: str) -> None:
     assert ids(conn, "city -Haus") == {2, 3}
     conn.execute("insert into doc values (4, 'les maisons blanches', 'french')")
     assert ids(conn, "maison blanche") == {4}
-    assert set(value(conn, "select pgpipe.search_languages('doc')::text[]")) == {
+    assert set(value(conn, "select pgpipe_internal.search_languages('doc')::text[]")) == {
         "english",
         "french",
         "german",
@@ -69,11 +69,11 @@ def test_the_language_changes_with_the_row(conn: Connection, type_: str) -> None
     conn.execute(f"create table doc (id int primary key, body text, lang {type_})".encode())
     conn.execute("insert into doc values (1, %s, 'english')", (GERMAN,))
     conn.execute("select pgpipe.enable_search('doc', '{body=>A}', language_column => 'lang', online => true)")
-    while not value(conn, "select done from pgpipe.fill_batch('doc')"):
+    while not value(conn, "select done from pgpipe_internal.fill_batch('doc')"):
         pass
-    for statement in column(conn, "select * from pgpipe.search_index_statements('doc')"):
+    for statement in column(conn, "select * from pgpipe_internal.search_index_statements('doc')"):
         conn.execute(statement.encode())
-    conn.execute("select pgpipe.finish_search('doc')")
+    conn.execute("select pgpipe_internal.finish_search('doc')")
     assert ids(conn, "Haus") == set()
 
     conn.execute("update doc set lang = 'german'")
@@ -226,9 +226,9 @@ def test_the_language_is_kept_as_text(conn: Connection, *, online: bool) -> None
             conn.execute(declare, (name, online))
         if online:
             conn.execute("call pgpipe.fill_search('doc')")
-            for index in column(conn, "select * from pgpipe.search_index_statements('doc')"):
+            for index in column(conn, "select * from pgpipe_internal.search_index_statements('doc')"):
                 conn.execute(index.encode())
-            conn.execute("select pgpipe.finish_search('doc')")
+            conn.execute("select pgpipe_internal.finish_search('doc')")
 
         assert column(conn, "select language from pgpipe.search") == [kept]
         assert column(conn, "select passage from pgpipe.text_search('doc', 'jacket')") == ["rain <b>jackets</b>"]
@@ -257,7 +257,7 @@ def test_a_language_that_went(conn: Connection, change: str) -> None:
         conn.execute('alter text search configuration "App".mine rename to other')
 
     with pytest.raises(psycopg.Error, match=r'"App"\.mine, by which public\.doc is searched, does not exist'):
-        conn.execute("select pgpipe.fill_batch('doc')")
+        conn.execute("select pgpipe_internal.fill_batch('doc')")
     conn.execute("select pgpipe.disable_search('doc')")
     conn.execute("select pgpipe.enable_search('doc', '{title=>A}')")
     assert ids(conn, "title") == {1, 2}

@@ -139,7 +139,7 @@ def test_child_tables(conn: Connection) -> None:
     assert sqlstate(conn, "select pgpipe.alter_search('doc', '{title=>B}')") == "PP003"
     conn.execute("select pgpipe.refresh_search('doc')")
     conn.execute("analyze doc; analyze more")
-    assert value(conn, "select pgpipe.search_is_stale('doc')") is False
+    assert value(conn, "select pgpipe_internal.search_is_stale('doc')") is False
 
 
 def test_rows_that_cannot_be_filled(conn: Connection) -> None:
@@ -149,7 +149,7 @@ def test_rows_that_cannot_be_filled(conn: Connection) -> None:
     conn.execute("create trigger keep before update on doc for each row execute function keep()")
     conn.execute("select pgpipe.enable_search('doc', '{title=>A}', online => true)")
     with pytest.raises(psycopg.Error, match=r"rows of public\.doc could not be filled: a trigger"):
-        conn.execute("select pgpipe.fill_batch('doc')")
+        conn.execute("select pgpipe_internal.fill_batch('doc')")
 
     conn.execute("alter table doc disable trigger keep")
     fill_all(conn)
@@ -168,8 +168,8 @@ def test_partitions(conn: Connection) -> None:
     fill_all(conn)
 
     assert (found(conn, "17"), found(conn, "299")) == ([17], [299])
-    assert value(conn, "select pgpipe.is_indexed('doc', 'search', 'gin')")
-    statements = "select pgpipe.search_index_statements('doc')"
+    assert value(conn, "select pgpipe_internal.is_indexed('doc', 'search', 'gin')")
+    statements = "select pgpipe_internal.search_index_statements('doc')"
     assert column(conn, statements) == []
     conn.execute("select pgpipe.alter_search('doc', '{title=>A}')")
     fill_all(conn)
@@ -177,8 +177,8 @@ def test_partitions(conn: Connection) -> None:
     conn.execute("select pgpipe.refresh_search('doc')")
     for part in ("low", "highest"):
         conn.execute(f"analyze {part}".encode())
-    assert value(conn, "select pgpipe.search_is_stale('doc')") is False
-    assert value(conn, "select pgpipe.known_rows('doc')") == 300
+    assert value(conn, "select pgpipe_internal.search_is_stale('doc')") is False
+    assert value(conn, "select pgpipe_internal.known_rows('doc')") == 300
 
 
 WORD = "translate(to_hex(n), '0123456789', 'ghijklmnop')"

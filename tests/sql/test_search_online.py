@@ -41,7 +41,7 @@ def test_filled_and_served(conn: Connection) -> None:
 
     assert value(conn, "select relfilenode from pg_class where relname = 'doc'") == file
     assert sqlstate(conn, "select pgpipe.text_search('doc', 'title')") == "PP005"
-    assert sqlstate(conn, "select pgpipe.finish_search('doc')") == "PP005"
+    assert sqlstate(conn, "select pgpipe_internal.finish_search('doc')") == "PP005"
     assert sum(fill_all(conn)) == 3000
     assert found(conn, "2999") == [2999]
     indexes = "select count(*) from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam"
@@ -58,7 +58,7 @@ def test_writes_of_every_kind_are_seen(conn: Connection) -> None:
     conn.execute("update doc set title = 'gnu' where id = 1")
     conn.execute("update doc set size = 7 where id = 2")
     conn.execute("delete from doc where id = 3")
-    conn.execute("select pgpipe.fill_batch('doc', 10)")
+    conn.execute("select pgpipe_internal.fill_batch('doc', 10)")
     conn.execute("update doc set body = 'gnu' where id in (4, 900)")
     fill_all(conn)
     conn.execute("insert into doc values (5002, 'zebra', 'zebra', 0)")
@@ -76,7 +76,7 @@ def test_a_stopped_fill_goes_on(conn: Connection) -> None:
     conn.execute("analyze doc")
     conn.execute(ONLINE)
     for _ in range(3):
-        conn.execute("select pgpipe.fill_batch('doc', 500)")
+        conn.execute("select pgpipe_internal.fill_batch('doc', 500)")
     done = value(conn, "select filled from pgpipe.search_fill")
     before = value(conn, "select count(*) from doc where search is not null")
 
@@ -99,7 +99,7 @@ def test_the_procedure_commits(conn: Connection, other: Connection) -> None:
     conn.execute("alter table doc drop constraint late")
     conn.execute("call pgpipe.fill_search('doc', 500)")
     assert value(other, "select count(*) from doc where search is null") == 0
-    for statement in column(conn, "select * from pgpipe.search_index_statements('doc')"):
+    for statement in column(conn, "select * from pgpipe_internal.search_index_statements('doc')"):
         conn.execute(statement.encode())
     conn.execute("call pgpipe.fill_search('doc')")
     assert found(conn, "3999") == [3999]
@@ -114,7 +114,7 @@ def test_no_writer_waits(any_database: Database, conn: Connection) -> None:
         writer.execute("select from doc where id = 5 for update")
         conn.execute("set lock_timeout = '2s'")
         for _ in range(3):
-            conn.execute("select pgpipe.fill_batch('doc', 1000)")
+            conn.execute("select pgpipe_internal.fill_batch('doc', 1000)")
         assert column(conn, "select id from doc where search is null") == [5]
         writer.execute("update doc set size = 1 where id = 2000")
     conn.execute("set lock_timeout = 0")
@@ -161,7 +161,7 @@ def test_alter_keeps_serving(conn: Connection) -> None:
     conn.execute(with_notes)
 
     assert (found(conn, "okapi"), found(conn, "1999")) == ([], [1999])
-    conn.execute("select pgpipe.fill_batch('doc', 100)")
+    conn.execute("select pgpipe_internal.fill_batch('doc', 100)")
     conn.execute("insert into doc (id, title, body, notes) values (2001, 'new', 'zebra', 'okapi')")
     assert (found(conn, "okapi"), found(conn, "zebra")) == ([], [2001])
     fill_all(conn)
@@ -213,11 +213,11 @@ def test_a_partitioned_table(conn: Connection) -> None:
     conn.execute("create table doc_high partition of doc for values from (1000) to (9000)")
     conn.execute("insert into doc select n, 'title ' || n, null from generate_series(1, 5000) n")
     conn.execute(ONLINE)
-    while not value(conn, "select done from pgpipe.fill_batch('doc', 500)"):
+    while not value(conn, "select done from pgpipe_internal.fill_batch('doc', 500)"):
         pass
     conn.execute("create index on doc using gin (search)")  # PostgreSQL builds none concurrently on a partitioned table
 
-    conn.execute("select pgpipe.finish_search('doc')")
+    conn.execute("select pgpipe_internal.finish_search('doc')")
 
     assert (found(conn, "17"), found(conn, "4999")) == ([17], [4999])
 
@@ -229,7 +229,7 @@ def test_what_cannot_be_kept(conn: Connection) -> None:
     assert sqlstate(conn, online, "{g=>A}", "search") == "PP003"
     assert sqlstate(conn, online, "{nope=>A}", "search") == "PP002"
     assert sqlstate(conn, online, "{t=>A}", "g") == "PP004"
-    assert sqlstate(conn, "select pgpipe.fill_batch('doc')") == "PP005"
+    assert sqlstate(conn, "select pgpipe_internal.fill_batch('doc')") == "PP005"
     assert sqlstate(conn, "select pgpipe.alter_search('doc', '{t=>A}')") == "PP005"
 
 
@@ -252,7 +252,7 @@ def test_both_modes_answer_alike(
     conn.execute(ONLINE)
     twin = "alter table doc add column twin tsvector generated always as ({}) stored"
     expression = value(
-        conn, "select pgpipe.search_expression('doc', weights, language::regconfig) from pgpipe.search_fill"
+        conn, "select pgpipe_internal.search_expression('doc', weights, language::regconfig) from pgpipe.search_fill"
     )
     conn.execute(twin.format(expression).encode())
     pick = random.Random(seed)
@@ -266,7 +266,7 @@ def test_both_modes_answer_alike(
         elif kind == "delete":
             conn.execute("delete from doc where id = %s", (id_,))
         elif fill.pending(conn):
-            conn.execute("select pgpipe.fill_batch('doc', 3)")
+            conn.execute("select pgpipe_internal.fill_batch('doc', 3)")
     conn.execute("alter table doc alter column twin drop expression")
     fill_all(conn)
 

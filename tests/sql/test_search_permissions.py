@@ -72,7 +72,7 @@ def test_and_nothing_else(conn: Connection, reader: Connection) -> None:
         "select pgpipe.alter_search('doc', '{title=>A}')",
         "select pgpipe.enable_search('doc_embedding', '{model=>A}')",
         "select pgpipe.refresh_search('doc')",
-        "select pgpipe.enqueue_all(1)",
+        "select pgpipe_internal.enqueue_all(1)",
         "select pgpipe.disable_embedding('doc')",
     ):
         assert sqlstate(reader, statement) == "42501", statement
@@ -119,9 +119,8 @@ def test_rows_that_it_may_not_read(conn: Connection, reader: Connection) -> None
 
 def test_a_definer_does_not_widen_it(reader: Connection) -> None:
     """No search function runs with its owner's rights: what a caller may not read, it does not read for him."""
-    definers = "select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace and prosecdef"
-    found = (
-        "select proname::text from pg_proc where proname ~ '_search$|^rank_' and pronamespace = 'pgpipe'::regnamespace"
-    )
+    ours = "select proname::text from pg_proc where pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'"
+    definers = f"{ours} and prosecdef"
+    found = f"{ours} and proname ~ '_search$|^rank_'"
 
     assert set(column(reader, found)) & set(column(reader, definers)) == set()

@@ -33,7 +33,7 @@ def test_both_leave_the_same_jobs(conn: Connection, done: int) -> None:
         conn.execute(MAKE)
         conn.execute(EMBED)
         if static:
-            conn.execute("select pgpipe.unwatch('doc')")
+            conn.execute("select pgpipe_internal.unwatch('doc')")
             conn.execute(STATIC.read_bytes())
         for statement in STATEMENTS[:done]:
             conn.execute(statement)

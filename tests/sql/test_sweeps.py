@@ -16,7 +16,7 @@ from tests.sql.support import column, drain, embed, embedded_docs, eventually, j
 
 STATUS = "select coverage::float8, swept_at is not null, reason from pgpipe.embedding_status"
 SWEPT = "select swept_at from pgpipe.sweep"
-DUE = "select embedding_id, changed from pgpipe.due_sweeps(%s, %s)"
+DUE = "select embedding_id, changed from pgpipe_internal.due_sweeps(%s, %s)"
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def test_one_worker_at_a_time(conn: Connection) -> None:
     embedding = embedded_docs(conn, 10)
     conn.execute("alter table doc alter column title type text using upper(title)")
     assert conn.execute(DUE, ("1 hour", "one")).fetchall() == [(embedding, True)]
-    step = "select examined, enqueued, finished from pgpipe.reconcile_rows(%s, 4, %s)"
+    step = "select examined, enqueued, finished from pgpipe_internal.reconcile_rows(%s, 4, %s)"
 
     assert conn.execute(step, (embedding, "one")).fetchone() == (4, 4, False)
     assert conn.execute(DUE, ("1 hour", "one")).fetchall() == [(embedding, True)]
@@ -117,7 +117,7 @@ def test_one_worker_at_a_time(conn: Connection) -> None:
 def test_a_command_does_not_go_on_with_an_embedders_sweep(conn: Connection) -> None:
     """V24: an embedder may have passed rows that changed since: `reconcile` begins at the first row, and finds them."""
     embedding = embedded_docs(conn, 6)
-    conn.execute("select pgpipe.reconcile_rows(%s, 4, 'worker')", (embedding,))
+    conn.execute("select pgpipe_internal.reconcile_rows(%s, 4, 'worker')", (embedding,))
     unseen(conn, "update doc set title = 'unseen' where id = 1")
 
     assert reconcile(conn, queue.embeddings(conn)[0]).examined == 6
@@ -128,7 +128,7 @@ def test_a_command_does_not_go_on_with_an_embedders_sweep(conn: Connection) -> N
 def test_a_definition_that_changes_on_the_way(conn: Connection) -> None:
     """V24: rows that were compared before a DDL are compared again after it, a restore's half sweep included."""
     embedding = embedded_docs(conn, 6)
-    conn.execute("select pgpipe.reconcile_rows(%s, 4)", (embedding,))
+    conn.execute("select pgpipe_internal.reconcile_rows(%s, 4)", (embedding,))
     conn.execute("alter table doc alter column title type text using upper(title)")
 
     reconcile(conn, queue.embeddings(conn)[0])
@@ -188,7 +188,7 @@ def test_coverage_is_not_rounded_up(conn: Connection) -> None:
     conn.execute("insert into doc select n, 'same', null, n from generate_series(1, 30000) n")
     conn.execute("delete from pgpipe.job")
     conn.execute(
-        "insert into doc_embedding select id, 0, 0, 4, pgpipe.content_hash('same'), 'fake', '[1,0,0]' from doc"
+        "insert into doc_embedding select id, 0, 0, 4, pgpipe_internal.content_hash('same'), 'fake', '[1,0,0]' from doc"
     )
     conn.execute("update doc set title = 'other' where id = 7")
 

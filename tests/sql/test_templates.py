@@ -16,7 +16,7 @@ SAMPLE = """
     create table item (shop int, "Item no" text, title text, body text, sold boolean, primary key (shop, "Item no"));
     select pgpipe.enable_embedding('item', '{title,body}', 'fake', 3, condition => 'not sold')
 """
-PARTS = "select pgpipe.render(%s, pgpipe.trigger_parts(e, %s)) from pgpipe.embedding e"
+PARTS = "select pgpipe_internal.render(%s, pgpipe_internal.trigger_parts(e, %s)) from pgpipe.embedding e"
 RENDERED = """
     select proname::text, prosrc from pg_proc where pronamespace = 'pgpipe_target'::regnamespace order by 1
 """
@@ -46,14 +46,14 @@ def test_lines_of_templates() -> None:
 def test_holes_and_parts(conn: Connection) -> None:
     """Each hole has a part and each part a hole; what a part holds is no hole, and ends no quotation."""
     conn.execute("insert into pgpipe.template values ('sample', 'as $body$ {one} {} {two} {one} $body$')")
-    render = "select pgpipe.render('sample', %s::jsonb)"
+    render = "select pgpipe_internal.render('sample', %s::jsonb)"
 
     assert value(conn, render, '{"one": "{two}", "two": "\\\\1 {{x}}"}') == "as $body$ {two} {} \\1 {{x}} {two} $body$"
     for parts, wrong in (('{"one": "1"}', "two"), ('{"one": "1", "two": "2", "three": "3"}', "three")):
         with pytest.raises(psycopg.Error, match=f"does not fit its parts: {wrong}"):
             conn.execute(render, (parts,))
     with pytest.raises(psycopg.Error, match="it does not exist"):
-        conn.execute("select pgpipe.render('nothing', '{}')")
+        conn.execute("select pgpipe_internal.render('nothing', '{}')")
     tagged = value(conn, render, '{"one": "$body$", "two": "$body"}')
     tag = tagged.split()[1]
     assert tagged.count(tag) == 2
@@ -81,7 +81,7 @@ def test_what_is_rendered_goes_with_its_embedding(conn: Connection) -> None:
     assert column(conn, RENDERED) == three
     assert one != two
     conn.execute("drop table doc cascade")
-    conn.execute("select pgpipe.drop_orphaned_embeddings()")
+    conn.execute("select pgpipe_internal.drop_orphaned_embeddings()")
     assert column(conn, RENDERED) == []
 
 
@@ -128,7 +128,7 @@ def test_a_changed_template_is_rendered_by_migrate(any_database: Database, conn:
     before = conn.execute(RENDERED).fetchall()
     conn.execute("update pgpipe.sql_file set checksum = 'older' where name = 'templates/insert.sql'")
     conn.execute("update pgpipe.template set body = replace(body, 'insert into', 'x') || ' -- older'")
-    conn.execute("select pgpipe.render_triggers(%s)", (embedding,))
+    conn.execute("select pgpipe_internal.render_triggers(%s)", (embedding,))
 
     assert schema.migrate(any_database).files == ["templates/insert.sql"]
 

@@ -34,7 +34,9 @@ def bm25f(conn: Connection, asked: list[str]) -> dict[int, float]:
 def ranked(conn: Connection, query: str, k: int = 1000) -> dict[int, float]:
     """The answer: scores by id, best first."""
     return dict(
-        conn.execute("select (key ->> 'id')::int, score from pgpipe.rank_text('doc', %s, %s)", (query, k)).fetchall()
+        conn.execute(
+            "select (key ->> 'id')::int, score from pgpipe_internal.rank_text('doc', %s, %s)", (query, k)
+        ).fetchall()
     )
 
 
@@ -88,7 +90,7 @@ def test_a_row_that_is_stored_apart(conn: Connection) -> None:
 def candidates(conn: Connection, documents: list[float], total: float = 1e6) -> str:
     """The queries that find candidates for words a, b, c, … which so many documents hold; all of them must match."""
     words = [chr(97 + n) for n in range(len(documents))]
-    found = "select pgpipe.candidate_queries(%s::text[]::tsquery[], %s, %s)::text[]"
+    found = "select pgpipe_internal.candidate_queries(%s::text[]::tsquery[], %s, %s)::text[]"
     return ", ".join(value(conn, found, words, documents, total)).replace("'", "")
 
 
@@ -137,10 +139,13 @@ def test_narrowing_finds_the_best(common: Connection) -> None:
 
     found = ranked(common, " ".join(asked), 10)
 
-    queries = ("array[pgpipe.any_word(w.probes)]", "pgpipe.candidate_queries(w.probes, w.documents, w.total)")
+    queries = (
+        "array[pgpipe_internal.any_word(w.probes)]",
+        "pgpipe_internal.candidate_queries(w.probes, w.documents, w.total)",
+    )
     count = """
         select count(*) from doc d
-         where search @@ all (array(select unnest({}) from pgpipe.weigh_words('doc', %s, false) w))
+         where search @@ all (array(select unnest({}) from pgpipe_internal.weigh_words('doc', %s, false) w))
     """
     read = [value(common, count.format(query), " ".join(asked)) for query in queries]
     assert read[1] < read[0] / 10
@@ -187,7 +192,7 @@ def test_a_filter_leaves_nothing_out(common: Connection) -> None:
     common.execute("create index on doc (size)")
     common.execute("update pgpipe.lexeme set documents = documents * 100")
     where = '{"size": {"gte": 100, "lt": 130}}'
-    found = "select (key ->> 'id')::int from pgpipe.rank_text('doc', %s, 1000, %s)"
+    found = "select (key ->> 'id')::int from pgpipe_internal.rank_text('doc', %s, 1000, %s)"
 
     holding = "select id from doc where size between 100 and 129 and search @@ 'common2 | common3'"
     assert set(column(common, found, "common2 common3", where)) == set(column(common, holding))
@@ -206,7 +211,7 @@ def test_the_planner_stands_in_for_the_lexeme_table(common: Connection, state: s
         common.execute("create policy everybody on doc using (true)")
         common.execute("set role stranger")
     try:
-        documents = value(common, "select documents from pgpipe.weigh_words('doc', 'common2 zebra', false)")
+        documents = value(common, "select documents from pgpipe_internal.weigh_words('doc', 'common2 zebra', false)")
         best = list(ranked(common, "common2 common3 common4", 5))
     finally:
         common.execute("reset role")
@@ -221,9 +226,9 @@ def test_the_planner_stands_in_for_the_lexeme_table(common: Connection, state: s
 
 def test_rows_since_the_count(common: Connection) -> None:
     """Where the table has grown since its lexemes were counted, so has what is expected of each word."""
-    before = value(common, "select documents from pgpipe.weigh_words('doc', 'common2', false)")
+    before = value(common, "select documents from pgpipe_internal.weigh_words('doc', 'common2', false)")
     common.execute("update pg_class set reltuples = 200000 where oid = 'doc'::regclass")
 
-    after = value(common, "select documents from pgpipe.weigh_words('doc', 'common2', false)")
+    after = value(common, "select documents from pgpipe_internal.weigh_words('doc', 'common2', false)")
 
     assert after == pytest.approx([10 * before[0]], rel=0.01)

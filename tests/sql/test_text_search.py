@@ -117,8 +117,10 @@ def test_words_of_quotes_and_backslashes(conn: Connection) -> None:
 
     for word in words:
         assert ids(conn, word) == [1], word
-    assert value(conn, "select pgpipe.word_query(%s) is not null", r"a\b'c\\''") is True
-    assert value(conn, "select array_to_tsvector(array[%s]) @@ pgpipe.word_query(%s)", r"a\b'c\\''", r"a\b'c\\''")
+    assert value(conn, "select pgpipe_internal.word_query(%s) is not null", r"a\b'c\\''") is True
+    assert value(
+        conn, "select array_to_tsvector(array[%s]) @@ pgpipe_internal.word_query(%s)", r"a\b'c\\''", r"a\b'c\\''"
+    )
 
 
 def test_title_before_body(conn: Connection) -> None:

@@ -126,11 +126,11 @@ def test_passages_are_the_text_as_written(conn: Connection) -> None:
 @given(text=st.text(ALPHABET, max_size=40), cut=st.tuples(st.integers(0, 40), st.integers(1, 8)))
 def test_any_piece_is_found(conn: Connection, text: str, cut: tuple[int, int]) -> None:
     """Whatever is cut out of a run is found as a phrase; pairing can be undone."""
-    paired = "pgpipe.paired('simple', %s)"
-    assert value(conn, f"select pgpipe.unpaired({paired})", text) == text
+    paired = "pgpipe_internal.paired('simple', %s)"
+    assert value(conn, f"select pgpipe_internal.unpaired({paired})", text) == text
     piece = text[cut[0] : cut[0] + cut[1]]
     if piece and all(c > "\u3002" and c != "\uff0c" for c in piece):
-        matches = f"select to_tsvector('simple', {paired}) @@ pgpipe.phrase_query('simple', %s)"
+        matches = f"select to_tsvector('simple', {paired}) @@ pgpipe_internal.phrase_query('simple', %s)"
         assert value(conn, matches, text, piece) is True
         assert value(conn, matches, text.replace(piece, " "), piece) is False
 
@@ -138,8 +138,8 @@ def test_any_piece_is_found(conn: Connection, text: str, cut: tuple[int, int]) -
 def test_other_text_is_left_alone(conn: Connection) -> None:
     """Where no such character is, the parser gets the very text."""
     for text in ("", "water\x1fproof", GERMAN, "caf\u00e9 \U0001f600 \u0e01\u0e02", "\u0434\u043e\u043c"):
-        assert value(conn, "select pgpipe.paired('simple', %s)", text) == text
-    assert value(conn, "select pgpipe.paired('simple', null)") == ""
+        assert value(conn, "select pgpipe_internal.paired('simple', %s)", text) == text
+    assert value(conn, "select pgpipe_internal.paired('simple', null)") == ""
 
 
 def test_a_parser_that_knows_the_language(conn: Connection) -> None:

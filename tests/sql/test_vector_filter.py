@@ -17,7 +17,8 @@ EXACT = """
     select d.id from doc d join doc_embedding s using (id) where {} order by s.vector <=> %s::vector, d.id limit %s
 """
 SCAN = """
-    select pgpipe.scan_is_exact(pgpipe.require_embedding('doc', null), pgpipe.filter_condition('doc', 't', %s), 15)
+    select pgpipe_internal.scan_is_exact(pgpipe_internal.require_embedding('doc', null),
+                                         pgpipe_internal.filter_condition('doc', 't', %s), 15)
 """
 
 
@@ -62,7 +63,10 @@ def test_who_scans_what(any_database: Database, conn: Connection) -> None:
 
     assert value(conn, SCAN, json.dumps({"id": 5})) is True
     assert value(conn, SCAN, half) is False
-    assert value(conn, "select pgpipe.scan_is_exact(pgpipe.require_embedding('doc', null), null, 30)") is False
+    assert (
+        value(conn, "select pgpipe_internal.scan_is_exact(pgpipe_internal.require_embedding('doc', null), null, 30)")
+        is False
+    )
 
 
 def test_a_wrong_estimate_costs_time_only(any_database: Database, conn: Connection) -> None:
@@ -119,7 +123,8 @@ def test_an_embedding_by_name(fused: Connection) -> None:
     embed(fused, columns=["title"], name="second", dims=2)
     fused.execute("""
         insert into doc_embedding_second
-        select id, 0, 0, 5, pgpipe.content_hash(title), 'fake', case id when 9 then '[1,0]' else '[0,1]' end::vector
+        select id, 0, 0, 5, pgpipe_internal.content_hash(title), 'fake',
+               case id when 9 then '[1,0]' else '[0,1]' end::vector
           from doc""")
     asked = "select (key ->> 'id')::int from pgpipe.vector_search('doc', '[1,0.1]', 1, embedding => %s)"
 

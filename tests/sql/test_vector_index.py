@@ -73,7 +73,7 @@ def test_an_index_of_an_earlier_version(any_database: Database, conn: Connection
     assert column(conn, "select (key ->> 'id')::int from pgpipe.vector_search('doc', %s, 1)", near) == [77]
 
     assert index.build(any_database, embedding, IndexSettings())
-    assert value(conn, "select pgpipe.drop_invalid_index(%s)", embedding.embedding_id)
+    assert value(conn, "select pgpipe_internal.drop_invalid_index(%s)", embedding.embedding_id)
 
     assert conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)]
     assert column(conn, "select (key ->> 'id')::int from pgpipe.vector_search('doc', %s, 1)", near) == [77]
@@ -89,7 +89,9 @@ def test_the_memory_estimate(conn: Connection, share: float) -> None:
     """With as much memory as is estimated the whole graph is built in memory; with half of it PostgreSQL complains."""
     embedding = filled(conn, rows=2500, dims=384)
     asked = (embedding.embedding_id,)
-    row = conn.execute("select memory, statement from pgpipe.vector_index(%s, min_rows => 2500)", asked).fetchone()
+    row = conn.execute(
+        "select memory, statement from pgpipe_internal.vector_index(%s, min_rows => 2500)", asked
+    ).fetchone()
     assert row
     notices: list[str] = []
     conn.add_notice_handler(lambda d: notices.append(d.message_primary or ""))
@@ -106,7 +108,9 @@ def test_as_many_dimensions_as_the_index_takes(conn: Connection, dims: int, inde
     embedding = filled(conn, rows=20, dims=dims)
 
     asked = (embedding.embedding_id,)
-    answer = conn.execute("select rows, statement from pgpipe.vector_index(%s, min_rows => 10)", asked).fetchone()
+    answer = conn.execute(
+        "select rows, statement from pgpipe_internal.vector_index(%s, min_rows => 10)", asked
+    ).fetchone()
     rows, statement = answer or (None, None)
 
     assert (statement is not None) is indexed

@@ -16,7 +16,8 @@ def put(conn: Connection, id_: int, *vectors: str, length: int = 3) -> None:
     conn.execute("delete from doc_embedding where id = %s", (id_,))
     statement = """
         insert into doc_embedding
-        select id, n - 1, (n - 1) * %(length)s, n * %(length)s, pgpipe.content_hash(concat_ws(chr(10), title, body)),
+        select id, n - 1, (n - 1) * %(length)s, n * %(length)s,
+               pgpipe_internal.content_hash(concat_ws(chr(10), title, body)),
                'fake', v
           from doc, unnest(%(vectors)s::vector[]) with ordinality u (v, n) where id = %(id)s
     """

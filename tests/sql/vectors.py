@@ -20,7 +20,7 @@ def filled(conn: Connection, rows: int = 5000, dims: int = 8) -> Embedding:
     embed(conn, dims=dims)
     spread = """
         insert into doc_embedding
-        select id, 0, 0, 5, pgpipe.content_hash(concat_ws(chr(10), title, body)), 'fake',
+        select id, 0, 0, 5, pgpipe_internal.content_hash(concat_ws(chr(10), title, body)), 'fake',
                array(select hashint4extended(id, j) / 2.0 ^ 63 from generate_series(1, %s) j)::vector from doc
     """
     conn.execute(spread, (dims,))

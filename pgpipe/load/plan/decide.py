@@ -28,9 +28,9 @@ from pgpipe.source import File, Source
 from pgpipe.source.contents import sentence
 from pgpipe.source.layout import Drop
 
-PRIMARY_KEY = "select pgpipe.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
-OURS = "select pgpipe.has_ledger(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
-REQUIRE_UNIQUE = "select pgpipe.require_unique(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
+PRIMARY_KEY = "select pgpipe_internal.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
+OURS = "select pgpipe_internal.has_ledger(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
+REQUIRE_UNIQUE = "select pgpipe_internal.require_unique(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
 HAS_ROWS = sql.SQL("select exists (select from {})")
 NO_CHANGE = Evolution()
 NO_LIMIT = MaxDeleted()

@@ -11,9 +11,9 @@ from pgpipe.settings.entity import EntitySettings
 
 COLUMNS = """
     select name, type, base, coalesce(labels, '{}'), filled, required, defaulted
-      from pgpipe.target_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))
+      from pgpipe_internal.target_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))
 """
-DECLARED = "select type_name, base, coalesce(labels, '{}') from pgpipe.declared_type(%s)"
+DECLARED = "select type_name, base, coalesce(labels, '{}') from pgpipe_internal.declared_type(%s)"
 
 
 @dataclass(frozen=True)

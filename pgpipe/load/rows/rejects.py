@@ -38,7 +38,7 @@ class Rejected:
     row: str | None  # JSON
 
     def as_json(self) -> str:
-        """As pgpipe.reject_rows reads it."""
+        """As pgpipe_internal.reject_rows reads it."""
         file = self.unit.part.file
         head = {"file": file.uri, "etag": file.identity, "row_group": self.unit.group, "row_number": self.number}
         told = json.dumps(head | {"column_name": self.column, "reason": self.reason})

@@ -17,11 +17,11 @@ from pgpipe.load.rows.rejects import Rejects, bad_row
 from pgpipe.load.write import copy
 from pgpipe.source import Source
 
-CREATE_ASIDE = "select pgpipe.create_aside(%s, %s, %s, %s)"
-DROP_ASIDE = "select pgpipe.drop_aside(%s)"
+CREATE_ASIDE = "select pgpipe_internal.create_aside(%s, %s, %s, %s)"
+DROP_ASIDE = "select pgpipe_internal.drop_aside(%s)"
 FIND_VIOLATIONS = """
     select part, row_number, rule, of_columns
-      from pgpipe.find_violations(format('%%I.%%I', %s::text, %s::text)::regclass,
+      from pgpipe_internal.find_violations(format('%%I.%%I', %s::text, %s::text)::regclass,
                                   format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s)
      order by part, row_number, rule
 """

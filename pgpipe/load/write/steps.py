@@ -19,9 +19,9 @@ from pgpipe.load.write import copy
 from pgpipe.load.write.diagnose import CREATE_ASIDE, DROP_ASIDE, SecondLook, as_json
 from pgpipe.source import File, Source
 
-KEEP_LEDGER = "select pgpipe.keep_ledger(format('%%I.%%I', %s::text, %s::text)::regclass, %s)"
-MOVE_LEDGER = "select pgpipe.record_files(%s, %s)"
-REJECT_ROWS = "select pgpipe.reject_rows(%s, %s::jsonb)"
+KEEP_LEDGER = "select pgpipe_internal.keep_ledger(format('%%I.%%I', %s::text, %s::text)::regclass, %s)"
+MOVE_LEDGER = "select pgpipe_internal.record_files(%s, %s)"
+REJECT_ROWS = "select pgpipe_internal.reject_rows(%s, %s::jsonb)"
 REJECTED_AT_ONCE = 500
 END_LOAD = """
     update pgpipe.load
@@ -35,16 +35,16 @@ ADD_ROWS = """
      where load_id = %s
 """
 END_APPEND = "update pgpipe.load set finished_at = clock_timestamp() where load_id = %s"
-INDEX_ASIDE = "select pgpipe.index_aside(%s, %s)"
-PUBLISH = "select pgpipe.publish(%s, %s)"
+INDEX_ASIDE = "select pgpipe_internal.index_aside(%s, %s)"
+PUBLISH = "select pgpipe_internal.publish(%s, %s)"
 MERGE = """
     select inserted, updated, deleted, unchanged, left_out, kept
-      from pgpipe.merge(format('%%I.%%I', %s::text, %s::text)::regclass,
+      from pgpipe_internal.merge(format('%%I.%%I', %s::text, %s::text)::regclass,
                         format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s, %s::jsonb, %s, %s)
 """
-EVOLVE = "select pgpipe.evolve(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
+EVOLVE = "select pgpipe_internal.evolve(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
 ADD_COLUMNS = """
-    select pgpipe.add_columns(format('%%I.%%I', %s::text, %s::text)::regclass,
+    select pgpipe_internal.add_columns(format('%%I.%%I', %s::text, %s::text)::regclass,
                               format('pgpipe_staging.%%I', %s::text)::regclass, %s, %s, %s)
 """
 COMMIT_BYTES = 32 << 20  # uncompressed: what `append` commits at once, if it is more than one file

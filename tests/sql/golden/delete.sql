@@ -17,22 +17,22 @@ begin
             unread := sqlstate;
     end;
     if unread is not null then
-        perform pgpipe.note_missed(1, unread);
+        perform pgpipe_internal.note_missed(1, unread);
     elsif cardinality(keys) <= 100 then
         if cardinality(keys) > 0 then
-            perform pgpipe.forget_keys(1, keys);
+            perform pgpipe_internal.forget_keys(1, keys);
         end if;
     else
         keys := '{}';
         for key in select pg_catalog.jsonb_build_object('shop', before.shop, 'Item no', before."Item no") from old_rows before loop
             keys := keys || key;
             if cardinality(keys) = 10000 then
-                perform pgpipe.forget_keys(1, keys);
+                perform pgpipe_internal.forget_keys(1, keys);
                 keys := '{}';
             end if;
         end loop;
         if cardinality(keys) > 0 then
-            perform pgpipe.forget_keys(1, keys);
+            perform pgpipe_internal.forget_keys(1, keys);
         end if;
     end if;
     return null;

@@ -20,10 +20,10 @@ begin
             unread := sqlstate;
     end;
     if unread is not null then
-        perform pgpipe.note_missed(1, unread);
+        perform pgpipe_internal.note_missed(1, unread);
     elsif cardinality(keys) <= 100 then
         if cardinality(keys) > 0 then
-            perform pgpipe.enqueue_keys(1, keys, true);
+            perform pgpipe_internal.enqueue_keys(1, keys, true);
         end if;
     else
         keys := '{}';
@@ -31,11 +31,11 @@ begin
 )) loop
             keys := keys || key;
             if cardinality(keys) = 10000 then
-                perform pgpipe.enqueue_keys(1, keys, true);
+                perform pgpipe_internal.enqueue_keys(1, keys, true);
                 keys := '{}';
             end if;
         end loop;
-        perform pgpipe.enqueue_keys(1, keys, true);
+        perform pgpipe_internal.enqueue_keys(1, keys, true);
     end if;
     return null;
 end

@@ -37,14 +37,14 @@ begin
             unread := sqlstate;
     end;
     if unread is not null then
-        perform pgpipe.note_missed(1, unread);
+        perform pgpipe_internal.note_missed(1, unread);
         return null;
     elsif not are_many then
         if cardinality(went) > 0 then
-            perform pgpipe.forget_keys(1, went);
+            perform pgpipe_internal.forget_keys(1, went);
         end if;
         if cardinality(came) > 0 then
-            perform pgpipe.enqueue_keys(1, came, false);
+            perform pgpipe_internal.enqueue_keys(1, came, false);
         end if;
         return null;
     end if;
@@ -53,12 +53,12 @@ begin
                 where not exists (select from new_rows after where after.shop operator(pg_catalog.=) before.shop and after."Item no" operator(pg_catalog.=) before."Item no") loop
         keys := keys || key;
         if cardinality(keys) = 10000 then
-            perform pgpipe.forget_keys(1, keys);
+            perform pgpipe_internal.forget_keys(1, keys);
             keys := '{}';
         end if;
     end loop;
     if cardinality(keys) > 0 then
-        perform pgpipe.forget_keys(1, keys);
+        perform pgpipe_internal.forget_keys(1, keys);
     end if;
     keys := '{}';
     for key in select pg_catalog.jsonb_build_object('shop', after.shop, 'Item no', after."Item no") from new_rows after
@@ -71,12 +71,12 @@ begin
 )) end loop
         keys := keys || key;
         if cardinality(keys) = 10000 then
-            perform pgpipe.enqueue_keys(1, keys, false);
+            perform pgpipe_internal.enqueue_keys(1, keys, false);
             keys := '{}';
         end if;
     end loop;
     if cardinality(keys) > 0 then
-        perform pgpipe.enqueue_keys(1, keys, false);
+        perform pgpipe_internal.enqueue_keys(1, keys, false);
     end if;
     return null;
 end

@@ -1,11 +1,11 @@
 -- Templates and conditions: how a row becomes the text that a model reads, and how a change of it is found.
 
-create or replace function pgpipe.brace(name text)
+create or replace function pgpipe_internal.brace(name text)
     returns text  immutable strict parallel safe  set search_path = pg_catalog, pg_temp  language sql
 as $$ select '{' || replace(replace(name, '{', '{{'), '}', '}}') || '}' $$;
-comment on function pgpipe.brace(text) is 'A column as a template writes it: in braces, its own braces doubled.';
+comment on function pgpipe_internal.brace(text) is 'A column as a template writes it: in braces, its own braces doubled.';
 
-create or replace function pgpipe.template_pieces(columns name[], template text)
+create or replace function pgpipe_internal.template_pieces(columns name[], template text)
     returns table (line int, field name, literal text)  immutable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -19,9 +19,9 @@ begin
         field := null;
         literal := null;
         -- A known column first, the longest where several fit: a column may be called {a}.
-        select c into field from unnest(columns) c where starts_with(rest, pgpipe.brace(c)) order by length(c) desc limit 1;
+        select c into field from unnest(columns) c where starts_with(rest, pgpipe_internal.brace(c)) order by length(c) desc limit 1;
         if field is not null then
-            place := place + length(pgpipe.brace(field));
+            place := place + length(pgpipe_internal.brace(field));
         elsif left(rest, 2) in ('{{', '}}') then
             literal := left(rest, 1);
             place := place + 2;
@@ -44,24 +44,24 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe.template_pieces(name[], text) is
+comment on function pgpipe_internal.template_pieces(name[], text) is
     'The columns and the text between them of a template, with the line each stands on. {{ and }} are braces. '
     'Raises PP003 for a column that is not among `columns`, and for a single brace.';
 
-create or replace function pgpipe.condition_on(condition text, alias text)
+create or replace function pgpipe_internal.condition_on(condition text, alias text)
     returns text  immutable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Its own scope: in there, bare column names can only be the row's.
     select case when condition is null then 'true'
                 else format(E'exists (select from (select %s.*) t where (%s\n))', alias, condition) end
 $$;
-comment on function pgpipe.condition_on(text, text) is 'SQL text: the condition of an embedding holds for the row `alias`.';
+comment on function pgpipe_internal.condition_on(text, text) is 'SQL text: the condition of an embedding holds for the row `alias`.';
 
-create or replace function pgpipe.input_expression(columns name[], template text, condition text default null)
+create or replace function pgpipe_internal.input_expression(columns name[], template text, condition text default null)
     returns text  immutable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    all_used name[] := array(select p.field from pgpipe.template_pieces(columns, template) p where p.field is not null);
+    all_used name[] := array(select p.field from pgpipe_internal.template_pieces(columns, template) p where p.field is not null);
     lines text;
 begin
     if all_used = '{}' then
@@ -69,25 +69,25 @@ begin
     end if;
     with piece as (
         select p.line, p.field, row_number() over () as n, coalesce('t.' || quote_ident(p.field), quote_literal(p.literal)) as sql
-          from pgpipe.template_pieces(columns, template) p
+          from pgpipe_internal.template_pieces(columns, template) p
     ), written as (
         select l.line, string_agg(p.sql, ', ' order by p.n) as sql,
                array_agg(p.field order by p.n) filter (where p.field is not null) as used
           from generate_series(1, (select max(line) from piece)) l (line) left join piece p using (line) group by l.line
     )
     select string_agg(case when w.sql is null then quote_literal('') when w.used is null then format('concat(%s)', w.sql)
-                           else format('case when concat(%s) <> '''' then concat(%s) end', pgpipe.column_list(w.used, 't'), w.sql) end,
+                           else format('case when concat(%s) <> '''' then concat(%s) end', pgpipe_internal.column_list(w.used, 't'), w.sql) end,
                       ', ' order by w.line) into lines
       from written w;
     return format('case when %s and btrim(concat(%s), E'' \t\n\r'') <> '''' then btrim(concat_ws(E''\n'', %s), E'' \t\n\r'') end',
-                  pgpipe.condition_on(condition, 't'), pgpipe.column_list(all_used, 't'), lines);
+                  pgpipe_internal.condition_on(condition, 't'), pgpipe_internal.column_list(all_used, 't'), lines);
 end
 $$;
-comment on function pgpipe.input_expression(name[], text, text) is
+comment on function pgpipe_internal.input_expression(name[], text, text) is
     'SQL text: what the model reads of row `t`. A template line whose columns are all empty is left out. Null where every column is '
     'empty, or where the condition does not hold. Raises PP003 for a template that names another column, or none.';
 
-create or replace function pgpipe.require_kept(target regclass, columns name[])
+create or replace function pgpipe_internal.require_kept(target regclass, columns name[])
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -102,10 +102,10 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe.require_kept(regclass, name[]) is
+comment on function pgpipe_internal.require_kept(regclass, name[]) is
     'Raises PP003 for a virtual generated column: PostgreSQL computes it when a row is read, and shows triggers NULL instead.';
 
-create or replace function pgpipe.foreign_part(check_id oid)
+create or replace function pgpipe_internal.foreign_part(check_id oid)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select p.part from (
@@ -119,7 +119,7 @@ as $$
         select 2, format('there is %s of type %s', quote_ident(a.attname), pg_catalog.format_type(a.atttypid, -1))
           from pg_catalog.pg_constraint c
           join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
-         where c.oid = check_id and not pgpipe.is_trusted_type(a.atttypid)
+         where c.oid = check_id and not pgpipe_internal.is_trusted_type(a.atttypid)
         union all  -- no catalogue says which functions of PostgreSQL's own an expression calls; its text does
         select 3, format('there is %s, which is volatile or reads tables,', called.name)
           from pg_catalog.pg_constraint c
@@ -131,11 +131,11 @@ as $$
                 or exists (select from pg_catalog.pg_proc f where f.proname = called.name and f.provolatile = 'v'))
     ) p (n, part) order by p.n limit 1
 $$;
-comment on function pgpipe.foreign_part(oid) is
+comment on function pgpipe_internal.foreign_part(oid) is
     'What a condition, made as a CHECK, has in it that it may not have. That is a volatile '
     'function, or something that is neither PostgreSQL''s nor an extension''s. Null for nothing.';
 
-create or replace function pgpipe.checked_condition(target regclass, condition text)
+create or replace function pgpipe_internal.checked_condition(target regclass, condition text)
     returns text  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -154,7 +154,7 @@ begin
     -- As a check constraint, which refuses subqueries and aggregates. Not validated: to plan the condition would compute its constants.
     execute format('create temporary table pgpipe_condition (like %s) on commit drop', target);
     execute format(E'alter table pg_temp.pgpipe_condition add constraint c check (%s\n) not valid', condition);
-    select pg_catalog.pg_get_expr(c.conbin, c.conrelid), pgpipe.foreign_part(c.oid),
+    select pg_catalog.pg_get_expr(c.conbin, c.conrelid), pgpipe_internal.foreign_part(c.oid),
            array(select a.attname from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attnum = any (c.conkey))
       into checked, foreign_part, used from pg_catalog.pg_constraint c
      where c.conrelid = 'pg_temp.pgpipe_condition'::regclass and c.conname = 'c';
@@ -162,7 +162,7 @@ begin
         raise exception '% in it, which runs for everybody who writes or embeds a row', foreign_part;
     end if;
     drop table pg_temp.pgpipe_condition;
-    perform pgpipe.require_kept(target, used);
+    perform pgpipe_internal.require_kept(target, used);
     return checked;
 exception when others then
     get stacked diagnostics reason = message_text, advice = pg_exception_hint;
@@ -172,10 +172,10 @@ exception when others then
                          'PostgreSQL or of an extension, none of them volatile.' end;
 end
 $$;
-comment on function pgpipe.checked_condition(regclass, text) is
+comment on function pgpipe_internal.checked_condition(regclass, text) is
     'The condition as PostgreSQL reads it, every name in full. Raises PP003 if it is not a condition on one row of the target.';
 
-create or replace function pgpipe.content_hash(content text)
+create or replace function pgpipe_internal.content_hash(content text)
     returns bytea  immutable strict parallel safe  language sql
 as $$ select pg_catalog.sha256(pg_catalog.convert_to(content, 'UTF8')) $$;
-comment on function pgpipe.content_hash(text) is 'The hash that says whether a stored vector is of this text (32 bytes).';
+comment on function pgpipe_internal.content_hash(text) is 'The hash that says whether a stored vector is of this text (32 bytes).';

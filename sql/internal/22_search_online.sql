@@ -1,6 +1,6 @@
 -- A search column for a table in use: a plain column, a trigger that keeps it, and batches that fill it. No rewrite, no long lock.
 
-create or replace function pgpipe.execute_briefly(statement text)
+create or replace function pgpipe_internal.execute_briefly(statement text)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'  language plpgsql
 as $$
 declare
@@ -20,11 +20,11 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe.execute_briefly(text) is
+comment on function pgpipe_internal.execute_briefly(text) is
     'Executes a statement that needs a strong lock, waiting for it half a second at a time so that others get through in between. '
     'Raises lock_not_available after a minute or so.';
 
-create or replace function pgpipe.search_keeper(target regclass, column_name name, out trigger name, out function regproc)
+create or replace function pgpipe_internal.search_keeper(target regclass, column_name name, out trigger name, out function regproc)
     stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select g.tgname, g.tgfoid::regproc
@@ -33,11 +33,11 @@ as $$
      where g.tgrelid = target and g.tgname ~ '^zzz_pgpipe_search_'
        and g.tgargs = convert_to(column_name::text, getdatabaseencoding()) || '\x00'
 $$;
-comment on function pgpipe.search_keeper(regclass, name) is
+comment on function pgpipe_internal.search_keeper(regclass, name) is
     'The trigger that keeps a search column, and its function; null where PostgreSQL generates it. The trigger''s argument names the '
     'column: that outlives a dump, which numbers do not.';
 
-create or replace function pgpipe.keep_search_column(f pgpipe.search_fill, formerly name default null)
+create or replace function pgpipe_internal.keep_search_column(f pgpipe.search_fill, formerly name default null)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -45,10 +45,10 @@ declare
     name name;
     function text;
 begin
-    select k.trigger, k.function into name, function from pgpipe.search_keeper(f.target, formerly) k;
+    select k.trigger, k.function into name, function from pgpipe_internal.search_keeper(f.target, formerly) k;
     if name is null then
         name := 'zzz_pgpipe_search_' || to_hex((extract(epoch from clock_timestamp()) * 1000000)::bigint);
-        select format('%I.%I', n.nspname, pgpipe.derived_name(c.relname, substr(name, 11))) into function
+        select format('%I.%I', n.nspname, pgpipe_internal.derived_name(c.relname, substr(name, 11))) into function
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = f.target;
     else
         execute format('drop trigger %I on %s', name, f.target);
@@ -62,8 +62,8 @@ begin
             end if;
             return new;
         end
-        $sql$, f.column_name, pgpipe.changed(inputs || f.column_name, 'new', 'old'),
-        pgpipe.search_expression(f.target, f.weights, pgpipe.declared_language(f.target, f.language),
+        $sql$, f.column_name, pgpipe_internal.changed(inputs || f.column_name, 'new', 'old'),
+        pgpipe_internal.search_expression(f.target, f.weights, pgpipe_internal.declared_language(f.target, f.language),
                                  f.language_column, 'new')));
     execute format('comment on function %s() is %L', function, format('Keeps %s.%I; made by pgpipe.', f.target, f.column_name));
     -- The last of the table's triggers by name, so the last to run: it sees what the others made of the row.
@@ -71,29 +71,29 @@ begin
                    name, f.target, function, f.column_name);
 end
 $$;
-comment on function pgpipe.keep_search_column(pgpipe.search_fill, name) is
+comment on function pgpipe_internal.keep_search_column(pgpipe.search_fill, name) is
     'Puts the trigger on a target that computes a search column. If a trigger kept the column '
     'under its former name, it keeps it now.';
 
-create or replace function pgpipe.drop_search_column(target regclass, column_name name)
+create or replace function pgpipe_internal.drop_search_column(target regclass, column_name name)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     keeper record;
 begin
-    select * into keeper from pgpipe.search_keeper(target, column_name);
+    select * into keeper from pgpipe_internal.search_keeper(target, column_name);
     if keeper.trigger is not null then
         execute format('drop trigger %I on %s', keeper.trigger, target);
         execute format('drop function %s()', keeper.function);
     end if;
-    if pgpipe.has_column(target, column_name) then
+    if pgpipe_internal.has_column(target, column_name) then
         execute format('alter table %s drop column %I', target, column_name);
     end if;
 end
 $$;
-comment on function pgpipe.drop_search_column(regclass, name) is 'Drops a search column with its index, and the trigger that keeps it.';
+comment on function pgpipe_internal.drop_search_column(regclass, name) is 'Drops a search column with its index, and the trigger that keeps it.';
 
-create or replace function pgpipe.start_fill(wanted pgpipe.search_fill)
+create or replace function pgpipe_internal.start_fill(wanted pgpipe.search_fill)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
@@ -102,9 +102,9 @@ begin
         raise exception '% has child tables, whose rows its trigger does not see', wanted.target using errcode = 'PP003',
             hint = 'Leave `online` out; where it is searched already, call pgpipe.disable_search first.';
     end if;
-    perform pgpipe.execute_briefly(format('alter table %s add column %2$I tsvector, alter column %2$I set storage main',
+    perform pgpipe_internal.execute_briefly(format('alter table %s add column %2$I tsvector, alter column %2$I set storage main',
                                           wanted.target, wanted.column_name));
-    perform pgpipe.keep_search_column(wanted);
+    perform pgpipe_internal.keep_search_column(wanted);
     insert into pgpipe.search_fill (target, column_name, weights, language, language_column, end_block)
     select wanted.target, wanted.column_name, wanted.weights, wanted.language, wanted.language_column,
            coalesce(max(pg_catalog.pg_relation_size(l.relid) / current_setting('block_size')::int), 0) + 1
@@ -112,48 +112,10 @@ begin
       join pg_catalog.pg_class c on c.oid = l.relid and c.relkind in ('r', 'f');
 end
 $$;
-comment on function pgpipe.start_fill(pgpipe.search_fill) is
+comment on function pgpipe_internal.start_fill(pgpipe.search_fill) is
     'Adds the column that a fill will fill, and the trigger that keeps it from now on.';
 
-create or replace function pgpipe.alter_search(
-    target regclass, columns text, language regconfig default null, language_column name default null)
-    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    serving pgpipe.search := pgpipe.require_search(target);
-    wanted pgpipe.search_fill;
-    filling pgpipe.search_fill;
-begin
-    wanted.target := target;
-    wanted.weights := pgpipe.parse_weights(columns);
-    wanted.language := coalesce(language::text, serving.language);
-    wanted.language_column := nullif(coalesce(language_column, serving.language_column), '');
-    -- Numbers of columns are never used twice, so neither is the name.
-    wanted.column_name := pgpipe.derived_name(serving.column_name, '_' || (
-        select max(a.attnum) + 1 from pg_catalog.pg_attribute a where a.attrelid = alter_search.target));
-    select * into filling from pgpipe.search_fill f where f.target = alter_search.target;
-    if (filling.weights, filling.language, filling.language_column)
-       is not distinct from (wanted.weights, wanted.language, wanted.language_column) then
-        return;
-    elsif filling.target is not null then  -- another change, not finished: this one takes its place
-        delete from pgpipe.search_fill f where f.target = alter_search.target;
-        perform pgpipe.execute_briefly(format('lock table %s in access exclusive mode', target));
-        perform pgpipe.drop_search_column(target, filling.column_name);
-    end if;
-    if (serving.weights, serving.language, serving.language_column)
-       is distinct from (wanted.weights, wanted.language, wanted.language_column) then
-        perform pgpipe.check_search(wanted);
-        perform pgpipe.start_fill(wanted);
-    end if;
-end
-$$;
-comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
-    'Declares other columns, weights or another language for a target that is searched already. A '
-    'second column is filled; the first serves until finish_search. A language or a language '
-    'column that is not named stays; '''' removes the latter. Twice is a no-op; the declaration '
-    'that serves ends a change under way. Raises PP005 without a search, and as enable_search.';
-
-create or replace function pgpipe.ensure_search(
+create or replace function pgpipe_internal.ensure_search(
     target regclass, columns text, language regconfig, column_name name default 'search', language_column name default null,
     online_above bigint default 8000000)
     returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -167,17 +129,17 @@ begin
             or pg_catalog.pg_relation_size(target) > online_above);
     end if;
     if not exists (select from pgpipe.search_fill f where f.target = ensure_search.target) then
-        perform pgpipe.index_search(target);
+        perform pgpipe_internal.index_search(target);
         return false;
     end if;
     return true;
 end
 $$;
-comment on function pgpipe.ensure_search(regclass, text, regconfig, name, name, bigint) is
+comment on function pgpipe_internal.ensure_search(regclass, text, regconfig, name, name, bigint) is
     'Makes the declared search the one of the target, whatever it had before: at once for a new one of few bytes, else online. Returns '
     'whether something is being filled. Raises as enable_search.';
 
-create or replace function pgpipe.fill_batch(target regclass, rows int default 2000,
+create or replace function pgpipe_internal.fill_batch(target regclass, rows int default 2000,
     out filled bigint, out total bigint, out done boolean)
     volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -192,8 +154,8 @@ begin
         raise exception 'nothing is being filled in %', target using errcode = 'PP005',
             hint = 'It begins with enable_search(…, online => true) or alter_search.';
     end if;
-    perform pgpipe.declared_language(f.target, f.language);
-    total := pgpipe.known_rows(f.target);
+    perform pgpipe_internal.declared_language(f.target, f.language);
+    total := pgpipe_internal.known_rows(f.target);
     last_block := f.next_block + greatest(1, rows * f.end_block / greatest(total, 1));
     -- A locked row is left for another round: a batch that waits for a writer could be in a deadlock with it. The trigger computes.
     execute format($sql$
@@ -221,13 +183,13 @@ begin
         returning x.filled into filled;
 end
 $$;
-comment on function pgpipe.fill_batch(regclass, int) is
+comment on function pgpipe_internal.fill_batch(regclass, int) is
     'Fills the search column in about so many rows, from where the last batch ended. Returns how '
     'many are filled by now, how many rows the target has (an estimate), and whether none is '
     'left. A batch is a transaction of its caller''s. Raises PP005 where nothing is being filled, '
     'and where a trigger of the table undoes it.';
 
-create or replace function pgpipe.finish_search(target regclass)
+create or replace function pgpipe_internal.finish_search(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -246,18 +208,18 @@ begin
         raise exception 'the search of % is not filled yet', target using errcode = 'PP005',
             hint = format('Run `pgpipe fill-search`, or call pgpipe.fill_search(%L).', target);
     end if;
-    select string_agg(i.statement, '; ') into missing from pgpipe.search_index_statements(target) i (statement);
+    select string_agg(i.statement, '; ') into missing from pgpipe_internal.search_index_statements(target) i (statement);
     if missing is not null then
         raise exception 'the search of % has no index yet', target using errcode = 'PP005', hint = 'Run ' || missing;
     end if;
-    perform pgpipe.execute_briefly(format('lock table %s in access exclusive mode', target));
+    perform pgpipe_internal.execute_briefly(format('lock table %s in access exclusive mode', target));
     delete from pgpipe.search s where s.target = finish_search.target returning * into serving;
     if serving.target is not null then
-        perform pgpipe.drop_search_column(target, serving.column_name);
+        perform pgpipe_internal.drop_search_column(target, serving.column_name);
         execute format('alter table %s rename column %I to %I', target, f.column_name, serving.column_name);
         formerly := f.column_name;
         f.column_name := serving.column_name;
-        perform pgpipe.keep_search_column(f, formerly);
+        perform pgpipe_internal.keep_search_column(f, formerly);
     end if;
     insert into pgpipe.search (target, column_name, weights, language, language_column, by_trigger, documents, mean_length)
     values (target, f.column_name, f.weights, f.language, f.language_column, true,
@@ -265,30 +227,6 @@ begin
     delete from pgpipe.search_fill x where x.target = finish_search.target;
 end
 $$;
-comment on function pgpipe.finish_search(regclass) is
+comment on function pgpipe_internal.finish_search(regclass) is
     'Searches go to the filled column from this statement on. The one that served is dropped, and the new one takes its name. Nothing is '
     'done where nothing is being filled. Raises PP005 where rows are left, or an index.';
-
-create or replace procedure pgpipe.fill_search(target regclass, rows int default 2000)
-    language plpgsql
-as $$
-declare
-    batch record;
-begin
-    loop
-        select * into batch from pgpipe.fill_batch(target, rows);
-        commit;
-        raise info '% of about % rows', batch.filled, batch.total;
-        exit when batch.done;
-    end loop;
-    if exists (select from pgpipe.missing_search_indexes(target)) then
-        raise info 'filled; now run, each by itself: %; then select pgpipe.finish_search(%)',
-            (select pg_catalog.string_agg(i.statement, '; '::pg_catalog.text) from pgpipe.search_index_statements(target) i (statement)),
-            pg_catalog.quote_literal(target::pg_catalog.text);
-    else
-        perform pgpipe.finish_search(target);
-    end if;
-end
-$$;
-comment on procedure pgpipe.fill_search(regclass, int) is
-    'Fills a search column batch by batch, a commit each: stop it when you like, and call it again to go on. Says what is left to do.';

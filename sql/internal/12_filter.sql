@@ -1,10 +1,10 @@
 -- Filters: JSON to the SQL of a condition, names and values quoted; and what the planner expects of such a condition.
 
-create or replace function pgpipe.filter_literal(name text, value jsonb, type oid)
+create or replace function pgpipe_internal.filter_literal(name text, value jsonb, type oid)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    element oid := pgpipe.element_type(type);
+    element oid := pgpipe_internal.element_type(type);
     number numeric;
 begin
     if value is null or jsonb_typeof(value) = 'null' then
@@ -13,7 +13,7 @@ begin
     elsif type in ('json'::regtype, 'jsonb'::regtype) then
         return format('%L::pg_catalog.jsonb', value);
     elsif jsonb_typeof(value) = 'array' and element is not null then
-        return format('array[%s]::%s', (select string_agg(pgpipe.filter_literal(name, e.v, element), ', ' order by e.n)
+        return format('array[%s]::%s', (select string_agg(pgpipe_internal.filter_literal(name, e.v, element), ', ' order by e.n)
                                           from jsonb_array_elements(value) with ordinality e (v, n)),
                       pg_catalog.format_type(type, -1));
     elsif jsonb_typeof(value) in ('array', 'object') then
@@ -24,21 +24,21 @@ begin
         number := value::text::numeric;
         return case when number = trunc(number) and abs(number) < 1e18 then format('%L::pg_catalog.int8', trunc(number))
                     else format('%L::pg_catalog.numeric', number) end;
-    elsif pgpipe.holds_domain(type) then
+    elsif pgpipe_internal.holds_domain(type) then
         raise exception 'filter on %: its type % holds a domain, whose CHECK would run for each search', quote_ident(name),
             pg_catalog.format_type(type, -1) using errcode = 'PP003';
     end if;
     return format('%L::%s', value #>> '{}', pg_catalog.format_type(type, -1));  -- without a length: a cast would cut the value
 end
 $$;
-comment on function pgpipe.filter_literal(text, jsonb, oid) is
+comment on function pgpipe_internal.filter_literal(text, jsonb, oid) is
     'SQL text: a value of a filter as a literal of the column''s type. Raises PP003 for null and for a list or object in place of a value.';
 
-create or replace function pgpipe.filter_operation(name text, a text, sign text, b text, type oid)
+create or replace function pgpipe_internal.filter_operation(name text, a text, sign text, b text, type oid)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    operation text := pgpipe.compare(type, a, sign, b);
+    operation text := pgpipe_internal.compare(type, a, sign, b);
 begin
     if operation is null and b is not null then
         raise exception 'filter on %: values of type % have no %', quote_ident(name), pg_catalog.format_type(type, -1),
@@ -48,37 +48,37 @@ begin
     return operation;
 end
 $$;
-comment on function pgpipe.filter_operation(text, text, text, text, oid) is
+comment on function pgpipe_internal.filter_operation(text, text, text, text, oid) is
     'SQL text: `a` and `b` compared by the default operator class of their type. Null without a `b`. Raises PP003 where it has none.';
 
-create or replace function pgpipe.filter_comparison(name text, value text, type oid, comparison text, wanted jsonb)
+create or replace function pgpipe_internal.filter_comparison(name text, value text, type oid, comparison text, wanted jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    element oid := pgpipe.element_type(type);
+    element oid := pgpipe_internal.element_type(type);
     sign text := case comparison when 'lt' then '<' when 'lte' then '<=' when 'gt' then '>' when 'gte' then '>=' else '=' end;
 begin
     case
     when comparison = 'ne' then
-        return format('(%s) is not true', pgpipe.filter_comparison(name, value, type, 'eq', wanted));
+        return format('(%s) is not true', pgpipe_internal.filter_comparison(name, value, type, 'eq', wanted));
     when comparison = 'null' and jsonb_typeof(wanted) = 'boolean' then
         return format('%s is %s null', value, case when wanted = 'true' then '' else 'not' end);
     when comparison = 'in' and jsonb_typeof(wanted) = 'array' and element is not null then
-        return coalesce((select string_agg(pgpipe.filter_comparison(name, value, type, 'eq', e.v), ' or ')
+        return coalesce((select string_agg(pgpipe_internal.filter_comparison(name, value, type, 'eq', e.v), ' or ')
                            from jsonb_array_elements(wanted) e (v)), 'false');
     when comparison = 'in' and jsonb_typeof(wanted) = 'array' then
         return (select coalesce(nullif(concat_ws(' or ',
                            case when bool_or(e.v = 'null') then format('%s is null', value) end,
-                           pgpipe.filter_operation(name, value, '=', 'any (array['
-                           || string_agg(pgpipe.filter_literal(name, e.v, type), ', ') filter (where e.v <> 'null') || '])', type)),
+                           pgpipe_internal.filter_operation(name, value, '=', 'any (array['
+                           || string_agg(pgpipe_internal.filter_literal(name, e.v, type), ', ') filter (where e.v <> 'null') || '])', type)),
                            ''), 'false')
                   from jsonb_array_elements(wanted) e (v));
     when comparison in ('eq', 'lt', 'lte', 'gt', 'gte') then
         return case
             when comparison = 'eq' and jsonb_typeof(wanted) = 'null' then format('%s is null', value)
             when comparison = 'eq' and element is not null and jsonb_typeof(wanted) <> 'array' then
-                pgpipe.filter_operation(name, pgpipe.filter_literal(name, wanted, element), '=', format('any (%s)', value), element)
-            else pgpipe.filter_operation(name, value, sign, pgpipe.filter_literal(name, wanted, type), type) end;
+                pgpipe_internal.filter_operation(name, pgpipe_internal.filter_literal(name, wanted, element), '=', format('any (%s)', value), element)
+            else pgpipe_internal.filter_operation(name, value, sign, pgpipe_internal.filter_literal(name, wanted, type), type) end;
     when comparison in ('null', 'in') then
         raise exception 'filter on %: % takes %', quote_ident(name), quote_literal(comparison),
             case comparison when 'null' then 'true or false' else 'a list' end using errcode = 'PP003';
@@ -88,11 +88,11 @@ begin
     end case;
 end
 $$;
-comment on function pgpipe.filter_comparison(text, text, oid, text, jsonb) is
+comment on function pgpipe_internal.filter_comparison(text, text, oid, text, jsonb) is
     'SQL text: one comparison of a filter. A value is compared with an array''s elements, a list with the whole of it, by the default '
     'operator class of the type. Raises PP003 for another comparison, a value that does not fit it, or a type without one.';
 
-create or replace function pgpipe.filter_condition(target regclass, alias text, filter jsonb)
+create or replace function pgpipe_internal.filter_condition(target regclass, alias text, filter jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -108,32 +108,32 @@ begin
         raise exception 'a filter is a JSON object, not %', jsonb_typeof(filter) using errcode = 'PP003',
             hint = 'Write {"column": value}, {"column": [one, of]} or {"column": {"gte": 1, "lt": 9}}.';
     end if;
-    perform pgpipe.require_columns(target, array(select jsonb_object_keys(filter))::name[]);
+    perform pgpipe_internal.require_columns(target, array(select jsonb_object_keys(filter))::name[]);
     for name, wanted in select * from jsonb_each(filter) loop
-        type := pgpipe.base_type(pgpipe.column_type_of(target, name));
+        type := pgpipe_internal.base_type(pgpipe_internal.column_type_of(target, name));
         expression := format('%s.%I', alias, name);
         if type = 'json'::regtype then
             type := 'jsonb'::regtype;
             expression := expression || '::pg_catalog.jsonb';
-        elsif pgpipe.base_type(pgpipe.element_type(type)) <> pgpipe.element_type(type) then  -- a value to compare is not checked
-            type := (select t.typarray from pg_catalog.pg_type t where t.oid = pgpipe.base_type(pgpipe.element_type(type)));
+        elsif pgpipe_internal.base_type(pgpipe_internal.element_type(type)) <> pgpipe_internal.element_type(type) then  -- a value to compare is not checked
+            type := (select t.typarray from pg_catalog.pg_type t where t.oid = pgpipe_internal.base_type(pgpipe_internal.element_type(type)));
             expression := format('(%s)::%s', expression, pg_catalog.format_type(type, -1));
         end if;
         parts := parts || case jsonb_typeof(wanted)
-            when 'array' then array[pgpipe.filter_comparison(name, expression, type, 'in', wanted)]
-            when 'object' then array(select pgpipe.filter_comparison(name, expression, type, o.key, o.value)
+            when 'array' then array[pgpipe_internal.filter_comparison(name, expression, type, 'in', wanted)]
+            when 'object' then array(select pgpipe_internal.filter_comparison(name, expression, type, o.key, o.value)
                                        from jsonb_each(wanted) o)
-            else array[pgpipe.filter_comparison(name, expression, type, 'eq', wanted)] end;
+            else array[pgpipe_internal.filter_comparison(name, expression, type, 'eq', wanted)] end;
     end loop;
     return coalesce((select string_agg('(' || p || ')', ' and ') from unnest(parts) p), 'true');
 end
 $$;
-comment on function pgpipe.filter_condition(regclass, text, jsonb) is
+comment on function pgpipe_internal.filter_condition(regclass, text, jsonb) is
     'SQL text of a filter over the row `alias`: {"column": value | null | [values] | {"eq"|"ne"|"lt"|"lte"|"gt"|"gte": value, '
     '"in": [values], "null": true|false}}, all of which must hold. A column of an array type is compared element by element. '
     'Names and values are quoted. Raises PP002 for an unknown column, PP003 for a filter of another shape.';
 
-create or replace function pgpipe.estimate(target regclass, condition text, out rows double precision, out cost double precision)
+create or replace function pgpipe_internal.estimate(target regclass, condition text, out rows double precision, out cost double precision)
     volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -144,6 +144,6 @@ begin
     cost := plan #>> '{0,Plan,Total Cost}';
 end
 $$;
-comment on function pgpipe.estimate(regclass, text) is
+comment on function pgpipe_internal.estimate(regclass, text) is
     'How many rows `t` of a target the planner expects a condition (SQL text) to leave, and what finding them costs in its units. '
     'Volatile because EXPLAIN is refused elsewhere.';

@@ -1,20 +1,20 @@
 -- The language of a search: one for the table, or that of each row.
 -- Tables keep it as text, because pg_upgrade refuses columns of type regconfig.
 
-create or replace function pgpipe.find_language(name text)
+create or replace function pgpipe_internal.find_language(name text)
     returns regconfig  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select c.oid::regconfig from pg_catalog.pg_ts_config c where c.oid::regconfig::text = name
 $$;
-comment on function pgpipe.find_language(text) is
+comment on function pgpipe_internal.find_language(text) is
     'The text search configuration of a name as the tables keep it. It is quoted if needed, with '
     'its schema unless that is pg_catalog. Null if there is none.';
 
-create or replace function pgpipe.declared_language(target regclass, name text)
+create or replace function pgpipe_internal.declared_language(target regclass, name text)
     returns regconfig  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    language regconfig := pgpipe.find_language(name);
+    language regconfig := pgpipe_internal.find_language(name);
 begin
     if language is null then
         raise exception 'the text search configuration %, by which % is searched, does not exist',
@@ -25,33 +25,33 @@ begin
     return language;
 end
 $$;
-comment on function pgpipe.declared_language(regclass, text) is
+comment on function pgpipe_internal.declared_language(regclass, text) is
     'The configuration that a search was declared with. Raises PP005 if it was renamed or dropped.';
 
-create or replace function pgpipe.check_language()
+create or replace function pgpipe_internal.check_language()
     returns trigger  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    if pgpipe.find_language(new.language) is null then
+    if pgpipe_internal.find_language(new.language) is null then
         raise exception '% is not a text search configuration', new.language
             using errcode = 'PP003', hint = '`\dF *.*` in psql lists them.';
     end if;
     return new;
 end
 $$;
-comment on function pgpipe.check_language() is
+comment on function pgpipe_internal.check_language() is
     'Trigger on search and search_fill: the language is the name of a text search configuration.';
 create or replace trigger check_language before insert or update of language on pgpipe.search
-    for each row execute function pgpipe.check_language();
+    for each row execute function pgpipe_internal.check_language();
 create or replace trigger check_language before insert or update of language on pgpipe.search_fill
-    for each row execute function pgpipe.check_language();
+    for each row execute function pgpipe_internal.check_language();
 
-create or replace function pgpipe.language_expression(
+create or replace function pgpipe_internal.language_expression(
     target regclass, language regconfig, language_column name, value text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    type oid := (select pgpipe.base_type(a.atttypid) from pg_catalog.pg_attribute a
+    type oid := (select pgpipe_internal.base_type(a.atttypid) from pg_catalog.pg_attribute a
                   where a.attrelid = target and a.attname = language_column);
 begin
     if language_column is null then
@@ -82,16 +82,16 @@ begin
           ) known);
 end
 $$;
-comment on function pgpipe.language_expression(regclass, regconfig, name, text) is
+comment on function pgpipe_internal.language_expression(regclass, regconfig, name, text) is
     'SQL text: the configuration of the language column''s `value`, an SQL expression; the default where it is NULL or names none. '
     'Raises PP003 for a column that cannot name one.';
 
-create or replace function pgpipe.search_languages(target regclass)
+create or replace function pgpipe_internal.search_languages(target regclass)
     returns regconfig[]  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    declared pgpipe.search := pgpipe.require_search(target);
-    language regconfig := pgpipe.declared_language(target, declared.language);
+    declared pgpipe.search := pgpipe_internal.require_search(target);
+    language regconfig := pgpipe_internal.declared_language(target, declared.language);
     languages regconfig[];
 begin
     if declared.language_column is null then
@@ -106,10 +106,10 @@ begin
         )
         select array_agg(distinct %3$s::oid)::regconfig[] from spoken s
         $sql$, declared.language_column, target,
-        pgpipe.language_expression(target, language, declared.language_column, 's.value')) into languages;
+        pgpipe_internal.language_expression(target, language, declared.language_column, 's.value')) into languages;
     return coalesce(languages, array[language]);
 end
 $$;
-comment on function pgpipe.search_languages(regclass) is
+comment on function pgpipe_internal.search_languages(regclass) is
     'The configurations by which a question is read: the one of the table, or those of its rows. Raises PP005 without a search column, '
     'or if its configuration does not exist.';

@@ -3,7 +3,7 @@
 -- Nor are casts: the owner of an enum, a range or a composite type may make casts of it. A type's input and output functions can be
 -- trusted, for only a superuser makes a base type.
 
-create or replace function pgpipe.base_type(type oid)
+create or replace function pgpipe_internal.base_type(type oid)
     returns oid  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with recursive chain as (
@@ -13,26 +13,26 @@ as $$
     )
     select c.type from chain c join pg_catalog.pg_type t on t.oid = c.type where t.typtype <> 'd'
 $$;
-comment on function pgpipe.base_type(oid) is 'The type that a domain is made of; any other type is its own.';
+comment on function pgpipe_internal.base_type(oid) is 'The type that a domain is made of; any other type is its own.';
 
-create or replace function pgpipe.element_type(type oid)
+create or replace function pgpipe_internal.element_type(type oid)
     returns oid  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select t.typelem from pg_catalog.pg_type t
      where t.oid = element_type.type and t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc and t.typlen = -1
 $$;
-comment on function pgpipe.element_type(oid) is 'The type of an array''s elements; null for a type that is not an array.';
+comment on function pgpipe_internal.element_type(oid) is 'The type of an array''s elements; null for a type that is not an array.';
 
-create or replace function pgpipe.column_type_of(target regclass, column_name name)
+create or replace function pgpipe_internal.column_type_of(target regclass, column_name name)
     returns oid  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select a.atttypid from pg_catalog.pg_attribute a
      where a.attrelid = column_type_of.target and a.attname = column_type_of.column_name
        and a.attnum > 0 and not a.attisdropped
 $$;
-comment on function pgpipe.column_type_of(regclass, name) is 'The type of a column; null where the table lacks it.';
+comment on function pgpipe_internal.column_type_of(regclass, name) is 'The type of a column; null where the table lacks it.';
 
-create or replace function pgpipe.is_trusted_type(type oid)
+create or replace function pgpipe_internal.is_trusted_type(type oid)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- 16384 is the first oid that a user's objects get. The types of an extension belong to the superuser who installs it.
@@ -40,14 +40,14 @@ as $$
                select from pg_catalog.pg_depend d
                 where d.classid = 'pg_catalog.pg_type'::regclass and d.objid = b.oid
                   and d.refclassid = 'pg_catalog.pg_extension'::regclass and d.deptype = 'e')
-      from (select pgpipe.base_type(coalesce(pgpipe.element_type(pgpipe.base_type(is_trusted_type.type)),
+      from (select pgpipe_internal.base_type(coalesce(pgpipe_internal.element_type(pgpipe_internal.base_type(is_trusted_type.type)),
                                              is_trusted_type.type)) as oid) b
 $$;
-comment on function pgpipe.is_trusted_type(oid) is
+comment on function pgpipe_internal.is_trusted_type(oid) is
     'Whether the casts of a type are PostgreSQL''s own or an extension''s. Of an array it asks '
     'about its elements'' casts, of a domain about those of the type below it.';
 
-create or replace function pgpipe.holds_domain(type oid)
+create or replace function pgpipe_internal.holds_domain(type oid)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with recursive part as (
@@ -64,10 +64,10 @@ as $$
     )
     select exists (select from part p join pg_catalog.pg_type t on t.oid = p.oid where t.typtype = 'd')
 $$;
-comment on function pgpipe.holds_domain(oid) is
+comment on function pgpipe_internal.holds_domain(oid) is
     'Whether to read a value of the type, from its text, runs the CHECK of a domain.';
 
-create or replace function pgpipe.type_operator(
+create or replace function pgpipe_internal.type_operator(
     type oid, sign text default '=', out operator text, out schema name, out operand oid)
     stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
@@ -78,7 +78,7 @@ as $$
            c.opcintype = y.oid
            or c.opcintype = case y.typtype when 'e' then 'anyenum'::regtype when 'r' then 'anyrange'::regtype
                                            when 'm' then 'anymultirange'::regtype when 'c' then 'record'::regtype
-                                           else case when pgpipe.element_type(y.oid) is not null then 'anyarray'::regtype end end
+                                           else case when pgpipe_internal.element_type(y.oid) is not null then 'anyarray'::regtype end end
            or exists (select from pg_catalog.pg_cast k
                        where k.castsource = y.oid and k.casttarget = c.opcintype and k.castmethod = 'b' and k.castcontext = 'i'))
       join pg_catalog.pg_type i on i.oid = c.opcintype
@@ -89,19 +89,19 @@ as $$
        and s.amopstrategy = w.strategy
       join pg_catalog.pg_operator o on o.oid = s.amopopr
       join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
-     where y.oid = pgpipe.base_type(type_operator.type)
+     where y.oid = pgpipe_internal.base_type(type_operator.type)
      order by m.amname, c.opcintype = y.oid desc, i.typispreferred desc, c.oid limit 1
 $$;
-comment on function pgpipe.type_operator(oid, text) is
+comment on function pgpipe_internal.type_operator(oid, text) is
     'SQL text: the operator <, <=, =, >= or > of a type''s default operator class (btree, for = '
     'also hash), with its schema and the type that it takes. Null if the type has none.';
 
-create or replace function pgpipe.compare(type oid, a text, sign text, b text)
+create or replace function pgpipe_internal.compare(type oid, a text, sign text, b text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Nobody adds an operator to pg_catalog. Elsewhere another one may fit a domain better than that of its base type.
     select format('%s %s %s', operand.a, o.operator, operand.b)
-      from pgpipe.type_operator(compare.type, compare.sign) o
+      from pgpipe_internal.type_operator(compare.type, compare.sign) o
      cross join lateral (
            select case when cast_.wanted then format('(%s)::%s', compare.a, cast_.name) else compare.a end as a,
                   case when not cast_.wanted then compare.b
@@ -111,20 +111,20 @@ as $$
                           pg_catalog.format_type(o.operand, -1) as name) cast_) operand
      where o.operator is not null
 $$;
-comment on function pgpipe.compare(oid, text, text, text) is
+comment on function pgpipe_internal.compare(oid, text, text, text) is
     'SQL text: two values of a type compared by its default operator class; null where it has none.';
 
-create or replace function pgpipe.same_key(target regclass, columns name[], a text, b text)
+create or replace function pgpipe_internal.same_key(target regclass, columns name[], a text, b text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select string_agg(pgpipe.compare(pgpipe.column_type_of(target, c), format('%s.%I', same_key.a, c), '=',
+    select string_agg(pgpipe_internal.compare(pgpipe_internal.column_type_of(target, c), format('%s.%I', same_key.a, c), '=',
                                      format('%s.%I', same_key.b, c)), ' and ' order by n)
       from unnest(columns) with ordinality k (c, n)
 $$;
-comment on function pgpipe.same_key(regclass, name[], text, text) is
+comment on function pgpipe_internal.same_key(regclass, name[], text, text) is
     'SQL text: the rows `a` and `b` have the same key, by the equality of the columns'' types.';
 
-create or replace function pgpipe.changed(columns name[], a text, b text)
+create or replace function pgpipe_internal.changed(columns name[], a text, b text)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- By the bytes: 1.0 is not 1.00, a collation that ignores case does not count, and no cast or operator of a type is met.
@@ -132,10 +132,10 @@ as $$
                   string_agg(format('%s.%I', changed.a, c), ', ' order by n), string_agg(format('%s.%I', changed.b, c), ', ' order by n))
       from unnest(columns) with ordinality k (c, n)
 $$;
-comment on function pgpipe.changed(name[], text, text) is
+comment on function pgpipe_internal.changed(name[], text, text) is
     'SQL text: a column of the rows `a` and `b`, of one table, is stored otherwise.';
 
-create or replace function pgpipe.differ(target regclass, columns name[], a text, b text)
+create or replace function pgpipe_internal.differ(target regclass, columns name[], a text, b text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- As `changed`, but a numeric by its value: a file gives all values of a column one scale, and if
@@ -145,18 +145,18 @@ as $$
                   string_agg(format(v.value, differ.b, k.c), ', ' order by k.n))
       from unnest(columns) with ordinality k (c, n)
      cross join lateral (
-           select case pgpipe.base_type(pgpipe.column_type_of(target, k.c))
+           select case pgpipe_internal.base_type(pgpipe_internal.column_type_of(target, k.c))
                   when 'numeric'::regtype then 'pg_catalog.trim_scale(%s.%I)' else '%s.%I' end) v (value)
 $$;
-comment on function pgpipe.differ(regclass, name[], text, text) is
+comment on function pgpipe_internal.differ(regclass, name[], text, text) is
     'SQL text: a column of the rows `a` and `b` differs in a byte, or a numeric in its value.';
 
-create or replace function pgpipe.json_value(type oid, value text)
+create or replace function pgpipe_internal.json_value(type oid, value text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- to_jsonb would call a cast to json that the type's owner made; format calls the type's output function.
-    select case when pgpipe.is_trusted_type(json_value.type) then json_value.value
+    select case when pgpipe_internal.is_trusted_type(json_value.type) then json_value.value
                 else format('case when %1$s is distinct from null then pg_catalog.format(''%%s'', %1$s) end', json_value.value) end
 $$;
-comment on function pgpipe.json_value(oid, text) is
+comment on function pgpipe_internal.json_value(oid, text) is
     'SQL text: a value in the form in which it goes into jsonb: that of a type whose owner may make casts as text.';

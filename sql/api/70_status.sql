@@ -52,13 +52,13 @@ select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active, e
   join pg_catalog.pg_namespace t on t.oid = c.relnamespace
   left join pgpipe.sweep w using (embedding_id)
  cross join lateral (
-       select pgpipe.coverage_doubt(e, w.definition, (select min(m.sqlstate) from pgpipe.missed m
+       select pgpipe_internal.coverage_doubt(e, w.definition, (select min(m.sqlstate) from pgpipe.missed m
                                                        where m.embedding_id = e.embedding_id)) as doubt,
-              pgpipe.hidden_rows(e, pgpipe.worker_role()) as hidden offset 0) d
+              pgpipe_internal.hidden_rows(e, pgpipe_internal.worker_role()) as hidden offset 0) d
  cross join lateral (select j.waiting + j.leased + j.dead + coalesce(w.lacking, 0) as open offset 0) o
  cross join lateral (  -- a row that has a vector may have a job as well: the statistics of the table say how many there are at most
-       select least(v.vectors + o.open, greatest(v.vectors, o.open, pgpipe.target_rows(e.target)))::bigint as rows
-         from (select pgpipe.stored_rows(e) as vectors offset 0) v) n
+       select least(v.vectors + o.open, greatest(v.vectors, o.open, pgpipe_internal.target_rows(e.target)))::bigint as rows
+         from (select pgpipe_internal.stored_rows(e) as vectors offset 0) v) n
  cross join lateral (
        select (select round(coalesce(sum(w.jobs), 0) / 60.0, 1) from pgpipe.finished w
                 where w.embedding_id = e.embedding_id and w.finished_at > now() - interval '1 minute') as rate,

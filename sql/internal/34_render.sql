@@ -1,7 +1,7 @@
 -- Rendering: templates with {holes} become the functions of one embedding, in pgpipe_target.
 -- What goes into the holes comes from the catalogue and from a declaration. Rendering runs none of it.
 
-create or replace function pgpipe.render(template text, parts jsonb)
+create or replace function pgpipe_internal.render(template text, parts jsonb)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -27,34 +27,34 @@ begin
               left join regexp_matches(body, a_hole, 'g') with ordinality hole (words, n) using (n));
 end
 $$;
-comment on function pgpipe.render(text, jsonb) is
+comment on function pgpipe_internal.render(text, jsonb) is
     'The text of a template, its holes filled. Raises an error if a hole has no part, or a part no hole.';
 
-create or replace function pgpipe.trigger_parts(e pgpipe.embedding, event text)
+create or replace function pgpipe_internal.trigger_parts(e pgpipe.embedding, event text)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A changed key is a row that went and a row that came.
     select jsonb_build_object('name', event || '_' || e.embedding_id, 'embedding', e.embedding_id)
            || case event
               when 'insert' then jsonb_build_object(
-                  'key_of_added', pgpipe.key_json(e.target, e.key_columns, 'added'),
-                  'condition_of_added', pgpipe.condition_on(e.condition, 'added'))
+                  'key_of_added', pgpipe_internal.key_json(e.target, e.key_columns, 'added'),
+                  'condition_of_added', pgpipe_internal.condition_on(e.condition, 'added'))
               when 'update' then jsonb_build_object(
-                  'key_of_after', pgpipe.key_json(e.target, e.key_columns, 'after'),
-                  'key_of_before', pgpipe.key_json(e.target, e.key_columns, 'before'),
+                  'key_of_after', pgpipe_internal.key_json(e.target, e.key_columns, 'after'),
+                  'key_of_before', pgpipe_internal.key_json(e.target, e.key_columns, 'before'),
                   'first_key', quote_ident(e.key_columns[1]),
-                  'same_key', pgpipe.same_key(e.target, e.key_columns, 'after', 'before'),
-                  'condition_of_after', pgpipe.condition_on(e.condition, 'after'),
-                  'condition_of_before', pgpipe.condition_on(e.condition, 'before'),
-                  'changed', pgpipe.changed(e.columns, 'after', 'before'))
+                  'same_key', pgpipe_internal.same_key(e.target, e.key_columns, 'after', 'before'),
+                  'condition_of_after', pgpipe_internal.condition_on(e.condition, 'after'),
+                  'condition_of_before', pgpipe_internal.condition_on(e.condition, 'before'),
+                  'changed', pgpipe_internal.changed(e.columns, 'after', 'before'))
               else jsonb_build_object(
-                  'key_of_before', pgpipe.key_json(e.target, e.key_columns, 'before'))
+                  'key_of_before', pgpipe_internal.key_json(e.target, e.key_columns, 'before'))
               end
 $$;
-comment on function pgpipe.trigger_parts(pgpipe.embedding, text) is
+comment on function pgpipe_internal.trigger_parts(pgpipe.embedding, text) is
     'The parts of the template of a trigger function, for one event: insert, update or delete.';
 
-create or replace function pgpipe.render_triggers(embedding_id int)
+create or replace function pgpipe_internal.render_triggers(embedding_id int)
     returns void
     volatile strict  security definer  set search_path = pg_catalog, pg_temp
     set check_function_bodies = off  -- a declaration that was forged must not stop a migrate
@@ -72,12 +72,12 @@ begin
     select * into e from pgpipe.embedding known
      where known.embedding_id = render_triggers.embedding_id;
     if not found or exists (select from unnest(e.key_columns || e.columns) needed (name)
-                             where not pgpipe.has_column(e.target, needed.name)) then
+                             where not pgpipe_internal.has_column(e.target, needed.name)) then
         return;  -- what stands notes that it cannot read
     end if;
     foreach event in array '{insert,update,delete}'::text[] loop
         routine := format('pgpipe_target.%s_%s()', event, e.embedding_id);
-        wanted := pgpipe.render(event, pgpipe.trigger_parts(e, event));
+        wanted := pgpipe_internal.render(event, pgpipe_internal.trigger_parts(e, event));
         note := format('Trigger of the embedding %s: its jobs, after each %s. Rendered by pgpipe, %s.',
                        e.embedding_id, event, md5(wanted));
         if note is distinct from obj_description(to_regprocedure(routine), 'pg_proc') then
@@ -88,12 +88,12 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe.render_triggers(int) is
+comment on function pgpipe_internal.render_triggers(int) is
     'Renders the trigger functions of an embedding for its table as it is now. It leaves them alone if they '
     'fit, or if a column is missing. They run as the one who writes. Open to all: the declaration alone '
     'decides what it makes.';
 
-create or replace function pgpipe.lend_triggers(embedding_id int, lent boolean)
+create or replace function pgpipe_internal.lend_triggers(embedding_id int, lent boolean)
     returns void
     volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -117,11 +117,11 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe.lend_triggers(int, boolean) is
+comment on function pgpipe_internal.lend_triggers(int, boolean) is
     'Lets the owner of a target make triggers of its rendered functions, or no longer. A trigger that runs '
     'needs no such right. Open to all: only the owner of the target gets anything.';
 
-create or replace function pgpipe.drop_rendered()
+create or replace function pgpipe_internal.drop_rendered()
     returns void
     volatile  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -141,5 +141,5 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe.drop_rendered() is
+comment on function pgpipe_internal.drop_rendered() is
     'Drops rendered functions whose embedding is gone and that no trigger calls.';

@@ -1,6 +1,6 @@
 -- Keys of loads: whose rows they name, whether they identify a row, and which rows differ.
 
-create or replace function pgpipe.inexact_columns(target regclass, columns name[])
+create or replace function pgpipe_internal.inexact_columns(target regclass, columns name[])
     returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select coalesce(array_agg(a.attname order by k.n), '{}')
@@ -8,14 +8,14 @@ as $$
       join pg_catalog.pg_attribute a on a.attrelid = inexact_columns.target and a.attname = k.name
       left join pg_catalog.pg_collation c on c.oid = a.attcollation
      where not coalesce(c.collisdeterministic, true)
-        or pgpipe.base_type(a.atttypid) <> all (
+        or pgpipe_internal.base_type(a.atttypid) <> all (
                '{int2,int4,int8,oid,bool,text,varchar,name,bytea,uuid,date,time,timestamp,
                  timestamptz}'::regtype[])
 $$;
-comment on function pgpipe.inexact_columns(regclass, name[]) is
+comment on function pgpipe_internal.inexact_columns(regclass, name[]) is
     'Those of the columns whose equality may call values equal that differ in a byte.';
 
-create or replace function pgpipe.align_keys(target regclass, stage regclass, key name[])
+create or replace function pgpipe_internal.align_keys(target regclass, stage regclass, key name[])
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -35,10 +35,10 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe.align_keys(regclass, regclass, name[]) is
+comment on function pgpipe_internal.align_keys(regclass, regclass, name[]) is
     'Gives the staged key the collations of the target, so that both call the same values equal.';
 
-create or replace function pgpipe.find_twice(relation regclass, key name[], out keys bigint,
+create or replace function pgpipe_internal.find_twice(relation regclass, key name[], out keys bigint,
     out example text)
     stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -46,29 +46,29 @@ begin
     execute format($sql$
         with twice as (select %s from %s r group by %s having count(*) > 1)
         select count(*), min(concat_ws(', ', %s)) from twice w $sql$,
-        pgpipe.numbered_list(key, 'r'), relation, pgpipe.column_list(key, 'r'),
-        pgpipe.number_list(key, 'w')) into keys, example;
+        pgpipe_internal.numbered_list(key, 'r'), relation, pgpipe_internal.column_list(key, 'r'),
+        pgpipe_internal.number_list(key, 'w')) into keys, example;
     example := quote_literal(left(example, 60));
 end
 $$;
-comment on function pgpipe.find_twice(regclass, name[]) is
+comment on function pgpipe_internal.find_twice(regclass, name[]) is
     'How many keys a table has more than once, and one of them.';
 
-create or replace function pgpipe.check_key(stage regclass, key name[])
+create or replace function pgpipe_internal.check_key(stage regclass, key name[])
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    names text := pgpipe.column_list(key);
+    names text := pgpipe_internal.column_list(key);
     bad bigint;
     twice record;
 begin
     execute format('select count(*) from %s s where num_nulls(%s) > 0', stage,
-                   pgpipe.column_list(key, 's')) into bad;
+                   pgpipe_internal.column_list(key, 's')) into bad;
     if bad > 0 then
         raise exception 'the key (%) is NULL in % of the rows', names, bad using errcode = 'PP010',
             hint = 'A key identifies every row: choose columns without NULLs.';
     end if;
-    twice := pgpipe.find_twice(stage, key);
+    twice := pgpipe_internal.find_twice(stage, key);
     if twice.keys > 0 then
         raise exception
             'the key (%) is not unique: % of its values occur more than once, such as %', names,
@@ -77,10 +77,10 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe.check_key(regclass, name[]) is
+comment on function pgpipe_internal.check_key(regclass, name[]) is
     'Raises PP010 if the key is NULL or occurs twice, with how often and an example.';
 
-create or replace function pgpipe.is_unique(target regclass, key name[])
+create or replace function pgpipe_internal.is_unique(target regclass, key name[])
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- An index counts if it calls equal what the key's own equality calls equal: another operator
@@ -94,7 +94,7 @@ as $$
                                                            and a.attnum = i.indkey[p.n]
                         left join pg_catalog.pg_collation c on c.oid = a.attcollation
                         left join pg_catalog.pg_opclass o on o.oid = i.indclass[p.n]
-                        left join pg_catalog.pg_type t on t.oid = pgpipe.base_type(a.atttypid)
+                        left join pg_catalog.pg_type t on t.oid = pgpipe_internal.base_type(a.atttypid)
                        where a.attname is null or a.attname <> all (key)
                           or not (coalesce(c.collisdeterministic, true)
                                   or i.indcollation[p.n] = a.attcollation)
@@ -104,15 +104,15 @@ as $$
                                       ::regtype[])))))
       from pg_catalog.pg_class r where r.oid = target
 $$;
-comment on function pgpipe.is_unique(regclass, name[]) is
+comment on function pgpipe_internal.is_unique(regclass, name[]) is
     'Whether an index sees to it that no two rows of the target have the same key.';
 
-create or replace function pgpipe.require_unique(target regclass, key name[], mode text)
+create or replace function pgpipe_internal.require_unique(target regclass, key name[], mode text)
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    names text := pgpipe.column_list(key);
-    missing name := (select k from unnest(key) k where not pgpipe.has_column(target, k) limit 1);
+    names text := pgpipe_internal.column_list(key);
+    missing name := (select k from unnest(key) k where not pgpipe_internal.has_column(target, k) limit 1);
     bad bigint;
     twice record;
 begin
@@ -130,17 +130,17 @@ begin
            select from pg_catalog.pg_attribute a
             where a.attrelid = target and a.attname = any (key) and not a.attnotnull) then
         execute format('select count(*) from %s t where num_nulls(%s) > 0', target,
-                       pgpipe.column_list(key, 't')) into bad;
+                       pgpipe_internal.column_list(key, 't')) into bad;
         if bad > 0 then
             raise exception 'the key (%) is NULL in % of the rows of %', names, bad, target
                 using errcode = 'PP010',
                 hint = 'Delete these rows, give them a key, or use mode upsert, which keeps them.';
         end if;
     end if;
-    if pgpipe.is_unique(target, key) then
+    if pgpipe_internal.is_unique(target, key) then
         return;
     end if;
-    twice := pgpipe.find_twice(target, key);
+    twice := pgpipe_internal.find_twice(target, key);
     if twice.keys > 0 then
         raise exception '% is not unique by the key (%): % of its values occur more than once, %',
             target, names, twice.keys, 'such as ' || twice.example using errcode = 'PP010',
@@ -149,6 +149,6 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe.require_unique(regclass, name[], text) is
+comment on function pgpipe_internal.require_unique(regclass, name[], text) is
     'Raises PP010 if two rows of the target have the same key, or if it lacks a column of it. For '
     'a snapshot also if the key is NULL. Reads the target only if no index keeps the key unique.';

@@ -2,7 +2,7 @@
 -- Finishing a batch: the vectors are written and the jobs acknowledged in one transaction. Applied once pgvector is installed.
 
 
-create or replace function pgpipe.finish_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
+create or replace function pgpipe_internal.finish_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
     fresh boolean[], twin boolean[], chunk_of int[], chunks int[], char_starts int[], char_ends int[], vectors vector[],
     out finished int, out stale int, out locked int[])
     volatile  set search_path = pg_catalog, pg_temp
@@ -20,10 +20,10 @@ declare
     sources tid[];         -- the first chunk of each source
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = finish_jobs.embedding_id;
-    perform pgpipe.require_all_rows(e);
-    key_values := (select string_agg(pgpipe.key_value(e.target, c, '$1[c.of]'), ', ' order by n)
+    perform pgpipe_internal.require_all_rows(e);
+    key_values := (select string_agg(pgpipe_internal.key_value(e.target, c, '$1[c.of]'), ', ' order by n)
                      from unnest(e.key_columns) with ordinality k (c, n));
-    own_key := pgpipe.key_match(e.target, e.key_columns, 's', 'w.key');
+    own_key := pgpipe_internal.key_match(e.target, e.key_columns, 's', 'w.key');
     if true = any (twin) then
         -- The vectors to copy are locked first. Where they are gone or changed, the row looks changed to settle_jobs and is given back.
         execute format($sql$
@@ -40,7 +40,7 @@ begin
                           from unnest(hashes, twin) with ordinality w (hash, twin, n) order by w.n);
     end if;
     select s.done, s.gone, s.stale, s.locked into done, gone, stale, locked
-      from pgpipe.settle_jobs(embedding_id, token, worker, keys, gens, hashes) s;
+      from pgpipe_internal.settle_jobs(embedding_id, token, worker, keys, gens, hashes) s;
     finished := cardinality(keys) - stale - cardinality(locked);
     if copied && done then  -- before anything is deleted: a source may be of this batch
         execute format($sql$
@@ -54,7 +54,7 @@ begin
                 on conflict (%2$s, chunk) do update
                set char_start = excluded.char_start, char_end = excluded.char_end, content_hash = excluded.content_hash,
                    model = excluded.model, vector = excluded.vector
-            $sql$, e.store, pgpipe.column_list(e.key_columns), key_values, pgpipe.same_key(e.target, e.key_columns, 'o', 'f'))
+            $sql$, e.store, pgpipe_internal.column_list(e.key_columns), key_values, pgpipe_internal.same_key(e.target, e.key_columns, 'o', 'f'))
             using keys, copied, sources, done;
         execute format('delete from %s s using unnest($1, $2) w (key, hash) where %s and (s.content_hash <> w.hash or s.model <> $3)',
                        e.store, own_key)
@@ -81,11 +81,11 @@ begin
             on conflict (%2$s, chunk) do update
            set char_start = excluded.char_start, char_end = excluded.char_end, content_hash = excluded.content_hash,
                model = excluded.model, vector = excluded.vector
-        $sql$, e.store, pgpipe.column_list(e.key_columns), key_values)
+        $sql$, e.store, pgpipe_internal.column_list(e.key_columns), key_values)
         using keys, hashes, e.model, chunk_of, chunks, char_starts, char_ends, vectors, written;
 end
 $$;
-comment on function pgpipe.finish_jobs(int, uuid, text, jsonb[], bigint[], bytea[], boolean[], boolean[], int[], int[], int[], int[],
+comment on function pgpipe_internal.finish_jobs(int, uuid, text, jsonb[], bigint[], bytea[], boolean[], boolean[], int[], int[], int[], int[],
     vector[]) is
     'Writes the vectors of a batch and acknowledges its jobs, both or neither. chunk_of numbers (from 1) the job of each chunk. A job '
     'without chunks loses its vectors unless it is fresh or gets those of its twin. `stale` counts the jobs that had passed to another '

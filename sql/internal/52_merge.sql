@@ -1,6 +1,6 @@
 -- The merge: a target's columns brought up to the files', then only the rows that differ, written by key.
 
-create or replace function pgpipe.execute_in(path text, statement text)
+create or replace function pgpipe_internal.execute_in(path text, statement text)
     returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -12,11 +12,11 @@ begin
     return rows;
 end
 $$;
-comment on function pgpipe.execute_in(text, text) is
+comment on function pgpipe_internal.execute_in(text, text) is
     'Executes a statement that fires a target''s own triggers, which find their tables by the search_path of who loads. The statement '
     'itself names everything in full. Returns how many rows it wrote.';
 
-create or replace function pgpipe.evolve(target regclass, added jsonb, widened jsonb)
+create or replace function pgpipe_internal.evolve(target regclass, added jsonb, widened jsonb)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -40,11 +40,11 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe.evolve(regclass, jsonb, jsonb) is
+comment on function pgpipe_internal.evolve(regclass, jsonb, jsonb) is
     'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each, also of their copies in stores and filter tables. A '
     'widened column rewrites the table.';
 
-create or replace function pgpipe.add_columns(target regclass, stage regclass, added jsonb, key name[], mode text,
+create or replace function pgpipe_internal.add_columns(target regclass, stage regclass, added jsonb, key name[], mode text,
     path text default pg_catalog.current_setting('search_path'))
     returns bigint  volatile strict  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
 as $$
@@ -62,17 +62,17 @@ begin
         execute format('alter table %s add column %I %s default %L', target, change.name, change.type, common);
         execute format('alter table %s alter column %I drop default', target, change.name);
     end loop;
-    perform pgpipe.align_keys(target, stage, key);
-    return pgpipe.execute_in(path, format('update %s t set (%s) = row (%s) from %s s where %s and (%s)',
-        target, pgpipe.column_list(names), pgpipe.column_list(names, 's'), stage, pgpipe.same_key(target, key, 't', 's'),
-        pgpipe.differ(target, names, 't', 's')));
+    perform pgpipe_internal.align_keys(target, stage, key);
+    return pgpipe_internal.execute_in(path, format('update %s t set (%s) = row (%s) from %s s where %s and (%s)',
+        target, pgpipe_internal.column_list(names), pgpipe_internal.column_list(names, 's'), stage, pgpipe_internal.same_key(target, key, 't', 's'),
+        pgpipe_internal.differ(target, names, 't', 's')));
 end
 $$;
-comment on function pgpipe.add_columns(regclass, regclass, jsonb, name[], text, text) is
+comment on function pgpipe_internal.add_columns(regclass, regclass, jsonb, name[], text, text) is
     'Adds columns to a target and gives them their staged values. The target''s triggers run with the search_path `path`, the caller''s. '
     'Returns how many rows had to be written for it.';
 
-create or replace function pgpipe.find_violations(target regclass, stage regclass, columns name[], key name[])
+create or replace function pgpipe_internal.find_violations(target regclass, stage regclass, columns name[], key name[])
     returns table (part bigint, row_number bigint, rule name, of_columns name[])
     volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -85,7 +85,7 @@ begin
                            when a.attgenerated <> '' or key = '{}' then format('null::%s as %I', t.type_name, a.attname)
                            else format('t.%1$I as %1$I', a.attname) end, ', ' order by a.attnum)
       into shown
-      from pg_catalog.pg_attribute a, pgpipe.column_type(a.atttypid, a.atttypmod) t
+      from pg_catalog.pg_attribute a, pgpipe_internal.column_type(a.atttypid, a.atttypmod) t
      where a.attrelid = target and a.attnum > 0 and not a.attisdropped;
     for known in
         select c.conname, pg_catalog.pg_get_expr(c.conbin, c.conrelid) as condition,
@@ -96,25 +96,25 @@ begin
             select r.pgpipe_part, r.pgpipe_number, %L::name, %L::name[]
               from (select s.pgpipe_part, s.pgpipe_number, %s from %s s %s) r where not (%s) $sql$,
             known.conname, known.of_columns, shown, stage,
-            case when key = '{}' then '' else format('left join %s t on %s', target, pgpipe.same_key(target, key, 't', 's')) end,
+            case when key = '{}' then '' else format('left join %s t on %s', target, pgpipe_internal.same_key(target, key, 't', 's')) end,
             known.condition);
     end loop;
 end
 $$;
-comment on function pgpipe.find_violations(regclass, regclass, name[], name[]) is
+comment on function pgpipe_internal.find_violations(regclass, regclass, name[], name[]) is
     'The staged rows that a CHECK of the target refuses, by the pgpipe_part and pgpipe_number that were staged with them.';
 
-create or replace function pgpipe.written_columns(target regclass, columns name[], key name[])
+create or replace function pgpipe_internal.written_columns(target regclass, columns name[], key name[])
     returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select array(select c from unnest(columns) with ordinality k (c, n)
-                  where c <> all (key) or c = any (pgpipe.inexact_columns(target, key)) order by n)
+                  where c <> all (key) or c = any (pgpipe_internal.inexact_columns(target, key)) order by n)
 $$;
-comment on function pgpipe.written_columns(regclass, name[], name[]) is
+comment on function pgpipe_internal.written_columns(regclass, name[], name[]) is
     'The columns that may differ in rows of the same key: all but the key, and what of the key may '
     'differ in a byte.';
 
-create or replace function pgpipe.find_difference(target regclass, stage regclass, columns name[],
+create or replace function pgpipe_internal.find_difference(target regclass, stage regclass, columns name[],
     key name[], mode text, rejected jsonb, counting boolean)
     returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -125,7 +125,7 @@ declare
     -- A row that was rejected is in the snapshot all the same: its earlier version stays.
     lost text := case rejected when '[]' then quote_literal('delete') else format(
         'case when exists (select from jsonb_array_elements(%L) r (key) where %s) then %L else %L '
-        'end', rejected, pgpipe.key_match(target, key, 't', 'r.key'), 'keep', 'delete') end;
+        'end', rejected, pgpipe_internal.key_match(target, key, 't', 'r.key'), 'keep', 'delete') end;
 begin
     -- One join finds the keys that differ, on several cores where it is large: most of what it
     -- costs to load rows that are there is reading a wide target. A row that did not change is
@@ -138,22 +138,22 @@ begin
            from unnest(key) with ordinality u (k, n)),
         gone, lost, new, 'insert', 'update', target,
         case mode when 'snapshot' then 'full' else 'right' end, stage,
-        pgpipe.same_key(target, key, 't', 's'),
-        concat_ws(' or ', gone, new, pgpipe.differ(
-            target, pgpipe.written_columns(target, columns, key), 't', 's')),
+        pgpipe_internal.same_key(target, key, 't', 's'),
+        concat_ws(' or ', gone, new, pgpipe_internal.differ(
+            target, pgpipe_internal.written_columns(target, columns, key), 't', 's')),
         case when counting then format('union all select %s null, count(*) from %s',
                                        repeat('null, ', cardinality(key)), target) end);
     execute 'analyze ' || difference;
     return difference::regclass;
 end
 $$;
-comment on function pgpipe.find_difference(
+comment on function pgpipe_internal.find_difference(
     regclass, regclass, name[], name[], text, jsonb, boolean) is
     'Makes a table of the keys whose rows differ: key_1, key_2, …, and `change`. This is insert, '
     'update, delete, or keep for a row that the snapshot has but could not bring. With '
     '`counting`, `held` of one more row is how many rows the target has.';
 
-create or replace function pgpipe.count_changes(difference regclass, out inserts bigint,
+create or replace function pgpipe_internal.count_changes(difference regclass, out inserts bigint,
     out updates bigint, out deletes bigint, out keeps bigint, out held bigint)
     stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -166,10 +166,10 @@ begin
           from %s d $sql$, difference) into inserts, updates, deletes, keeps, held;
 end
 $$;
-comment on function pgpipe.count_changes(regclass) is
+comment on function pgpipe_internal.count_changes(regclass) is
     'How many changes of each kind a difference has.';
 
-create or replace function pgpipe.check_deletions(target regclass, difference regclass, key name[],
+create or replace function pgpipe_internal.check_deletions(target regclass, difference regclass, key name[],
     deleted bigint, held bigint, max_rows bigint, max_share double precision)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -186,58 +186,58 @@ begin
         select string_agg(e.key, '; ')
           from (select left(concat_ws(', ', %1$s), 60) as key from %2$s d
                  where d.change = 'delete' order by %1$s limit 3) e $sql$,
-        pgpipe.number_list(key, 'd'), difference) into examples;
+        pgpipe_internal.number_list(key, 'd'), difference) into examples;
     raise exception
         'the snapshot would delete % of the % rows of %, such as (%) %: max_deleted is %', deleted,
-        held, target, pgpipe.column_list(key), examples,
+        held, target, pgpipe_internal.column_list(key), examples,
         allowed || case deleted when held then ', and never all' else '' end
         using errcode = 'PP013',
         hint = 'Nothing was changed. If the files are right, let it pass once with '
                '`--accept max_deleted`.';
 end
 $$;
-comment on function pgpipe.check_deletions(
+comment on function pgpipe_internal.check_deletions(
     regclass, regclass, name[], bigint, bigint, bigint, double precision) is
     'Raises PP013 if a snapshot would delete all rows of the target, more than `max_rows`, or of '
     'over 100 rows more than `max_share`. If both are null, nothing is refused.';
 
-create or replace function pgpipe.write_difference(target regclass, stage regclass,
+create or replace function pgpipe_internal.write_difference(target regclass, stage regclass,
     difference regclass, columns name[], key name[], path text,
     out inserted bigint, out updated bigint, out deleted bigint)
     volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    written name[] := pgpipe.written_columns(target, columns, key);
+    written name[] := pgpipe_internal.written_columns(target, columns, key);
     of_change text := 'd.change operator(pg_catalog.=)';
     staged text := format('%s s join %s d on %s', stage, difference,
-                          pgpipe.same_numbered(target, key, 'd', 's'));
-    in_target text := pgpipe.same_numbered(target, key, 'd', 't');
+                          pgpipe_internal.same_numbered(target, key, 'd', 's'));
+    in_target text := pgpipe_internal.same_numbered(target, key, 'd', 't');
 begin
-    deleted := pgpipe.execute_in(path, format(
+    deleted := pgpipe_internal.execute_in(path, format(
         'delete from %s t using %s d where %s %L and %s', target, difference, of_change, 'delete',
         in_target));
     updated := 0;
     if written <> '{}' then
-        updated := pgpipe.execute_in(path, format(
+        updated := pgpipe_internal.execute_in(path, format(
             'update %s t set (%s) = row (%s) from %s where %s %L and %s', target,
-            pgpipe.column_list(written), pgpipe.column_list(written, 's'), staged, of_change,
+            pgpipe_internal.column_list(written), pgpipe_internal.column_list(written, 's'), staged, of_change,
             'update', in_target));
     end if;
     begin
-        inserted := pgpipe.execute_in(path, format(
+        inserted := pgpipe_internal.execute_in(path, format(
             'insert into %s as x (%s) select %s from %s where %s %L', target,
-            pgpipe.column_list(columns), pgpipe.column_list(columns, 's'), staged, of_change,
+            pgpipe_internal.column_list(columns), pgpipe_internal.column_list(columns, 's'), staged, of_change,
             'insert'));
     exception when unique_violation then
-        perform pgpipe.check_key(stage, key);  -- new rows of one key
+        perform pgpipe_internal.check_key(stage, key);  -- new rows of one key
         raise;
     end;
 end
 $$;
-comment on function pgpipe.write_difference(regclass, regclass, regclass, name[], name[], text) is
+comment on function pgpipe_internal.write_difference(regclass, regclass, regclass, name[], name[], text) is
     'Deletes, updates and inserts the rows of a difference; returns what the server counted.';
 
-create or replace function pgpipe.count_stored(target regclass, stage regclass, difference regclass,
+create or replace function pgpipe_internal.count_stored(target regclass, stage regclass, difference regclass,
     columns name[], key name[], change text)
     returns bigint  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -250,17 +250,17 @@ begin
         case change when 'delete' then 'not' else '' end, target,
         case change when 'update'
              then format('join %s s on %s and not (%s)', stage,
-                         pgpipe.same_numbered(target, key, 'd', 's'),
-                         pgpipe.differ(target, columns, 't', 's')) else '' end,
-        pgpipe.same_numbered(target, key, 'd', 't')) into found;
+                         pgpipe_internal.same_numbered(target, key, 'd', 's'),
+                         pgpipe_internal.differ(target, columns, 't', 's')) else '' end,
+        pgpipe_internal.same_numbered(target, key, 'd', 't')) into found;
     return found;
 end
 $$;
-comment on function pgpipe.count_stored(regclass, regclass, regclass, name[], name[], text) is
+comment on function pgpipe_internal.count_stored(regclass, regclass, regclass, name[], name[], text) is
     'How many changes of a kind the target shows. A rule or a trigger may have done something '
     'else than the server counted.';
 
-create or replace function pgpipe.merge(target regclass, stage regclass, columns name[], key name[],
+create or replace function pgpipe_internal.merge(target regclass, stage regclass, columns name[], key name[],
     mode text, rejected jsonb, max_rows bigint, max_share double precision,
     path text default pg_catalog.current_setting('search_path'),
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint,
@@ -275,32 +275,32 @@ declare
     rules boolean := (select c.relhasrules from pg_catalog.pg_class c where c.oid = target);
     -- Where each row of the target has at most one match, a key that is staged twice shows in how
     -- many rows a full join has: to count them costs a tenth of looking for the key.
-    counting boolean := mode = 'snapshot' and rejected = '[]' and pgpipe.is_unique(target, key);
+    counting boolean := mode = 'snapshot' and rejected = '[]' and pgpipe_internal.is_unique(target, key);
 begin
-    perform pgpipe.require_unique(target, key, mode), pgpipe.align_keys(target, stage, key);
-    execute format('analyze %s (%s)', stage, pgpipe.column_list(key));
+    perform pgpipe_internal.require_unique(target, key, mode), pgpipe_internal.align_keys(target, stage, key);
+    execute format('analyze %s (%s)', stage, pgpipe_internal.column_list(key));
     execute format(
         'select count(*) as rows, count(*) filter (where num_nulls(%s) > 0) as nulls '
         'from %s s',
-        pgpipe.column_list(key, 's'), stage) into staged;
+        pgpipe_internal.column_list(key, 's'), stage) into staged;
     if staged.nulls > 0 or not counting then
-        perform pgpipe.check_key(stage, key);
+        perform pgpipe_internal.check_key(stage, key);
     end if;
-    difference := pgpipe.find_difference(target, stage, columns, key, mode, rejected, counting);
-    wanted := pgpipe.count_changes(difference);
+    difference := pgpipe_internal.find_difference(target, stage, columns, key, mode, rejected, counting);
+    wanted := pgpipe_internal.count_changes(difference);
     if staged.rows + wanted.deletes - wanted.inserts <> wanted.held then
-        perform pgpipe.check_key(stage, key);
+        perform pgpipe_internal.check_key(stage, key);
     end if;
-    perform pgpipe.check_deletions(target, difference, key, wanted.deletes,
+    perform pgpipe_internal.check_deletions(target, difference, key, wanted.deletes,
         staged.rows - wanted.inserts + wanted.deletes + wanted.keeps, max_rows, max_share);
     select w.inserted, w.updated, w.deleted into inserted, updated, deleted
-      from pgpipe.write_difference(target, stage, difference, columns, key, path) w;
+      from pgpipe_internal.write_difference(target, stage, difference, columns, key, path) w;
     if rules or inserted <> wanted.inserts then
-        inserted := pgpipe.count_stored(target, stage, difference, columns, key, 'insert');
+        inserted := pgpipe_internal.count_stored(target, stage, difference, columns, key, 'insert');
     end if;
     if rules then
-        updated := pgpipe.count_stored(target, stage, difference, columns, key, 'update');
-        deleted := pgpipe.count_stored(target, stage, difference, columns, key, 'delete');
+        updated := pgpipe_internal.count_stored(target, stage, difference, columns, key, 'update');
+        deleted := pgpipe_internal.count_stored(target, stage, difference, columns, key, 'delete');
     end if;
     execute 'drop table ' || difference;
     unchanged := staged.rows - wanted.inserts - wanted.updates;
@@ -308,7 +308,7 @@ begin
     kept := wanted.deletes - deleted;
 end
 $$;
-comment on function pgpipe.merge(
+comment on function pgpipe_internal.merge(
     regclass, regclass, name[], name[], text, jsonb, bigint, double precision, text) is
     'Brings the staged rows into the target by key, writing only rows that differ. Mode '
     '`snapshot` also deletes rows that are neither staged nor have one of the keys in `rejected`, '

@@ -1,6 +1,6 @@
 -- The search column: a stored generated tsvector with a GIN index. 22_search_online.sql adds one to a table in use.
 
-create or replace function pgpipe.parse_weights(columns text)
+create or replace function pgpipe_internal.parse_weights(columns text)
     returns jsonb  immutable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -24,41 +24,41 @@ begin
     return weights;
 end
 $$;
-comment on function pgpipe.parse_weights(text) is
+comment on function pgpipe_internal.parse_weights(text) is
     'Columns and their weights as jsonb, from {title=>A} or {"title": "A"}. Raises PP003 for anything else.';
 
-create or replace function pgpipe.search_expression(
+create or replace function pgpipe_internal.search_expression(
     target regclass, weights jsonb, language regconfig, language_column name default null, alias text default null)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Heavier columns first; `::text` is immutable for the string types and refused by PostgreSQL for the others.
     select string_agg(format('setweight(to_tsvector(%s, %s), %L)',
-                             pgpipe.language_expression(search_expression.target, language, language_column,
-                                                        pgpipe.column_list(array[language_column], alias)),
-                             pgpipe.paired_expression(language, pgpipe.column_list(array[a.attname], alias) || '::text', w.among),
+                             pgpipe_internal.language_expression(search_expression.target, language, language_column,
+                                                        pgpipe_internal.column_list(array[language_column], alias)),
+                             pgpipe_internal.paired_expression(language, pgpipe_internal.column_list(array[a.attname], alias) || '::text', w.among),
                              w.value),
                       ' || ' order by w.value, a.attnum)
       from (select e.key, e.value, count(*) over ()::int as among from jsonb_each_text(weights) e) w
       join pg_catalog.pg_attribute a on a.attrelid = search_expression.target and a.attname = w.key
 $$;
-comment on function pgpipe.search_expression(regclass, jsonb, regconfig, name, text) is
+comment on function pgpipe_internal.search_expression(regclass, jsonb, regconfig, name, text) is
     'SQL text of the search column, of the row `alias` where one is given.';
 
-create or replace function pgpipe.index_search(target regclass)
+create or replace function pgpipe_internal.index_search(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     missing record;
 begin
-    for missing in select * from pgpipe.missing_search_indexes(target) loop
+    for missing in select * from pgpipe_internal.missing_search_indexes(target) loop
         execute format('create index on %s using %s (%I)', target, missing.method, missing.column_name);
     end loop;
 end
 $$;
-comment on function pgpipe.index_search(regclass) is
+comment on function pgpipe_internal.index_search(regclass) is
     'Builds the indexes that the declared search lacks: GIN on the search column, and one on the language column. Twice is a no-op.';
 
-create or replace function pgpipe.is_indexed(target regclass, column_name name, method name)
+create or replace function pgpipe_internal.is_indexed(target regclass, column_name name, method name)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select exists (
@@ -68,10 +68,10 @@ as $$
          where i.indrelid = is_indexed.target and m.amname = is_indexed.method and a.attname = is_indexed.column_name
            and i.indisvalid and i.indpred is null)
 $$;
-comment on function pgpipe.is_indexed(regclass, name, name) is
+comment on function pgpipe_internal.is_indexed(regclass, name, name) is
     'Whether a valid index of this method begins with the column and has all rows.';
 
-create or replace function pgpipe.missing_search_indexes(target regclass)
+create or replace function pgpipe_internal.missing_search_indexes(target regclass)
     returns table (column_name name, method name)
     stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
@@ -85,11 +85,11 @@ as $$
         union all
         select d.language_column, 'btree' from declared d where d.language_column is not null  -- its values are read with each question
     )
-    select w.column_name, w.method from wanted w where not pgpipe.is_indexed(target, w.column_name, w.method)
+    select w.column_name, w.method from wanted w where not pgpipe_internal.is_indexed(target, w.column_name, w.method)
 $$;
-comment on function pgpipe.missing_search_indexes(regclass) is 'Columns, and methods, of the indexes that a declared search lacks.';
+comment on function pgpipe_internal.missing_search_indexes(regclass) is 'Columns, and methods, of the indexes that a declared search lacks.';
 
-create or replace function pgpipe.search_index_statements(target regclass)
+create or replace function pgpipe_internal.search_index_statements(target regclass)
     returns setof text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with part as (  -- a partitioned table takes no index concurrently; its own is made of those that its partitions have
@@ -97,7 +97,7 @@ as $$
          where c.relkind = 'r' and c.oid in (select target union select p.relid from pg_catalog.pg_partition_tree(target) p)
     )
     select s.statement
-      from pgpipe.missing_search_indexes(target) m
+      from pgpipe_internal.missing_search_indexes(target) m
       cross join lateral (
         select 1 as place, format('drop index concurrently %s', i.indexrelid::regclass) as statement  -- left by a build that was cut off
           from part p join pg_catalog.pg_index i on i.indrelid = p.part
@@ -105,71 +105,17 @@ as $$
          where a.attname = m.column_name and not i.indisvalid and i.indnatts = 1
         union all
         select 2, format('create index concurrently on %s using %s (%I)', p.part, m.method, m.column_name)
-          from part p where not pgpipe.is_indexed(p.part, m.column_name, m.method)
+          from part p where not pgpipe_internal.is_indexed(p.part, m.column_name, m.method)
         union all
         select 3, format('create index on %s using %s (%I)', target, m.method, m.column_name)
           from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
       ) s
      order by m.column_name, s.place, s.statement
 $$;
-comment on function pgpipe.search_index_statements(regclass) is
+comment on function pgpipe_internal.search_index_statements(regclass) is
     'The statements, each to be run outside of a transaction, that build the indexes a declared search lacks, without locking out writers.';
 
-create or replace function pgpipe.enable_search(
-    target regclass, columns text, language regconfig default 'english', column_name name default 'search',
-    with_index boolean default true, language_column name default null, online boolean default false)
-    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    wanted pgpipe.search_fill;
-    serving pgpipe.search;
-    filling pgpipe.search_fill;
-begin
-    wanted.target := target;
-    wanted.column_name := column_name;
-    wanted.weights := pgpipe.parse_weights(columns);
-    wanted.language := language::text;
-    wanted.language_column := language_column;
-    perform pgpipe.forget_search();
-    if exists (select from pgpipe.search s where s.target = enable_search.target and not pgpipe.has_column(s.target, s.column_name)) then
-        perform pgpipe.disable_search(target);  -- the column was dropped or renamed behind our back: what belonged to it goes too
-    end if;
-    select * into serving from pgpipe.search s where s.target = enable_search.target;
-    select * into filling from pgpipe.search_fill f where f.target = enable_search.target;
-    if serving.target is not null and (serving.weights, serving.language, serving.column_name, serving.language_column)
-       is distinct from (wanted.weights, wanted.language, column_name, language_column) then
-        raise exception '% is already searched by % in %', target, serving.weights, serving.language using errcode = 'PP004',
-            hint = format('To change it, call pgpipe.alter_search(%L, …): searches go on meanwhile.', target);
-    elsif filling.target is not null and serving.target is null
-          and (filling.weights, filling.language, filling.column_name, filling.language_column)
-              is distinct from (wanted.weights, wanted.language, column_name, language_column) then
-        raise exception '% is being filled for a search by % in %', target, filling.weights, filling.language using errcode = 'PP004',
-            hint = format('Finish it with `pgpipe fill-search`, or drop it: select pgpipe.disable_search(%L)', target);
-    elsif serving.target is null and filling.target is null then
-        perform pgpipe.check_search(wanted);
-        if online then
-            perform pgpipe.start_fill(wanted);
-        else
-            -- storage main: ranking reads this column of thousands of rows, so where a row is long, other columns are stored apart
-            execute format('alter table %s add column %2$I tsvector generated always as (%s) stored, alter column %2$I set storage main',
-                           target, column_name, pgpipe.search_expression(target, wanted.weights, language, language_column));
-            insert into pgpipe.search (target, column_name, weights, language, language_column)
-            values (target, column_name, wanted.weights, wanted.language, language_column);
-        end if;
-    end if;
-    if with_index and not online and filling.target is null then
-        perform pgpipe.index_search(target);
-    end if;
-    perform pgpipe.share(target);
-end
-$$;
-comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolean, name, boolean) is
-    'Adds a stored generated tsvector over the weighted columns, and its GIN index. The language is that of the table, or of each row '
-    'where a column names it. Twice is a no-op. An existing table is rewritten under an exclusive lock. With `online` it is not: a trigger '
-    'keeps a plain column, and fill_search fills it. Raises PP002 for an unknown column, PP003 for a column that cannot be used, PP004 '
-    'where another search is declared.';
-
-create or replace function pgpipe.require_plain(target regclass, columns name[])
+create or replace function pgpipe_internal.require_plain(target regclass, columns name[])
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -183,10 +129,10 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe.require_plain(regclass, name[]) is
+comment on function pgpipe_internal.require_plain(regclass, name[]) is
     'Raises PP003 for a generated column: another one cannot be computed from it, and a BEFORE trigger finds NULL in it.';
 
-create or replace function pgpipe.check_search(wanted pgpipe.search_fill)
+create or replace function pgpipe_internal.check_search(wanted pgpipe.search_fill)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
@@ -197,25 +143,25 @@ begin
         raise exception '% is not a table', wanted.target using errcode = 'PP003',
             hint = 'Only a table can have a search column: declare it on the one that the rows are in.';
     end if;
-    perform pgpipe.require_columns(wanted.target, array(select jsonb_object_keys(wanted.weights))::name[]);
+    perform pgpipe_internal.require_columns(wanted.target, array(select jsonb_object_keys(wanted.weights))::name[]);
     if wanted.language_column is not null then
-        perform pgpipe.require_columns(wanted.target, array[wanted.language_column]);
+        perform pgpipe_internal.require_columns(wanted.target, array[wanted.language_column]);
     end if;
-    perform pgpipe.require_plain(wanted.target, wanted.language_column
+    perform pgpipe_internal.require_plain(wanted.target, wanted.language_column
                                  || array(select jsonb_object_keys(wanted.weights))::name[]);
-    perform pgpipe.search_expression(
-        wanted.target, wanted.weights, pgpipe.declared_language(wanted.target, wanted.language),
+    perform pgpipe_internal.search_expression(
+        wanted.target, wanted.weights, pgpipe_internal.declared_language(wanted.target, wanted.language),
         wanted.language_column);
-    if pgpipe.has_column(wanted.target, wanted.column_name) then
+    if pgpipe_internal.has_column(wanted.target, wanted.column_name) then
         raise exception '% has a column % already', wanted.target, quote_ident(wanted.column_name) using errcode = 'PP004',
             hint = 'Give the search column another name: column_name => ''search_text''.';
     end if;
 end
 $$;
-comment on function pgpipe.check_search(pgpipe.search_fill) is
+comment on function pgpipe_internal.check_search(pgpipe.search_fill) is
     'Raises PP002, PP003 or PP004 where a search cannot be declared like this.';
 
-create or replace function pgpipe.forget_search()
+create or replace function pgpipe_internal.forget_search()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language sql
 as $$
     delete from pgpipe.search_fill f where not exists (select from pg_catalog.pg_class c where c.oid = f.target);
@@ -224,28 +170,9 @@ as $$
     )
     delete from pgpipe.lexeme l using gone g where l.target = g.target;
 $$;
-comment on function pgpipe.forget_search() is 'Deletes what is kept about targets that were dropped.';
+comment on function pgpipe_internal.forget_search() is 'Deletes what is kept about targets that were dropped.';
 
-create or replace function pgpipe.disable_search(target regclass)
-    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    gone name;
-begin
-    for gone in
-        with filling as (delete from pgpipe.search_fill f where f.target = disable_search.target returning f.column_name),
-             serving as (delete from pgpipe.search s where s.target = disable_search.target returning s.column_name)
-        select * from filling union all select * from serving
-    loop
-        perform pgpipe.drop_search_column(target, gone);
-    end loop;
-    delete from pgpipe.lexeme l where l.target = disable_search.target;
-end
-$$;
-comment on function pgpipe.disable_search(regclass) is
-    'Drops the search column with its index, its trigger and its lexemes, also one that is still being filled. Twice is a no-op.';
-
-create or replace function pgpipe.require_search(target regclass)
+create or replace function pgpipe_internal.require_search(target regclass)
     returns pgpipe.search  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -260,20 +187,20 @@ begin
                 hint = case when exists (select from pgpipe.search_fill f where f.target = require_search.target)
                             then format('Run `pgpipe fill-search`, or call pgpipe.fill_search(%L).', target)
                             else format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target) end;
-    elsif not pgpipe.has_column(target, declared.column_name) then
+    elsif not pgpipe_internal.has_column(target, declared.column_name) then
         raise exception '% has lost its search column %', target, quote_ident(declared.column_name) using errcode = 'PP005',
             hint = format('Declare it again: select pgpipe.enable_search(%L, …)', target);
     end if;
     return declared;
 end
 $$;
-comment on function pgpipe.require_search(regclass) is 'What is declared about the search of a target. Raises PP005 where there is none.';
+comment on function pgpipe_internal.require_search(regclass) is 'What is declared about the search of a target. Raises PP005 where there is none.';
 
-create or replace function pgpipe.row_expression(target regclass, alias text)
+create or replace function pgpipe_internal.row_expression(target regclass, alias text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select coalesce('(select to_jsonb(r.*) from (select '
-                    || string_agg(format('%s as %I', pgpipe.json_value(a.atttypid, format('%s.%I', alias, a.attname)), a.attname),
+                    || string_agg(format('%s as %I', pgpipe_internal.json_value(a.atttypid, format('%s.%I', alias, a.attname)), a.attname),
                                   ', ' order by a.attnum)
                     || ') r)', '''{}''::jsonb')
       from pg_catalog.pg_attribute a
@@ -282,65 +209,19 @@ as $$
        and not exists (select from pgpipe.search s where s.target = a.attrelid and s.column_name = a.attname)
        and not exists (select from pgpipe.search_fill f where f.target = a.attrelid and f.column_name = a.attname)
 $$;
-comment on function pgpipe.row_expression(regclass, text) is
+comment on function pgpipe_internal.row_expression(regclass, text) is
     'SQL text: the row `alias` as jsonb, with the columns that the caller may read, without the search column.';
 
-create or replace function pgpipe.refresh_search(target regclass, at_most int default 30000)
-    returns bigint  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    declared pgpipe.search;
-    total bigint;
-    read bigint;  -- of which so many are counted
-    percent double precision;
-    sample text := '';
-begin
-    select * into declared from pgpipe.search s where s.target = refresh_search.target for update;
-    if not found then
-        raise exception '% has no search column', target using errcode = 'PP005',
-            hint = format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target);
-    end if;
-    total := (pgpipe.estimate(target, 'true')).rows;
-    if total <= 10 * at_most then
-        execute format('select count(*) from %s', target) into total;
-    end if;
-    read := total;
-    if total > at_most then
-        percent := 100.0 * at_most / total;
-        sample := format('tablesample system (%s) repeatable (1)', percent);  -- the same pages again: stable figures
-        execute format('select count(*) from %s %s', target, sample) into read;  -- whole pages: more or fewer than asked for
-        if total > 10 * at_most and (select c.reltuples < 0 from pg_catalog.pg_class c where c.oid = target) then
-            total := greatest(read, round(100 * read / percent));  -- the planner knew the size of the file only
-        end if;
-    end if;
-    delete from pgpipe.lexeme l where l.target = refresh_search.target;
-    with stat as materialized (
-        select w.* from ts_stat(format('select %I from %s %s', declared.column_name, refresh_search.target, sample)) w
-    ), kept as (
-        insert into pgpipe.lexeme (target, lexeme, documents)
-        select refresh_search.target, s.word, s.ndoc * total::double precision / greatest(read, 1) from stat s
-    )
-    update pgpipe.search s
-       set documents = total, refreshed_at = clock_timestamp(),
-           mean_length = coalesce((select sum(w.nentry) from stat w)::double precision / nullif(read, 0), 0)
-     where s.target = refresh_search.target;
-    return total;
-end
-$$;
-comment on function pgpipe.refresh_search(regclass, int) is
-    'Counts in how many documents each lexeme occurs, from all rows or a sample of about `at_most`. Returns the rows '
-    'of the target, an estimate beyond ten times `at_most`. Searches that run meanwhile see the old figures or the new ones.';
-
-create or replace function pgpipe.search_is_stale(target regclass)
+create or replace function pgpipe_internal.search_is_stale(target regclass)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A tenth more or fewer rows moves an idf by less than 0.1; the planner's estimate costs nothing to read.
-    select s.refreshed_at is null or abs(pgpipe.known_rows(s.target) - s.documents) > 0.1 * greatest(s.documents, 1)
+    select s.refreshed_at is null or abs(pgpipe_internal.known_rows(s.target) - s.documents) > 0.1 * greatest(s.documents, 1)
       from pgpipe.search s where s.target = search_is_stale.target
 $$;
-comment on function pgpipe.search_is_stale(regclass) is 'Whether the lexeme table is missing or a tenth off; null without a search column.';
+comment on function pgpipe_internal.search_is_stale(regclass) is 'Whether the lexeme table is missing or a tenth off; null without a search column.';
 
-create or replace function pgpipe.refresh_stale_searches()
+create or replace function pgpipe_internal.refresh_stale_searches()
     returns int  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -348,7 +229,7 @@ declare
     refreshed int := 0;
 begin
     for stale in select s.target from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
-                  where pgpipe.search_is_stale(s.target) and coalesce(s.refreshed_at < now() - interval '10 minutes', true)
+                  where pgpipe_internal.search_is_stale(s.target) and coalesce(s.refreshed_at < now() - interval '10 minutes', true)
                     and has_table_privilege(s.target, 'select')
                     and not row_security_active(s.target)
                     for update of s skip locked loop  -- who holds it is refreshing it
@@ -358,7 +239,7 @@ begin
     return refreshed;
 end
 $$;
-comment on function pgpipe.refresh_stale_searches() is
+comment on function pgpipe_internal.refresh_stale_searches() is
     'Counts again the lexemes of every target that has grown or shrunk by a tenth, every ten minutes at most. Idle embedders call it, '
     'so that rows which no load brought count too. Returns how many targets it counted. It leaves those that another session holds, '
     'or that may not be read.';

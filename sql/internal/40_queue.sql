@@ -3,8 +3,7 @@
 -- These functions forbid the plans that suit large sets: a queue is empty at one moment and has millions of rows at the next, and
 -- statistics that lag behind must not turn a claim into a scan of the table.
 
-
-create or replace function pgpipe.claim_jobs(embedding_id int, max_jobs int, worker text, token uuid,
+create or replace function pgpipe_internal.claim_jobs(embedding_id int, max_jobs int, worker text, token uuid,
                                              lease interval default '5 minutes')
     returns table (key jsonb, gen bigint, attempts int, content text, content_hash bytea, fresh boolean, twin boolean)
     volatile  set search_path = pg_catalog, pg_temp
@@ -19,7 +18,7 @@ begin
     if e.paused_at is not null then
         return;
     end if;
-    perform pgpipe.require_all_rows(e);
+    perform pgpipe_internal.require_all_rows(e);
     -- A lease that ran out is claimed like any other job: its holder is fenced off by the new token. Perhaps a row of the batch killed
     -- the holder, so the batch is halved with each such death until that row stands alone; from then on it is charged.
     return query execute format($sql$
@@ -51,23 +50,23 @@ begin
                and exists (select from %3$s o where o.content_hash = h.hash and o.model = $6 and o.chunk = 0)
           from leased l
           left join lateral (select %1$s as content from %2$s t where %5$s offset 0) i on true
-          left join lateral (select pgpipe.content_hash(i.content) as hash offset 0) h on true
+          left join lateral (select pgpipe_internal.content_hash(i.content) as hash offset 0) h on true
           left join lateral (select s.content_hash, s.model from %3$s s where %4$s and s.chunk = 0 offset 0) s on true
          where l.dead_at is null
-        $sql$, pgpipe.input_expression(e.columns, e.template, e.condition), e.target, e.store,
-        pgpipe.key_match(e.target, e.key_columns, 's', 'l.key'), pgpipe.key_match(e.target, e.key_columns, 't', 'l.key'),
-        pgpipe.key_unreadable(e.target, e.key_columns, 'r.key'))
+        $sql$, pgpipe_internal.input_expression(e.columns, e.template, e.condition), e.target, e.store,
+        pgpipe_internal.key_match(e.target, e.key_columns, 's', 'l.key'), pgpipe_internal.key_match(e.target, e.key_columns, 't', 'l.key'),
+        pgpipe_internal.key_unreadable(e.target, e.key_columns, 'r.key'))
         using e.embedding_id, max_jobs, token, worker, lease, e.model, e.max_attempts;
 end
 $$;
-comment on function pgpipe.claim_jobs(int, int, text, uuid, interval) is
+comment on function pgpipe_internal.claim_jobs(int, int, text, uuid, interval) is
     'Leases up to max_jobs ready jobs, longest waiting first, to `token`, and returns what to '
     'embed. `content` is null if the row is gone, empty or outside the condition. `fresh` says '
     'that the stored vectors are of this very text and model. `twin` says that another row of the '
     'store has them. Jobs whose lease ran out are rescued: claimed again, in a smaller batch each '
     'time. None while the embedding is paused. Commit before the model runs.';
 
-create or replace function pgpipe.runs_code(relation regclass)
+create or replace function pgpipe_internal.runs_code(relation regclass)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Whoever plans a query computes the constants in the expressions of the indexes, CHECKs, statistics and policies.
@@ -100,29 +99,29 @@ as $$
                   and not exists (select from pg_catalog.pg_depend x
                                    where x.classid = d.refclassid and x.objid = d.refobjid and x.deptype = 'e'))
 $$;
-comment on function pgpipe.runs_code(regclass) is
+comment on function pgpipe_internal.runs_code(regclass) is
     'Whether a query of the table runs a user''s function before it reads a row. That can be in '
     'an index, a CHECK, statistics, the bounds of partitions, a policy that holds for the caller, '
     'or a foreign partition.';
 
-create or replace function pgpipe.require_lockable(e pgpipe.embedding)
+create or replace function pgpipe_internal.require_lockable(e pgpipe.embedding)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    if not pgpipe.sees_all_rows(e.target, current_user::regrole, 'rw') then
+    if not pgpipe_internal.sees_all_rows(e.target, current_user::regrole, 'rw') then
         raise exception 'the embedding % of % is left alone', quote_ident(e.name), e.target using errcode = 'PP012',
             hint = format('Row level security hides rows from %1$I: alter role %1$I bypassrls; or: '
                           'create policy pgpipe_lock on %2$s to %1$I using (true)', current_user, e.target);
-    elsif (select c.relkind not in ('r', 'p') from pg_catalog.pg_class c where c.oid = e.target) or pgpipe.runs_code(e.target) then
+    elsif (select c.relkind not in ('r', 'p') from pg_catalog.pg_class c where c.oid = e.target) or pgpipe_internal.runs_code(e.target) then
         raise exception 'functions in the indexes or constraints of % may only run as the worker', e.target using errcode = '42501',
             hint = format('Grant it UPDATE on a column of the key: grant update (%I) on %s to …', e.key_columns[1], e.target);
     end if;
 end
 $$;
-comment on function pgpipe.require_lockable(pgpipe.embedding) is
+comment on function pgpipe_internal.require_lockable(pgpipe.embedding) is
     'Raises PP012 or 42501 unless rows of a target can be locked without its policies, and without a function of a user''s.';
 
-create or replace function pgpipe.hold_keys(embedding_id int, parts oid[], places tid[])
+create or replace function pgpipe_internal.hold_keys(embedding_id int, parts oid[], places tid[])
     returns table (part oid, place tid)
     volatile  security definer  set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
     language plpgsql
@@ -131,18 +130,18 @@ declare
     e pgpipe.embedding;
 begin
     select * into strict e from pgpipe.embedding x where x.embedding_id = hold_keys.embedding_id;
-    perform pgpipe.require_lockable(e);
+    perform pgpipe_internal.require_lockable(e);
     return query execute format('select t.tableoid, t.ctid from unnest($1, $2) w (part, place) '
                                 'join %s t on t.ctid = w.place and t.tableoid = w.part for key share of t skip locked', e.target)
         using parts, places;
 end
 $$;
-comment on function pgpipe.hold_keys(int, oid[], tid[]) is
+comment on function pgpipe_internal.hold_keys(int, oid[], tid[]) is
     'Locks rows of an embedding''s target against deletion, those that nobody else has locked. A '
     'worker may not write a target, and a lock asks for that right. By their place, so that no '
     'operator of a key''s type runs, and with no row policy.';
 
-create or replace function pgpipe.settle_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
+create or replace function pgpipe_internal.settle_jobs(embedding_id int, token uuid, worker text, keys jsonb[], gens bigint[], hashes bytea[],
     out done int[], out gone int[], out stale int, out locked int[])
     volatile  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
@@ -166,10 +165,10 @@ begin
     -- called it has a snapshot, so vacuum leaves the rows alone.
     execute format($sql$
         select coalesce(array_agg(r.n), '{}'), array_agg(r.part), array_agg(r.place), array_agg(r.same)
-          from (select w.n, t.tableoid as part, t.ctid as place, pgpipe.content_hash(%3$s) is not distinct from w.hash as same
+          from (select w.n, t.tableoid as part, t.ctid as place, pgpipe_internal.content_hash(%3$s) is not distinct from w.hash as same
                   from unnest($1, $2) with ordinality w (key, hash, n) join %1$s t on %2$s) r
-        $sql$, e.target, pgpipe.key_match(e.target, e.key_columns, 't', 'w.key'),
-        pgpipe.input_expression(e.columns, e.template, e.condition)) into numbers, parts, places, same_text using keys, hashes;
+        $sql$, e.target, pgpipe_internal.key_match(e.target, e.key_columns, 't', 'w.key'),
+        pgpipe_internal.input_expression(e.columns, e.template, e.condition)) into numbers, parts, places, same_text using keys, hashes;
     gone := array(select w.n from unnest(keys) with ordinality w (key, n) where w.n <> all (numbers));
     -- Target first, then job: the order in which a writer's statement and its trigger take them. A row that was changed since it
     -- was read lies elsewhere.
@@ -182,7 +181,7 @@ begin
     else
         select coalesce(array_agg(w.n), '{}'), coalesce(array_agg(w.n) filter (where w.same), '{}') into seen, living
           from unnest(numbers, parts, places, same_text) w (n, part, place, same)
-          join pgpipe.hold_keys(embedding_id, parts, places) h on h.part = w.part and h.place = w.place;
+          join pgpipe_internal.hold_keys(embedding_id, parts, places) h on h.part = w.part and h.place = w.place;
     end if;
     with mine as materialized (
         select w.n, j.tid, j.gen = w.gen as same
@@ -218,7 +217,7 @@ begin
     done := array(select n from unnest(done) n where n = any (living) order by n);
 end
 $$;
-comment on function pgpipe.settle_jobs(int, uuid, text, jsonb[], bigint[], bytea[]) is
+comment on function pgpipe_internal.settle_jobs(int, uuid, text, jsonb[], bigint[], bytea[]) is
     'Deletes the jobs that `token` still holds, if gen is what it saw and the row is unchanged or '
     'gone. Gives the changed ones back. `done` numbers (from 1) those whose row lives and is '
     'locked: their vectors may be written in this transaction. `gone` numbers those whose row is '
@@ -226,7 +225,7 @@ comment on function pgpipe.settle_jobs(int, uuid, text, jsonb[], bigint[], bytea
     'those that a writer has locked: release them a little later. Nothing of either may be '
     'written.';
 
-create or replace function pgpipe.fail_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], error text, charge boolean,
+create or replace function pgpipe_internal.fail_jobs(embedding_id int, token uuid, keys jsonb[], gens bigint[], error text, charge boolean,
                                             retry_after interval default null)
     returns int  volatile  set search_path = pg_catalog, pg_temp
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
@@ -257,12 +256,12 @@ as $$
     )
     select count(*)::int from failed
 $$;
-comment on function pgpipe.fail_jobs(int, uuid, jsonb[], bigint[], text, boolean, interval) is
+comment on function pgpipe_internal.fail_jobs(int, uuid, jsonb[], bigint[], text, boolean, interval) is
     'Gives the jobs back with the error. `charge` counts an attempt against them; after max_attempts a job is dead: kept, listed, retried '
     'by command. A job whose row changed meanwhile is given back as it is: that text has not failed. Returns how many were still this '
     'worker''s.';
 
-create or replace function pgpipe.release_jobs(embedding_id int, token uuid, keys jsonb[], out released int, out locked int)
+create or replace function pgpipe_internal.release_jobs(embedding_id int, token uuid, keys jsonb[], out released int, out locked int)
     volatile strict  set search_path = pg_catalog, pg_temp
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language plpgsql
@@ -282,11 +281,11 @@ begin
      where j.lease_token = release_jobs.token;
 end
 $$;
-comment on function pgpipe.release_jobs(int, uuid, jsonb[]) is
+comment on function pgpipe_internal.release_jobs(int, uuid, jsonb[]) is
     'Gives back, uncharged and at once, those of the keys that this token still holds. `locked` counts those that it holds but that a '
     'writer has locked: call again a little later.';
 
-create or replace function pgpipe.extend_lease(embedding_id int, token uuid, keys jsonb[], lease interval default '5 minutes')
+create or replace function pgpipe_internal.extend_lease(embedding_id int, token uuid, keys jsonb[], lease interval default '5 minutes')
     returns int  volatile strict  set search_path = pg_catalog, pg_temp
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
     language sql
@@ -302,47 +301,5 @@ as $$
     )
     select count(*)::int from extended
 $$;
-comment on function pgpipe.extend_lease(int, uuid, jsonb[], interval) is
+comment on function pgpipe_internal.extend_lease(int, uuid, jsonb[], interval) is
     'Holds on for another `lease` from now. Returns how many of the keys are still held.';
-
-create or replace function pgpipe.retry_jobs(embedding_id int default null, keys jsonb[] default null)
-    returns int  volatile  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- One that a writer has locked is being revived by that writer.
-    with dead as materialized (
-        select j.ctid as tid from pgpipe.job j
-         where j.dead_at is not null and j.visible_at = 'infinity'
-           and j.embedding_id = coalesce(retry_jobs.embedding_id, j.embedding_id)
-           and (retry_jobs.keys is null or j.key = any (retry_jobs.keys))
-           for update skip locked
-    ), retried as (
-        update pgpipe.job j set dead_at = null, visible_at = now(), attempts = 0, rescues = 0 from dead d where j.ctid = d.tid
-        returning 1
-    )
-    select count(*)::int from retried
-$$;
-comment on function pgpipe.retry_jobs(int, jsonb[]) is
-    'Puts dead jobs back into the queue: all, those of one embedding, or those with the given keys. Returns how many.';
-
-create or replace function pgpipe.drop_jobs(embedding_id int default null, keys jsonb[] default null)
-    returns int  volatile  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    with dead as materialized (
-        select j.ctid as tid from pgpipe.job j
-         where j.dead_at is not null and j.visible_at = 'infinity'
-           and j.embedding_id = coalesce(drop_jobs.embedding_id, j.embedding_id)
-           and (drop_jobs.keys is null or j.key = any (drop_jobs.keys))
-           for update skip locked
-    ), dropped as (
-        delete from pgpipe.job j using dead d where j.ctid = d.tid
-        returning j.embedding_id
-    ), noted as (  -- their rows have no vectors, and now no jobs either: until the next sweep only this number says so
-        update pgpipe.sweep s set lacking = s.lacking + d.jobs
-          from (select x.embedding_id, count(*) as jobs from dropped x group by x.embedding_id) d
-         where s.embedding_id = d.embedding_id
-    )
-    select count(*)::int from dropped
-$$;
-comment on function pgpipe.drop_jobs(int, jsonb[]) is
-    'Deletes dead jobs, chosen as in retry_jobs: their rows stay without fresh vectors until they change or are reconciled. '
-    'Returns how many.';

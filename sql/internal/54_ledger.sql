@@ -1,6 +1,6 @@
 -- The ledger: which files are in a target, and which of their rows were rejected.
 
-create or replace function pgpipe.forget_files()
+create or replace function pgpipe_internal.forget_files()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
@@ -8,35 +8,35 @@ begin
     return null;
 end
 $$;
-comment on function pgpipe.forget_files() is 'Trigger: a truncated target holds no file.';
+comment on function pgpipe_internal.forget_files() is 'Trigger: a truncated target holds no file.';
 
-create or replace function pgpipe.has_ledger(target regclass)
+create or replace function pgpipe_internal.has_ledger(target regclass)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select exists (select from pg_catalog.pg_trigger g where g.tgrelid = target and g.tgname = 'pgpipe_ledger')
 $$;
-comment on function pgpipe.has_ledger(regclass) is
+comment on function pgpipe_internal.has_ledger(regclass) is
     'Whether pgpipe made this table or has loaded it. The trigger goes with the table and comes back with a restore.';
 
-create or replace function pgpipe.keep_ledger(target regclass, entity text)
+create or replace function pgpipe_internal.keep_ledger(target regclass, entity text)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     of_schema name := (select n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                         where c.oid = target);
 begin
-    if not pgpipe.has_ledger(target) then  -- this is not the table that was loaded
+    if not pgpipe_internal.has_ledger(target) then  -- this is not the table that was loaded
         delete from pgpipe.load_file f where f.entity = keep_ledger.entity and f.schema = of_schema;
-        execute format('create trigger pgpipe_ledger after truncate on %s for each statement execute function pgpipe.forget_files(%L, %L)',
+        execute format('create trigger pgpipe_ledger after truncate on %s for each statement execute function pgpipe_internal.forget_files(%L, %L)',
                        target, entity, of_schema);
-        perform pgpipe.share(target);
+        perform pgpipe_internal.share(target);
     end if;
 end
 $$;
-comment on function pgpipe.keep_ledger(regclass, text) is
+comment on function pgpipe_internal.keep_ledger(regclass, text) is
     'Ties the ledger of an entity to this table: entries of another table of that name, dropped since, are forgotten.';
 
-create or replace function pgpipe.record_files(load_id bigint, files jsonb)
+create or replace function pgpipe_internal.record_files(load_id bigint, files jsonb)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -68,11 +68,11 @@ begin
     on conflict do nothing;
 end
 $$;
-comment on function pgpipe.record_files(bigint, jsonb) is
+comment on function pgpipe_internal.record_files(bigint, jsonb) is
     'Enters the files of a load, [{"file", "etag", "bytes", "read", "rejected", "recognised"}]. A snapshot replaces all earlier entries, '
     'what it holds is what there is; an upsert those of the same files. Rejected rows go with the entry of their file.';
 
-create or replace function pgpipe.reject_rows(load_id bigint, rows jsonb)
+create or replace function pgpipe_internal.reject_rows(load_id bigint, rows jsonb)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     insert into pgpipe.rejected_row (schema, entity, file, etag, row_group, row_number, column_name, reason, key, row, load_id)
@@ -81,6 +81,6 @@ as $$
                                                       reason text, key jsonb, row jsonb)
      where l.load_id = reject_rows.load_id
 $$;
-comment on function pgpipe.reject_rows(bigint, jsonb) is
+comment on function pgpipe_internal.reject_rows(bigint, jsonb) is
     'Keeps the rows that a load rejected, [{"file", "etag", "row_group", "row_number", "column_name", "reason", "key", "row"}]. Call it '
     'in the transaction of record_files, after it.';

@@ -1,7 +1,7 @@
 -- Coverage: what an embedding's vectors depend on, and why it cannot be said that all of them are of the present rows.
 -- All of it is read from the catalogue and counted in the store: nothing here runs SQL that somebody declared.
 
-create or replace function pgpipe.parts(target regclass)
+create or replace function pgpipe_internal.parts(target regclass)
     returns setof oid  stable strict rows 10  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with recursive part as (
@@ -11,18 +11,18 @@ as $$
     )
     select part.oid from part
 $$;
-comment on function pgpipe.parts(regclass) is 'A table, its partitions and child tables, and theirs.';
+comment on function pgpipe_internal.parts(regclass) is 'A table, its partitions and child tables, and theirs.';
 
-create or replace function pgpipe.target_rows(target regclass)
+create or replace function pgpipe_internal.target_rows(target regclass)
     returns bigint  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select sum(greatest(class.reltuples, pg_catalog.pg_stat_get_live_tuples(class.oid), 0))::bigint
-      from pgpipe.parts(target_rows.target) part join pg_catalog.pg_class class on class.oid = part
+      from pgpipe_internal.parts(target_rows.target) part join pg_catalog.pg_class class on class.oid = part
      where class.relkind <> 'p'
 $$;
-comment on function pgpipe.target_rows(regclass) is 'About how many rows a table has, by the statistics of the server.';
+comment on function pgpipe_internal.target_rows(regclass) is 'About how many rows a table has, by the statistics of the server.';
 
-create or replace function pgpipe.stored_rows(e pgpipe.embedding)
+create or replace function pgpipe_internal.stored_rows(e pgpipe.embedding)
     returns bigint  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -36,17 +36,17 @@ begin
          where entry.indrelid = e.store and entry.indpred is not null and class.reltuples > 0 limit 1;
     end if;
     if rows is null and pg_catalog.has_table_privilege(e.store, 'select') and not row_security_active(e.store)
-       and pgpipe.is_store(e.store, e) and not pgpipe.runs_code(e.store) then  -- its owner may have altered it
+       and pgpipe_internal.is_store(e.store, e) and not pgpipe_internal.runs_code(e.store) then  -- its owner may have altered it
         execute format('select count(*) from %s where chunk = 0', e.store) into rows;
     end if;
     return rows;
 end
 $$;
-comment on function pgpipe.stored_rows(pgpipe.embedding) is
+comment on function pgpipe_internal.stored_rows(pgpipe.embedding) is
     'How many rows have vectors: counted, or above 64 MB an estimate. Null without the right to read the store, and if its owner '
     'altered it: whoever asks runs no code of his.';
 
-create or replace function pgpipe.dependencies(e pgpipe.embedding)
+create or replace function pgpipe_internal.dependencies(e pgpipe.embedding)
     returns setof name  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A column whose name merely stands in the condition may be one too many: that costs a sweep, never a stale vector.
@@ -55,10 +55,10 @@ as $$
        and (item.attname = any (e.key_columns || e.columns)
             or strpos(e.condition, quote_ident(item.attname)) > 0)
 $$;
-comment on function pgpipe.dependencies(pgpipe.embedding) is
+comment on function pgpipe_internal.dependencies(pgpipe.embedding) is
     'The columns that the keys, texts and condition of an embedding are made of.';
 
-create or replace function pgpipe.embedding_definition(e pgpipe.embedding)
+create or replace function pgpipe_internal.embedding_definition(e pgpipe.embedding)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with item as (
@@ -74,7 +74,7 @@ as $$
           join pg_catalog.pg_type kind on kind.oid = item.atttypid
           left join pg_catalog.pg_attrdef default_
                  on default_.adrelid = item.attrelid and default_.adnum = item.attnum and item.attgenerated <> ''
-         where item.attrelid = e.target and item.attname in (select pgpipe.dependencies(e))
+         where item.attrelid = e.target and item.attname in (select pgpipe_internal.dependencies(e))
     ), routine as (  -- that a generated column or the condition calls
         select routine.oid, md5(concat(routine.prosrc, routine.prosqlbody::text, routine.probin)) as text
           from pg_catalog.pg_proc routine
@@ -90,15 +90,15 @@ as $$
            || ' ' ||
            md5((select string_agg(concat_ws(' ', class.oid, class.relfilenode), ',' order by class.oid)
                   from pg_catalog.pg_class class
-                 where class.oid = e.store or class.oid in (select pgpipe.parts(e.target))))
+                 where class.oid = e.store or class.oid in (select pgpipe_internal.parts(e.target))))
 $$;
-comment on function pgpipe.embedding_definition(pgpipe.embedding) is
+comment on function pgpipe_internal.embedding_definition(pgpipe.embedding) is
     'Two hashes of what an embedding''s vectors depend on apart from the rows. The first is of '
     'the definitions of its columns, with what they and the condition call. The second is of the '
     'files of its store, its table and the partitions of that. Those change if a statement '
     'rewrites, attaches or detaches one.';
 
-create or replace function pgpipe.coverage_doubt(e pgpipe.embedding, swept text, missed text)
+create or replace function pgpipe_internal.coverage_doubt(e pgpipe.embedding, swept text, missed text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select case
@@ -121,21 +121,21 @@ as $$
             'its table was rewritten, or a partition came or went, since its rows were last compared with its vectors: '
             'an embedder or `pgpipe reconcile` does it again'
         end
-      from (select pgpipe.embedding_definition(e) as definition) present
+      from (select pgpipe_internal.embedding_definition(e) as definition) present
      cross join (select count(*) as enabled from pg_catalog.pg_trigger watcher
                    join pg_catalog.pg_proc routine on routine.oid = watcher.tgfoid
                   where watcher.tgrelid = e.target
-                    and (routine.oid in ('pgpipe.enqueue_changes'::regproc, 'pgpipe.forget_target'::regproc)
+                    and (routine.oid in ('pgpipe_internal.enqueue_changes'::regproc, 'pgpipe_internal.forget_target'::regproc)
                          or routine.pronamespace = 'pgpipe_target'::regnamespace
                             and routine.proname in ('insert_' || e.embedding_id, 'update_' || e.embedding_id,
                                                     'delete_' || e.embedding_id))
                     and watcher.tgenabled in ('O', 'A')) trigger
      cross join (select min(wanted) as name from unnest(e.key_columns || e.columns) wanted
-                  where not pgpipe.has_column(e.target, wanted)) lost
+                  where not pgpipe_internal.has_column(e.target, wanted)) lost
      cross join (select min(item.attname) as name from pg_catalog.pg_attribute item
                   where item.attrelid = e.target and item.attgenerated = 'v'
-                    and item.attname in (select pgpipe.dependencies(e))) computed
+                    and item.attname in (select pgpipe_internal.dependencies(e))) computed
 $$;
-comment on function pgpipe.coverage_doubt(pgpipe.embedding, text, text) is
+comment on function pgpipe_internal.coverage_doubt(pgpipe.embedding, text, text) is
     'Why it cannot be said which rows of an embedding have a vector of their present text; null where it can. `swept` is its '
     'definition as of the last sweep, `missed` why a trigger could not read rows since then.';

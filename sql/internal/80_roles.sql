@@ -1,23 +1,23 @@
 -- Roles: who owns, who loads, who embeds, who reads; each gets what its part needs and no more.
 
-create or replace function pgpipe.roles_in_use()
+create or replace function pgpipe_internal.roles_in_use()
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Roles belong to the whole cluster; that this database uses them shows in who owns its schema.
     select exists (select from pg_catalog.pg_namespace n where n.nspname = 'pgpipe' and n.nspowner = to_regrole('pgpipe_owner'))
 $$;
-comment on function pgpipe.roles_in_use() is 'Whether this database uses the roles of pgpipe.create_roles.';
+comment on function pgpipe_internal.roles_in_use() is 'Whether this database uses the roles of pgpipe.create_roles.';
 
-create or replace function pgpipe.queue_role()
+create or replace function pgpipe_internal.queue_role()
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select p.proowner::regrole::text from pg_catalog.pg_proc p
-     where p.oid = 'pgpipe.hold_keys(int, oid[], tid[])'::regprocedure
+     where p.oid = 'pgpipe_internal.hold_keys(int, oid[], tid[])'::regprocedure
 $$;
-comment on function pgpipe.queue_role() is
+comment on function pgpipe_internal.queue_role() is
     'Whose rights the functions with their owner''s rights have: pgpipe_queue, or who migrates where that role cannot be made.';
 
-create or replace function pgpipe.share(target regclass)
+create or replace function pgpipe_internal.share(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -28,16 +28,16 @@ begin
     if not pg_has_role(class.relowner, 'usage') then
         return;
     end if;
-    for e in select * from pgpipe.embedding x where x.target = share.target and pgpipe.is_store(x.store, x) loop
+    for e in select * from pgpipe.embedding x where x.target = share.target and pgpipe_internal.is_store(x.store, x) loop
         -- Enough to lock a row by its place, and no more.
-        execute format('grant select (ctid, tableoid), update (%I) on %s to %s', e.key_columns[1], target, pgpipe.queue_role());
+        execute format('grant select (ctid, tableoid), update (%I) on %s to %s', e.key_columns[1], target, pgpipe_internal.queue_role());
         if has_schema_privilege(class.relnamespace, 'usage with grant option') then
-            execute format('grant usage on schema %s to %s', class.relnamespace::regnamespace, pgpipe.queue_role());
+            execute format('grant usage on schema %s to %s', class.relnamespace::regnamespace, pgpipe_internal.queue_role());
         end if;
-        if pgpipe.roles_in_use() then
+        if pgpipe_internal.roles_in_use() then
             execute format('grant select, insert, update, delete on %s to pgpipe_embedder', e.store);
             execute format('grant select on %s to pgpipe_reader', e.store);
-            if pgpipe.is_filter_table(e.filter_table, e) then
+            if pgpipe_internal.is_filter_table(e.filter_table, e) then
                 execute format('grant select, insert, update on %s to pgpipe_embedder', e.filter_table);
                 -- Whom policies restrict is answered by the target itself; what the columns hold is not for him.
                 execute format(case when class.relrowsecurity then 'revoke select on %s from pgpipe_reader'
@@ -45,18 +45,18 @@ begin
             end if;
         end if;
     end loop;
-    if pgpipe.roles_in_use() then
+    if pgpipe_internal.roles_in_use() then
         execute format('grant select on %s to pgpipe_embedder, pgpipe_reader', target);
     end if;
 end
 $$;
-comment on function pgpipe.share(regclass) is
+comment on function pgpipe_internal.share(regclass) is
     'Lets the functions with their owner''s rights lock rows of a target. If this database uses '
     'the roles, the embedder and the reader may read it. The embedder may write its stores and '
     'filter tables, the reader read them. It does nothing if the caller does not own the target. '
     'It touches only stores and filter tables that the catalogue shows to be such.';
 
-create or replace function pgpipe.make_queue_role()
+create or replace function pgpipe_internal.make_queue_role()
     returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -82,18 +82,18 @@ begin
     return pg_has_role('pgpipe_queue', 'usage');
 end
 $$;
-comment on function pgpipe.make_queue_role() is
+comment on function pgpipe_internal.make_queue_role() is
     'Makes the role pgpipe_queue, which cannot log in, where the caller may; whether he may hand functions to it. Roles belong to the '
     'whole cluster: it serves all of its databases.';
 
-create or replace function pgpipe.own_definers()
+create or replace function pgpipe_internal.own_definers()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     open constant name[] := '{enqueue_keys,forget_keys,note_missed,watched_changes,vector_copy,suspend_copy,render_triggers,'
                            'lend_triggers}';
     part record;
-    known boolean := pgpipe.make_queue_role();
+    known boolean := pgpipe_internal.make_queue_role();
 begin
     if known then
         grant select, update (fingerprint, filter_error) on pgpipe.embedding to pgpipe_queue;
@@ -102,17 +102,17 @@ begin
         grant select on pgpipe.template to pgpipe_queue;
         grant select, delete on pgpipe.load_file to pgpipe_queue;
         grant usage, create on schema pgpipe_target to pgpipe_queue;
-        grant create on schema pgpipe to pgpipe_queue;  -- for a moment: so may a new owner only be who could have made it
+        grant create on schema pgpipe, pgpipe_internal to pgpipe_queue;  -- for a moment: an owner could have made it
     end if;
     for part in select p.oid::regprocedure as routine, p.proname, p.proowner::regrole as owner, p.prorettype = 'trigger'::regtype as fires
-                  from pg_catalog.pg_proc p where p.pronamespace = 'pgpipe'::regnamespace and p.prosecdef loop
+                  from pg_catalog.pg_proc p where p.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_internal'::regnamespace) and p.prosecdef loop
         if known and part.owner <> 'pgpipe_queue'::regrole then
             execute format('alter function %s owner to pgpipe_queue', part.routine);
         end if;
         if part.proname <> all (open) then
             execute format('revoke all on function %s from public', part.routine);
         end if;
-        if pgpipe.roles_in_use() then
+        if pgpipe_internal.roles_in_use() then
             execute format('grant execute on function %s to pgpipe_loader', part.routine);
             if not part.fires then
                 execute format('grant execute on function %s to pgpipe_embedder', part.routine);
@@ -125,72 +125,32 @@ begin
     end loop;
     -- In earlier versions these had their owner's rights.
     for part in select p.oid::regprocedure as routine from pg_catalog.pg_proc p
-                 where p.pronamespace = 'pgpipe'::regnamespace and not p.prosecdef
+                 where p.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_internal'::regnamespace) and not p.prosecdef
                    and p.proname in ('enqueue_changes', 'copy_vectors', 'settle_jobs', 'refresh_stale_searches') loop
         execute format('grant execute on function %s to public', part.routine);
     end loop;
     if known then
-        revoke create on schema pgpipe from pgpipe_queue;
+        revoke create on schema pgpipe, pgpipe_internal from pgpipe_queue;
     end if;
 end
 $$;
-comment on function pgpipe.own_definers() is
+comment on function pgpipe_internal.own_definers() is
     'Hands functions with their owner''s rights to pgpipe_queue, which may write the queue and '
     'little else. Takes them from PUBLIC, but those that the triggers of any writer call.';
 
-create or replace function pgpipe.create_roles(targets name default 'public')
-    returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    wanted name;
-    missing name[] := array(select w from unnest('{pgpipe_owner,pgpipe_loader,pgpipe_embedder,pgpipe_reader}'::name[]) w
-                             where to_regrole(w::text) is null);
-    may boolean := (select r.rolcreaterole or r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user);
-begin
-    if not may and (missing <> '{}' or not pg_has_role('pgpipe_owner', 'usage') or not pg_has_role('pgpipe_loader', 'usage')) then
-        raise exception '% may not create roles', quote_ident(current_user) using errcode = 'PP020',
-            hint = 'As a superuser, or a role with CREATEROLE, run: '
-                || (select coalesce(string_agg(format('create role %I %s; ', m, case m when 'pgpipe_owner' then 'nologin'
-                                                                                       else 'login' end), ''), '')
-                      from unnest(missing) m)
-                || format('grant pgpipe_owner, pgpipe_loader to %I; then `pgpipe roles` again.', current_user);
-    end if;
-    foreach wanted in array missing loop
-        execute format('create role %I %s', wanted, case wanted when 'pgpipe_owner' then 'nologin' else 'login' end);
-        return next format('created %s', wanted);
-    end loop;
-    foreach wanted in array '{pgpipe_owner,pgpipe_loader}'::name[] loop
-        if not pg_has_role(wanted, 'usage') then  -- the role that migrates stays able to
-            execute format('grant %I to %I', wanted, current_user);
-            return next format('granted %s to %s', wanted, current_user);
-        end if;
-    end loop;
-    if not pgpipe.roles_in_use() then
-        execute 'alter schema pgpipe owner to pgpipe_owner';
-        execute 'alter schema pgpipe_staging owner to pgpipe_owner';
-        return next 'pgpipe_owner owns the schema pgpipe';
-    end if;
-    return query select pgpipe.grant_roles(targets);
-end
-$$;
-comment on function pgpipe.create_roles(name) is
-    'Creates pgpipe_owner (no login), pgpipe_loader, pgpipe_embedder and pgpipe_reader. Hands the '
-    'schema to the first and the targets to the second. Grants each what its part needs. Twice is '
-    'a no-op. Raises PP020 for a caller who may not, with what to run instead.';
-
-create or replace function pgpipe.grant_roles(targets name default 'public')
+create or replace function pgpipe_internal.grant_roles(targets name default 'public')
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     part record;
 begin
-    perform pgpipe.own_definers();
-    if not pgpipe.roles_in_use() then
-        perform pgpipe.share_targets();
+    perform pgpipe_internal.own_definers();
+    if not pgpipe_internal.roles_in_use() then
+        perform pgpipe_internal.share_targets();
         return;
     end if;
-    return query select pgpipe.own_parts();
-    perform pgpipe.grant_schemas(targets);
+    return query select pgpipe_internal.own_parts();
+    perform pgpipe_internal.grant_schemas(targets);
     for part in select c.relname, c.oid::regclass as relation, c.relkind from pg_catalog.pg_class c
                  where c.relnamespace = 'pgpipe'::regnamespace and c.relkind in ('r', 'p', 'v') and c.relname !~ '^_?yoyo' loop
         if part.relkind = 'v' or part.relname in ('sql_file', 'template') then
@@ -221,11 +181,11 @@ begin
     grant select, insert, delete on pgpipe.lexeme to pgpipe_embedder;
 end
 $$;
-comment on function pgpipe.grant_roles(name) is
+comment on function pgpipe_internal.grant_roles(name) is
     'Takes functions with their owner''s rights from PUBLIC. If this database uses the roles, it '
     'grants each what its part needs of what is there now. `pgpipe migrate` ends with it.';
 
-create or replace function pgpipe.own_parts()
+create or replace function pgpipe_internal.own_parts()
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -237,20 +197,20 @@ begin
          where c.relnamespace = 'pgpipe'::regnamespace and c.relkind in ('r', 'p', 'v') and c.relowner <> 'pgpipe_owner'::regrole
         union all
         select 'routine', p.oid::regprocedure::text from pg_catalog.pg_proc p
-         where p.pronamespace = 'pgpipe'::regnamespace and not p.prosecdef and p.proowner <> 'pgpipe_owner'::regrole
+         where p.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_internal'::regnamespace) and not p.prosecdef and p.proowner <> 'pgpipe_owner'::regrole
         union all
         select 'schema', n.nspname from pg_catalog.pg_namespace n
-         where n.nspname = 'pgpipe_target' and n.nspowner <> 'pgpipe_owner'::regrole
+         where n.nspname in ('pgpipe_target', 'pgpipe_internal') and n.nspowner <> 'pgpipe_owner'::regrole
     loop
         execute format('alter %s %s owner to pgpipe_owner', part.kind, part.name);
     end loop;
-    return query select pgpipe.own_targets();
+    return query select pgpipe_internal.own_targets();
 end
 $$;
-comment on function pgpipe.own_parts() is
+comment on function pgpipe_internal.own_parts() is
     'Hands what lies in the schema pgpipe to pgpipe_owner, but functions with their owner''s rights, and the targets to pgpipe_loader.';
 
-create or replace function pgpipe.share_targets()
+create or replace function pgpipe_internal.share_targets()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -260,13 +220,13 @@ begin
         select c.oid::regclass as target, c.oid in (select e.target from pgpipe.embedding e) as embedded, c.relowner
           from pg_catalog.pg_class c
          where c.oid in (select s.target from pgpipe.search s union all select e.target from pgpipe.embedding e union all
-                         select g.tgrelid from pg_catalog.pg_trigger g where g.tgfoid = 'pgpipe.forget_files'::regproc)
+                         select g.tgrelid from pg_catalog.pg_trigger g where g.tgfoid = 'pgpipe_internal.forget_files'::regproc)
     loop
         begin
             if part.embedded and pg_has_role(part.relowner, 'usage') then
-                perform pgpipe.repair_triggers(part.target);  -- an earlier version's are others
+                perform pgpipe_internal.repair_triggers(part.target);  -- an earlier version's are others
             end if;
-            perform pgpipe.share(part.target);
+            perform pgpipe_internal.share(part.target);
         exception when others then  -- what its owner did to a table is no reason to leave the others
             raise warning '% is left as it is: %', part.target, sqlerrm
                 using hint = 'Mend the table, or drop what is declared about it; then `pgpipe reconcile`.';
@@ -274,10 +234,10 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe.share_targets() is
+comment on function pgpipe_internal.share_targets() is
     'Shares all targets that the caller owns, and brings their triggers up to date. Warns of one where that fails.';
 
-create or replace function pgpipe.own_targets()
+create or replace function pgpipe_internal.own_targets()
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -285,13 +245,13 @@ declare
 begin
     for part in
         with loaded as (
-            select g.tgrelid as target from pg_catalog.pg_trigger g where g.tgfoid = 'pgpipe.forget_files'::regproc
+            select g.tgrelid as target from pg_catalog.pg_trigger g where g.tgfoid = 'pgpipe_internal.forget_files'::regproc
         )
         select c.oid::regclass as relation, n.nspname as schema
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where (c.oid in (select l.target from loaded l)
-                or c.oid in (select unnest(array[case when pgpipe.is_store(e.store, e) then e.store end,
-                                                 case when pgpipe.is_filter_table(e.filter_table, e) then e.filter_table end])
+                or c.oid in (select unnest(array[case when pgpipe_internal.is_store(e.store, e) then e.store end,
+                                                 case when pgpipe_internal.is_filter_table(e.filter_table, e) then e.filter_table end])
                                from pgpipe.embedding e join loaded l on l.target = e.target))
            and c.relowner = current_user::regrole  -- his own: a superuser has the rights of every owner
     loop
@@ -299,14 +259,14 @@ begin
         execute format('alter table %s owner to pgpipe_loader', part.relation);
         return next format('pgpipe_loader owns %s', part.relation);
     end loop;
-    perform pgpipe.share_targets();
+    perform pgpipe_internal.share_targets();
 end
 $$;
-comment on function pgpipe.own_targets() is
+comment on function pgpipe_internal.own_targets() is
     'Hands the tables that pgpipe loads, with their stores and filter tables, to pgpipe_loader, '
     'as far as the caller owns them. Shares all targets.';
 
-create or replace function pgpipe.grant_schemas(targets name)
+create or replace function pgpipe_internal.grant_schemas(targets name)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -314,7 +274,7 @@ declare
 begin
     grant usage on schema pgpipe to pgpipe_loader, pgpipe_embedder, pgpipe_reader;
     grant usage, create on schema pgpipe_staging to pgpipe_loader;
-    foreach schema in array array[targets, pgpipe.vector_schema()] loop
+    foreach schema in array array[targets, pgpipe_internal.vector_schema()] loop
         if schema is not null and has_schema_privilege(schema, 'usage with grant option') then
             execute format('grant usage on schema %I to pgpipe_loader, pgpipe_embedder, pgpipe_reader', schema);
         end if;
@@ -324,5 +284,5 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe.grant_schemas(name) is
+comment on function pgpipe_internal.grant_schemas(name) is
     'Lets the three roles into pgpipe, the schema of the targets and that of pgvector. The loader may create tables among the targets.';

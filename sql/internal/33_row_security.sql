@@ -1,7 +1,7 @@
 -- Row level security: whether a worker sees all rows. A row that is hidden from it would look deleted.
 -- It is read from the catalogue: asking the table would run the code of its policies as the worker.
 
-create or replace function pgpipe.sees_all_rows(relation regclass, reader oid, commands text)
+create or replace function pgpipe_internal.sees_all_rows(relation regclass, reader oid, commands text)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with applied as (
@@ -24,12 +24,12 @@ as $$
       from pg_catalog.pg_class class cross join pg_catalog.pg_roles role
      where class.oid = sees_all_rows.relation and role.oid = sees_all_rows.reader
 $$;
-comment on function pgpipe.sees_all_rows(regclass, oid, text) is
+comment on function pgpipe_internal.sees_all_rows(regclass, oid, text) is
     'Whether a role sees all rows with each of the commands (r, a, w, d: SELECT, INSERT, UPDATE, '
     'DELETE). It does if row level security is not in force for it. It also does if a permissive '
     'policy with using (true) applies, and no restrictive one.';
 
-create or replace function pgpipe.hidden_rows(e pgpipe.embedding, worker oid)
+create or replace function pgpipe_internal.hidden_rows(e pgpipe.embedding, worker oid)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- The worker reads the rows; the owner of hold_keys locks them, for which a policy of UPDATE must pass too.
@@ -41,16 +41,16 @@ as $$
       from (values (1, e.target, hidden_rows.worker, 'r'), (2, e.store, hidden_rows.worker, 'rawd'),
                    (3, e.target, (select routine.proowner from pg_catalog.pg_proc routine
                                    where routine.proname = 'hold_keys'
-                                     and routine.pronamespace = 'pgpipe'::regnamespace), 'rw'))
+                                     and routine.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_internal'::regnamespace)), 'rw'))
            needed (place, relation, reader, commands)
       join pg_catalog.pg_roles role on role.oid = needed.reader
-     where not pgpipe.sees_all_rows(needed.relation, needed.reader, needed.commands)
+     where not pgpipe_internal.sees_all_rows(needed.relation, needed.reader, needed.commands)
      order by needed.place limit 1
 $$;
-comment on function pgpipe.hidden_rows(pgpipe.embedding, oid) is
+comment on function pgpipe_internal.hidden_rows(pgpipe.embedding, oid) is
     'Which rows a worker of this role would not see, and what to grant; null where it sees all.';
 
-create or replace function pgpipe.require_all_rows(e pgpipe.embedding)
+create or replace function pgpipe_internal.require_all_rows(e pgpipe.embedding)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -58,24 +58,24 @@ declare
 begin
     -- No policy changes before this transaction ends.
     execute format('lock table only %s in access share mode', e.target);
-    hidden := pgpipe.hidden_rows(e, to_regrole(quote_ident(current_user)));
+    hidden := pgpipe_internal.hidden_rows(e, to_regrole(quote_ident(current_user)));
     if hidden is not null then
         raise exception 'the embedding % of % is left alone', quote_ident(e.name), e.target using errcode = 'PP012',
             hint = hidden;
     end if;
 end
 $$;
-comment on function pgpipe.require_all_rows(pgpipe.embedding) is
+comment on function pgpipe_internal.require_all_rows(pgpipe.embedding) is
     'Raises PP012, with what to grant, if row level security hides rows of an embedding from the '
     'caller. They would seem to be deleted.';
 
-create or replace function pgpipe.worker_role()
+create or replace function pgpipe_internal.worker_role()
     returns oid  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    return case when pgpipe.roles_in_use() then to_regrole('pgpipe_embedder')
+    return case when pgpipe_internal.roles_in_use() then to_regrole('pgpipe_embedder')
                 when has_table_privilege('pgpipe.job', 'update') then to_regrole(quote_ident(current_user)) end;
 end
 $$;
-comment on function pgpipe.worker_role() is
+comment on function pgpipe_internal.worker_role() is
     'The role that embeds: pgpipe_embedder where this database uses the roles, else the caller, if it may work on the queue.';

@@ -5,7 +5,7 @@
 -- Loads pgvector's library: before that only a superuser may put its settings (hnsw.…) on a function.
 do $$ begin perform '[1]'::vector; end $$;
 
-create or replace function pgpipe.has_direction(vector real[], half boolean)
+create or replace function pgpipe_internal.has_direction(vector real[], half boolean)
     returns boolean  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- pgvector adds up squares in single precision: beyond these bounds their sum is 0 or infinite, and a cosine not a number.
@@ -13,10 +13,10 @@ as $$
                     false)
       from unnest(vector) part
 $$;
-comment on function pgpipe.has_direction(real[], boolean) is
+comment on function pgpipe_internal.has_direction(real[], boolean) is
     'Whether a vector, in half precision or not, has a cosine with any other: it is not zero, and neither too small nor too large.';
 
-create or replace function pgpipe.vector_index(embedding_id int, min_rows int default 5000,
+create or replace function pgpipe_internal.vector_index(embedding_id int, min_rows int default 5000,
     max_wait interval default '1 hour', out rows bigint, out memory bigint, out statement text)
     stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -43,22 +43,22 @@ begin
         return;
     end if;
     execute format('select count(*) from %s', e.store) into rows;
-    select pgpipe.derived_name(c.relname, '_hnsw'), n.nspname into name, schema
+    select pgpipe_internal.derived_name(c.relname, '_hnsw'), n.nspname into name, schema
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store;
     -- The graph, m = 16: 711 to 717 bytes a row beside the vector, measured on 0.8; workers in parallel share 3 MB more.
     memory := rows * (width + 720) + (4 << 20);
     statement := format('create index concurrently %I on %s using hnsw (vector %I.%s_cosine_ops)', name, e.store,
-                        pgpipe.vector_schema(), type);
+                        pgpipe_internal.vector_schema(), type);
 end
 $$;
-comment on function pgpipe.vector_index(int, int, interval) is
+comment on function pgpipe_internal.vector_index(int, int, interval) is
     'The statement that builds the vector index of an embedding, with the rows and the bytes of '
     'memory that it works on. Null if none is due. That is so if it has one, or has fewer rows '
     'than min_rows (an exact scan reads those in a few milliseconds). It is also so if it has '
     'more dimensions than an index takes, or if jobs wait and the embedding is younger than '
     'max_wait.';
 
-create or replace function pgpipe.drop_invalid_index(embedding_id int)
+create or replace function pgpipe_internal.drop_invalid_index(embedding_id int)
     returns boolean  volatile strict  set search_path = pg_catalog, pg_temp set lock_timeout = '1s'  language plpgsql
 as $$
 declare
@@ -87,7 +87,7 @@ exception when lock_not_available then
     return false;
 end
 $$;
-comment on function pgpipe.drop_invalid_index(int) is
+comment on function pgpipe_internal.drop_invalid_index(int) is
     'Drops the invalid vector index that an interrupted build left behind. It is in the way, and '
     'every write keeps it up. Also drops an IVFFlat index of 0.1.0 once there is an HNSW index. '
     'False where the store is locked, by a build that goes on or by a vacuum.';

@@ -13,7 +13,7 @@ declare
     portion double precision;
 begin
     for e in select * from pgpipe.embedding x where x.target = embedding_drift.target order by x.active desc, x.embedding_id loop
-        perform pgpipe.require_all_rows(e);
+        perform pgpipe_internal.require_all_rows(e);
         name := e.name;
         model := e.model;
         active := e.active;
@@ -22,16 +22,16 @@ begin
           from pg_catalog.pg_class c where c.oid = target;
         execute format($sql$
             select count(*), avg((s.chunk is null)::int), avg((s.content_hash <> i.hash)::int), avg((s.model <> $1)::int)
-              from (select %1$s, pgpipe.content_hash(%2$s) as hash from %3$s t tablesample bernoulli (%4$s)) i
+              from (select %1$s, pgpipe_internal.content_hash(%2$s) as hash from %3$s t tablesample bernoulli (%4$s)) i
               left join %5$s s on %6$s and s.chunk = 0
              where i.hash is not null
-            $sql$, pgpipe.numbered_list(e.key_columns, 't'), pgpipe.input_expression(e.columns, e.template, e.condition), target, portion,
-            e.store, pgpipe.same_numbered(e.target, e.key_columns, 'i', 's'))
+            $sql$, pgpipe_internal.numbered_list(e.key_columns, 't'), pgpipe_internal.input_expression(e.columns, e.template, e.condition), target, portion,
+            e.store, pgpipe_internal.same_numbered(e.target, e.key_columns, 'i', 's'))
             into rows, missing, other_text, other_model using e.model;
         select coalesce(least(100, 150.0 * sample / nullif(greatest(c.reltuples, 0), 0)), 100) into portion
           from pg_catalog.pg_class c where c.oid = e.store;
         execute format('select avg((not exists (select from %1$s t where %2$s))::int) from %3$s s tablesample bernoulli (%4$s) '
-                       'where s.chunk = 0', target, pgpipe.same_key(target, e.key_columns, 't', 's'), e.store, portion) into orphans;
+                       'where s.chunk = 0', target, pgpipe_internal.same_key(target, e.key_columns, 't', 's'), e.store, portion) into orphans;
         return next;
     end loop;
 end

@@ -1,6 +1,6 @@
 -- Staging tables and first loads: the types of a target's columns, staging, a first load's indexes and its publication.
 
-create or replace function pgpipe.column_type(type oid, modifier int, out type_name text, out base text, out labels text[])
+create or replace function pgpipe_internal.column_type(type oid, modifier int, out type_name text, out base text, out labels text[])
     stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A domain is sent as the type below it, an enum as its labels; a type of an extension is known by its bare name.
@@ -17,36 +17,36 @@ as $$
            (select array_agg(e.enumlabel::text order by e.enumsortorder) from pg_catalog.pg_enum e where e.enumtypid = b.oid)
       from below b where b.kind <> 'd'
 $$;
-comment on function pgpipe.column_type(oid, int) is
+comment on function pgpipe_internal.column_type(oid, int) is
     'A type by its full name, the type in which its values are sent, and the labels of an enum.';
 
-create or replace function pgpipe.target_columns(target regclass)
+create or replace function pgpipe_internal.target_columns(target regclass)
     returns table (name name, type text, base text, labels text[], filled boolean, required boolean, defaulted boolean)
     stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select a.attname, t.type_name, t.base, t.labels, a.attgenerated <> '' or a.attidentity = 'a',
            a.attnotnull or (select d.typnotnull from pg_catalog.pg_type d where d.oid = a.atttypid),
            a.atthasdef or a.attidentity <> ''
-      from pg_catalog.pg_attribute a, pgpipe.column_type(a.atttypid, a.atttypmod) t
+      from pg_catalog.pg_attribute a, pgpipe_internal.column_type(a.atttypid, a.atttypmod) t
      where a.attrelid = target and a.attnum > 0 and not a.attisdropped
      order by a.attnum
 $$;
-comment on function pgpipe.target_columns(regclass) is
+comment on function pgpipe_internal.target_columns(regclass) is
     'The columns of a target in their order: type, which of them the target fills itself, which refuse NULL, which have a default.';
 
-create or replace function pgpipe.declared_type(declared text, out type_name text, out base text, out labels text[])
+create or replace function pgpipe_internal.declared_type(declared text, out type_name text, out base text, out labels text[])
     stable strict  language sql
 as $$
     -- The caller's search_path: a type is named as the user knows it. What stands in parentheses is kept, not read.
     select pg_catalog.regexp_replace(t.type_name, m.place, m.modifier || '\1\2'),
            pg_catalog.regexp_replace(t.base, m.place, m.modifier || '\1\2'), t.labels
       from (select coalesce(pg_catalog.substring(declared, '\([^)]*\)'), '') as modifier, '( with(?:out)? time zone)?(\[\])?$' as place) m,
-           pgpipe.column_type(pg_catalog.to_regtype(pg_catalog.regexp_replace(declared, ' *\([^)]*\)', '')), -1) t
+           pgpipe_internal.column_type(pg_catalog.to_regtype(pg_catalog.regexp_replace(declared, ' *\([^)]*\)', '')), -1) t
      where t.type_name is not null
 $$;
-comment on function pgpipe.declared_type(text) is 'The type that a user wrote, as column_type; null where there is none.';
+comment on function pgpipe_internal.declared_type(text) is 'The type that a user wrote, as column_type; null where there is none.';
 
-create or replace function pgpipe.create_aside(name name, columns jsonb, key name[], unlogged boolean)
+create or replace function pgpipe_internal.create_aside(name name, columns jsonb, key name[], unlogged boolean)
     returns regclass  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -56,7 +56,7 @@ begin
     if found then
         raise exception 'the type % does not exist', untyped using errcode = 'PP003';
     end if;
-    perform pgpipe.drop_aside(name);
+    perform pgpipe_internal.drop_aside(name);
     execute format('create %s table pgpipe_staging.%I (%s)', case when unlogged then 'unlogged' else '' end, name,
         (select string_agg(format('%I %s', c ->> 'name', c ->> 'type'), ', ' order by n)
            from jsonb_array_elements(columns) with ordinality a (c, n)));
@@ -66,12 +66,12 @@ begin
     return format('pgpipe_staging.%I', name)::regclass;
 end
 $$;
-comment on function pgpipe.create_aside(name, jsonb, name[], boolean) is
+comment on function pgpipe_internal.create_aside(name, jsonb, name[], boolean) is
     'Makes a table in pgpipe_staging from [{"name", "type"}], replacing what an earlier load left '
     'there. It is unlogged for rows that will be merged, logged for a target that will be '
     'published. Without a key the latter gets a generated pgpipe_row.';
 
-create or replace function pgpipe.drop_aside(name name)
+create or replace function pgpipe_internal.drop_aside(name name)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -83,9 +83,9 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe.drop_aside(name) is 'Drops a staging table, if there is one, with what was declared on it.';
+comment on function pgpipe_internal.drop_aside(name) is 'Drops a staging table, if there is one, with what was declared on it.';
 
-create or replace function pgpipe.index_aside(name name, key name[])
+create or replace function pgpipe_internal.index_aside(name name, key name[])
     returns void  volatile strict  set search_path = pg_catalog, pg_temp set maintenance_work_mem = '256MB'  language plpgsql
 as $$
 declare
@@ -93,19 +93,19 @@ declare
 begin
     begin
         execute format('alter table %s add primary key (%s)', made,
-                       case key when '{}' then 'pgpipe_row' else pgpipe.column_list(key) end);
+                       case key when '{}' then 'pgpipe_row' else pgpipe_internal.column_list(key) end);
     exception when unique_violation or not_null_violation then
-        perform pgpipe.check_key(made, key);  -- only a key that failed is counted
+        perform pgpipe_internal.check_key(made, key);  -- only a key that failed is counted
         raise;
     end;
-    perform pgpipe.index_search(made);
+    perform pgpipe_internal.index_search(made);
     execute format('analyze %s', made);
 end
 $$;
-comment on function pgpipe.index_aside(name, name[]) is
+comment on function pgpipe_internal.index_aside(name, name[]) is
     'Builds the primary key and the search index of a filled table. Raises PP010 for a key that is NULL or occurs twice.';
 
-create or replace function pgpipe.publish(name name, schema name)
+create or replace function pgpipe_internal.publish(name name, schema name)
     returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -121,7 +121,7 @@ begin
                          union all select d.objid from pg_catalog.pg_depend d
                                     where d.refobjid = made and d.deptype = 'i' and d.classid = 'pg_catalog.pg_class'::regclass)
     loop
-        execute format('alter table pgpipe_staging.%I rename to %I', part, pgpipe.derived_name(part, '_' || made::oid));
+        execute format('alter table pgpipe_staging.%I rename to %I', part, pgpipe_internal.derived_name(part, '_' || made::oid));
     end loop;
     -- A rename gives its array type a free name, a move does not.
     execute format('alter table %s rename to %I', made, 'pgpipe_' || made::oid);
@@ -130,5 +130,5 @@ begin
     return made;
 end
 $$;
-comment on function pgpipe.publish(name, name) is
+comment on function pgpipe_internal.publish(name, name) is
     'Moves a table built in pgpipe_staging to where its readers look for it. Raises 42P07 where another table came there first.';
