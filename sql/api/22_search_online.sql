@@ -1,0 +1,63 @@
+-- Searching a table in use: a search column that is added and filled without a rewrite or a long lock.
+
+create or replace function pgpipe.alter_search(
+    target regclass, columns text, language regconfig default null, language_column name default null)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    serving pgpipe.search := pgpipe_internal.require_search(target);
+    wanted pgpipe.search_fill;
+    filling pgpipe.search_fill;
+begin
+    wanted.target := target;
+    wanted.weights := pgpipe_internal.parse_weights(columns);
+    wanted.language := coalesce(language::text, serving.language);
+    wanted.language_column := nullif(coalesce(language_column, serving.language_column), '');
+    -- Numbers of columns are never used twice, so neither is the name.
+    wanted.column_name := pgpipe_internal.derived_name(serving.column_name, '_' || (
+        select max(a.attnum) + 1 from pg_catalog.pg_attribute a where a.attrelid = alter_search.target));
+    select * into filling from pgpipe.search_fill f where f.target = alter_search.target;
+    if (filling.weights, filling.language, filling.language_column)
+       is not distinct from (wanted.weights, wanted.language, wanted.language_column) then
+        return;
+    elsif filling.target is not null then  -- another change, not finished: this one takes its place
+        delete from pgpipe.search_fill f where f.target = alter_search.target;
+        perform pgpipe_internal.execute_briefly(format('lock table %s in access exclusive mode', target));
+        perform pgpipe_internal.drop_search_column(target, filling.column_name);
+    end if;
+    if (serving.weights, serving.language, serving.language_column)
+       is distinct from (wanted.weights, wanted.language, wanted.language_column) then
+        perform pgpipe_internal.check_search(wanted);
+        perform pgpipe_internal.start_fill(wanted);
+    end if;
+end
+$$;
+comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
+    'Declares other columns, weights or another language for a target that is searched already. A '
+    'second column is filled; the first serves until finish_search. A language or a language '
+    'column that is not named stays; '''' removes the latter. Twice is a no-op; the declaration '
+    'that serves ends a change under way. Raises PP005 without a search, and as enable_search.';
+
+create or replace procedure pgpipe.fill_search(target regclass, rows int default 2000)
+    language plpgsql
+as $$
+declare
+    batch record;
+begin
+    loop
+        select * into batch from pgpipe_internal.fill_batch(target, rows);
+        commit;
+        raise info '% of about % rows', batch.filled, batch.total;
+        exit when batch.done;
+    end loop;
+    if exists (select from pgpipe_internal.missing_search_indexes(target)) then
+        raise info 'filled; now run, each by itself: %; then select pgpipe_internal.finish_search(%)',
+            (select pg_catalog.string_agg(i.statement, '; '::pg_catalog.text) from pgpipe_internal.search_index_statements(target) i (statement)),
+            pg_catalog.quote_literal(target::pg_catalog.text);
+    else
+        perform pgpipe_internal.finish_search(target);
+    end if;
+end
+$$;
+comment on procedure pgpipe.fill_search(regclass, int) is
+    'Fills a search column batch by batch, a commit each: stop it when you like, and call it again to go on. Says what is left to do.';
