@@ -38,7 +38,7 @@ def test_types_of_the_session(any_database: Database, conn: Connection) -> None:
             own.conn.execute(write.encode())
 
         for name, arguments in (("enqueue_keys", "1, '{}', true"), ("forget_keys", "1, '{}'")):
-            run(own.conn, "select pgpipe.{name}({arguments})", name=name, arguments=arguments)
+            run(own.conn, "select pgpipe_internal.{name}({arguments})", name=name, arguments=arguments)
 
         assert not own.caught()
         assert value(conn, "select not rolsuper from pg_roles where rolname = %s", own.role)

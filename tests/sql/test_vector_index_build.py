@@ -107,7 +107,7 @@ def test_memory_within_the_limit(any_database: Database, conn: Connection, logge
             conn.execute("drop index if exists doc_embedding_hnsw")
             name = value(conn, "select quote_ident(current_database())")
             conn.execute(f"alter database {name} set maintenance_work_mem = '{setting}'")
-            assert index.build(any_database, embedding, IndexSettings(min_rows=1500, memory_mb=limit))
+            assert index.build(any_database, embedding, IndexSettings(min_rows=1000, memory_mb=limit))
 
     needed = 1500 * (8 * 4 + 720) // 2**20 + 4 + 1
     assert given == [2, needed, 64]
