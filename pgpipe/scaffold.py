@@ -59,9 +59,9 @@ def scaffold(context: Context, drop: Drop) -> str:
         raise UsageError(f"{schema}.{drop.entity} is there already; a scaffold is for a table that is not")
     parts = [_tables(drop, plan, schema)]
     choices = context.choices(drop)
-    if not context.skips("search", drop.entity) and (search := plan_search(settings, choices).declaration):
+    if "search" not in context.skip and (search := plan_search(settings, choices).declaration):
         parts.append(_search(drop, search, schema))
-    if not context.skips("embed", drop.entity) and (embed := plan_embedding(settings, choices)):
+    if "embed" not in context.skip and (embed := plan_embedding(settings, choices)):
         parts.append(_embedding(context, drop, embed))
     return "".join(parts)
 

@@ -242,8 +242,8 @@ def _plan_entity(run: Context, conn: Connection, drop: Drop) -> dict[str, Any]:
     loader = Loader(run.database, run.source, run.settings.load.jobs)
     try:
         entry |= _described(loader.plan(conn, drop, run.entity(drop.entity), run.consent(drop.entity)))
-        entry["search"] = "skipped" if run.skips("search", drop.entity) else _search(run, drop)
-        entry["embed"] = "skipped" if run.skips("embed", drop.entity) else _embed(run, drop)
+        entry["search"] = "skipped" if "search" in run.skip else _search(run, drop)
+        entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, drop)
     except PgpipeError as exc:
         entry["refused"] = str(exc).removeprefix(f"{drop.entity}: ")
         click.echo(f"pgpipe: {drop.entity}: {entry['refused']}", err=True)

@@ -57,10 +57,6 @@ class Context:
         """What the user has agreed to for an entity."""
         return Consent(entity in self.settings.entity or entity in self.named, self.accept, self.until)
 
-    def skips(self, component: str, entity: str) -> bool:
-        """Whether a component is left out, for all entities or for this one."""
-        return component in self.skip or component in self.entity(entity).skip
-
     def choices(self, drop: Drop) -> list[Choice]:
         """Which text columns the data itself suggests, from a sample of the first file."""
         if drop.entity not in self._choices:

@@ -38,7 +38,7 @@ class ParquetImporter(Component):
 
         def prepare(conn: Connection, _plan: Plan) -> None:
             # Made with the empty table, the search column costs no second pass over the rows.
-            if not context.skips("search", entity.entity) and (declared := _search_plan(entity, settings, context)):
+            if "search" not in context.skip and (declared := _search_plan(entity, settings, context)):
                 search.enable(conn, "pgpipe_staging", entity.entity, declared, index=False)
 
         with ExitStack() as stack:  # the bar opens once the plan says how many rows there are

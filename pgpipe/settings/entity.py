@@ -43,6 +43,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+BUILT_IN = {  # steps that come with pgpipe, and how each is left out
+    "import": "name the entities to load with --entity",
+    "search": "write search = false for the entity, or use --skip-search",
+    "embed": "write embed = false for the entity, or use --skip-embeddings",
+}
+
+
+def own_components(names: list[str]) -> list[str]:
+    """The names as they are, if none is of a step that comes with pgpipe; for the validators of fields."""
+    for name in names:
+        if name in BUILT_IN:
+            raise ValueError(f"skip is for components of other packages; for {name}, {BUILT_IN[name]}")
+    return names
+
+
 def checked_limit(value: object) -> object:
     """The value as it is, if it is a limit; for the validators of fields."""
     if isinstance(value, int | float | str):
@@ -93,7 +108,9 @@ class EntitySettings(Section):
     mode: Mode | None = Field(
         None, description="append | upsert | snapshot; upsert with a key, append without one", examples=["upsert"]
     )
-    skip: list[str] = Field([], description="components that leave this entity out", examples=[["embed"]])
+    skip: list[str] = Field(
+        [], description="components of other packages that leave this entity out", examples=[["audit"]]
+    )
     partitions: bool | None = Field(
         None,
         description="folders such as region=eu/ become columns of text; by default those that the files lack",
@@ -126,6 +143,7 @@ class EntitySettings(Section):
     embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
 
     _known_limit = field_validator("max_deleted", mode="before")(checked_limit)
+    _own_components = field_validator("skip")(own_components)
 
     def bad(self, column: str) -> Bad:
         """What happens to a value of this column that cannot be stored."""

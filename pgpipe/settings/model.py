@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from pgpipe.errors import ModelRefused
-from pgpipe.settings.entity import MAX_DELETED, Deletions, EntitySettings, Section, checked_limit
+from pgpipe.settings.entity import MAX_DELETED, Deletions, EntitySettings, Section, checked_limit, own_components
 
 BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -179,13 +179,16 @@ class LoadSettings(Section):
         description="connections to copy over; by default one a core, at most 8",
         examples=[4],
     )
-    skip: list[str] = Field([], description="components that are not run, for any entity", examples=[["embed"]])
+    skip: list[str] = Field(
+        [], description="components of other packages that are not run, for any entity", examples=[["audit"]]
+    )
     max_deleted: Deletions = Field(
         MAX_DELETED,
         description="rows that a snapshot may delete: a share of a table of over 100 rows, or a number; never all",
     )
 
     _known_limit = field_validator("max_deleted", mode="before")(checked_limit)
+    _own_components = field_validator("skip")(own_components)
 
 
 class ServeSettings(Section):

@@ -29,6 +29,7 @@ begin
     end loop;
     if not pgpipe_internal.roles_in_use() then
         execute 'alter schema pgpipe owner to pgpipe_owner';
+        execute 'alter schema pgpipe_internal owner to pgpipe_owner';
         execute 'alter schema pgpipe_staging owner to pgpipe_owner';
         return next 'pgpipe_owner owns the schema pgpipe';
     end if;

@@ -192,15 +192,16 @@ declare
     part record;
 begin
     for part in
-        select case when c.relkind = 'v' then 'view' else 'table' end as kind, c.oid::regclass::text as name
+        -- The schemas first: who takes a function over must be allowed to make one there.
+        select 'schema' as kind, n.nspname::text as name from pg_catalog.pg_namespace n
+         where n.nspname in ('pgpipe_target', 'pgpipe_internal') and n.nspowner <> 'pgpipe_owner'::regrole
+        union all
+        select case when c.relkind = 'v' then 'view' else 'table' end, c.oid::regclass::text
           from pg_catalog.pg_class c
          where c.relnamespace = 'pgpipe'::regnamespace and c.relkind in ('r', 'p', 'v') and c.relowner <> 'pgpipe_owner'::regrole
         union all
         select 'routine', p.oid::regprocedure::text from pg_catalog.pg_proc p
          where p.pronamespace in ('pgpipe'::regnamespace, 'pgpipe_internal'::regnamespace) and not p.prosecdef and p.proowner <> 'pgpipe_owner'::regrole
-        union all
-        select 'schema', n.nspname from pg_catalog.pg_namespace n
-         where n.nspname in ('pgpipe_target', 'pgpipe_internal') and n.nspowner <> 'pgpipe_owner'::regrole
     loop
         execute format('alter %s %s owner to pgpipe_owner', part.kind, part.name);
     end loop;

@@ -142,13 +142,14 @@ def test_one_that_is_none_is_named(cli: Cli, source: str, monkeypatch: pytest.Mo
 
 
 def test_skips_by_option_and_by_configuration(cli: Cli, database: Database, source: str) -> None:
-    """For all entities by option or load.skip, for one by its own setting; a skipped search leaves no column."""
-    Path("pgpipe.toml").write_text("[load]\nskip = ['embed']\n[entity.book]\nskip = ['search']\n")
-    plan = {e["entity"]: e for e in json.loads(cli("plan", "--source", source, "--json").out)}
-    assert (plan["book"]["search"], plan["book"]["embed"], plan["product"]["embed"]) == ("skipped",) * 3
+    """For all entities by option, for one by `search = false`; a skipped search leaves no column."""
+    Path("pgpipe.toml").write_text("[entity.book]\nsearch = false\n")
+    options = ("--source", source, "--json", "--skip-embeddings")
+    plan = {e["entity"]: e for e in json.loads(cli("plan", *options).out)}
+    assert (plan["book"]["embed"], plan["product"]["embed"]) == ("skipped",) * 2
     assert plan["product"]["search"] != "skipped"
 
-    done = stages(cli("load", "--source", source, "--json"))
+    done = stages(cli("load", *options))
 
     assert done["book", "search"]["state"] == "skipped"
     assert done["product", "search"]["state"] == "ok"
@@ -163,3 +164,13 @@ def test_a_misspelt_skip_is_named(cli: Cli, source: str) -> None:
     Path("pgpipe.toml").write_text("[entity.book]\nskip = ['embeded']\n")
 
     fails(cli("load", "--source", source), 2, "skip: unknown component 'embeded'; did you mean 'embed'?")
+
+
+@pytest.mark.parametrize("table", ["load", "entity.book"])
+def test_skip_is_for_components_of_other_packages(cli: Cli, source: str, table: str) -> None:
+    """A step of pgpipe's own is switched off in one way; the message says which."""
+    Path("pgpipe.toml").write_text(f"[{table}]\nskip = ['search']\n")
+
+    fails(
+        cli("load", "--source", source), 2, f"{table}.skip: skip is for components of other packages", "search = false"
+    )

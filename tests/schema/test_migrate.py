@@ -20,6 +20,7 @@ from tests.sql.support import column, drain, embed, eventually, make_docs, sqlst
 
 SQL = Path(__file__).parents[2] / "sql"
 SQL_FILES = schema.sql_files()
+NUMBERED = [name for name in SQL_FILES if not name.startswith("templates/")]
 MIGRATIONS = sorted(file.stem for file in (SQL.parent / "migrations").glob("*.sql"))
 VECTOR_FILES = [
     name for name in SQL_FILES if (SQL / name).read_text(encoding="utf-8").startswith("-- requires: vector")
@@ -80,27 +81,22 @@ def test_every_file_may_be_applied_again(any_database: Database, conn: Connectio
     assert len(column(conn, "select key from pgpipe.hybrid_search('doc', 'title', '[1,0,0]')")) == 3
 
 
-@pytest.mark.parametrize("place", [0, 10, len(SQL_FILES) - 1, len(SQL_FILES)])
+@pytest.mark.parametrize("place", [0, 10, len(NUMBERED) - 1, len(NUMBERED)])
 def test_killed_between_files(server18: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
     """K6: wherever migrate is killed, none of sql/ is there, and the next one makes what an unharmed one makes."""
     database = empty(server18)
     for folder in ("migrations", "sql"):
         shutil.copytree(schema.ROOT / folder, tmp_path / folder)
-    name = SQL_FILES[place] if place < len(SQL_FILES) else "99"
-    (tmp_path / "sql" / f"{name[:2]}_0_kill.sql").write_text("select pg_terminate_backend(pg_backend_pid());")
+    number = Path(SQL_FILES[place]).name[:2] if place < len(NUMBERED) else "99"
+    (tmp_path / "sql/internal" / f"{number}_0_kill.sql").write_text("select pg_terminate_backend(pg_backend_pid());")
     with monkeypatch.context() as killed:
         killed.setattr(schema, "ROOT", tmp_path)
         with pytest.raises(errors.Unreachable):
             migrate(database)
     with database.connect() as conn:
         assert value(conn, "select to_regclass('pgpipe.job') is not null")
-        assert (
-            column(
-                conn,
-                "select proname::text from pg_proc where pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'",
-            )
-            == []
-        )
+        ours = "select proname::text from pg_proc where pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'"
+        assert column(conn, ours) == []
 
     assert migrate(database).files == SQL_FILES
 
@@ -110,7 +106,7 @@ def test_killed_between_files(server18: Server, tmp_path: Path, monkeypatch: pyt
 
 
 BY_HAND = [
-    "grant execute on all functions in schema pgpipe to public",
+    "grant execute on all functions in schema pgpipe_internal to public",
     "alter function pgpipe_internal.settle_jobs owner to current_user",
     "alter table pgpipe.job owner to current_user",
     "revoke all on pgpipe.job, pgpipe.load from pgpipe_loader, pgpipe_embedder",
