@@ -175,7 +175,7 @@ def test_two_at_once(server: Server) -> None:
         thread.join()
 
     assert sorted(len(d.migrations) for d in done) == [0, 0, len(MIGRATIONS)]
-    assert sorted(f for d in done for f in d.files) == SQL_FILES
+    assert [f for d in done for f in d.files] == SQL_FILES
 
 
 def test_a_users_own_folder_comes_after(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -198,7 +198,7 @@ def test_to_the_next_schema(server: Server, lake: Lake, tmp_path: Path, monkeypa
         next_release.setattr(schema, "VERSION", schema.VERSION + 1)
         done = migrate(database)
 
-    assert (done.migrations, done.files) == (["0999_priority"], ["internal/40_queue.sql", "api/05_version.sql"])
+    assert (done.migrations, done.files) == (["0999_priority"], ["api/05_version.sql", "internal/40_queue.sql"])
     works(database, lake)
     with pytest.raises(errors.UsageError, match="newer than this pgpipe"):
         migrate(database)
