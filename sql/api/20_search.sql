@@ -45,7 +45,7 @@ begin
     if with_index and not online and filling.target is null then
         perform pgpipe_internal.index_search(target);
     end if;
-    perform pgpipe_internal.share(target);
+    perform pgpipe_internal.grant_target(target);
 end
 $$;
 comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolean, name, boolean) is

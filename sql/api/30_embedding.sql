@@ -53,7 +53,7 @@ begin
             not exists (select from pgpipe.embedding e where e.target = enable_embedding.target and e.active))
     returning * into known;
     perform pgpipe_internal.watch(target);
-    perform pgpipe_internal.share(target);
+    perform pgpipe_internal.grant_target(target);
     if enqueue then
         perform pgpipe_internal.require_all_rows(known);
         perform pgpipe_internal.enqueue_all(known.embedding_id);

@@ -37,7 +37,7 @@ begin
         execute format('create or replace trigger pgpipe_filters_%1$s after %1$s on %2$s referencing new table as new_rows '
                        'for each statement execute function pgpipe_internal.copy_vectors()', event, e.store);
     end loop;
-    perform pgpipe_internal.share(target);
+    perform pgpipe_internal.grant_target(target);
 end
 $$;
 comment on function pgpipe.enable_filters(regclass, name[], text) is

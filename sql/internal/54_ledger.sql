@@ -29,7 +29,7 @@ begin
         delete from pgpipe.load_file f where f.entity = keep_ledger.entity and f.schema = of_schema;
         execute format('create trigger pgpipe_ledger after truncate on %s for each statement execute function pgpipe_internal.forget_files(%L, %L)',
                        target, entity, of_schema);
-        perform pgpipe_internal.share(target);
+        perform pgpipe_internal.grant_target(target);
     end if;
 end
 $$;

@@ -17,7 +17,7 @@ $$;
 comment on function pgpipe_internal.queue_role() is
     'Whose rights the functions with their owner''s rights have: pgpipe_queue, or who migrates where that role cannot be made.';
 
-create or replace function pgpipe_internal.share(target regclass)
+create or replace function pgpipe_internal.grant_target(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -28,7 +28,7 @@ begin
     if not pg_has_role(class.relowner, 'usage') then
         return;
     end if;
-    for e in select * from pgpipe.embedding x where x.target = share.target and pgpipe_internal.is_store(x.store, x) loop
+    for e in select * from pgpipe.embedding x where x.target = grant_target.target and pgpipe_internal.is_store(x.store, x) loop
         -- Enough to lock a row by its place, and no more.
         execute format('grant select (ctid, tableoid), update (%I) on %s to %s', e.key_columns[1], target, pgpipe_internal.queue_role());
         if has_schema_privilege(class.relnamespace, 'usage with grant option') then
@@ -50,7 +50,7 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe_internal.share(regclass) is
+comment on function pgpipe_internal.grant_target(regclass) is
     'Lets the functions with their owner''s rights lock rows of a target. If this database uses '
     'the roles, the embedder and the reader may read it. The embedder may write its stores and '
     'filter tables, the reader read them. It does nothing if the caller does not own the target. '
@@ -146,7 +146,7 @@ declare
 begin
     perform pgpipe_internal.own_definers();
     if not pgpipe_internal.roles_in_use() then
-        perform pgpipe_internal.share_targets();
+        perform pgpipe_internal.grant_targets();
         return;
     end if;
     return query select pgpipe_internal.own_parts();
@@ -211,7 +211,7 @@ $$;
 comment on function pgpipe_internal.own_parts() is
     'Hands what lies in the schema pgpipe to pgpipe_owner, but functions with their owner''s rights, and the targets to pgpipe_loader.';
 
-create or replace function pgpipe_internal.share_targets()
+create or replace function pgpipe_internal.grant_targets()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -227,7 +227,7 @@ begin
             if part.embedded and pg_has_role(part.relowner, 'usage') then
                 perform pgpipe_internal.repair_triggers(part.target);  -- an earlier version's are others
             end if;
-            perform pgpipe_internal.share(part.target);
+            perform pgpipe_internal.grant_target(part.target);
         exception when others then  -- what its owner did to a table is no reason to leave the others
             raise warning '% is left as it is: %', part.target, sqlerrm
                 using hint = 'Mend the table, or drop what is declared about it; then `pgpipe reconcile`.';
@@ -235,8 +235,8 @@ begin
     end loop;
 end
 $$;
-comment on function pgpipe_internal.share_targets() is
-    'Shares all targets that the caller owns, and brings their triggers up to date. Warns of one where that fails.';
+comment on function pgpipe_internal.grant_targets() is
+    'Grants on all targets that the caller owns, and brings their triggers up to date. Warns of one where that fails.';
 
 create or replace function pgpipe_internal.own_targets()
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -260,12 +260,12 @@ begin
         execute format('alter table %s owner to pgpipe_loader', part.relation);
         return next format('pgpipe_loader owns %s', part.relation);
     end loop;
-    perform pgpipe_internal.share_targets();
+    perform pgpipe_internal.grant_targets();
 end
 $$;
 comment on function pgpipe_internal.own_targets() is
     'Hands the tables that pgpipe loads, with their stores and filter tables, to pgpipe_loader, '
-    'as far as the caller owns them. Shares all targets.';
+    'as far as the caller owns them. Grants on all targets.';
 
 create or replace function pgpipe_internal.grant_schemas(targets name)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -1,4 +1,4 @@
-"""Values that PostgreSQL cannot store: refused, stripped, cleared or set aside, as the column says."""
+"""Values that PostgreSQL cannot store: refused, stripped, cleared or rejected, as the column says."""
 
 from pathlib import Path
 

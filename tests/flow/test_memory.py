@@ -80,7 +80,7 @@ def test_a_huge_value_takes_a_few_times_its_size(lake: Lake, database: Database,
 
 
 def test_a_value_above_the_limit_is_bad(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
-    """K12, L20: a value larger than max_value_mb is named, or set aside as any bad value; the others are loaded."""
+    """K12, L20: a value larger than max_value_mb is named, or rejected as any bad value; the others are loaded."""
     texts = ["a", "b" * (3 * MIB), None, "c"]
     docs = pa.array([None, None, {"a": ["d" * (3 * MIB)]}, {"a": []}], pa.struct({"a": pa.list_(pa.string())}))
     lake.put("2026-01-01", "product", pa.table({"id": range(4), "t": texts, "doc": docs}))

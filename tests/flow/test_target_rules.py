@@ -1,4 +1,4 @@
-"""Rows that break a rule of the target, a NOT NULL or a CHECK: refused by name, or set aside, as the column says."""
+"""Rows that break a rule of the target, a NOT NULL or a CHECK: refused by name, or rejected, as the column says."""
 
 import pyarrow as pa
 import pytest

@@ -324,7 +324,7 @@ def test_a_slice_travels_as_the_whole_does(kind: pa.DataType) -> None:
         assert same(convert(whole.slice(start, end - start), sql).to_pylist(), travels[start:end])
 
 
-def test_a_row_of_any_types_can_be_set_aside(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+def test_a_row_of_any_types_can_be_rejected(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
     """With all its values, where another column's is bad; NULL takes the place of a value of any type."""
     configure(bad_values="reject", search=False)
     columns = {f"c{n}": array(kind).slice(0, 3) for n, kind in enumerate(KINDS)}

@@ -260,7 +260,7 @@ def test_no_role_gets_at_another_table(any_database: Database, conn: Connection,
     calls = (
         "select pgpipe.enable_search('hr.payroll', '{title=>A}')",
         "select pgpipe.enable_embedding('hr.payroll', '{title}', 'm', 3)",
-        "select pgpipe_internal.share('hr.payroll')",
+        "select pgpipe_internal.grant_target('hr.payroll')",
         "select pgpipe_internal.drop_table('hr.payroll')",
         "select pgpipe_internal.keep_ledger('hr.payroll', 'payroll')",
         "select pgpipe_internal.watch('hr.payroll')",

@@ -89,7 +89,7 @@ def _known(batch: Batch, starts: list[int], rejects: Rejects) -> Reasons:
 def _settled(
     batch: Batch, starts: list[int], reasons: Reasons, mended: list[int], rejects: Rejects, wire: pa.RecordBatch
 ) -> tuple[Batch, pa.RecordBatch]:
-    """Set rows aside, count what was mended; what is left of the batch, as runs of neighbours, and of the rows."""
+    """Reject rows, count what was mended; what is left of the batch, as runs of neighbours, and of the rows."""
     good: Batch = []
     for piece, (start, end) in zip(batch, pairwise(starts), strict=True):
         inside = {row - start: why for row, why in reasons.items() if start <= row < end}

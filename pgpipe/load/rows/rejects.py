@@ -1,4 +1,4 @@
-"""The rows that a load sets aside: where they stood, why, and what of them is kept."""
+"""The rows that a load rejects: where they stood, why, and what of them is kept."""
 
 import json
 import re
@@ -47,7 +47,7 @@ class Rejected:
 
 @dataclass
 class Rejects:
-    """The rows that a load sets aside; its connections share it. A row that is read twice is set aside once."""
+    """The rows that a load rejects; its connections share it. A row that is read twice is rejected once."""
 
     key: tuple[str, ...] = ()
     limit: int = 0
@@ -85,7 +85,7 @@ class Rejects:
         return f"[{','.join(keys)}]"
 
     def add(self, piece: Piece, reasons: Reasons) -> None:
-        """Set rows of a piece aside.
+        """Reject rows of a piece.
 
         Raises:
             DataError: they are more than may be.

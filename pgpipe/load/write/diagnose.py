@@ -17,8 +17,8 @@ from pgpipe.load.rows.rejects import Rejects, bad_row
 from pgpipe.load.write import copy
 from pgpipe.source import Source
 
-CREATE_ASIDE = "select pgpipe_internal.create_aside(%s, %s, %s, %s)"
-DROP_ASIDE = "select pgpipe_internal.drop_aside(%s)"
+CREATE_STAGING = "select pgpipe_internal.create_staging(%s, %s, %s, %s)"
+DROP_STAGING = "select pgpipe_internal.drop_staging(%s)"
 FIND_VIOLATIONS = """
     select part, row_number, rule, of_columns
       from pgpipe_internal.find_violations(format('%%I.%%I', %s::text, %s::text)::regclass,
@@ -47,7 +47,7 @@ class SecondLook:
         self._columns = list(columns)
         self._rejects = rejects
         self._codec = codec
-        self._lock = threading.Lock()  # there is one table aside
+        self._lock = threading.Lock()  # there is one staging table
 
     def do(self, parts: Sequence[Part], attempt: Callable[[list[Column]], T]) -> T:
         """Do it with the rows of these files, twice at most.
@@ -81,13 +81,13 @@ class SecondLook:
         staged = [*self._columns, *(Column(name, "bigint") for name in copy.TRACE)]
         key = list(self._rejects.key)
         with self._database.connect(autocommit=True) as conn, translated():
-            conn.execute(CREATE_ASIDE, (self._entity, as_json(staged), key, True))
+            conn.execute(CREATE_STAGING, (self._entity, as_json(staged), key, True))
             with conn.transaction():
                 copier.copy(conn, todo)
             names = [column.name for column in self._columns]
             tables = (self._database.schema, self._entity, self._entity)
             found = conn.execute(FIND_VIOLATIONS, (*tables, names, key)).fetchall()
-            conn.execute(DROP_ASIDE, (self._entity,))
+            conn.execute(DROP_STAGING, (self._entity,))
         policies = {column.name: column.bad for column in self._columns}
         for number, row, rule, columns in found:
             unit = todo[number]

@@ -1,4 +1,4 @@
-"""How rows reach a target: built aside and published, merged, or appended; always together with the ledger."""
+"""How rows reach a target: built in staging and published, merged, or appended; always together with the ledger."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from pgpipe.load.plan.files import Column, Part
 from pgpipe.load.rows import read
 from pgpipe.load.rows.rejects import Rejects
 from pgpipe.load.write import copy
-from pgpipe.load.write.diagnose import CREATE_ASIDE, DROP_ASIDE, SecondLook, as_json
+from pgpipe.load.write.diagnose import CREATE_STAGING, DROP_STAGING, SecondLook, as_json
 from pgpipe.source import File, Source
 
 KEEP_LEDGER = "select pgpipe_internal.keep_ledger(format('%%I.%%I', %s::text, %s::text)::regclass, %s)"
@@ -35,7 +35,7 @@ ADD_ROWS = """
      where load_id = %s
 """
 END_APPEND = "update pgpipe.load set finished_at = clock_timestamp() where load_id = %s"
-INDEX_ASIDE = "select pgpipe_internal.index_aside(%s, %s)"
+INDEX_STAGING = "select pgpipe_internal.index_staging(%s, %s)"
 PUBLISH = "select pgpipe_internal.publish(%s, %s)"
 MERGE = """
     select inserted, updated, deleted, unchanged, left_out, kept
@@ -105,15 +105,15 @@ class Steps:
         return look.do(plan.parts, lambda columns: step(run, columns))
 
     def _create(self, run: Run, columns: list[Column]) -> Counts:
-        """Build the target aside on all connections, index it, then publish it with its ledger entries by a rename."""
+        """Build the target in staging on all connections, index it, publish it with its ledger entries by a rename."""
         conn, plan, rejects = run.conn, run.plan, run.rejects
         entity = plan.drop.entity
         with translated(), conn.transaction():
-            conn.execute(CREATE_ASIDE, (entity, as_json(plan.columns), list(plan.key), False))
+            conn.execute(CREATE_STAGING, (entity, as_json(plan.columns), list(plan.key), False))
             run.prepare(conn, plan)
         rows = self._copy(run, columns)
         with translated():
-            conn.execute(INDEX_ASIDE, (entity, list(plan.key)))
+            conn.execute(INDEX_STAGING, (entity, list(plan.key)))
             with conn.transaction():
                 conn.execute(PUBLISH, (entity, self._database.schema))
                 conn.execute(KEEP_LEDGER, (self._database.schema, entity, entity))
@@ -126,7 +126,7 @@ class Steps:
         conn, plan, rejects = run.conn, run.plan, run.rejects
         entity, key = plan.drop.entity, list(plan.key)
         with translated():
-            conn.execute(CREATE_ASIDE, (entity, as_json(plan.columns), key, True))
+            conn.execute(CREATE_STAGING, (entity, as_json(plan.columns), key, True))
         rows = self._copy(run, columns)
         with translated(), conn.transaction():
             tables = (self._database.schema, entity, entity)
@@ -152,7 +152,7 @@ class Steps:
                 kept,
             )
             _record(run, counts)
-            conn.execute(DROP_ASIDE, (entity,))
+            conn.execute(DROP_STAGING, (entity,))
         return counts
 
     def _append(self, run: Run, look: SecondLook) -> Counts:
@@ -249,7 +249,7 @@ def _record(run: Run, counts: Counts) -> None:
 
 
 def _enter(conn: Connection, load_id: int, entries: list[dict[str, Any]], rejects: Rejects) -> None:
-    """The ledger's entries, and beside them the rows of these files that were set aside."""
+    """The entries of the ledger, and the rows of these files that were rejected."""
     conn.execute(MOVE_LEDGER, (load_id, Jsonb(entries)))
     rows = [row for entry in entries for row in rejects.of(entry["file"])]
     for first in range(0, len(rows), REJECTED_AT_ONCE):

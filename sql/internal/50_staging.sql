@@ -46,7 +46,7 @@ as $$
 $$;
 comment on function pgpipe_internal.declared_type(text) is 'The type that a user wrote, as column_type; null where there is none.';
 
-create or replace function pgpipe_internal.create_aside(name name, columns jsonb, key name[], unlogged boolean)
+create or replace function pgpipe_internal.create_staging(name name, columns jsonb, key name[], unlogged boolean)
     returns regclass  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -56,7 +56,7 @@ begin
     if found then
         raise exception 'the type % does not exist', untyped using errcode = 'PP003';
     end if;
-    perform pgpipe_internal.drop_aside(name);
+    perform pgpipe_internal.drop_staging(name);
     execute format('create %s table pgpipe_staging.%I (%s)', case when unlogged then 'unlogged' else '' end, name,
         (select string_agg(format('%I %s', c ->> 'name', c ->> 'type'), ', ' order by n)
            from jsonb_array_elements(columns) with ordinality a (c, n)));
@@ -66,12 +66,12 @@ begin
     return format('pgpipe_staging.%I', name)::regclass;
 end
 $$;
-comment on function pgpipe_internal.create_aside(name, jsonb, name[], boolean) is
+comment on function pgpipe_internal.create_staging(name, jsonb, name[], boolean) is
     'Makes a table in pgpipe_staging from [{"name", "type"}], replacing what an earlier load left '
     'there. It is unlogged for rows that will be merged, logged for a target that will be '
     'published. Without a key the latter gets a generated pgpipe_row.';
 
-create or replace function pgpipe_internal.drop_aside(name name)
+create or replace function pgpipe_internal.drop_staging(name name)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -83,9 +83,9 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe_internal.drop_aside(name) is 'Drops a staging table, if there is one, with what was declared on it.';
+comment on function pgpipe_internal.drop_staging(name) is 'Drops a staging table, if there is one, with what was declared on it.';
 
-create or replace function pgpipe_internal.index_aside(name name, key name[])
+create or replace function pgpipe_internal.index_staging(name name, key name[])
     returns void  volatile strict  set search_path = pg_catalog, pg_temp set maintenance_work_mem = '256MB'  language plpgsql
 as $$
 declare
@@ -102,7 +102,7 @@ begin
     execute format('analyze %s', made);
 end
 $$;
-comment on function pgpipe_internal.index_aside(name, name[]) is
+comment on function pgpipe_internal.index_staging(name, name[]) is
     'Builds the primary key and the search index of a filled table. Raises PP010 for a key that is NULL or occurs twice.';
 
 create or replace function pgpipe_internal.publish(name name, schema name)
