@@ -9,7 +9,7 @@ from pgpipe.db import Database
 from pgpipe.embed.model import identity
 from pgpipe.embed.model.base import Model, encode_query, fit, load_model
 from pgpipe.searching import ask
-from pgpipe.searching.ask import Filter, Hit, Question, SearchMode, Target
+from pgpipe.searching.ask import Filter, Hit, Question, Searchable, SearchMode
 from pgpipe.settings.model import EmbeddingSettings, Settings
 from pgpipe.settings.sources import load_settings
 
@@ -33,7 +33,7 @@ def search(
 
     Args:
         query: words or a sentence; "phrases" must occur, -words must not, word* is the beginning of one.
-        entity: its name, as `schema.name` where several schemas have it; may be left out where there is only one.
+        entity: its name, or `schema.name` outside the schema of the settings; may be left out if there is only one.
         mode: text, vector or hybrid; None takes hybrid where the entity has vectors, else text.
         k: at most so many hits.
         filter: {"column": value | [values] | None | {"gte": low, "lt": high}}, applied before ranking. Dates, times,
@@ -56,15 +56,18 @@ def search(
     database = database or Database(settings.database)
     question = Question(query, k, filter, skip, prefix)
     with database.connect(keep_timeouts=True) as conn:
-        target = ask.find_target(conn, entity)
+        target = ask.find_searchable(conn, entity, database.schema)
         mode = mode or target.best_mode
-        # What find_target has seen holds for the whole search, also where another embedding becomes active meanwhile.
+        # What was found holds for the whole search, also if another embedding becomes active meanwhile.
         vector = None if mode == "text" else question_vector(question.query, target, settings.embedding)
         return ask.answer(conn, target, mode, question, vector)
 
 
 def question_vector(
-    query: str, target: Target, settings: EmbeddingSettings, model: Callable[[EmbeddingSettings], Model] | None = None
+    query: str,
+    target: Searchable,
+    settings: EmbeddingSettings,
+    model: Callable[[EmbeddingSettings], Model] | None = None,
 ) -> list[float]:
     """The question as the model of the target's vectors reads it.
 
@@ -80,16 +83,16 @@ def question_vector(
         UsageError, OtherModel: the model on this machine makes other vectors than the target has.
     """
     if target.model is None:
-        raise errors.VectorsMissing(f"{target.entity} has no embedding, so it can be searched in mode text only")
+        raise errors.VectorsMissing(f"{target.qualified} has no embedding, so it can be searched in mode text only")
     loaded = (model or _model)(settings.for_model(target.model))
     if target.dims is None or target.dims not in {loaded.dims, settings.truncate_dim}:
         raise errors.UsageError(
-            f"the vectors of {target.entity} have {target.dims} dimensions; the model {target.model!r} on this machine"
-            f" makes {loaded.dims}, so it did not make them"
+            f"the vectors of {target.qualified} have {target.dims} dimensions; the model {target.model!r} on this"
+            f" machine makes {loaded.dims}, so it did not make them"
         )
     if target.fingerprint and (taken := _fingerprint(loaded)):
-        identity.require_same(target.fingerprint, taken, target.model, target.entity, target.embedding or "")
-    return encode_query(fit(loaded, target.dims, target.entity, settings.truncate_dim), query)
+        identity.require_same(target.fingerprint, taken, target.model, target.qualified, target.embedding or "")
+    return encode_query(fit(loaded, target.dims, target.qualified, settings.truncate_dim), query)
 
 
 def _fingerprint(model: Model) -> bytes | None:

@@ -9,21 +9,25 @@ from psycopg.rows import dict_row
 from pgpipe import schema
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.db import translated
+from pgpipe.target import find, labelled
 
 JOBS = """
-    select c.relname as entity, e.name as embedding, j.key, j.attempts, j.dead_at, j.last_error
-      from pgpipe.job j join pgpipe.embedding e using (embedding_id) join pg_catalog.pg_class c on c.oid = e.target
+    select n.nspname as schema, c.relname as entity, e.name as embedding, j.key, j.attempts, j.dead_at, j.last_error
+      from pgpipe.job j
+      join pgpipe.embedding e using (embedding_id)
+      join pg_catalog.pg_class c on c.oid = e.target
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where j.last_error is not null order by j.dead_at desc nulls last, j.embedding_id, j.key limit %s
 """
 RETRY = """
     select coalesce(sum(pgpipe.retry_jobs(e.embedding_id, %s::jsonb[])), 0)
-      from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target where %s::text is null or c.relname = %s
+      from pgpipe.embedding e where e.target = coalesce(%s::oid, e.target)
 """
 DROP = """
     select coalesce(sum(pgpipe.drop_jobs(e.embedding_id, %s::jsonb[])), 0)
-      from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target where %s::text is null or c.relname = %s
+      from pgpipe.embedding e where e.target = coalesce(%s::oid, e.target)
 """
-entity_option = click.option("--entity", help="Only of this one.")
+entity_option = click.option("--entity", metavar="NAME", help="Only of this one, as NAME or SCHEMA.NAME.")
 key_option = click.option(
     "--key", "keys", multiple=True, help="Only this row, as listed, such as '{\"id\": 7}'; repeatable."
 )
@@ -66,7 +70,7 @@ def jobs() -> None:
 def list_jobs(app: App, limit: int, as_json: bool) -> None:
     """List failed jobs with their errors; dead ones, which nobody tries again, first."""
     with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(JOBS, (limit,)).fetchall()
+        rows = labelled(cursor.execute(JOBS, (limit,)).fetchall(), app.home)
     if as_json:
         app.print_json(rows)
     elif rows:
@@ -96,5 +100,6 @@ def drop_jobs(app: App, entity: str | None, keys: tuple[str, ...]) -> None:
 
 def _judge(app: App, statement: LiteralString, entity: str | None, keys: tuple[str, ...]) -> int:
     with app.database.connect() as conn, translated():
-        row = conn.execute(statement, (list(keys) or None, entity, entity)).fetchone()
+        target = find(conn, entity, app.home).oid if entity else None
+        row = conn.execute(statement, (list(keys) or None, target)).fetchone()
     return int(row[0]) if row else 0

@@ -86,6 +86,11 @@ class App:
         """The database of the settings."""
         return Database(self.settings.database)
 
+    @property
+    def home(self) -> str:
+        """The schema of names that state none."""
+        return self.settings.database.db_schema
+
     def set(self, section: str, **values: Any) -> None:  # noqa: ANN401 - settings are of any type
         """Lay options over the settings; those not given (None) are left out."""
         given = {name: value for name, value in values.items() if value is not None}

@@ -15,10 +15,11 @@ from pgpipe.embed.model.base import dimensions
 from pgpipe.errors import UsageError
 from pgpipe.settings.entity import EmbedDeclaration
 from pgpipe.settings.sources import load_settings
+from pgpipe.target import Target, find, labelled, only
 
 LIST = """
-    select entity, name, model, dims, active, paused, rows, waiting + leased + dead as jobs, coverage, estimated
-      from pgpipe.embedding_status order by entity, active desc, name
+    select schema, entity, name, model, dims, active, paused, rows, waiting + leased + dead as jobs, coverage, estimated
+      from pgpipe.embedding_status order by entity, schema, active desc, name
 """
 DRIFT = "select * from pgpipe.embedding_drift(%s::oid::regclass, %s)"
 name_option = click.option("--name", default="default", show_default=True, help="Of the embedding.")
@@ -30,9 +31,9 @@ def embedding() -> None:
 
 
 @contextmanager
-def _target(app: App, entity: str) -> Iterator[tuple[Connection, int]]:
+def _target(app: App, entity: str) -> Iterator[tuple[Connection, Target]]:
     with app.database.connect(autocommit=True) as conn, translated():
-        yield conn, declare.target_of(conn, app.database.schema, entity)
+        yield conn, find(conn, entity, app.home)
 
 
 @embedding.command("list")
@@ -41,7 +42,7 @@ def _target(app: App, entity: str) -> Iterator[tuple[Connection, int]]:
 def list_embeddings(app: App, as_json: bool) -> None:
     """Embeddings, the active one of each entity first."""
     with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(LIST).fetchall()
+        rows = labelled(cursor.execute(LIST).fetchall(), app.home)
     if as_json:
         app.print_json(rows)
     elif rows:
@@ -97,7 +98,7 @@ def add(
 def switch(app: App, entity: str, name: str, force: bool) -> None:
     """Let search use this embedding, in one transaction; the one before stays and is kept fresh."""
     with _target(app, entity) as (conn, target):
-        conn.execute(declare.SWITCH, (target, name, force))
+        conn.execute(declare.SWITCH, (target.oid, name, force))
     click.echo(f"{entity} is searched with the embedding {name}.")
 
 
@@ -110,11 +111,11 @@ def switch(app: App, entity: str, name: str, force: bool) -> None:
 def drop(app: App, entity: str, name: str, force: bool) -> None:
     """Drop an embedding, its vectors and its jobs."""
     with _target(app, entity) as (conn, target):
-        conn.execute(declare.REQUIRE, (target, name))
+        conn.execute(declare.REQUIRE, (target.oid, name))
         active = declare.find(conn, target)
         if active and active.name == name and not force:
             raise UsageError(f"search of {entity} uses the embedding {name}: switch to another first, or --force")
-        conn.execute(declare.DISABLE, (target, name))
+        conn.execute(declare.DISABLE, (target.oid, name))
     click.echo(f"{entity} has no embedding {name} any more.")
 
 
@@ -125,7 +126,7 @@ def drop(app: App, entity: str, name: str, force: bool) -> None:
 def pause(app: App, entity: str, name: str) -> None:
     """Claim no more jobs; changes are still enqueued."""
     with _target(app, entity) as (conn, target):
-        conn.execute(declare.PAUSE, (target, name))
+        conn.execute(declare.PAUSE, (target.oid, name))
     click.echo(f"The embedding {name} of {entity} is paused.")
 
 
@@ -136,7 +137,7 @@ def pause(app: App, entity: str, name: str) -> None:
 def resume(app: App, entity: str, name: str) -> None:
     """Go on with a paused embedding."""
     with _target(app, entity) as (conn, target):
-        conn.execute(declare.RESUME, (target, name))
+        conn.execute(declare.RESUME, (target.oid, name))
     click.echo(f"The embedding {name} of {entity} goes on.")
 
 
@@ -148,7 +149,7 @@ def resume(app: App, entity: str, name: str) -> None:
 def drift(app: App, entity: str, sample: int, as_json: bool) -> None:
     """How far the vectors are from what is declared, over a sample: shares of the rows."""
     with _target(app, entity) as (conn, target), conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(DRIFT, (target, sample)).fetchall()
+        rows = cursor.execute(DRIFT, (target.oid, sample)).fetchall()
     if as_json:
         app.print_json(rows)
     else:
@@ -156,7 +157,13 @@ def drift(app: App, entity: str, sample: int, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--entity", "entities", multiple=True, help="Only this one, repeatable.")
+@click.option(
+    "--entity",
+    "entities",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one, as NAME or SCHEMA.NAME; may be repeated.",
+)
 @click.option("--restart", is_flag=True, help="Begin with the first row, even if an interrupted one would go on.")
 @json_option
 @click.pass_obj
@@ -167,16 +174,19 @@ def reconcile(app: App, entities: tuple[str, ...], restart: bool, as_json: bool)
     """
     report = []
     with app.database.connect(autocommit=True) as conn, translated():
-        wanted = [e for e in queue.embeddings(conn, paused=True) if not entities or e.entity in entities]
-        if entities and {e.entity for e in wanted} != set(entities):
-            raise UsageError(f"no embedding of {', '.join(sorted(set(entities) - {e.entity for e in wanted}))}")
+        wanted = queue.embeddings(conn, paused=True)
+        if entities:
+            tables = list(dict.fromkeys(e.target for e in wanted))
+            named = {only(name, tables, app.home, f"no embedding of {name}; there are {{}}") for name in entities}
+            wanted = [e for e in wanted if e.target in named]
         if restart:
             reconciling.restart(conn, wanted)
         for each in wanted:
-            with app.bar(f"{each.entity}: reconcile", reconciling.rows(conn, each)) as advance:
+            name = each.target.label(app.home)
+            with app.bar(f"{name}: reconcile", reconciling.rows(conn, each)) as advance:
                 found = reconciling.reconcile(conn, each, advance)
-            row = {"entity": each.entity, "name": each.name, "examined": found.examined, "enqueued": found.enqueued}
-            report.append(row)
+            counts = {"examined": found.examined, "enqueued": found.enqueued}
+            report.append({"entity": name, "name": each.name} | counts)
     if as_json:
         app.print_json(report)
     elif report:

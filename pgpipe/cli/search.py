@@ -16,13 +16,16 @@ from pgpipe.api import search as ask
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.searching import fill
 from pgpipe.searching.ask import Hit
+from pgpipe.target import find
 
 SHOWN = 320  # characters of a passage without marks, in a terminal; --json has it whole
 
 
 @cli.command()
 @click.argument("query")
-@click.option("--entity", metavar="NAME", help="Where to look; may be left out if there is only one.")
+@click.option(
+    "--entity", metavar="NAME", help="Where to look, as NAME or SCHEMA.NAME; may be left out if there is only one."
+)
 @click.option(
     "--mode",
     type=click.Choice(["text", "vector", "hybrid"]),
@@ -51,7 +54,7 @@ def search(app: App, /, query: str, entity: str | None, where: str | None, as_js
 
 
 @cli.command("fill-search")
-@click.option("--entity", metavar="NAME", help="Only this one.")
+@click.option("--entity", metavar="NAME", help="Only this one, as NAME or SCHEMA.NAME.")
 @click.option("--batch", default=fill.BATCH, show_default=True, type=click.IntRange(1), help="Rows a transaction.")
 @click.pass_obj
 def fill_search(app: App, entity: str | None, batch: int) -> None:
@@ -60,13 +63,14 @@ def fill_search(app: App, entity: str | None, batch: int) -> None:
     Writers do not wait, and what was searchable stays so. You may stop it: the next call goes on from its place.
     """
     with app.database.connect(autocommit=True, session=True) as conn:
-        targets = fill.pending(conn, entity)
+        targets = fill.pending(conn, find(conn, entity, app.home) if entity else None)
         for target in targets:
-            with app.bar(f"{target.entity}: search", max(target.rows - target.filled, 0)) as advance:
+            name = target.label(app.home)
+            with app.bar(f"{name}: search", max(target.rows - target.filled, 0)) as advance:
                 done = fill.fill(conn, target, advance, batch)
-            click.echo(f"{target.entity}: {'filled, and serves' if done else 'another process is at it'}")
+            click.echo(f"{name}: {'filled, and serves' if done else 'another process is at it'}")
     if not targets:
-        click.echo("Every search column is filled.")
+        click.echo(f"The search column of {entity} is filled." if entity else "Every search column is filled.")
 
 
 def _filter(where: str | None) -> dict[str, Any] | None:

@@ -8,43 +8,51 @@ from psycopg.rows import dict_row
 
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.db import translated
+from pgpipe.target import labelled
 
 LOADS = """
-    select entity, date, mode, state, started_at, read, inserted, updated, deleted, unchanged,
+    select schema, entity, date, mode, state, started_at, read, inserted, updated, deleted, unchanged,
            left_out, error
       from pgpipe.load_status
 """
 EMBEDDINGS = """
-    select entity, name, model, active, paused, rows, coverage, waiting, leased, dead, oldest_age, rate, eta, estimated,
-           swept_at, reason
-      from pgpipe.embedding_status order by entity, active desc, name
+    select schema, entity, name, model, active, paused, rows, coverage, waiting, leased, dead, oldest_age, rate, eta,
+           estimated, swept_at, reason
+      from pgpipe.embedding_status order by entity, schema, active desc, name
 """
 QUEUE = """
     select live_tuples, dead_tuples, last_autovacuum, bytes, oldest_snapshot, oldest_snapshot_since, oldest_snapshot_age
       from pgpipe.queue_status
 """
 BUILDS = """
-    select entity, name, phase, round(percent::numeric, 1) as percent from pgpipe.index_progress order by entity, name
+    select n.nspname as schema, i.entity, i.name, i.phase, round(i.percent::numeric, 1) as percent
+      from pgpipe.index_progress i
+      join pgpipe.embedding e using (embedding_id)
+      join pg_catalog.pg_class c on c.oid = e.target
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     order by i.entity, n.nspname, i.name
 """
 LOAD_SPEED = """
-    select entity, array_agg(rows_per_second order by started_at) as rates from (
-        select t.*, row_number() over (partition by entity order by started_at desc) as place
+    select schema, entity, array_agg(rows_per_second order by started_at) as rates from (
+        select t.*, row_number() over (partition by schema, entity order by started_at desc) as place
           from pgpipe.load_throughput t) l
-     where place <= %s group by entity order by entity
+     where place <= %s group by schema, entity order by entity, schema
 """
 EMBEDDING_SPEED = """
     with finished as (
         select f.embedding_id, date_trunc('minute', f.finished_at) as minute, sum(f.jobs) as jobs from pgpipe.finished f
          where f.finished_at >= date_trunc('minute', now()) - make_interval(mins => %(span)s - 1) group by 1, 2
     )
-    select c.relname as entity, e.name, array_agg(coalesce(f.jobs, 0)::float8 order by m.minute) as rates
+    select n.nspname as schema, c.relname as entity, e.name,
+           array_agg(coalesce(f.jobs, 0)::float8 order by m.minute) as rates
       from pgpipe.embedding e
       join pg_catalog.pg_class c on c.oid = e.target
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      cross join generate_series(date_trunc('minute', now()) - make_interval(mins => %(span)s - 1), now(), '1 minute')
            m (minute)
       left join finished f using (embedding_id, minute)
      where e.embedding_id in (select embedding_id from finished)
-     group by c.relname, e.name order by c.relname, e.name
+     group by n.nspname, c.relname, e.name order by c.relname, n.nspname, e.name
 """
 POINTS = 30  # loads, and minutes of embedding, that a line of bars shows
 BARS = "▁▂▃▄▅▆▇█"
@@ -56,12 +64,12 @@ BARS = "▁▂▃▄▅▆▇█"
 def status(app: App, as_json: bool) -> None:
     """Last load of each entity, the queue of each embedding, and how fast both are."""
     with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
-        loads = cursor.execute(LOADS).fetchall()
-        embeddings = cursor.execute(EMBEDDINGS).fetchall()
-        load_speed = cursor.execute(LOAD_SPEED, (POINTS,)).fetchall()
-        embedding_speed = cursor.execute(EMBEDDING_SPEED, {"span": POINTS}).fetchall()
+        loads = labelled(cursor.execute(LOADS).fetchall(), app.home)
+        embeddings = labelled(cursor.execute(EMBEDDINGS).fetchall(), app.home)
+        load_speed = labelled(cursor.execute(LOAD_SPEED, (POINTS,)).fetchall(), app.home)
+        embedding_speed = labelled(cursor.execute(EMBEDDING_SPEED, {"span": POINTS}).fetchall(), app.home)
         queue = cursor.execute(QUEUE).fetchall()
-        builds = cursor.execute(BUILDS).fetchall()
+        builds = labelled(cursor.execute(BUILDS).fetchall(), app.home)
     for row in embeddings:
         row["allowed_here"] = app.settings.embedding.allows(row["model"])
     if as_json:

@@ -24,21 +24,21 @@ RIGHTS = """
            has_table_privilege('pgpipe.search', 'select') as searches
 """
 NOT_OWNED = """
-    select c.relname::text from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid
+    select c.oid::regclass::text from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid
      where g.tgname = 'pgpipe_ledger' and not pg_has_role(c.relowner, 'usage') order by 1
 """
 VECTOR = "select extversion from pg_extension where extname = 'vector'"
 OFFERED = "select true from pg_available_extensions where name = 'vector'"
 WIDE = """
-    select c.relname::text, e.dims from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
+    select c.oid::regclass::text, e.dims from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
      where e.dims > 4000
 """
 SUSPENDED = """
-    select c.relname::text, e.filter_error from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
+    select c.oid::regclass::text, e.filter_error from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
      where e.filter_error is not null
 """
 LANGUAGES = """
-    select c.relname::text, s.language from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
+    select c.oid::regclass::text, s.language from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
      where pgpipe_internal.find_language(s.language) is null order by 1
 """
 # pg_upgrade refuses a cluster that has columns of these types, or of types made of them.

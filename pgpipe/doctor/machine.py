@@ -45,7 +45,9 @@ def examine_model(settings: EmbeddingSettings, database: Database) -> Iterator[F
         return  # the database has findings of its own
     for e in declared:
         yield warning(
-            "model", f"{e.entity} was declared with {e.dims} dimensions, the model has {dims}", "declare it again"
+            "model",
+            f"{e.target.label(database.schema)} was declared with {e.dims} dimensions, the model has {dims}",
+            "declare it again",
         )
 
 
@@ -72,7 +74,8 @@ def examine_allowed(settings: EmbeddingSettings, database: Database) -> Iterator
         return  # the database has findings of its own
     for e in declared:
         if not settings.allows(e.model):
-            told = f"{e.entity}: the embedding {e.name} is left alone here: its model {e.model!r} is not allowed"
+            name = e.target.label(database.schema)
+            told = f"{name}: the embedding {e.name} is left alone here: its model {e.model!r} is not allowed"
             yield warning("allowed models", told, "if you trust the model, add it to embedding.models")
 
 

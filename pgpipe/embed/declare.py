@@ -6,10 +6,9 @@ from psycopg.rows import class_row
 
 from pgpipe.choose import Choice
 from pgpipe.db import Connection, translated
-from pgpipe.errors import UsageError
 from pgpipe.settings.entity import EmbedDeclaration, EntitySettings
+from pgpipe.target import Target
 
-TARGET = "select to_regclass(format('%%I.%%I', %s::text, %s::text))::oid"
 ENABLE = """
     select pgpipe.enable_embedding(%s::oid::regclass, %s, %s, %s, template => %s, name => %s, condition => %s,
                                    chunk_size => %s, chunk_overlap => %s, enqueue => %s)
@@ -68,29 +67,15 @@ def plan_embedding(settings: EntitySettings, choices: list[Choice]) -> EmbedDecl
     return EmbedDeclaration(columns=columns) if columns else None
 
 
-def target_of(conn: Connection, schema: str, entity: str) -> int:
-    """The table of an entity, as the server numbers it.
-
-    Raises:
-        UsageError: there is none.
-    """
-    row = conn.execute(TARGET, (schema, entity)).fetchone()
-    if row is None or row[0] is None:
-        raise UsageError(
-            f"the table {schema}.{entity} does not exist; `pgpipe embedding list` shows what has embeddings"
-        )
-    return int(row[0])
-
-
-def find(conn: Connection, target: int | None, name: str | None = None) -> Declared | None:
+def find(conn: Connection, target: Target, name: str | None = None) -> Declared | None:
     """The embedding of that name of a target; the active one where none is named."""
     with conn.cursor(row_factory=class_row(Declared)) as cursor:
-        return cursor.execute(FIND, (target, name, name)).fetchone()
+        return cursor.execute(FIND, (target.oid, name, name)).fetchone()
 
 
 def enable(
     conn: Connection,
-    target: int,
+    target: Target,
     declaration: EmbedDeclaration,
     model: str,
     dims: int,
@@ -107,11 +92,11 @@ def enable(
     d = declaration
     parts = (d.columns, model, dims, d.template, name, d.where, d.chunk_size, d.chunk_overlap, enqueue)
     with translated():
-        conn.execute(ENABLE, (target, *parts))
+        conn.execute(ENABLE, (target.oid, *parts))
     keep_filters(conn, target, declaration, name)
 
 
-def keep_filters(conn: Connection, target: int, declaration: EmbedDeclaration, name: str) -> None:
+def keep_filters(conn: Connection, target: Target, declaration: EmbedDeclaration, name: str) -> None:
     """Keep the columns that searches are filtered by beside the vectors; where none is named, all stays as it is.
 
     Raises:
@@ -119,7 +104,7 @@ def keep_filters(conn: Connection, target: int, declaration: EmbedDeclaration, n
     """
     if declaration.filters:
         with translated():
-            conn.execute(FILTERS, (target, declaration.filters, name))
+            conn.execute(FILTERS, (target.oid, declaration.filters, name))
 
 
 def _brace(column: str) -> str:

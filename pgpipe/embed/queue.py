@@ -13,11 +13,13 @@ from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import storable
 from pgpipe.embed.model.base import Vectors
 from pgpipe.schema import require_version
+from pgpipe.target import Target
 
 EMBEDDINGS = """
-    select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.chunk_size,
-           e.chunk_overlap, e.target::oid::bigint as target
-      from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
+    select c.oid::bigint, n.nspname, c.relname, e.embedding_id, e.name, e.model, e.dims, e.chunk_size, e.chunk_overlap
+      from pgpipe.embedding e
+      join pg_catalog.pg_class c on c.oid = e.target
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where e.paused_at is null or %s order by e.embedding_id
 """
 CLAIM = """
@@ -38,14 +40,18 @@ FINGERPRINT = "select pgpipe_internal.note_fingerprint(%s, %s)"
 class Embedding:
     """A declared embedding."""
 
+    target: Target
     embedding_id: int
-    entity: str
     name: str
     model: str
     dims: int
     chunk_size: int | None = None  # tokens; None: as many as the model reads
     chunk_overlap: int = 0
-    target: int = 0  # the table, as the server numbers it
+
+    @property
+    def entity(self) -> str:
+        """The name of its table."""
+        return self.target.name
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,9 @@ def embeddings(conn: Connection, *, paused: bool = False) -> list[Embedding]:
         SchemaMissing: the schema is older, or newer and serves this code no longer.
     """
     require_version(conn)
-    with translated(), conn.cursor(row_factory=class_row(Embedding)) as cursor:
-        return cursor.execute(EMBEDDINGS, (paused,)).fetchall()
+    with translated():
+        rows = conn.execute(EMBEDDINGS, (paused,)).fetchall()
+    return [Embedding(Target(oid, schema, name), *rest) for oid, schema, name, *rest in rows]
 
 
 def claim(conn: Connection, embedding: Embedding, limit: int, worker: str, lease: timedelta) -> Lease:

@@ -28,6 +28,7 @@ from pgpipe.embed.session import Session
 from pgpipe.embed.sweep import Sweeper
 from pgpipe.log import get_logger
 from pgpipe.settings.model import EmbeddingSettings
+from pgpipe.target import Target
 
 POLL = 2.0  # seconds between looks at an empty queue, give or take half
 RETRY = 30.0  # at most, between tries to reach the database
@@ -36,7 +37,7 @@ PATIENCE = 5  # times that a drain waits for a backend that cannot answer
 LOCKED = 10.0  # seconds that a drain waits for writers that hold jobs
 log = get_logger(__name__)
 
-Progress = Callable[[str, int], None]  # entity, jobs finished since the last call
+Progress = Callable[[Target, int], None]  # table, jobs finished since the last call
 Trouble = Callable[[Embedding, errors.PgpipeError], None]
 
 
@@ -44,7 +45,9 @@ Trouble = Callable[[Embedding, errors.PgpipeError], None]
 class Totals:
     """What a worker did, in jobs."""
 
-    embedded: dict[str, int] = field(default_factory=dict)  # by entity: vectors computed and stored
+    embedded: dict[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # by schema and table: vectors computed and stored
     fresh: int = 0  # the stored vectors were of this text already
     reused: int = 0  # another row of the store, or of the batch, had the vectors of this text
     stale: int = 0  # had passed to another worker, nothing written
@@ -79,7 +82,7 @@ class Worker:
         self.progress = progress
         # Hooks: something got done (a claim, a call of the model, a look); a batch was finished, and what it took.
         self.beat: Callable[[], None] = lambda: None
-        self.timed: Callable[[str, float], None] = lambda _entity, _seconds: None
+        self.timed: Callable[[Target, float], None] = lambda _target, _seconds: None
         self._models = Models(settings, load)
         self._refused: dict[int, errors.PgpipeError] = {}  # embeddings that this worker leaves alone
         self._name = f"{socket.gethostname()}:{os.getpid()}"
@@ -101,7 +104,7 @@ class Worker:
         self.stop.set()
         self._models.abort()
 
-    def drain(self, entities: Sequence[str] | None = None) -> Totals:
+    def drain(self, targets: Sequence[Target] | None = None) -> Totals:
         """Work until nothing is left that can be claimed, then build missing vector indexes.
 
         Raises:
@@ -116,9 +119,7 @@ class Worker:
         with self._session() as session:
 
             def wanted(embedding: Embedding) -> bool:
-                return (
-                    entities is None or embedding.entity in entities
-                ) and embedding.embedding_id not in self._refused
+                return (targets is None or embedding.target in targets) and embedding.embedding_id not in self._refused
 
             until = time.monotonic() + LOCKED
             while (
@@ -325,9 +326,9 @@ class Worker:
             return
         held.remove(lease)
         work.result = None
-        entity, totals = lease.embedding.entity, self.totals
+        target, totals = lease.embedding.target, self.totals
         lost = finished.stale + len(finished.locked)
-        totals.embedded[entity] = totals.embedded.get(entity, 0) + max(work.read - lost, 0)
+        totals.embedded[target.pair] = totals.embedded.get(target.pair, 0) + max(work.read - lost, 0)
         totals.fresh += sum(job.fresh for job in work.good)
         totals.reused += sum(job.twin for job in work.good)
         totals.stale += finished.stale
@@ -335,8 +336,8 @@ class Worker:
         if all(failure.retry_after is None for failure, _ in work.failures):
             self._rests.end(lease.embedding.embedding_id)
         self.beat()
-        self.timed(entity, time.monotonic() - lease.claimed)
-        self.progress(entity, len(lease.jobs))
+        self.timed(target, time.monotonic() - lease.claimed)
+        self.progress(target, len(lease.jobs))
 
     def _give_back(self, session: Session, held: list[Lease], ahead: Future[Lease | None]) -> None:
         """Whatever was claimed and not finished goes back at once; over a broken connection, with the next one."""

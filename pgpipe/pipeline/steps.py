@@ -19,7 +19,9 @@ from pgpipe.searching import declare as search
 from pgpipe.searching import fill
 from pgpipe.settings.entity import EntitySettings, SearchDeclaration
 from pgpipe.source.layout import Drop
+from pgpipe.target import Target, at, require
 
+WAITING = "select sum(waiting) from pgpipe.embedding_status where (schema, entity) = (%s, %s)"
 NO_KEY = 'no key: before the next date, write key = ["…"] or mode = "append" under [entity.{}]'
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class ParquetImporter(Component):
         def prepare(conn: Connection, _plan: Plan) -> None:
             # Made with the empty table, the search column costs no second pass over the rows.
             if "search" not in context.skip and (declared := _search_plan(entity, settings, context)):
-                search.enable(conn, "pgpipe_staging", entity.entity, declared, index=False)
+                search.enable(conn, require(conn, "pgpipe_staging", entity.entity), declared, index=False)
 
         with ExitStack() as stack:  # the bar opens once the plan says how many rows there are
 
@@ -68,19 +70,21 @@ class SearchIndexer(Component):
         settings = context.entity(entity.entity)
         schema = context.database.schema
         with context.database.connect(autocommit=True, session=True) as conn, translated():
-            known = search.is_declared(conn, schema, entity.entity)
+            target = at(conn, schema, entity.entity)
+            known = target is not None and search.is_declared(conn, target)
             declared = _search_plan(entity, settings, context) if settings.search or not known else None
-            if declared:
-                search.ensure(conn, schema, entity.entity, declared)
-            elif not known:
+            if declared is None and not known:
                 return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.search))
-            filled = [self._fill(conn, target, context) for target in fill.pending(conn, entity.entity)]
-            search.refresh(conn, schema, entity.entity)
+            target = target or require(conn, schema, entity.entity)
+            if declared:
+                search.ensure(conn, target, declared)
+            filled = [self._fill(conn, pending, context) for pending in fill.pending(conn, target)]
+            search.refresh(conn, target)
         return StageReport(entity.entity, self.name, note="; ".join(filled))
 
     def _fill(self, conn: Connection, target: fill.Pending, context: Context) -> str:
         """A target in use gets its column online: what it has serves meanwhile."""
-        with context.bar(f"{target.entity}: search", max(target.rows - target.filled, 0)) as advance:
+        with context.bar(f"{target.name}: search", max(target.rows - target.filled, 0)) as advance:
             done = fill.fill(conn, target, advance)
         return "search column filled" if done else "another process fills the search column"
 
@@ -103,25 +107,26 @@ class EmbeddingsGenerator(Component):
                 return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.embed))
         except errors.VectorsMissing as exc:
             return StageReport(entity.entity, self.name, "skipped", note=str(exc))
-        waiting = retry(lambda: self._await(entity, context), what, context.tell)
+        target, waiting = retry(lambda: self._await(entity, context), what, context.tell)
         if not self._drain or not waiting:
             note = f"{waiting:,} rows wait for `pgpipe embedder`" if waiting else "all vectors are fresh"
             return StageReport(entity.entity, self.name, "ok" if waiting else "nothing to do", note=note)
-        return self._work_off(entity, context, waiting, what)
+        return self._work_off(target, context, waiting, what)
 
-    def _await(self, entity: Drop, context: Context) -> int:
-        """How many rows wait for their vectors; where none does, the vectors are indexed."""
+    def _await(self, entity: Drop, context: Context) -> tuple[Target, int]:
+        """The table, and how many rows wait for their vectors; where none does, the vectors are indexed."""
         with context.database.connect(autocommit=True) as conn:
-            waiting = _waiting(conn, entity.entity)
+            target = require(conn, context.database.schema, entity.entity)
+            waiting = _waiting(conn, target)
             if not waiting:  # a worker that does not own the store may not index it
                 for declared in queue.embeddings(conn):
-                    if declared.entity == entity.entity:
+                    if declared.target == target:
                         index.build(context.database, declared, context.settings.embedding.index)
-        return waiting
+        return target, waiting
 
     def _declare(self, drop: Drop, settings: EntitySettings, context: Context) -> bool:
         with context.database.connect(autocommit=True) as conn, translated():
-            target = embedding.target_of(conn, context.database.schema, drop.entity)
+            target = require(conn, context.database.schema, drop.entity)
             known = embedding.find(conn, target)
             if known and settings.embed is None:
                 return True
@@ -137,21 +142,21 @@ class EmbeddingsGenerator(Component):
             embedding.enable(conn, target, declared, context.settings.embedding.model, dims, name)
             return True
 
-    def _work_off(self, drop: Drop, context: Context, waiting: int, what: str) -> StageReport:
+    def _work_off(self, target: Target, context: Context, waiting: int, what: str) -> StageReport:
         from pgpipe.embed.worker import Worker
 
-        with context.bar(f"{drop.entity}: embed", waiting) as advance:
+        with context.bar(f"{target.name}: embed", waiting) as advance:
             if self._worker is None:
                 self._worker = Worker(context.database, context.settings.embedding)
             worker = self._worker
-            worker.progress = lambda _entity, jobs: advance(jobs)
+            worker.progress = lambda _target, jobs: advance(jobs)
             before = replace(worker.totals, embedded=dict(worker.totals.embedded))
-            after = retry(lambda: worker.drain([drop.entity]), what, context.tell)
+            after = retry(lambda: worker.drain([target]), what, context.tell)
         failed = after.failed - before.failed
         note = f"{failed} rows failed; see `pgpipe jobs list`" if failed else ""
-        embedded = after.embedded.get(drop.entity, 0) - before.embedded.get(drop.entity, 0)
+        embedded = after.embedded.get(target.pair, 0) - before.embedded.get(target.pair, 0)
         return StageReport(
-            drop.entity,
+            target.name,
             self.name,
             "failed" if failed else "ok",
             unchanged=after.fresh - before.fresh,
@@ -199,7 +204,7 @@ def _why_not(setting: object) -> str:
     return "switched off" if setting is False else "no column holds prose"
 
 
-def _waiting(conn: Connection, entity: str) -> int:
+def _waiting(conn: Connection, target: Target) -> int:
     with translated():
-        row = conn.execute("select sum(waiting) from pgpipe.embedding_status where entity = %s", (entity,)).fetchone()
+        row = conn.execute(WAITING, target.pair).fetchone()
     return int(row[0] or 0) if row else 0

@@ -14,12 +14,13 @@ from psycopg.rows import class_row
 from pgpipe import errors
 from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import LEFT_OUT, storable
+from pgpipe.target import Target, only
 
 SearchMode = Literal["text", "vector", "hybrid"]
 Filter = dict[str, Any]
 
 TARGETS = """
-    select c.relname as entity, n.nspname as schema,
+    select c.oid::bigint as oid, n.nspname as schema, c.relname as name,
            exists (select from pgpipe.search s where s.target = c.oid) as searched,
            e.name as embedding, e.model, e.dims, e.fingerprint
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -30,20 +31,17 @@ TARGETS = """
 """
 TEXT = """
     select key, score, text_rank, null::int as vector_rank, passage, "row"
-      from pgpipe.text_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
-                              %(query)s, %(k)s, %(where)s::jsonb,
+      from pgpipe.text_search(%(oid)s::oid::regclass, %(query)s, %(k)s, %(where)s::jsonb,
                               skip => %(skip)s, prefix => %(prefix)s)
 """
 VECTOR = """
     select key, score, null::int as text_rank, vector_rank, passage, "row"
-      from pgpipe.vector_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
-                              %(vector)s, %(k)s, %(where)s::jsonb,
+      from pgpipe.vector_search(%(oid)s::oid::regclass, %(vector)s, %(k)s, %(where)s::jsonb,
                                 skip => %(skip)s, embedding => %(embedding)s)
 """
 HYBRID = """
     select key, score, text_rank, vector_rank, passage, "row"
-      from pgpipe.hybrid_search(format('%%I.%%I', %(schema)s::text, %(entity)s::text)::regclass,
-                              %(query)s, %(vector)s, %(k)s,
+      from pgpipe.hybrid_search(%(oid)s::oid::regclass, %(query)s, %(vector)s, %(k)s,
                                 %(where)s::jsonb, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s)
 """
 STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
@@ -62,21 +60,14 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Target:
+class Searchable(Target):
     """A table that can be searched."""
 
-    entity: str
-    schema: str
     searched: bool  # has a search column
     embedding: str | None  # the active one
     model: str | None  # of that embedding
     dims: int | None
     fingerprint: bytes | None = None  # of the model that made its vectors; None where it made none yet
-
-    @property
-    def qualified(self) -> str:
-        """The name that no other table has."""
-        return f"{self.schema}.{self.entity}"
 
     @property
     def best_mode(self) -> SearchMode:
@@ -100,28 +91,26 @@ class Question:
         object.__setattr__(self, "query", plain)
 
 
-def find_target(conn: Connection, entity: str | None) -> Target:
-    """The table of that name, with its schema before it or not, or the only one there is.
+def find_searchable(conn: Connection, name: str | None, home: str) -> Searchable:
+    """The table of that name (`name` in the schema of the settings, `schema.name`), or the only one there is.
 
     Raises:
-        UsageError: the entity is unknown, or several fit; the message names those that exist.
+        UsageError: none of that name can be searched, or several fit; the message names those that exist.
     """
-    with translated(), conn.cursor(row_factory=class_row(Target)) as cursor:
-        targets = cursor.execute(TARGETS).fetchall()
-    if not targets:
+    with translated(), conn.cursor(row_factory=class_row(Searchable)) as cursor:
+        tables = cursor.execute(TARGETS).fetchall()
+    if not tables:
         raise errors.UsageError("nothing is searchable yet; load something first: `pgpipe load --source …`")
-    meant = [t for t in targets if entity in {None, t.entity}] or [t for t in targets if entity == t.qualified]
-    if len(meant) == 1:
-        return meant[0]
-    namesakes = {t.entity for t in targets if sum(t.entity == other.entity for other in targets) > 1}
-    names = ", ".join(t.qualified if t.entity in namesakes else t.entity for t in targets)
-    if meant:
+    if name is not None:
+        return only(name, tables, home, f"unknown entity {name!r}; searchable are {{}}")
+    if len(tables) > 1:
+        names = ", ".join(table.label(home) for table in tables)
         raise errors.UsageError(f"which entity? give --entity; searchable are {names}")
-    raise errors.UsageError(f"unknown entity {entity!r}; searchable are {names}")
+    return tables[0]
 
 
 def answer(
-    conn: Connection, target: Target, mode: SearchMode, question: Question, vector: Sequence[float] | None = None
+    conn: Connection, target: Searchable, mode: SearchMode, question: Question, vector: Sequence[float] | None = None
 ) -> list[Hit]:
     """The best rows; `vector` is the question's, of the target's embedding, for the modes vector and hybrid.
 
@@ -131,8 +120,7 @@ def answer(
         DatabaseError: a search column or embedding is missing, a filter does not fit, or k or skip is below 0.
     """
     values = {
-        "schema": target.schema,
-        "entity": target.entity,
+        "oid": target.oid,
         "embedding": target.embedding,
         "query": storable(conn, question.query, LEFT_OUT),  # no row has such a character
         "vector": None if vector is None else Vector(vector).to_text(),

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from pgpipe.choose import Choice
 from pgpipe.db import Connection
 from pgpipe.settings.entity import EntitySettings, SearchDeclaration
+from pgpipe.target import Target
 
 ENABLE = """
-    select pgpipe.enable_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s,
+    select pgpipe.enable_search(%s::oid::regclass, %s, %s::regconfig, %s,
                                 with_index => %s, language_column => %s)
 """
 ENSURE = """
-    select pgpipe_internal.ensure_search(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s::regconfig, %s, %s)
+    select pgpipe_internal.ensure_search(%s::oid::regclass, %s, %s::regconfig, %s, %s)
 """
-DECLARED = "select true from pgpipe.search where target = to_regclass(format('%%I.%%I', %s::text, %s::text))"
+DECLARED = "select true from pgpipe.search where target = %s::oid"
 REFRESH = """
     select pgpipe.refresh_search(s.target) from pgpipe.search s
-     where s.target = to_regclass(format('%%I.%%I', %s::text, %s::text)) and pgpipe_internal.search_is_stale(s.target)
+     where s.target = %s::oid and pgpipe_internal.search_is_stale(s.target)
 """
 
 
@@ -44,12 +45,12 @@ def plan_search(settings: EntitySettings, choices: list[Choice]) -> SearchPlan:
     return SearchPlan(declaration, tuple(choices))
 
 
-def is_declared(conn: Connection, schema: str, entity: str) -> bool:
+def is_declared(conn: Connection, target: Target) -> bool:
     """Whether the target has a search column."""
-    return conn.execute(DECLARED, (schema, entity)).fetchone() is not None
+    return conn.execute(DECLARED, (target.oid,)).fetchone() is not None
 
 
-def enable(conn: Connection, schema: str, entity: str, declaration: SearchDeclaration, *, index: bool = True) -> None:
+def enable(conn: Connection, target: Target, declaration: SearchDeclaration, *, index: bool = True) -> None:
     """Declare the search column; a second call with the same declaration changes nothing.
 
     Raises:
@@ -58,22 +59,22 @@ def enable(conn: Connection, schema: str, entity: str, declaration: SearchDeclar
     columns = json.dumps(declaration.columns)
     conn.execute(
         ENABLE,
-        (schema, entity, columns, declaration.language, declaration.column_name, index, declaration.language_column),
+        (target.oid, columns, declaration.language, declaration.column_name, index, declaration.language_column),
     )
 
 
-def ensure(conn: Connection, schema: str, entity: str, declaration: SearchDeclaration) -> bool:
+def ensure(conn: Connection, target: Target, declaration: SearchDeclaration) -> bool:
     """Make this the search of the target, whatever it had. Returns whether a column is to be filled (see fill.py).
 
     Raises:
         DatabaseError: a column is not there or cannot be used.
     """
     columns = json.dumps(declaration.columns)
-    values = (schema, entity, columns, declaration.language, declaration.column_name, declaration.language_column)
+    values = (target.oid, columns, declaration.language, declaration.column_name, declaration.language_column)
     row = conn.execute(ENSURE, values).fetchone()
     return row is not None and row[0]
 
 
-def refresh(conn: Connection, schema: str, entity: str) -> None:
+def refresh(conn: Connection, target: Target) -> None:
     """Count lexemes again if the table has grown or shrunk by a tenth since the last count."""
-    conn.execute(REFRESH, (schema, entity))
+    conn.execute(REFRESH, (target.oid,))

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from pgpipe.db import Connection, translated
+from pgpipe.target import Target
 
 BATCH = 2000  # rows a transaction
 PENDING = """
-    select f.target::oid::bigint as oid, c.relname as entity, n.nspname as schema,
+    select f.target::oid::bigint as oid, n.nspname as schema, c.relname as name,
            greatest(c.reltuples, 0)::bigint as rows, f.filled
       from pgpipe.search_fill f
       join pg_catalog.pg_class c on c.oid = f.target
       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where n.nspname <> 'pgpipe_staging' and c.relname = coalesce(%s, c.relname)
-     order by c.relname
+     where n.nspname <> 'pgpipe_staging' and c.oid = coalesce(%s::oid, c.oid)
+     order by n.nspname, c.relname
 """
 FILL = "select filled, done from pgpipe_internal.fill_batch(%s::oid::regclass, %s)"
 INDEXES = "select * from pgpipe_internal.search_index_statements(%s::oid::regclass)"
@@ -25,20 +26,17 @@ UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe fill'), hashtext(%s::text))
 
 
 @dataclass(frozen=True)
-class Pending:
+class Pending(Target):
     """A target whose new search column is being filled."""
 
-    oid: int
-    entity: str
-    schema: str
     rows: int  # an estimate
     filled: int
 
 
-def pending(conn: Connection, entity: str | None = None) -> list[Pending]:
+def pending(conn: Connection, target: Target | None = None) -> list[Pending]:
     """What is to be filled: of all targets, or of one."""
     with translated(), conn.cursor(row_factory=class_row(Pending)) as cursor:
-        return cursor.execute(PENDING, (entity,)).fetchall()
+        return cursor.execute(PENDING, (target.oid if target else None,)).fetchall()
 
 
 def fill(conn: Connection, target: Pending, advance: Callable[[int], None], batch: int = BATCH) -> bool:

@@ -56,7 +56,7 @@ class Page:
             try:
                 asked = parse_question(request.query_params, conditions)
                 with reading(self._database) as conn:
-                    answers = ask(conn, self._models, asked)
+                    answers = ask(conn, self._models, asked, self._database.schema)
             except errors.UsageError as exc:
                 refused = str(exc)
         return self._html(
@@ -81,7 +81,7 @@ class Page:
         if not asked.question.query:
             raise errors.UsageError("ask something: ?q=…")
         with reading(self._database) as conn:
-            (answer,) = ask(conn, self._models, asked, [mode])
+            (answer,) = ask(conn, self._models, asked, self._database.schema, [mode])
         if answer.error:
             raise answer.error
         return _json({"hits": [asdict(hit) for hit in answer.hits]})

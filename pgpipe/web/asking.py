@@ -14,7 +14,7 @@ from pgpipe.api import question_vector
 from pgpipe.db import Connection, translated
 from pgpipe.embed.model.base import Model, load_model
 from pgpipe.searching import ask as search
-from pgpipe.searching.ask import Filter, Hit, Question, SearchMode, Target
+from pgpipe.searching.ask import Filter, Hit, Question, Searchable, SearchMode
 from pgpipe.settings.model import EmbeddingSettings
 
 MODES: tuple[SearchMode, ...] = get_args(SearchMode)
@@ -64,7 +64,7 @@ class Models:
                 threading.Thread(target=self._run, args=(name, future), name=f"load {name}", daemon=True).start()
             return self._loading[name]
 
-    def vector(self, query: str, target: Target) -> list[float]:
+    def vector(self, query: str, target: Searchable) -> list[float]:
         """The vector of a question.
 
         Raises:
@@ -74,7 +74,7 @@ class Models:
         """
         return self._vector(query, target)
 
-    def _encode(self, query: str, target: Target) -> list[float]:
+    def _encode(self, query: str, target: Searchable) -> list[float]:
         return question_vector(query, target, self._settings, self._loaded)
 
     def _loaded(self, wanted: EmbeddingSettings) -> Model:
@@ -90,19 +90,19 @@ class Models:
             future.set_exception(exc)
 
 
-def ask(conn: Connection, models: Models, asked: Asked, modes: Iterable[SearchMode] = MODES) -> list[Answer]:
-    """The answers of each mode; a mode that fails says why, and the others answer.
+def ask(conn: Connection, models: Models, asked: Asked, home: str, modes: Iterable[SearchMode] = MODES) -> list[Answer]:
+    """The answers of each mode; a mode that fails says why, and the others answer. `home` is the settings' schema.
 
     Raises:
         UsageError: the entity is unknown, or the question is too long.
     """
     if len(asked.question.query) > LONGEST:
         raise errors.UsageError(f"the question has {len(asked.question.query):,} characters; the most is {LONGEST:,}")
-    target = search.find_target(conn, asked.entity)
+    target = search.find_searchable(conn, asked.entity, home)
     return [_answer(conn, models, target, asked.question, mode) for mode in modes]
 
 
-def _answer(conn: Connection, models: Models, target: Target, question: Question, mode: SearchMode) -> Answer:
+def _answer(conn: Connection, models: Models, target: Searchable, question: Question, mode: SearchMode) -> Answer:
     began = perf_counter()
     hits: list[Hit] = []
     error: errors.PgpipeError | None = None

@@ -13,12 +13,12 @@ from psycopg.rows import dict_row
 
 from pgpipe.db import Connection, Database, translated
 from pgpipe.secret import mask
+from pgpipe.target import labelled
 
 Row = dict[str, Any]
 
 TARGETS = """
-    select case when count(*) over (partition by c.relname) > 1 then n.nspname || '.' else '' end
-               || c.relname as entity,
+    select n.nspname as schema, c.relname as entity,
            pg_catalog.pg_stat_get_live_tuples(c.oid) as rows,
            (select s.weights from pgpipe.search s where s.target = c.oid) as search,
            array(select a.attname::text from pg_catalog.pg_attribute a
@@ -30,18 +30,19 @@ TARGETS = """
      order by c.relname, n.nspname
 """
 LOADS = """
-    select l.load_id, l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,
-           l.unchanged, l.left_out, l.error,
+    select l.load_id, l.schema, l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated,
+           l.deleted, l.unchanged, l.left_out, l.error,
            extract(epoch from coalesce(l.finished_at, now()) - l.started_at)::float as seconds,
            case when l.error is not null then 'failed'
                 when l.finished_at is null then 'running' else 'done' end as state
-      from (select x.*, row_number() over (partition by x.entity order by x.started_at desc, x.load_id desc) as place
+      from (select x.*, row_number() over (partition by x.schema, x.entity
+                                          order by x.started_at desc, x.load_id desc) as place
               from pgpipe.load x) l
      where l.place <= %s order by l.started_at desc, l.load_id desc
 """
 EMBEDDINGS = """
-    select s.embedding_id, s.entity, s.name, s.model, s.dims, s.active, s.paused, s.waiting, s.leased, s.dead, s.rows,
-           s.estimated, s.coverage::float as coverage, s.rate::float as rate,
+    select s.embedding_id, s.schema, s.entity, s.name, s.model, s.dims, s.active, s.paused, s.waiting, s.leased, s.dead,
+           s.rows, s.estimated, s.coverage::float as coverage, s.rate::float as rate,
            s.swept_at, s.reason,
            extract(epoch from s.eta)::float as eta_seconds, extract(epoch from s.oldest_age)::float as oldest_seconds
       from pgpipe.embedding_status s order by s.entity, s.name
@@ -59,8 +60,10 @@ THROUGHPUT = """
      order by e.embedding_id, b.at
 """
 FAILING = """
-    select c.relname as entity, e.name as embedding, j.key, j.attempts, j.dead_at, j.last_error
-      from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
+    select n.nspname as schema, c.relname as entity, e.name as embedding, j.key, j.attempts, j.dead_at, j.last_error
+      from pgpipe.embedding e
+      join pg_catalog.pg_class c on c.oid = e.target
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      cross join lateral (  -- by the index; where more than a thousand are dead, twenty of some thousand do
            select d.* from pgpipe.job d where d.embedding_id = e.embedding_id and d.visible_at = 'infinity'
             order by d.visible_at limit 1000) j
@@ -78,7 +81,7 @@ SLOW = f"The database is busy, or a table is locked: part of this was not to be 
 class Entity:
     """One entity: its table as far as it is searchable, its loads (newest first) and its embeddings."""
 
-    name: str
+    name: str  # as commands take it: with its schema, if that is not the settings'
     rows: int | None = None  # about; None where no table of it is searchable
     search: dict[str, str] | None = None  # weight of each search column
     columns: list[str] = field(default_factory=list)
@@ -114,7 +117,7 @@ class Overviews:
         with self._lock:
             if monotonic() >= self._until:
                 with reading(self._database, PATIENCE) as conn:
-                    self._kept = overview(conn)
+                    self._kept = overview(conn, self._database.schema)
                 self._until = monotonic() + self._seconds
             return self._kept
 
@@ -132,36 +135,41 @@ def reading(database: Database, patience: int = 30_000) -> Iterator[Connection]:
         conn.rollback()
 
 
-def overview(conn: Connection) -> Overview:
-    """Everything but search, in six queries; what takes too long is left out, and a note says so."""
+def overview(conn: Connection, home: str) -> Overview:
+    """Everything but search, in six queries; what takes too long is left out, and a note says so.
+
+    Args:
+        conn: to read on.
+        home: the schema of the settings; the names of its tables are shown without it.
+    """
     entities: dict[str, Entity] = {}
     dead: list[Row] = []
     note = ""
     with conn.cursor(row_factory=dict_row) as cursor:
         try:
-            _read_targets(cursor, entities)
-            _read_embeddings(cursor, entities)
+            _read_targets(cursor, entities, home)
+            _read_embeddings(cursor, entities, home)
             if (granted := cursor.execute(MAY_SEE_JOBS).fetchone()) and granted["granted"]:  # pgpipe_reader sees counts
-                dead = _masked(cursor.execute(FAILING).fetchall(), "last_error")
+                dead = _masked(labelled(cursor.execute(FAILING).fetchall(), home), "last_error")
         except QueryCanceled:
             note = SLOW
     return Overview(dict(sorted(entities.items())), dead, note)
 
 
-def _read_targets(cursor: Cursor[Row], entities: dict[str, Entity]) -> None:
+def _read_targets(cursor: Cursor[Row], entities: dict[str, Entity], home: str) -> None:
     """Add the tables and their loads."""
-    for row in cursor.execute(TARGETS).fetchall():
+    for row in labelled(cursor.execute(TARGETS).fetchall(), home):
         entities[row["entity"]] = Entity(row["entity"], row["rows"], row["search"], row["columns"])
-    for load in _masked(cursor.execute(LOADS, (HISTORY,)).fetchall(), "error"):
+    for load in _masked(labelled(cursor.execute(LOADS, (HISTORY,)).fetchall(), home), "error"):
         entities.setdefault(load["entity"], Entity(load["entity"])).loads.append(load)
 
 
-def _read_embeddings(cursor: Cursor[Row], entities: dict[str, Entity]) -> None:
+def _read_embeddings(cursor: Cursor[Row], entities: dict[str, Entity], home: str) -> None:
     """Add the embeddings, with their queues and what they finished."""
     series: dict[int, list[Row]] = {}
     for point in cursor.execute(THROUGHPUT).fetchall():
         series.setdefault(point.pop("embedding_id"), []).append(point)
-    for embedding in cursor.execute(EMBEDDINGS).fetchall():
+    for embedding in labelled(cursor.execute(EMBEDDINGS).fetchall(), home):
         entity = entities.setdefault(embedding["entity"], Entity(embedding["entity"]))
         entity.embeddings.append(embedding | {"throughput": series.get(embedding["embedding_id"], [])})
 

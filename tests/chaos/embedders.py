@@ -17,7 +17,7 @@ DIMS = 3
 LONG = 300.0  # seconds until a test gives up waiting: what comes to be, comes sooner, also on a busy machine
 BACKEND = """
 import os, signal, time, numpy as np
-from pgpipe.embed.fingerprint import PROBES
+from pgpipe.embed.model.identity import PROBES
 from pgpipe.errors import TooLarge, Transient
 from tests.chaos.embedders import vector
 

@@ -52,10 +52,10 @@ def test_a_restored_database_goes_on(
     cli = make_cli(restored.url, tmp_path, monkeypatch)
     assert cli("migrate").out == "The schema is up to date.\n"
     assert load(cli, lake.url, "--key", "id")["product", "import"]["state"] == "nothing to do"
-    assert make_worker(restored, Fake()).drain().embedded == {"product": 1}
+    assert make_worker(restored, Fake()).drain().embedded == {("public", "product"): 1}
     lake.put("2026-01-02", "product", [*ROWS[:-1], {"id": 99, "text": "a coat"}])
     assert load(cli, lake.url, "--key", "id")["product", "import"]["inserted"] == 1
-    assert make_worker(restored, Fake()).drain().embedded["product"] >= 1
+    assert make_worker(restored, Fake()).drain().embedded["public", "product"] >= 1
 
 
 def test_a_search_column_that_a_trigger_keeps(server18: Server, database: Database, tmp_path: Path) -> None:

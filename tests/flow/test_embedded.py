@@ -138,7 +138,7 @@ def test_another_user_of_the_machine_is_refused(name: str, place: Path, monkeypa
 def test_two_processes_share_a_server(folder: Path) -> None:
     """K5: a second process finds the private socket, and the server ends with the last of the two."""
     url = start_embedded(folder)
-    code = "import sys, pathlib; from pgpipe.embedded import *; print(start_embedded(pathlib.Path(sys.argv[1])))"
+    code = "import sys, pathlib; from pgpipe.db.embedded import *; print(start_embedded(pathlib.Path(sys.argv[1])))"
     second = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
 
     assert second.stdout.strip() == url, second.stderr

@@ -77,7 +77,7 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
             while get(f"{url}/readyz").status_code != 200 and time.monotonic() < until:
                 time.sleep(0.1)
             found = samples(url)
-            while not found.get(("pgpipe_embedded_rows_total", ("doc",))) and time.monotonic() < until:
+            while not found.get(("pgpipe_embedded_rows_total", ("doc", "public"))) and time.monotonic() < until:
                 time.sleep(0.1)  # counted just after it was committed
                 found = samples(url)
         finally:
@@ -85,7 +85,7 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
             process.wait(120)
             reader.join()
             process.stderr.close()
-    assert found["pgpipe_embedded_rows_total", ("doc",)] == 20
+    assert found["pgpipe_embedded_rows_total", ("doc", "public")] == 20
     assert found["pgpipe_jobs", ("default", "doc", "public", "waiting")] == 0
     assert found["pgpipe_jobs", ("dead", "default", "doc", "public")] == 0
     assert found["pgpipe_coverage", ("default", "doc", "public")] == 1
@@ -93,7 +93,7 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
     assert found["pgpipe_jobs_finished_5m", ("default", "doc", "public")] == 20
     assert found["pgpipe_model_texts_total", (MODEL,)] == 20 + len(PROBES)
     assert found["pgpipe_model_seconds_sum", (MODEL,)] > 0
-    assert found["pgpipe_batch_seconds_count", ("doc",)] >= 1
+    assert found["pgpipe_batch_seconds_count", ("doc", "public")] >= 1
     assert found["pgpipe_up", ()] == 1
     assert found["pgpipe_stale_jobs_total", ()] == found["pgpipe_failed_jobs_total", ()] == 0
     with pytest.raises(httpx.ConnectError):
@@ -114,7 +114,7 @@ def test_counts_of_a_worker(database: Database, served: Exporter) -> None:
 
     found = samples(served.url)
     assert found["pgpipe_failed_jobs_total", ()] == 1
-    assert found["pgpipe_embedded_rows_total", ("doc",)] == 4
+    assert found["pgpipe_embedded_rows_total", ("doc", "public")] == 4
     assert found["pgpipe_coverage", ("default", "doc", "public")] == 0.8
 
 

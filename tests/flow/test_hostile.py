@@ -17,9 +17,10 @@ from psycopg import sql
 import pgpipe
 from pgpipe import errors
 from pgpipe.db import Connection, Database
-from pgpipe.searching.ask import Question, SearchMode, Target, answer, find_target
+from pgpipe.searching.ask import Question, Searchable, SearchMode, answer, find_searchable
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
+from pgpipe.target import label
 from tests.flow.support import rows
 from tests.sql.fake_model import Fake, make_worker
 
@@ -104,7 +105,7 @@ def write(lake: Path, day: int, entity: str, file: str, table: pa.Table) -> None
     pq.write_table(table, folder / f"{file}.parquet")
 
 
-def refusal(conn: Connection, target: Target, mode: SearchMode, question: Question) -> str:
+def refusal(conn: Connection, target: Searchable, mode: SearchMode, question: Question) -> str:
     """How a question is refused: PP, a column or comparison there is not; 22, a value that is none of its column."""
     try:
         with conn.transaction():
@@ -157,14 +158,14 @@ def test_nothing_hostile_is_run(
         report = pgpipe.Pipeline(chosen, parts, victim).run()
         assert report.exit_code == 0, report.failures
         worker = make_worker(victim, Fake(), name="fake" + question)
-        worker.drain([entity])
+        worker.drain()
         assert worker.totals.failed == 0
 
         with victim.connect() as conn:
             select = sql.SQL("select {} from {}").format(sql.Identifier(key), sql.Identifier("public", entity))
             stored = conn.execute(select).fetchall()
             assert sorted(value for (value,) in stored) == sorted(texts[1:])
-            target = find_target(conn, entity)
+            target = find_searchable(conn, label("public", entity, "public"), "public")
             for mode in get_args(SearchMode):
                 answer(conn, target, mode, Question(question), [1.0, 0.0, 0.0])
                 same = answer(conn, target, mode, Question(question, filter={other: texts[1]}), [1.0, 0.0, 0.0])

@@ -101,7 +101,7 @@ def test_a_models_own_python_never_runs(
         served = Models(own.embedding)
         question = parse_question({"q": "title", "entity": "doc"})
         served.start(model).exception(timeout=60)
-        answers = ask(conn, served, question, ["vector"])
+        answers = ask(conn, served, question, "public", ["vector"])
 
     assert searched.code == 2, searched.err
     assert model in searched.err

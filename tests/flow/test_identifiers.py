@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pgpipe.db import Database
+from pgpipe.target import label
 from tests.conftest import Cli, Lake
 from tests.flow.support import counts, fails, load, rows, table
 
@@ -44,8 +45,9 @@ def test_any_name_works_everywhere(cli: Cli, lake: Lake, database: Database, nam
     assert (filtered.code, json.loads(filtered.out)) == (0, [])
     assert sorted(rows(database, "select key from pgpipe.job"), key=str) == [({name: 1},), ({name: 3},)]
     status = json.loads(cli("status", "--json").out)
-    assert [(e["entity"], e["waiting"]) for e in status["embeddings"]] == [(name, 2)]
-    assert [(x["entity"], x["state"]) for x in status["loads"]] == [(name, "done")]
+    shown = label("public", name, home="public")  # a dot would be taken for that between schema and name
+    assert [(e["entity"], e["waiting"]) for e in status["embeddings"]] == [(shown, 2)]
+    assert [(x["entity"], x["state"]) for x in status["loads"]] == [(shown, "done")]
     assert cli("status").code == cli("jobs", "list").code == 0
     again = load(cli, lake.url, "--mode", "snapshot", embed=True)
     assert again[name, "import"]["state"] == "nothing to do"

@@ -358,7 +358,7 @@ def test_behind_a_pooler_in_transaction_mode(
                 fails(cli(*command), 2, "pooler in transaction mode", "session mode")
             pooled = Database(DatabaseSettings(url=through))
             worker = make_worker(pooled, Fake(), batch=4)
-            assert worker.drain().embedded == {"product": 5}  # the seventh was rejected
+            assert worker.drain().embedded == {("public", "product"): 5}  # the seventh was rejected
             hits = search("woollen naïve", mode="text", k=50, settings=Settings(), database=pooled)
             assert {hit.key["id"] for hit in hits} > {4, 5, 6, 8, 9}
             assert hits == search("woollen naïve", mode="text", k=50, settings=Settings(), database=direct)

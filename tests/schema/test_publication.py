@@ -81,7 +81,7 @@ def embed(conn: Connection, database: Database) -> None:
     """Declare, drain, change rows by statements, drain; a batch of a week ago is forgotten on the way."""
     conn.execute(frozen.EMBED)
     conn.execute("select pgpipe.enable_filters('product', '{text}')")
-    assert make_worker(database, Fake()).drain().embedded == {"product": 4}
+    assert make_worker(database, Fake()).drain().embedded == {("public", "product"): 4}
     conn.execute("update pgpipe.finished set finished_at = now() - interval '8 days'")
     conn.execute("update product set text = 'changed' where id = 1")
     conn.execute("update product set id = 20 where id = 2")

@@ -14,7 +14,7 @@ import pgpipe
 from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.schema import migrate
-from pgpipe.searching.ask import Question, answer, find_target
+from pgpipe.searching.ask import Question, answer, find_searchable
 from pgpipe.settings.model import DatabaseSettings, Settings
 from pgpipe.settings.sources import load_settings
 from tests.conftest import Cli, Lake, Server, make_cli
@@ -114,16 +114,16 @@ def test_each_part_runs_with_its_own_role(roles: House, lake: Lake) -> None:
     with roles.connect("pgpipe_loader") as conn:
         conn.execute(EMBED)
     model = Fake()
-    assert make_worker(roles.as_role("pgpipe_embedder"), model).drain().embedded == {"product": 7}
+    assert make_worker(roles.as_role("pgpipe_embedder"), model).drain().embedded == {("public", "product"): 7}
 
     lake.put("2026-01-02", "product", [text(n, "coat") | {"price": n} for n in range(3, 10)])
     load(roles, lake, mode="snapshot")
-    assert make_worker(roles.as_role("pgpipe_embedder"), model).drain().embedded == {"product": 7}
+    assert make_worker(roles.as_role("pgpipe_embedder"), model).drain().embedded == {("public", "product"): 7}
 
     with roles.connect("pgpipe_reader") as conn:
         assert value(conn, "select count(*) from product_embedding") == 7
         query = model.encode(["coat"])[0].tolist()
-        target = find_target(conn, "product")
+        target = find_searchable(conn, "product", "public")
         asked = Question("waterproof coats", 10, {"price": {"gte": 5}})
         assert len(answer(conn, target, "hybrid", asked, query)) == 5
         assert len(column(conn, "select key from pgpipe.text_search('product', 'coats')")) == 7
@@ -141,7 +141,7 @@ def test_the_embedder_sweeps_with_its_own_rights(roles: House, lake: Lake) -> No
         conn.execute(EMBED)
         make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain()
         conn.execute("alter table product alter column text type text using upper(text)")
-        assert make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain().embedded == {"product": 7}
+        assert make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain().embedded == {("public", "product"): 7}
         assert conn.execute(status).fetchone() == (1, None)
 
         conn.execute("create policy few on product using (id > 3)")
@@ -298,7 +298,7 @@ def test_the_vector_index_is_built_by_who_may(roles: House, lake: Lake) -> None:
     load(roles, lake)
     with roles.connect("pgpipe_loader") as conn:
         conn.execute(EMBED)
-    assert make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain().embedded == {"product": 5000}
+    assert make_worker(roles.as_role("pgpipe_embedder"), Fake()).drain().embedded == {("public", "product"): 5000}
     indexes = "select count(*) from pg_indexes where tablename = 'product_embedding' and indexdef ~ 'hnsw'"
     with roles.connect(roles.dba) as conn:
         assert value(conn, indexes) == 0
@@ -320,7 +320,7 @@ def test_what_was_there_before_is_handed_over(house: House, lake: Lake) -> None:
     lake.put("2026-01-02", "product", [text(1, "coat") | {"extra": 1.5}, text(2)])
     load(house, lake)
 
-    assert make_worker(house.as_role("pgpipe_embedder"), Fake()).drain().embedded == {"product": 2}
+    assert make_worker(house.as_role("pgpipe_embedder"), Fake()).drain().embedded == {("public", "product"): 2}
     with house.connect("pgpipe_reader") as conn:
         assert len(column(conn, "select key from pgpipe.text_search('product', 'waterproof')")) == 2
 

@@ -12,7 +12,7 @@ from pgpipe.embed.model import identity
 from pgpipe.embed.model.base import Vectors
 from pgpipe.embed.model.identity import PROBES
 from pgpipe.embed.worker import Worker
-from pgpipe.searching.ask import find_target
+from pgpipe.searching.ask import find_searchable
 from pgpipe.settings.model import EmbeddingSettings
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import embed, embedded_docs, eventually, make_docs, stored, value
@@ -33,14 +33,14 @@ def test_a_drain_refuses_other_weights(any_database: Database, conn: Connection)
     filled(any_database, conn)
 
     with pytest.raises(
-        errors.OtherModel, match=r"'fake' .* vectors of doc \(embedding default\).*`pgpipe embedding add doc"
+        errors.OtherModel, match=r"'fake' .* vectors of public\.doc \(embedding default\).*`pgpipe embedding add public"
     ):
         make_worker(any_database, Fake(weights=b"other")).drain()
 
     assert errors.OtherModel.exit_code == 2
     assert stored(conn) == [1, 2, 3]
     assert value(conn, READY) == 1
-    assert make_worker(any_database, Fake()).drain().embedded == {"doc": 1}
+    assert make_worker(any_database, Fake()).drain().embedded == {("public", "doc"): 1}
 
 
 def test_the_way_out(any_database: Database, conn: Connection) -> None:
@@ -56,7 +56,7 @@ def test_the_way_out(any_database: Database, conn: Connection) -> None:
     conn.execute("select pgpipe.switch_embedding('doc', 'next')")
     conn.execute("select pgpipe.disable_embedding('doc', 'default')")
     conn.execute("update doc set title = 'again' where id = 1")
-    assert make_worker(any_database, other).drain().embedded == {"doc": 1}
+    assert make_worker(any_database, other).drain().embedded == {("public", "doc"): 1}
 
 
 def test_a_daemon_with_nothing_else_ends(any_database: Database, conn: Connection) -> None:
@@ -88,7 +88,7 @@ def test_a_daemon_serves_the_others(any_database: Database, conn: Connection) ->
 def test_a_question_is_read_by_the_same_weights(any_database: Database, conn: Connection) -> None:
     """Search refuses a model that would place the question elsewhere; it asks each model once."""
     filled(any_database, conn)
-    target = find_target(conn, "doc")
+    target = find_searchable(conn, "doc", "public")
     asked: list[list[str]] = []
 
     class Counted(Fake):
@@ -100,7 +100,7 @@ def test_a_question_is_read_by_the_same_weights(any_database: Database, conn: Co
 
     for _ in range(2):
         assert len(question_vector("x", target, EmbeddingSettings(model="fake"), lambda _: good)) == 3
-    with pytest.raises(errors.OtherModel, match="vectors of doc"):
+    with pytest.raises(errors.OtherModel, match=r"vectors of public\.doc"):
         question_vector("x", target, EmbeddingSettings(model="fake"), lambda _: other)
     assert asked == [PROBES, ["x"], ["x"]]
 
@@ -136,7 +136,9 @@ def test_a_backend_that_cannot_answer_yet(any_database: Database, conn: Connecti
 
     model = Throttled()
 
-    assert Worker(any_database, EmbeddingSettings(model="fake"), load=lambda _: model).drain().embedded == {"doc": 3}
+    worker = Worker(any_database, EmbeddingSettings(model="fake"), load=lambda _: model)
+
+    assert worker.drain().embedded == {("public", "doc"): 3}
 
     assert value(conn, "select fingerprint from pgpipe.embedding") == identity.take(Fake())
 
@@ -147,7 +149,7 @@ def test_a_cut_model_is_the_same(any_database: Database, conn: Connection) -> No
     embed(conn, dims=2)
     settings = EmbeddingSettings(model="fake", truncate_dim=2)
     Worker(any_database, settings, load=lambda _: Fake()).drain()
-    target = find_target(conn, "doc")
+    target = find_searchable(conn, "doc", "public")
 
     assert len(question_vector("x", target, settings, lambda _: Fake())) == 2
     with pytest.raises(errors.OtherModel):

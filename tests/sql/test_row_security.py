@@ -91,7 +91,7 @@ def test_a_worker_that_does_not_see_all_rows_leaves_them_alone(tenants: Tenants)
 
     assert f"alter role {tenants.role} bypassrls" in str(caught.value)
     assert caught.value.exit_code == 2
-    assert worker.totals.embedded == {"note": 1}
+    assert worker.totals.embedded == {("public", "note"): 1}
     assert stored(tenants.admin) == [1, 2, 3, 4, 5]
     assert (
         column(tenants.admin, "select to_jsonb(j)::text from pgpipe.job j where embedding_id = %s", embedding) == before
@@ -136,7 +136,7 @@ def test_policies_changed_while_a_batch_is_at_the_model(tenants: Tenants) -> Non
     assert len(jobs(tenants.admin, embedding)) == 2
     tenants.conn.execute("alter table doc disable row level security")
     tenants.admin.execute("update pgpipe.job set visible_at = now(), lease_token = null, leased_by = null")
-    assert make_worker(tenants.database, Fake()).drain().embedded["doc"] == 2
+    assert make_worker(tenants.database, Fake()).drain().embedded["public", "doc"] == 2
 
 
 def test_what_makes_all_rows_visible(tenants: Tenants) -> None:
@@ -145,7 +145,7 @@ def test_what_makes_all_rows_visible(tenants: Tenants) -> None:
     tenants.admin.execute("update doc set title = 'changed' where id = 1")
     tenants.conn.execute(ALL)
 
-    assert make_worker(tenants.database, Fake()).drain().embedded["doc"] == 1
+    assert make_worker(tenants.database, Fake()).drain().embedded["public", "doc"] == 1
     reconcile(tenants.conn, next(e for e in queue.embeddings(tenants.conn) if e.entity == "doc"))
     assert stored(tenants.admin) == [1, 2, 3, 4, 5]
     assert value(tenants.conn, REASON) is None
@@ -244,7 +244,7 @@ def test_policies_of_partitions_are_no_matter(tenants: Tenants) -> None:
     tenants.conn.execute("create policy none on doc_1 using (false)")
     tenants.conn.execute("alter table doc_1 enable row level security, force row level security")
 
-    assert make_worker(tenants.database, Fake()).drain().embedded == {"doc": 2}
+    assert make_worker(tenants.database, Fake()).drain().embedded == {("public", "doc"): 2}
     with tenants.admin.transaction():
         tenants.admin.execute("set local session_replication_role = replica")
         tenants.admin.execute("update doc set title = 'changed' where id = 1")

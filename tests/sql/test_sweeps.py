@@ -64,7 +64,7 @@ def test_a_drain_sweeps_for_a_changed_definition(any_database: Database, conn: C
 
     totals = make_worker(any_database, Fake()).drain()
 
-    assert totals.embedded == {"doc": 5}
+    assert totals.embedded == {("public", "doc"): 5}
     assert fresh(conn)()
 
 

@@ -137,7 +137,7 @@ def test_an_embedding_by_name(fused: Connection) -> None:
 def test_one_embedding_from_beginning_to_end(fused: Connection) -> None:
     """What a search saw first it asks last: another embedding that becomes active in between changes nothing."""
     embed(fused, columns=["title"], name="second", dims=2)
-    target = ask.find_target(fused, "doc")
+    target = ask.find_searchable(fused, "doc", "public")
     near = json.loads(vector_of(fused, 3))
     fused.execute("update pgpipe.embedding set active = false")
     fused.execute("update pgpipe.embedding set active = true where name = 'second'")
@@ -145,4 +145,4 @@ def test_one_embedding_from_beginning_to_end(fused: Connection) -> None:
     hits = ask.answer(fused, target, "vector", ask.Question("okapi", k=1), near)
 
     assert [hit.key["id"] for hit in hits] == [3]
-    assert ask.find_target(fused, "doc").dims == 2
+    assert ask.find_searchable(fused, "doc", "public").dims == 2

@@ -28,7 +28,7 @@ def test_a_drain_gives_every_row_its_vector(any_database: Database, conn: Connec
 
     totals = make_worker(any_database, model, batch=20).drain()
 
-    assert totals.embedded == {"doc": 50}
+    assert totals.embedded == {("public", "doc"): 50}
     assert stored(conn) == list(range(1, 51))
     for id_, vector in vectors(conn).items():
         assert np.allclose(vector, model.encode([f"title {id_}\nbody {id_}"])[0], atol=1e-6)
@@ -50,7 +50,7 @@ def test_changes_after_a_drain(any_database: Database, conn: Connection) -> None
     totals = make_worker(any_database, model).drain()
 
     assert sorted(t for call in model.calls for t in call) == ["changed\nbody 1", "new\nrow"]
-    assert (totals.embedded, totals.fresh) == ({"doc": 2}, 1)
+    assert (totals.embedded, totals.fresh) == ({("public", "doc"): 2}, 1)
     assert stored(conn) == [1, 3, 5, 9, 20]
 
 
@@ -173,7 +173,7 @@ def test_a_numeric_key_keeps_its_digits(any_database: Database, conn: Connection
 
     totals = make_worker(any_database, Fake()).drain()
 
-    assert (totals.embedded, totals.stale) == ({"doc": 3}, 0)
+    assert (totals.embedded, totals.stale) == ({("public", "doc"): 3}, 0)
     assert jobs(conn, embedding) == {}
 
 

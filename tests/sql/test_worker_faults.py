@@ -28,7 +28,7 @@ def test_a_refused_text_ends_dead_and_alone(any_database: Database, conn: Connec
 
     assert state["dead_at"] is not None
     assert stored(conn) == [n for n in range(1, 41) if n != 17]
-    assert (worker.totals.failed, worker.totals.embedded) == (5, {"doc": 39})
+    assert (worker.totals.failed, worker.totals.embedded) == (5, {("public", "doc"): 39})
 
 
 def test_poison_is_found_in_few_calls() -> None:
@@ -59,7 +59,7 @@ def test_short_of_memory_charges_nobody(any_database: Database, conn: Connection
 
     totals = make_worker(any_database, Fake(too_many)).drain()
 
-    assert (totals.embedded, totals.failed) == ({"doc": 30}, 0)
+    assert (totals.embedded, totals.failed) == ({("public", "doc"): 30}, 0)
     assert jobs(conn, embedding) == {}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pgpipe.api import question_vector
 from pgpipe.errors import UsageError
-from pgpipe.searching.ask import Target
+from pgpipe.searching.ask import Searchable
 from pgpipe.settings.model import EmbeddingSettings
 
 
@@ -54,7 +54,7 @@ class Flat:
 @pytest.mark.parametrize("dims", [2, 4, 384])
 def test_a_model_of_other_dimensions_is_refused(dims: int) -> None:
     """The store names the model; what is here under that name must make vectors like the store's."""
-    target = Target("product", "public", searched=True, embedding="default", model="flat", dims=dims)
+    target = Searchable(1, "public", "product", searched=True, embedding="default", model="flat", dims=dims)
 
     with pytest.raises(UsageError, match=f"product have {dims} dimensions.*'flat' on this machine makes 3"):
         question_vector("x", target, EmbeddingSettings(model="flat"), lambda _settings: Flat())
@@ -63,7 +63,7 @@ def test_a_model_of_other_dimensions_is_refused(dims: int) -> None:
 def test_the_model_is_the_stores() -> None:
     """Whatever the configuration names: a question is read by the model that filled the store."""
     asked: list[str] = []
-    target = Target("product", "public", searched=True, embedding="default", model="flat", dims=3)
+    target = Searchable(1, "public", "product", searched=True, embedding="default", model="flat", dims=3)
 
     def load(settings: EmbeddingSettings) -> Flat:
         asked.append(settings.model)

@@ -42,7 +42,7 @@ class Exporter:
         self._batch = Histogram(
             "pgpipe_batch_seconds",
             "Seconds from the claim of a batch to its finish.",
-            ["entity"],
+            ["schema", "entity"],
             registry=self.registry,
             buckets=BUCKETS,
         )
@@ -57,7 +57,7 @@ class Exporter:
     def watch(self, worker: Worker) -> None:
         """Serve the counts of this worker."""
         self.registry.register(_Counts(worker.totals))
-        worker.timed = lambda entity, seconds: self._batch.labels(entity).observe(seconds)
+        worker.timed = lambda target, seconds: self._batch.labels(*target.pair).observe(seconds)
 
     def load(self, settings: EmbeddingSettings) -> Model:
         """As load_model, with every call of the model timed."""
@@ -126,10 +126,10 @@ class _Counts(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         rows = CounterMetricFamily(
-            "pgpipe_embedded_rows", "Rows whose vectors were computed and stored.", labels=["entity"]
+            "pgpipe_embedded_rows", "Rows whose vectors were computed and stored.", labels=["schema", "entity"]
         )
-        for entity, count in list(self._totals.embedded.items()):
-            rows.add_metric([entity], count)
+        for target, count in list(self._totals.embedded.items()):
+            rows.add_metric(target, count)
         yield rows
         texts = {
             "fresh": "Jobs whose stored vectors were of this text already.",

@@ -45,7 +45,9 @@ class Models:
                     self._models[embedding.model] = self._load(self._settings.for_model(embedding.model))
                 finally:
                     self._loading = False
-            model = fit(self._models[embedding.model], embedding.dims, embedding.entity, self._settings.truncate_dim)
+            model = fit(
+                self._models[embedding.model], embedding.dims, embedding.target.qualified, self._settings.truncate_dim
+            )
             self._encoders[key] = Encoder(model)
         return self._encoders[key]
 
@@ -75,5 +77,5 @@ class Models:
             return
         stored = session.result(session.submit(queue.fingerprint, session.conn, embedding, taken))
         if stored:
-            identity.require_same(stored, taken, embedding.model, embedding.entity, embedding.name)
+            identity.require_same(stored, taken, embedding.model, embedding.target.qualified, embedding.name)
         self._identified.add(embedding.embedding_id)
