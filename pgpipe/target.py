@@ -70,17 +70,18 @@ def labelled(rows: Iterable[dict[str, Any]], home: str) -> list[dict[str, Any]]:
 
 
 def readings(name: str, home: str) -> list[tuple[str, str]]:
-    """Which schemas and names a name may stand for: itself in `home`, and what its dot and its quotes say."""
+    """The schemas and names that a name may stand for: as its dot and its quotes say, else as it is, in `home`."""
     schema, table = _parsed(name)
-    return list(dict.fromkeys([(home, name), (home if schema is None else schema, table)]))
+    return list(dict.fromkeys([(home if schema is None else schema, table), (home, name)]))
 
 
 def matching(name: str, tables: Sequence[T], home: str) -> list[T]:
     """The tables that a name means. A name without schema is of `home`; if none is there, of any other schema."""
-    wanted = readings(name, home)
+    for pair in readings(name, home):
+        if exact := [table for table in tables if table.pair == pair]:
+            return exact
     schema, bare = _parsed(name)
-    exact = [table for table in tables if table.pair in wanted]
-    return exact or [table for table in tables if table.name in {name, bare if schema is None else name}]
+    return [table for table in tables if table.name in {name, bare if schema is None else name}]
 
 
 def at(conn: Connection, schema: str, name: str) -> Target | None:
@@ -113,7 +114,7 @@ def find(conn: Connection, name: str, home: str) -> Target:
     with translated():
         rows = conn.execute(TABLES, ([schema for schema, _ in wanted], [table for _, table in wanted])).fetchall()
     tables = [Target(*row) for row in rows]
-    return only(name, tables, home, f"the table {label(*wanted[-1], home='')} does not exist; known are {{}}")
+    return only(name, tables, home, f"the table {label(*wanted[0], home='')} does not exist; known are {{}}")
 
 
 def only(name: str, tables: Sequence[T], home: str, unknown: str) -> T:
@@ -132,10 +133,8 @@ def only(name: str, tables: Sequence[T], home: str, unknown: str) -> T:
     if len(meant) == 1:
         return meant[0]
     if meant:
-        names = [table.qualified for table in meant]
-        if name in names:
-            names = [f'"{table.schema}"."{table.name}"' for table in meant]
-        raise UsageError(f"the name {name!r} is ambiguous: write {' or '.join(names)}")
+        names = " or ".join(table.qualified for table in meant)
+        raise UsageError(f"the name {name!r} is ambiguous: write {names}")
     raise UsageError(unknown.replace("{}", ", ".join(table.label(home) for table in tables) or "none"))
 
 
