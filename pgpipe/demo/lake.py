@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ def build(folder: Path, limit: int | None = None) -> dict[str, Changes]:
     for entity, row in documented():
         if limit is None or len(rows[entity]) < limit:
             rows[entity].append(row)
+        elif all(len(found) == limit for found in rows.values()):
+            break
     changes = {}
     for entity, newer in rows.items():
         older, changes[entity] = _yesterday(newer)
@@ -94,16 +97,24 @@ SCHEMA = pa.schema([pa.field(name, pa.string()) for name in TEXTS]).append(pa.fi
 def documented() -> Iterator[tuple[str, Row]]:
     """Every public module, class and function of the standard library that has a docstring, in order of its name."""
     root = Path(sysconfig.get_path("stdlib"))
-    for file in sorted(root.rglob("*.py")):
+    for file in sorted(_sources(root)):
         parts = file.relative_to(root).with_suffix("").parts
-        if SKIP.intersection(parts) or any(p.startswith("_") and p != "__init__" for p in parts):
-            continue
         name = ".".join(p for p in parts if p != "__init__")
         try:
             tree = ast.parse(file.read_text(encoding="utf-8"))
         except (SyntaxError, UnicodeDecodeError, FileNotFoundError):  # some test just that; Debian's may be a dead link
             continue
         yield from _module(name, tree)
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    """Python's files below a folder; private ones and SKIP are not walked into."""
+    for folder, below, files in os.walk(root):
+        below[:] = [name for name in below if name not in SKIP and not name.startswith("_")]
+        for file in files:
+            name = file.removesuffix(".py")
+            if name != file and name not in SKIP and (name == "__init__" or not name.startswith("_")):
+                yield Path(folder, file)
 
 
 def _module(name: str, tree: ast.Module) -> Iterator[tuple[str, Row]]:
