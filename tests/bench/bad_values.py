@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs/loading.md"
 BEGIN, END = "<!-- bench-bad-values -->", "<!-- /bench-bad-values -->"
 ONE_IN = 1000
 # The same command line with the checks taken out: what a load would cost that trusts its files.
-UNCHECKED = "import pgpipe.load.convert as c; c._check = lambda *_: None; from pgpipe.cli import main; main()"
+UNCHECKED = "import pgpipe.load.rows.convert as c; c._check = lambda *_: None; from pgpipe.cli import main; main()"
 
 
 def load(server: Server, lake: Path, policy: str | None) -> Cost:

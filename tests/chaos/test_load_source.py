@@ -15,9 +15,9 @@ from tests.flow.faults import Faults, proxy
 
 BUCKET = "chaos"
 IMPATIENT = """
-import pgpipe.db.connect, pgpipe.source.s3 as s3
+import pgpipe.db.retry as retry, pgpipe.source.s3 as s3
 from pgpipe.cli import main
-pgpipe.db.PAUSES, s3.PAUSE, s3.SILENCE, s3.TRIES = (0.01, 0.01, 0.01), 0.001, 0.5, 2
+retry.PAUSES, s3.PAUSE, s3.SILENCE, s3.TRIES = (0.01, 0.01, 0.01), 0.001, 0.5, 2
 main()
 """
 

@@ -94,8 +94,8 @@ def test_an_export_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_two_processes_export_one_model(tmp_path: Path) -> None:
     """The second waits for the first and takes its export; what a killed process had left is gone."""
     code = (
-        "import logging, sys; from pathlib import Path; from pgpipe.config import EmbeddingSettings;"
-        "from pgpipe.embed.model import load_model; logging.basicConfig(level=logging.INFO);"
+        "import logging, sys; from pathlib import Path; from pgpipe.settings.model import EmbeddingSettings;"
+        "from pgpipe.embed.model.base import load_model; logging.basicConfig(level=logging.INFO);"
         "m = load_model(EmbeddingSettings(backend='onnx', cache_dir=Path(sys.argv[1]))); print(m.encode(['a']).shape)"
     )
     first = run(code, tmp_path)
@@ -210,8 +210,8 @@ def test_too_little_memory(backend: str, cache: Path) -> None:
 import os, resource, sys
 os.environ["OMP_NUM_THREADS"] = "1"  # a thread's stack counts against the limit, and OpenMP ends the process over it
 from pathlib import Path
-from pgpipe.config import EmbeddingSettings
-from pgpipe.embed.model import load_model
+from pgpipe.settings.model import EmbeddingSettings
+from pgpipe.embed.model.base import load_model
 from pgpipe.errors import TooLarge
 model = load_model(EmbeddingSettings(backend=sys.argv[1], cache_dir=Path(sys.argv[2])))
 model.encode(["warm"] * 4)
