@@ -14,6 +14,7 @@ from tests.fixtures.servers import (
     guarded,
     other,
     plain_database,
+    seldom_on_16,
     server,
     server15,
     server16,

@@ -79,8 +79,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("damage", DAMAGE)
+CASES = [
+    pytest.param(damage, mode, marks=() if mode == "merge" or damage == "corrupt page" else pytest.mark.long)
+    for damage in DAMAGE
+    for mode in MODES
+]
+
+
+@pytest.mark.parametrize(("damage", "mode"), CASES)
 def test_a_damaged_file(damage: str, mode: str, database: Database, tmp_path: Path) -> None:
     """It is named in one line; nothing of it is in the target; whole again, it is loaded by the next run."""
     url = build(tmp_path / "lake")

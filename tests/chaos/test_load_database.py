@@ -104,7 +104,9 @@ FAULTS: dict[str, Callable[[Server, int], None]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=pytest.mark.long if fault == "immediate restart" else ()) for fault in FAULTS]
+)
 def test_a_server_that_goes_away_mid_merge(
     fault: str, fragile: Server, fragile_database: Database, tmp_path: Path
 ) -> None:

@@ -9,21 +9,23 @@ import pytest
 from pgpipe.db import Database
 from tests.chaos.support import MODES, NEWER, OLDER, Load, agrees, await_begin, build, run, state
 
-MOMENTS = 10
 SPAN = 0.6  # seconds; about what the load takes after it has begun
 
 
+@pytest.mark.parametrize("moments", [3, pytest.param(10, marks=pytest.mark.long)])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_killed_load_leaves_the_old_state_or_the_new(mode: str, database: Database, tmp_path: Path) -> None:
-    """At ten random moments of a load (an append may also stand between two files); then it runs to its end."""
+def test_a_killed_load_leaves_the_old_state_or_the_new(
+    mode: str, moments: int, database: Database, tmp_path: Path
+) -> None:
+    """At random moments of a load (an append may also stand between two files); then it runs to its end."""
     url = build(tmp_path / "lake")
     day = OLDER if mode == "first load" else NEWER
     if mode != "first load":
         assert run(database, url, *MODES[mode], "--date", OLDER).code == 0
-    moments = sorted(random.Random(mode).uniform(0, SPAN) for _ in range(MOMENTS))
+    draw = random.Random(mode)
     with database.connect(autocommit=True) as conn:
         states = [state(conn)]
-        for number, moment in enumerate(moments):
+        for number, moment in enumerate(sorted(draw.uniform(0, SPAN) for _ in range(moments))):
             load = Load(database, url, *MODES[mode], "--date", day)
             await_begin(conn, load, number + (mode != "first load"))
             time.sleep(moment)

@@ -15,8 +15,9 @@ from tests.flow.faults import Faults, proxy
 
 BUCKET = "chaos"
 IMPATIENT = """
-import pgpipe.db.retry as retry, pgpipe.source.s3 as s3
+from importlib import import_module
 from pgpipe.cli import main
+retry, s3 = import_module("pgpipe.db.retry"), import_module("pgpipe.source.s3")
 retry.PAUSES, s3.PAUSE, s3.SILENCE, s3.TRIES = (0.01, 0.01, 0.01), 0.001, 0.5, 2
 main()
 """
@@ -62,11 +63,17 @@ FAULTS = {
     "a body stalls": {"stall": 2.0},
     "slow": {"slow": 0.005},
 }
+CASES = [pytest.param(fault, OLDER, id=f"{fault}-first load") for fault in FAULTS] + [
+    pytest.param(
+        fault, NEWER, id=f"{fault}-merge", marks=() if fault == "every other body breaks off" else pytest.mark.long
+    )
+    for fault in FAULTS
+]
+ONCE = [pytest.param(OLDER, id="first load", marks=pytest.mark.long), pytest.param(NEWER, id="merge")]
 
 
 @pytest.mark.usefixtures("client")
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("day", [OLDER, NEWER], ids=["first load", "merge"])
+@pytest.mark.parametrize(("fault", "day"), CASES)
 def test_a_source_that_falters(database: Database, faults: Faults, fault: str, day: str) -> None:
     """The load completes in one run, with the rows that an undisturbed one brings."""
     if day == NEWER:
@@ -83,7 +90,7 @@ def test_a_source_that_falters(database: Database, faults: Faults, fault: str, d
     assert agreed
 
 
-@pytest.mark.parametrize("day", [OLDER, NEWER], ids=["first load", "merge"])
+@pytest.mark.parametrize("day", ONCE)
 def test_a_source_that_is_lost_for_good(database: Database, faults: Faults, client: Any, day: str) -> None:
     """One line, the old state, and once the source is back the next run completes."""
     if day == NEWER:
@@ -104,7 +111,7 @@ def test_a_source_that_is_lost_for_good(database: Database, faults: Faults, clie
     assert client
 
 
-@pytest.mark.parametrize("day", [OLDER, NEWER], ids=["first load", "merge"])
+@pytest.mark.parametrize("day", ONCE)
 def test_another_object_under_the_same_key(database: Database, faults: Faults, client: Any, day: str) -> None:
     """Put there when some files have been read: no row of the mixture is kept, and the next run takes the new one."""
     if day == NEWER:

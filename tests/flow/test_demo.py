@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pgpipe.cli.demo import QUESTIONS
 from tests.conftest import make_cli
 
 
@@ -15,10 +16,11 @@ def test_demo_from_nothing_and_again(
     cli = make_cli("", tmp_path, monkeypatch)
     monkeypatch.delenv("DATABASE_URL")
 
-    first = cli("demo", "--folder", str(tmp_path / "demo"), "--rows", "40")
+    monkeypatch.setattr("pgpipe.cli.demo.QUESTIONS", QUESTIONS[::2])  # by words, and in both ways
+    first = cli("demo", "--folder", str(tmp_path / "demo"), "--rows", "20")
     shown = capfd.readouterr().out
     monkeypatch.setattr("pgpipe.cli.demo.QUESTIONS", ())  # the second time nothing is new to ask
-    again = cli("demo", "--folder", str(tmp_path / "demo"), "--rows", "40")
+    again = cli("demo", "--folder", str(tmp_path / "demo"), "--rows", "20")
     shown_again = capfd.readouterr().out
 
     assert (first.code, again.code) == (0, 0), (first, again)

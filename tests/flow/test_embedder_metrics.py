@@ -24,11 +24,10 @@ from pgpipe.embed.daemon import metrics, metrics_server
 from pgpipe.embed.daemon.metrics import Exporter
 from pgpipe.embed.model.identity import PROBES
 from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
+from tests.chaos.embedders import install
 from tests.conftest import Cli
 from tests.sql.fake_model import Fake, make_worker, refuse
 from tests.sql.support import embed, eventually, make_docs, value
-
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def get(url: str) -> httpx.Response:
@@ -50,16 +49,20 @@ def served(database: Database) -> Iterator[Exporter]:
     made.stop()
 
 
-@pytest.mark.model
 def test_a_whole_life(database: Database, tmp_path: Path) -> None:
     """Not ready while it loads, ready after; every count is there; the port is closed when it ends."""
     with database.connect(autocommit=True) as conn:
         make_docs(conn, 20)
-        declare = "select pgpipe.enable_embedding('doc', columns => '{title,body}', model => %s, dims => 384)"
-        conn.execute(declare, (MODEL,))
+        conn.execute("select pgpipe.enable_embedding('doc', '{title,body}', 'chaos', 3)")
+        install(tmp_path)
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "pgpipe", "embedder", "--metrics-port", "0"],
-            env=os.environ | {"DATABASE_URL": database.url},
+            [sys.executable, "-m", "pgpipe", "embedder", "--backend", "chaos", "--metrics-port", "0"],
+            env=os.environ
+            | {
+                "DATABASE_URL": database.url,
+                "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}",
+                "PGPIPE_EMBEDDING__MODELS": '["chaos"]',
+            },
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
@@ -91,8 +94,8 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
     assert found["pgpipe_coverage", ("default", "doc", "public")] == 1
     assert found["pgpipe_oldest_job_seconds", ("default", "doc", "public")] == 0
     assert found["pgpipe_jobs_finished_5m", ("default", "doc", "public")] == 20
-    assert found["pgpipe_model_texts_total", (MODEL,)] == 20 + len(PROBES)
-    assert found["pgpipe_model_seconds_sum", (MODEL,)] > 0
+    assert found["pgpipe_model_texts_total", ("chaos",)] == 20 + len(PROBES)
+    assert found["pgpipe_model_seconds_sum", ("chaos",)] > 0
     assert found["pgpipe_batch_seconds_count", ("doc", "public")] >= 1
     assert found["pgpipe_up", ()] == 1
     assert found["pgpipe_stale_jobs_total", ()] == found["pgpipe_failed_jobs_total", ()] == 0

@@ -21,6 +21,7 @@ from pgpipe.searching.ask import Question, Searchable, SearchMode, answer, find_
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 from pgpipe.target import label
+from tests.fixtures.examples import examples
 from tests.flow.support import rows
 from tests.sql.fake_model import Fake, make_worker
 
@@ -116,7 +117,7 @@ def refusal(conn: Connection, target: Searchable, mode: SearchMode, question: Qu
 
 
 @settings(
-    max_examples=15,
+    max_examples=examples(8, 15),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )

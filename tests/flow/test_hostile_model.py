@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database
@@ -194,6 +193,8 @@ def test_a_tokenizer_reads_its_own_files(tmp_path: Path, wheel: Path) -> None:
 
 def test_an_index_of_pickles_is_not_followed(tmp_path: Path, wheel: Path) -> None:
     """K3: weights that an index names elsewhere, as pickles, stay unread, though a folder has a safetensors file."""
+    import torch
+
     folder = tmp_path / "model"
     shutil.copytree(wheel, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
     (folder / "1_Pooling" / "model.safetensors").symlink_to((folder / "model.safetensors").resolve())

@@ -20,7 +20,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgpipe.api import search
-from pgpipe.db import DEFAULTS, Database, pins, translated
+from pgpipe.db import Database, pins, translated
+from pgpipe.db.connect import DEFAULTS
 from pgpipe.embed.queue import embeddings
 from pgpipe.embed.reconcile import reconcile
 from pgpipe.errors import DatabaseError, UsageError

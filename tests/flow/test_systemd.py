@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pgpipe.db import Connection, Database
+from tests.chaos.embedders import install
 from tests.conftest import Cli
 from tests.sql.support import make_docs, value
 
@@ -182,14 +183,30 @@ def manager(database: Database, tmp_path: Path) -> Iterator[Callable[..., Manage
 
 
 @pytest.fixture
-def docs(database: Database) -> Iterator[Connection]:
-    """Docs that wait for the real model."""
+def conn(database: Database) -> Iterator[Connection]:
+    """Twenty docs."""
     with database.connect(autocommit=True) as conn:
         make_docs(conn, 20)
-        conn.execute(
-            "select pgpipe.enable_embedding('doc', columns => '{title,body}', model => %s, dims => 384)", (MODEL,)
-        )
         yield conn
+
+
+@pytest.fixture
+def docs(conn: Connection) -> Connection:
+    """Docs that wait for the real model."""
+    conn.execute("select pgpipe.enable_embedding('doc', columns => '{title,body}', model => %s, dims => 384)", (MODEL,))
+    return conn
+
+
+@pytest.fixture
+def light(conn: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """Docs that wait for a model which loads at once, and is slow at reading a batch."""
+    install(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
+    monkeypatch.setenv("PGPIPE_EMBEDDING__BACKEND", "chaos")
+    monkeypatch.setenv("PGPIPE_EMBEDDING__MODELS", '["chaos"]')
+    monkeypatch.setenv("CHAOS_SLOW", "0.2")
+    conn.execute("select pgpipe.enable_embedding('doc', '{title,body}', 'chaos', 3)")
+    return conn
 
 
 def wait_for(conn: Connection, query: str) -> None:
@@ -217,41 +234,39 @@ def test_life_under_systemd(docs: Connection, manager: Callable[..., Manager]) -
     assert daemon.got[-1] == "STOPPING=1"
 
 
-@pytest.mark.model
-def test_the_watchdog_is_fed_by_progress_only(docs: Connection, manager: Callable[..., Manager]) -> None:
+def test_the_watchdog_is_fed_by_progress_only(light: Connection, manager: Callable[..., Manager]) -> None:
     """While the embedder hangs, here behind a lock, nothing feeds the watchdog; when it gets on, something does."""
     daemon = manager()
     daemon.until("WATCHDOG=1")
-    wait_for(docs, "select count(*) = 20 from doc_embedding")
+    wait_for(light, "select count(*) = 20 from doc_embedding")
 
-    with docs.transaction():
-        docs.execute("lock table pgpipe.embedding, pgpipe.job in access exclusive mode")
-        wait_for(docs, BLOCKED)  # its next look at the queue
+    with light.transaction():
+        light.execute("lock table pgpipe.embedding, pgpipe.job in access exclusive mode")
+        wait_for(light, BLOCKED)  # its next look at the queue
         daemon.listen(0.5)  # what it had said before
-        assert daemon.listen(5) == []
+        assert daemon.listen(3) == []  # the manager would end it after 1
 
     daemon.got.clear()
     daemon.until("WATCHDOG=1")
     assert daemon.end() == 0
 
 
-@pytest.mark.model
-def test_sigterm_in_mid_work(docs: Connection, manager: Callable[..., Manager]) -> None:
+def test_sigterm_in_mid_work(light: Connection, manager: Callable[..., Manager]) -> None:
     """What is in hand is finished or given back: no lease stays, nothing is lost, and it is over soon."""
-    docs.execute("insert into doc select n, 'title', repeat('word ' || n, 200), n from generate_series(100, 3000) n")
+    light.execute("insert into doc select n, 'title', repeat('word ' || n, 200), n from generate_series(100, 3000) n")
     daemon = manager()
     daemon.until("READY=1")
-    wait_for(docs, "select exists (select from pgpipe.job where lease_token is not null)")
+    wait_for(light, "select exists (select from pgpipe.job where lease_token is not null)")
 
     assert daemon.end() == 0
 
-    assert value(docs, "select count(*) from pgpipe.job where lease_token is not null") == 0
-    rows = value(docs, "select count(*) from doc")
+    assert value(light, "select count(*) from pgpipe.job where lease_token is not null") == 0
+    rows = value(light, "select count(*) from doc")
     assert (
-        value(docs, "select count(distinct id) from doc_embedding") + value(docs, "select count(*) from pgpipe.job")
+        value(light, "select count(distinct id) from doc_embedding") + value(light, "select count(*) from pgpipe.job")
         == rows
     )
-    assert value(docs, "select count(*) from pgpipe.job where attempts > 0") == 0
+    assert value(light, "select count(*) from pgpipe.job where attempts > 0") == 0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pgpipe.schema import migrate
 from pgpipe.searching.ask import Question, answer, find_searchable
 from pgpipe.settings.model import DatabaseSettings, Settings
 from pgpipe.settings.sources import load_settings
-from tests.conftest import Cli, Lake, Server, make_cli
+from tests.conftest import Cli, Lake, Server, make_cli, seldom_on_16
 from tests.flow.support import fails
 from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT
 from tests.sql.fake_model import Fake, make_worker
@@ -292,6 +292,7 @@ def test_who_owns_what(roles: House, lake: Lake) -> None:
         assert column(conn, may) == ["pgpipe_loader", "pgpipe_embedder"]
 
 
+@seldom_on_16
 def test_the_vector_index_is_built_by_who_may(roles: House, lake: Lake) -> None:
     """Not the embedder, which owns no store and goes on; the next load, which finds nothing waiting, builds it."""
     lake.put("2026-01-01", "product", [text(n) for n in range(5000)])

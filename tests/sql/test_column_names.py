@@ -6,6 +6,7 @@ import pytest
 from psycopg import sql
 
 from pgpipe.db import Connection
+from tests.conftest import seldom_on_16
 from tests.sql.support import column, drain, embed, jobs, sqlstate, value
 
 NAMES = ["distance", "r", "n", "key", "hash", "t", "s", "row", "score", "document", "rank", "i", "f"]
@@ -23,6 +24,7 @@ SEARCHES = (
 )
 
 
+@seldom_on_16
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("part", ["key", "text", "other"])
 def test_any_name(conn: Connection, name: str, part: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgpipe.db import Connection
+from tests.fixtures.examples import examples
 from tests.sql.support import column, sqlstate, value
 
 ODD = "a'b\"c\\d%s; --{e},$1"  # a column's name
@@ -41,7 +42,9 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "gt": lambda a, b: a > b,
     "gte": lambda a, b: a >= b,
 }
-OPTIONS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+OPTIONS = settings(
+    max_examples=examples(40, 150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_the_index_holds_the_vectors(docs: Connection) -> None:
     assert "doc_embedding_filter" not in plans[1, False]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 4))])
 def test_it_stays_equal(conn: Connection, seed: int) -> None:
     """Rows come, go, and change their text, their key and their filter columns, between and within transactions."""
     make_docs(conn, 40)

@@ -5,6 +5,7 @@ import pytest
 from psycopg import sql
 
 from pgpipe.db import Connection, Database
+from tests.conftest import seldom_on_16
 from tests.sql.support import column, make_docs, sqlstate, value
 
 GERMAN = "Die H\u00e4user der Stadt standen im Wald"
@@ -179,6 +180,7 @@ ODD += [
 LONG = ["jacket " * 10_000, "-no " * 10_000, '"rain jacket" ' * 1000, "w*" * 5000, "w* " * 10_000]
 
 
+@seldom_on_16
 @pytest.mark.parametrize("query", [*ODD, *LONG])
 def test_no_question_is_an_error(conn: Connection, query: str) -> None:
     """Empty, of one character, of operators, of stop words, of ten thousand words: an answer, perhaps an empty one."""

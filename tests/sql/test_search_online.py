@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pgpipe.db import Connection, Database
 from pgpipe.searching import fill
+from tests.fixtures.examples import examples
 from tests.sql.support import column, eventually, make_docs, sqlstate, value
 
 ONLINE = "select pgpipe.enable_search('doc', '{title=>A, body=>B}', online => true)"
@@ -241,7 +242,7 @@ WRITES = st.lists(
 
 
 @pytest.mark.usefixtures("conn")
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10, 25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=WRITES, seed=st.integers(0, 9))
 def test_both_modes_answer_alike(
     conn: Connection, writes: list[tuple[str, int, str | None, str | None]], seed: int

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from pgpipe.db import Connection
+from tests.conftest import seldom_on_16
 from tests.sql.support import column, make_docs, value
 
 FIELDS = {"A": 1.5, "B": 1.0, "C": 0.75, "D": 0.5}
@@ -129,6 +130,7 @@ def common(conn: Connection) -> Connection:
     return conn
 
 
+@seldom_on_16
 def test_narrowing_finds_the_best(common: Connection) -> None:
     """Of a question of common words, the rows that hold most of them come out, as if all had been read."""
     asked = [f"common{m}" for m in range(2, 9)]

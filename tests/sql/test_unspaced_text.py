@@ -7,6 +7,7 @@ from psycopg import sql
 
 from pgpipe.db import Connection, Database
 from pgpipe.searching import fill
+from tests.fixtures.examples import examples
 from tests.sql.support import column, make_docs, value
 
 CHINESE = "\u4eba\u4eec\u559d\u8336\uff0c\u4e5f\u559d\u5496\u5561\u3002\u4e2d\u56fd\u7684\u57ce\u5e02"
@@ -122,7 +123,7 @@ def test_passages_are_the_text_as_written(conn: Connection) -> None:
     assert passages(conn, "wald") == [GERMAN.replace("Wald", "<b>Wald</b>")]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(ALPHABET, max_size=40), cut=st.tuples(st.integers(0, 40), st.integers(1, 8)))
 def test_any_piece_is_found(conn: Connection, text: str, cut: tuple[int, int]) -> None:
     """Whatever is cut out of a run is found as a phrase; pairing can be undone."""

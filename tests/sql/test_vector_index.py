@@ -5,6 +5,7 @@ import pytest
 from pgpipe.db import Connection, Database
 from pgpipe.embed import index
 from pgpipe.settings.model import IndexSettings
+from tests.conftest import seldom_on_16
 from tests.sql.support import column, value
 from tests.sql.vectors import FEW, INDEXES, filled, vector_of
 
@@ -84,6 +85,7 @@ def test_no_index_at_all(any_database: Database, conn: Connection) -> None:
     assert not index.build(any_database, filled(conn, FEW), IndexSettings(kind="none", min_rows=FEW))
 
 
+@seldom_on_16
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_the_memory_estimate(conn: Connection, share: float) -> None:
     """With as much memory as is estimated the whole graph is built in memory; with half of it PostgreSQL complains."""

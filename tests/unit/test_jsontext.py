@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pgpipe.load.rows.json_text import json_text, uuid_of_text
 from pgpipe.load.rows.json_text import plain_text as text_of
+from tests.fixtures.examples import examples
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 INNER = pa.struct({"t": pa.string(), "n": pa.int64(), "f": pa.float64(), "b": pa.bool_()})
@@ -47,7 +48,7 @@ def for_arrow(value: Any) -> Any:
 
 
 @given(st.lists(st.none() | document, max_size=5), st.integers(0, 2), st.integers(0, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60, 200), deadline=None)
 def test_nested_documents(documents: list[dict | None], start: int, length: int) -> None:
     """Any text, number, NULL and depth, in any slice."""
     array = pa.array([for_arrow(d) for d in documents], KIND).slice(start, length)

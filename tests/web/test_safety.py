@@ -15,6 +15,7 @@ from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
 from pgpipe.web.guard import HEADERS, hostname
 from pgpipe.web.queries import reading
 from tests.conftest import Cli, Server
+from tests.fixtures.examples import examples
 from tests.flow.support import fails
 from tests.sql.fake_model import Fake
 from tests.web.conftest import HOSTILE, serving
@@ -72,7 +73,7 @@ def test_hostname_of_a_host_header() -> None:
     assert [hostname(h) for h in ("LocalHost:80", "[::1]", "[::1]:80", "a.b")] == ["localhost", "[::1]", "[::1]", "a.b"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(q=st.text(max_size=40), column=st.text(max_size=10), value=st.text(max_size=10), where=st.text(max_size=20))
 def test_no_question_breaks_it(page: str, q: str, column: str, value: str, where: str) -> None:
     """Whatever is typed: an answer, or a line that says what is wrong; never an internal error."""
