@@ -189,10 +189,104 @@ def test_what_makes_a_key_or_a_text_pins_its_settings(conn: Connection) -> None:
     assert some >= makers
 
 
-def test_lines_and_openings() -> None:
-    """Every file of sql/ opens with a sentence of purpose and has no line over 170 characters."""
-    for file in [*ROOT.glob("sql/[ai]*/*.sql"), *ROOT.glob("migrations/*.sql")]:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        opening = lines[1] if lines[0].startswith("-- requires: ") else lines[0]
-        assert re.match(r"-- [A-Z].*[.:]?", opening), file
-        assert max(map(len, lines)) <= 170, file
+def test_openings() -> None:
+    """Every file of sql/ opens with a sentence of purpose."""
+    for file in [*ROOT.glob("sql/**/*.sql"), *ROOT.glob("migrations/*.sql")]:
+        if file.parent.name != "templates":
+            lines = file.read_text(encoding="utf-8").splitlines()
+            opening = lines[1] if lines[0].startswith("-- requires: ") else lines[0]
+            assert re.match(r"-- [A-Z].*[.:]?", opening), file
+
+
+# Files of sql/ that are not in shape yet: those with lines over 100 columns, and the functions over 40 lines.
+# Both lists only shrink: who brings a file into shape takes it off.
+WIDE: set[str] = {
+    "api/05_version.sql",
+    "api/20_search.sql",
+    "api/21_text_search.sql",
+    "api/22_search_online.sql",
+    "api/30_embedding.sql",
+    "api/40_queue.sql",
+    "api/48_drift.sql",
+    "api/61_vector_search.sql",
+    "api/62_filters.sql",
+    "api/70_status.sql",
+    "api/80_roles.sql",
+    "internal/07_types.sql",
+    "internal/10_target.sql",
+    "internal/12_filter.sql",
+    "internal/18_search_language.sql",
+    "internal/19_unspaced_text.sql",
+    "internal/20_search.sql",
+    "internal/21_text_search.sql",
+    "internal/22_search_online.sql",
+    "internal/23_text_rank.sql",
+    "internal/25_template.sql",
+    "internal/30_embedding.sql",
+    "internal/33_row_security.sql",
+    "internal/34_earlier_triggers.sql",
+    "internal/34_render.sql",
+    "internal/35_triggers.sql",
+    "internal/40_queue.sql",
+    "internal/42_coverage.sql",
+    "internal/45_finish.sql",
+    "internal/47_reconcile.sql",
+    "internal/50_staging.sql",
+    "internal/51_keys.sql",
+    "internal/52_merge.sql",
+    "internal/54_ledger.sql",
+    "internal/60_vector.sql",
+    "internal/61_vector_search.sql",
+    "internal/62_filters.sql",
+    "internal/80_roles.sql",
+}
+LONG: set[str] = {
+    "begin_sweep",
+    "candidate_queries",
+    "claim_jobs",
+    "enable_embedding",
+    "enable_search",
+    "enqueue_changes",
+    "fill_batch",
+    "finish_jobs",
+    "grant_roles",
+    "hybrid_search",
+    "merge",
+    "own_definers",
+    "parse_query",
+    "rank_text",
+    "rank_vector",
+    "reconcile_rows",
+    "refresh_search",
+    "require_unique",
+    "settle_jobs",
+    "update",
+    "weigh_words",
+}
+MADE = re.compile(r"^create (?:or replace )?(?:function|procedure) [\w.]+?\.([\w{}]+)", re.MULTILINE)
+
+
+def test_lines() -> None:
+    """No file of sql/ has a line over 100 columns."""
+    wide = {
+        f"{file.parent.name}/{file.name}"
+        for file in ROOT.glob("sql/*/*.sql")
+        if max(map(len, file.read_text(encoding="utf-8").splitlines())) > 100
+    }
+
+    assert wide == WIDE
+
+
+def test_length_of_functions() -> None:
+    """No function of sql/ has more than 40 lines, from `create` to the end of its body."""
+    long = set()
+    for file in ROOT.glob("sql/*/*.sql"):
+        text = file.read_text(encoding="utf-8")
+        for made in MADE.finditer(text):
+            tag = re.compile(r"\bas (\$\w*\$)").search(text, made.end())
+            assert tag, made[1]
+            end = text.index(tag[1], tag.end())
+            if text.count("\n", made.start(), end) >= 40:
+                long.add(file.stem if file.parent.name == "templates" else made[1])
+
+    assert long == LONG
