@@ -164,7 +164,9 @@ begin
     drop table pg_temp.pgpipe_condition;
     perform pgpipe_internal.require_kept(target, used);
     return checked;
-exception when others then
+-- What can be wrong with a condition; a deadlock, a full disk or a lock timeout goes on as it is.
+exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported
+    or program_limit_exceeded or invalid_schema_name or raise_exception or sqlstate 'PP003' then
     get stacked diagnostics reason = message_text, advice = pg_exception_hint;
     raise exception 'the condition % cannot be used: %', quote_literal(condition), reason using errcode = 'PP003',
         hint = case when sqlstate = 'PP003' then advice

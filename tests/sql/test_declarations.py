@@ -1,5 +1,7 @@
 """What an embedding is of: templates, conditions, keys of any type, equal texts; two of one target, pause."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from pgpipe.db import Connection, Database
@@ -11,6 +13,7 @@ from tests.sql.support import (
     embed,
     embed_quietly,
     embedded_docs,
+    eventually,
     expire,
     finish,
     job,
@@ -23,6 +26,7 @@ from tests.sql.support import (
 )
 
 SWITCH = "select pgpipe.switch_embedding('doc', %s)"
+WAITS = "select exists (select from pg_locks where not granted and pid = %s)"
 ACTIVE = "select name from pgpipe.embedding where active"
 
 
@@ -100,6 +104,23 @@ def test_bad_conditions(conn: Connection, condition: str) -> None:
 
     assert sqlstate(conn, call, condition) == "PP003"
     assert column(conn, "select id from doc") == [1]
+
+
+def test_a_deadlock_is_not_the_fault_of_a_condition(conn: Connection, other: Connection) -> None:
+    """Only what is wrong with a condition is PP003: a deadlock or a lock timeout while it is checked stays one."""
+    make_docs(conn)
+    conn.execute("create table also (id int)")
+    check = "select pgpipe_internal.checked_condition('doc', 'size > 1')"
+    with ThreadPoolExecutor(1) as pool, other.transaction(force_rollback=True):
+        other.execute("set deadlock_timeout = '10min'; lock table doc in access exclusive mode")
+        conn.execute("set lock_timeout = '50ms'")
+        assert sqlstate(conn, check) == "55P03"
+        conn.execute("set lock_timeout = 0; set deadlock_timeout = '50ms'; begin; lock table also")
+        blocked = pool.submit(other.execute, "lock table also")
+        eventually(lambda: value(conn, WAITS, other.info.backend_pid))
+        assert sqlstate(conn, check) == "40P01"
+        conn.execute("rollback")
+        blocked.result()
 
 
 def test_a_condition_written_otherwise_is_the_same(conn: Connection) -> None:
