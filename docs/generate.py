@@ -24,8 +24,7 @@ WIDTH = 100  # characters of a signature before it is broken into lines
 
 FUNCTIONS = """
     select p.proname::text as name, pg_get_function_arguments(p.oid) as arguments,
-           pg_get_function_result(p.oid) as result, p.prorettype = 'trigger'::regtype as trigger,
-           p.prosecdef as definer, obj_description(p.oid, 'pg_proc') as comment
+           pg_get_function_result(p.oid) as result, obj_description(p.oid, 'pg_proc') as comment
       from pg_proc p where p.pronamespace = 'pgpipe'::regnamespace order by p.proname
 """
 RELATIONS = """
@@ -69,7 +68,7 @@ SQL_HEAD = """\
 
 Generated from the catalogue by `make docs`: what `\\d+` and `\\df+` of psql show of the schema `pgpipe`, which is what
 you may call and rely on. Functions of `pgpipe_internal` may change in any release.
-Arguments can be given by name: `k => 5`.
+Arguments can be given by name: `k => 5`. In an example, `:vector` is the vector of a question, as in psql.
 """
 
 
@@ -165,10 +164,9 @@ def _function(function: dict[str, Any]) -> str:
     if len(call) > WIDTH:
         call = call.replace("(", "(\n    ", 1)[:-1] + "\n)"
         call = re.sub(r", (?=\w+ \w|OUT )", ",\n    ", call)
-    returns = "" if function["trigger"] or function["result"] is None else f" returns {function['result']}"
-    note = " Trigger function." if function["trigger"] else ""
-    note += " SECURITY DEFINER." if function["definer"] else ""
-    return f"### {function['name']}\n\n```sql\n{call}{returns}\n```\n\n{_plain(function['comment'])}{note}\n"
+    returns = "" if function["result"] is None else f" returns {function['result']}"
+    text, _, example = function["comment"].partition(" Example: ")
+    return f"### {function['name']}\n\n```sql\n{call}{returns}\n```\n\n{_plain(text)}\n\n```sql\n{example};\n```\n"
 
 
 def _relation(relation: dict[str, Any]) -> str:
@@ -186,19 +184,14 @@ def _relation(relation: dict[str, Any]) -> str:
 
 
 def _codes() -> Iterator[str]:
-    """The SQLSTATEs of pgpipe, each with what it says and who raises it."""
-    found: dict[str, dict[str, set[str]]] = {}
+    """The SQLSTATEs of pgpipe, each with what it says."""
+    found: dict[str, dict[str, None]] = {}
     for file in sorted([*ROOT.glob("migrations/*.sql"), *ROOT.glob("sql/**/*.sql")]):
-        for body in re.split(r"(?m)^create (?=(?:or replace )?function)", file.read_text(encoding="utf-8"))[1:]:
-            name = re.search(r"pgpipe(?:_internal)?\.(\w+)", body)
-            for message, code in RAISED.findall(body):
-                said = message.replace("''", "'").replace("%%", "%")
-                found.setdefault(code, {}).setdefault(said, set()).add(name[1] if name else "")
-    yield "## Error codes\n\n| SQLSTATE | says | raised by |\n|---|---|---|"
+        for message, code in RAISED.findall(file.read_text(encoding="utf-8")):
+            found.setdefault(code, {})[message.replace("''", "'").replace("%%", "%")] = None
+    yield "## Error codes\n\n| SQLSTATE | says |\n|---|---|"
     for code, messages in sorted(found.items()):
-        says = "<br>".join(_cell(message) for message in messages)
-        names = ", ".join(f"`{name}`" for name in sorted(set().union(*messages.values())))
-        yield f"| {code} | {says} | {names} |"
+        yield f"| {code} | {'<br>'.join(map(_cell, messages))} |"
 
 
 def files() -> str:

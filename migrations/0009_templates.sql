@@ -12,7 +12,7 @@ create table pgpipe.template (
     body text not null
 );
 comment on table pgpipe.template is
-    'The files of sql/templates/: functions with {holes}, which pgpipe_internal.render fills for one embedding.';
+    'The files of sql/templates/: functions with {holes}, filled for one embedding.';
 
 create table pgpipe.missed (
     missed_id    bigint generated always as identity primary key,  -- so that it can be replicated

@@ -52,7 +52,9 @@ comment on function pgpipe.enable_search(regclass, text, regconfig, name, boolea
     'Adds a stored generated tsvector over the weighted columns, and its GIN index. The language is that of the table, or of each row '
     'where a column names it. Twice is a no-op. An existing table is rewritten under an exclusive lock. With `online` it is not: a trigger '
     'keeps a plain column, and fill_search fills it. Raises PP002 for an unknown column, PP003 for a column that cannot be used, PP004 '
-    'where another search is declared.';
+    'where another search is declared. '
+    'Example: select pgpipe.enable_search(''article'', ''{title=>A, body=>B}'', '
+    'language => ''english'')';
 
 create or replace function pgpipe.disable_search(target regclass)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -71,7 +73,8 @@ begin
 end
 $$;
 comment on function pgpipe.disable_search(regclass) is
-    'Drops the search column with its index, its trigger and its lexemes, also one that is still being filled. Twice is a no-op.';
+    'Drops the search column with its index, its trigger and its lexemes, also one that is still being filled. Twice is a no-op. '
+    'Example: select pgpipe.disable_search(''article'')';
 
 create or replace function pgpipe.refresh_search(target regclass, at_most int default 30000)
     returns bigint  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -117,4 +120,5 @@ end
 $$;
 comment on function pgpipe.refresh_search(regclass, int) is
     'Counts in how many documents each lexeme occurs, from all rows or a sample of about `at_most`. Returns the rows '
-    'of the target, an estimate beyond ten times `at_most`. Searches that run meanwhile see the old figures or the new ones.';
+    'of the target, an estimate beyond ten times `at_most`. Searches that run meanwhile see the old figures or the new ones. '
+    'Example: select pgpipe.refresh_search(''article'')';

@@ -28,4 +28,6 @@ comment on function pgpipe.text_search(regclass, text, int, jsonb, int, boolean)
     'The k rows that answer a question best by its words, after the first `skip`. Columns: key, '
     'score (BM25F), text_rank, passage with the words between <b> and </b>, row. Bare words are '
     'alternatives, "phrases" must occur, -words must not, word* is a beginning. With `prefix` the '
-    'last word is one too. Equal scores are ordered by key.';
+    'last word is one too. Equal scores are ordered by key. '
+    'Example: select key, score, passage from pgpipe.text_search(''article'', '
+    '''compress "a file" -tar'', k => 5)';

@@ -36,7 +36,8 @@ comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
     'Declares other columns, weights or another language for a target that is searched already. A '
     'second column is filled; the first serves until finish_search. A language or a language '
     'column that is not named stays; '''' removes the latter. Twice is a no-op; the declaration '
-    'that serves ends a change under way. Raises PP005 without a search, and as enable_search.';
+    'that serves ends a change under way. Raises PP005 without a search, and as enable_search. '
+    'Example: select pgpipe.alter_search(''article'', ''{title=>A, body=>B, author=>C}'')';
 
 create or replace procedure pgpipe.fill_search(target regclass, rows int default 2000)
     language plpgsql
@@ -51,7 +52,7 @@ begin
         exit when batch.done;
     end loop;
     if exists (select from pgpipe_internal.missing_search_indexes(target)) then
-        raise info 'filled; now run, each by itself: %; then select pgpipe_internal.finish_search(%)',
+        raise info 'filled; now run, each by itself: %; then call pgpipe.fill_search(%) again',
             (select pg_catalog.string_agg(i.statement, '; '::pg_catalog.text) from pgpipe_internal.search_index_statements(target) i (statement)),
             pg_catalog.quote_literal(target::pg_catalog.text);
     else
@@ -60,4 +61,5 @@ begin
 end
 $$;
 comment on procedure pgpipe.fill_search(regclass, int) is
-    'Fills a search column batch by batch, a commit each: stop it when you like, and call it again to go on. Says what is left to do.';
+    'Fills a search column batch by batch, a commit each: stop it when you like, and call it again to go on. Says what is left to do. '
+    'Example: call pgpipe.fill_search(''article'')';

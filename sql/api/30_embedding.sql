@@ -71,7 +71,9 @@ comment on function pgpipe.enable_embedding(regclass, name[], text, int, text, t
     '`condition` is SQL over the row''s columns. Rows for which it is not true have no vectors. '
     'The first embedding of a target is active. Returns its id. Twice is a no-op. Raises PP002 '
     'for an unknown column, and PP003 for a bad template, condition or name of a key column. '
-    'Raises PP004 if another is declared, PP006 without pgvector, PP007 without a primary key.';
+    'Raises PP004 if another is declared, PP006 without pgvector, PP007 without a primary key. '
+    'Example: select pgpipe.enable_embedding(''article'', ''{title,body}'', '
+    'model => ''all-MiniLM-L6-v2'', dims => 384, condition => ''year > 2000'')';
 
 create or replace function pgpipe.disable_embedding(target regclass, name text default 'default')
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -91,7 +93,8 @@ begin
 end
 $$;
 comment on function pgpipe.disable_embedding(regclass, text) is
-    'Drops an embedding with its store and its jobs, and with the last one the triggers of the target. Twice is a no-op.';
+    'Drops an embedding with its store and its jobs, and with the last one the triggers of the target. Twice is a no-op. '
+    'Example: select pgpipe.disable_embedding(''article'')';
 
 create or replace function pgpipe.switch_embedding(target regclass, name text, force boolean default false)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -112,7 +115,8 @@ end
 $$;
 comment on function pgpipe.switch_embedding(regclass, text, boolean) is
     'Makes search use this embedding from the moment of commit on. The other stays, is kept fresh, and can be switched back to. '
-    'Raises PP008 for an unknown one, PP011 while jobs of it wait, unless forced.';
+    'Raises PP008 for an unknown one, PP011 while jobs of it wait, unless forced. '
+    'Example: select pgpipe.switch_embedding(''article'', ''second'')';
 
 create or replace function pgpipe.pause_embedding(target regclass, name text default 'default')
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language sql
@@ -121,7 +125,8 @@ as $$
      where e.embedding_id = (pgpipe_internal.require_embedding(pause_embedding.target, pause_embedding.name)).embedding_id
 $$;
 comment on function pgpipe.pause_embedding(regclass, text) is
-    'Nothing more is claimed; changes are still enqueued, and batches at work are finished. Twice is a no-op. Raises PP008.';
+    'Nothing more is claimed; changes are still enqueued, and batches at work are finished. Twice is a no-op. Raises PP008. '
+    'Example: select pgpipe.pause_embedding(''article'')';
 
 create or replace function pgpipe.resume_embedding(target regclass, name text default 'default')
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language sql
@@ -129,4 +134,6 @@ as $$
     update pgpipe.embedding e set paused_at = null
      where e.embedding_id = (pgpipe_internal.require_embedding(resume_embedding.target, resume_embedding.name)).embedding_id
 $$;
-comment on function pgpipe.resume_embedding(regclass, text) is 'Claiming goes on. Twice is a no-op. Raises PP008.';
+comment on function pgpipe.resume_embedding(regclass, text) is
+    'Claiming goes on. Twice is a no-op. Raises PP008. '
+    'Example: select pgpipe.resume_embedding(''article'')';

@@ -17,7 +17,8 @@ as $$
     select count(*)::int from retried
 $$;
 comment on function pgpipe.retry_jobs(int, jsonb[]) is
-    'Puts dead jobs back into the queue: all, those of one embedding, or those with the given keys. Returns how many.';
+    'Puts dead jobs back into the queue: all, those of one embedding, or those with the given keys. Returns how many. '
+    'Example: select pgpipe.retry_jobs(keys => array[''{"id": 1}''::jsonb])';
 
 create or replace function pgpipe.drop_jobs(embedding_id int default null, keys jsonb[] default null)
     returns int  volatile  set search_path = pg_catalog, pg_temp  language sql
@@ -40,4 +41,5 @@ as $$
 $$;
 comment on function pgpipe.drop_jobs(int, jsonb[]) is
     'Deletes dead jobs, chosen as in retry_jobs: their rows stay without fresh vectors until they change or are reconciled. '
-    'Returns how many.';
+    'Returns how many. '
+    'Example: select pgpipe.drop_jobs(embedding_id => 1)';

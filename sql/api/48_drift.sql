@@ -40,4 +40,6 @@ comment on function pgpipe.embedding_drift(regclass, int) is
     'Per embedding, over a random sample of about `sample` rows that have a text: how far vectors '
     'are from what is declared. `missing` is the share of rows without a vector. `other_text` and '
     '`other_model` are the shares, of those with one, of vectors of another text, and of another '
-    'model than declared. `orphans` is the share of sampled vectors whose row is gone.';
+    'model than declared. `orphans` is the share of sampled vectors whose row is gone. '
+    'Example: select name, missing, other_text from pgpipe.embedding_drift(''article'', '
+    'sample => 500)';

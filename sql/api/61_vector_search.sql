@@ -29,7 +29,9 @@ $$;
 comment on function pgpipe.vector_search(regclass, vector, int, jsonb, int, text) is
     'The k rows nearest to a vector by meaning, after the first `skip`. Columns: key, score '
     '(cosine similarity), vector_rank, passage (the best chunk), row. Each row once. It searches '
-    'the active embedding, or the one that `embedding` names.';
+    'the active embedding, or the one that `embedding` names. '
+    'Example: select key, score, passage from pgpipe.vector_search(''article'', :vector, '
+    'filter => ''{"year": {"gte": 2020}}'')';
 
 create or replace function pgpipe.hybrid_search(target regclass, query text, query_vector vector, k int default 10,
     filter jsonb default null, text_weight double precision default 1, vector_weight double precision default 1,
@@ -80,4 +82,6 @@ comment on function pgpipe.hybrid_search(regclass, text, vector, int, jsonb, dou
     'The k best rows by words and by meaning together, after the first `skip`, the filter applied inside both. Scores of the `candidates` '
     'best of each are brought to a scale from 0 to 1, weighted and added. With `rrf_k` (60, say) 1 / (rrf_k + rank) is in place of them: '
     'reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). Both ranks are returned; null where a row is not in that '
-    'list. Pages are of one list as long as k and candidates stay the same, and end with the candidates.';
+    'list. Pages are of one list as long as k and candidates stay the same, and end with the candidates. '
+    'Example: select key, score, "row" from pgpipe.hybrid_search(''article'', '
+    '''compress a file'', :vector, k => 5)';

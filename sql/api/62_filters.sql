@@ -45,7 +45,8 @@ comment on function pgpipe.enable_filters(regclass, name[], text) is
     'the vectors, in a filter table, which triggers hold equal. It does so for the active '
     'embedding, or for the one named. If the columns change, the table is made again, while '
     'writers of the target wait (some 10 s for a million rows). Twice is a no-op. Raises PP002 '
-    'for an unknown column, PP003 for one of an array type, PP008 without an embedding.';
+    'for an unknown column, PP003 for one of an array type, PP008 without an embedding. '
+    'Example: select pgpipe.enable_filters(''article'', ''{year,author}'')';
 
 create or replace function pgpipe.disable_filters(target regclass, embedding text default null)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -65,4 +66,5 @@ begin
 end
 $$;
 comment on function pgpipe.disable_filters(regclass, text) is
-    'Drops the filter table of the active embedding, or of the one named. Filters work as before, only slower. Twice is a no-op.';
+    'Drops the filter table of the active embedding, or of the one named. Filters work as before, only slower. Twice is a no-op. '
+    'Example: select pgpipe.disable_filters(''article'')';
