@@ -27,7 +27,7 @@ create table {target} (
 """
 LEDGER = """
 -- From here on the table is pgpipe's to load: the ledger of its files belongs to it.
-select pgpipe_internal.keep_ledger({target}, {entity});
+select pgpipe.keep_ledger({target}, {entity});
 """
 STAGE = """
 -- What a load copies files into before it merges them; each load makes a new one.

@@ -18,24 +18,6 @@ $$;
 comment on function pgpipe_internal.has_ledger(regclass) is
     'Whether pgpipe made this table or has loaded it. The trigger goes with the table and comes back with a restore.';
 
-create or replace function pgpipe_internal.keep_ledger(target regclass, entity text)
-    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    of_schema name := (select n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                        where c.oid = target);
-begin
-    if not pgpipe_internal.has_ledger(target) then  -- this is not the table that was loaded
-        delete from pgpipe.load_file f where f.entity = keep_ledger.entity and f.schema = of_schema;
-        execute format('create trigger pgpipe_ledger after truncate on %s for each statement execute function pgpipe_internal.forget_files(%L, %L)',
-                       target, entity, of_schema);
-        perform pgpipe_internal.grant_target(target);
-    end if;
-end
-$$;
-comment on function pgpipe_internal.keep_ledger(regclass, text) is
-    'Ties the ledger of an entity to this table: entries of another table of that name, dropped since, are forgotten.';
-
 create or replace function pgpipe_internal.record_files(load_id bigint, files jsonb)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$

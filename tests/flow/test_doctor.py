@@ -217,7 +217,7 @@ def test_rights(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with database.connect(autocommit=True) as conn:
         conn.execute("select pgpipe.create_roles()")
         make_docs(conn)
-        conn.execute("select pgpipe_internal.keep_ledger('doc', 'doc')")
+        conn.execute("select pgpipe.keep_ledger('doc', 'doc')")
         conn.execute("drop role if exists doctor_stranger; create role doctor_stranger login")
     for role, may in (
         ("pgpipe_loader", "load, embed, search"),

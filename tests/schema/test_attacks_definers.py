@@ -28,7 +28,7 @@ CALLS = (
 def test_types_of_the_session(any_database: Database, conn: Connection) -> None:
     """K1: domains in pg_temp, called as PostgreSQL's types, run for nobody but the one who made them."""
     embedded_docs(conn)
-    conn.execute("select pgpipe.enable_filters('doc', '{size}'); select pgpipe_internal.keep_ledger('doc', 'doc')")
+    conn.execute("select pgpipe.enable_filters('doc', '{size}'); select pgpipe.keep_ledger('doc', 'doc')")
     with attacker(any_database) as own:
         run(conn, "grant select, insert, update, delete, truncate on doc to {role}", role=own.role)
         for type_ in TYPES:
@@ -262,7 +262,7 @@ def test_no_role_gets_at_another_table(any_database: Database, conn: Connection,
         "select pgpipe.enable_embedding('hr.payroll', '{title}', 'm', 3)",
         "select pgpipe_internal.grant_target('hr.payroll')",
         "select pgpipe_internal.drop_table('hr.payroll')",
-        "select pgpipe_internal.keep_ledger('hr.payroll', 'payroll')",
+        "select pgpipe.keep_ledger('hr.payroll', 'payroll')",
         "select pgpipe_internal.watch('hr.payroll')",
         "select * from hr.payroll",
         "alter role current_user superuser",

@@ -19,7 +19,7 @@ from pgpipe.load.write import copy
 from pgpipe.load.write.diagnose import CREATE_STAGING, DROP_STAGING, SecondLook, as_json
 from pgpipe.source import File, Source
 
-KEEP_LEDGER = "select pgpipe_internal.keep_ledger(format('%%I.%%I', %s::text, %s::text)::regclass, %s)"
+KEEP_LEDGER = "select pgpipe.keep_ledger(format('%%I.%%I', %s::text, %s::text)::regclass, %s)"
 MOVE_LEDGER = "select pgpipe_internal.record_files(%s, %s)"
 REJECT_ROWS = "select pgpipe_internal.reject_rows(%s, %s::jsonb)"
 REJECTED_AT_ONCE = 500
