@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from typing import Any
 
 import click
@@ -10,7 +11,8 @@ from pgpipe import errors
 from pgpipe.cli.app import App, cli
 from pgpipe.embed.daemon import systemd
 from pgpipe.embed.daemon.metrics import Exporter
-from pgpipe.embed.worker import Totals, Worker
+from pgpipe.embed.totals import Hooks, Totals
+from pgpipe.embed.worker import Worker
 
 
 @cli.command()
@@ -37,23 +39,28 @@ def embedder(app: App, /, **options: Any) -> None:  # noqa: ANN401 - all of them
     drain = options.pop("drain")
     app.set("embedding", **options)
     try:
-        totals = _run(app, drain=drain)
+        worker = _run(app, drain=drain)
     except errors.PgpipeError as exc:
         if not drain and exc.exit_code == errors.UsageError.exit_code:
             exc.exit_code = os.EX_CONFIG
         raise
-    app.out.print(summary(totals))
+    app.out.print(summary(worker.totals))
+    if worker.left_behind:  # Python's own end would wait for a thread that hangs, or let a library abort the process
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
-def _run(app: App, *, drain: bool) -> Totals:
+def _run(app: App, *, drain: bool) -> Worker:
     settings = app.settings.embedding
     exporter = Exporter(app.database, settings)
-    worker = Worker(app.database, settings, load=exporter.load)
     watchdog, starting = systemd.Watchdog(), systemd.Starting()
 
     def beat() -> None:
         watchdog.beat()
         exporter.beat()
+
+    worker = Worker(app.database, settings, Hooks(beat=beat, timed=exporter.timed), exporter.load)
 
     def ready() -> None:
         starting.end()
@@ -64,8 +71,7 @@ def _run(app: App, *, drain: bool) -> Totals:
         systemd.tell("STOPPING=1")
         worker.halt()
 
-    worker.beat = beat
-    exporter.watch(worker)
+    exporter.watch(worker.totals)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     if settings.metrics_port is not None:
@@ -73,12 +79,14 @@ def _run(app: App, *, drain: bool) -> Totals:
         app.err.print(f"metrics on {exporter.url}", soft_wrap=True)
     try:
         if drain:
-            return worker.drain()
-        starting.begin()
-        return worker.run(ready)
+            worker.drain()
+        else:
+            starting.begin()
+            worker.run(ready)
     finally:
         starting.end()
         exporter.stop()
+    return worker
 
 
 def summary(totals: Totals) -> str:

@@ -1,29 +1,36 @@
-"""Embeddings in trouble: how long each is left alone."""
+"""Embeddings in back-off: how long each is left alone after a fault."""
 
+import threading
 import time
 
 SHORTEST, LONGEST = 5.0, 300.0  # seconds
 
 
-class Rests:
-    """Until when each embedding rests, and for how long: twice as long each time, from SHORTEST to LONGEST."""
+class Backoff:
+    """Until when each embedding waits, and for how long: twice as long each time, from SHORTEST to LONGEST."""
 
     def __init__(self) -> None:
-        self._resting: dict[int, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+        self._waits: dict[int, tuple[float, float]] = {}
 
-    def begin(self, embedding_id: int, asked: float | None = None) -> None:
-        """Let it rest: for the seconds asked for, else longer each time."""
-        seconds = min(self.seconds(embedding_id) * 2, LONGEST) if asked is None else asked
-        self._resting[embedding_id] = (time.monotonic() + seconds, seconds)
+    def begin(self, embedding_id: int, asked: float | None = None) -> float:
+        """Leave it alone for the seconds asked for, else longer each time; returns for how long.
+
+        One that waits already waits no longer for it: several lanes may meet the same fault.
+        """
+        with self._lock:
+            until, last = self._waits.get(embedding_id, (0.0, 0.0))
+            if until > time.monotonic():
+                return last
+            seconds = min(max(last * 2, SHORTEST), LONGEST) if asked is None else asked
+            self._waits[embedding_id] = (time.monotonic() + seconds, seconds)
+            return seconds
 
     def end(self, embedding_id: int) -> None:
-        """It worked; the next rest is a short one."""
-        self._resting.pop(embedding_id, None)
+        """It worked; the next back-off is a short one."""
+        with self._lock:
+            self._waits.pop(embedding_id, None)
 
     def left(self, embedding_id: int) -> float:
-        """Seconds until it may be tried again; 0 where it does not rest."""
-        return max(self._resting.get(embedding_id, (0.0, 0.0))[0] - time.monotonic(), 0.0)
-
-    def seconds(self, embedding_id: int) -> float:
-        """How long the last rest was to be."""
-        return self._resting.get(embedding_id, (0.0, SHORTEST / 2))[1]
+        """Seconds until it may be tried again; 0 unless it is in back-off."""
+        return max(self._waits.get(embedding_id, (0.0, 0.0))[0] - time.monotonic(), 0.0)

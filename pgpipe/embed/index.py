@@ -154,10 +154,10 @@ class Indexer:
         """Begin."""
         self._thread.start()
 
-    def join(self) -> None:
-        """Wait for its end, if it began; a build in hand is broken off."""
-        if self._thread.is_alive():
-            self._thread.join()
+    def join(self, seconds: float) -> bool:
+        """Wait for its end: a build in hand is broken off. Returns whether it has ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         while not self._stop.is_set():

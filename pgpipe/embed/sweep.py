@@ -4,19 +4,20 @@ A changed definition (DDL, a restore) is swept for as soon as it is seen, all el
 is nothing else to do. Between two ranges of rows the queue is served and a stop is heard.
 """
 
+import threading
 import time
 from collections.abc import Callable
 
 from pgpipe import errors
 from pgpipe.db import Connection, translated
-from pgpipe.embed.backoff import Rests
+from pgpipe.embed.backoff import Backoff
+from pgpipe.embed.link import IMPATIENT
 from pgpipe.log import get_logger
 
 RANGE = 1000  # rows that are compared at once
 LOOK = 2.0  # seconds between looks for an embedding that is due
 DUE = "select embedding_id, changed from pgpipe_internal.due_sweeps(make_interval(secs => %s), %s)"
 NEXT = "select enqueued, finished from pgpipe_internal.reconcile_rows(%s, %s, %s)"
-PATIENCE = "set local lock_timeout = '2s'"  # for a table that somebody alters
 log = get_logger(__name__)
 
 
@@ -27,7 +28,8 @@ class Sweeper:
         self._every, self._worker = every, worker
         self._due: list[int] = []
         self._looked = -LOOK
-        self._rests = Rests()
+        self._backoff = Backoff()
+        self._lock = threading.Lock()
 
     def step(self, conn: Connection, wanted: Callable[[int], bool], *, changed_only: bool) -> bool:
         """Compare one range of rows, if an embedding is due; returns whether one was.
@@ -37,6 +39,14 @@ class Sweeper:
             wanted: whether an embedding is this worker's to serve.
             changed_only: sweep only for a changed definition, because there is other work.
         """
+        if not self._lock.acquire(blocking=False):  # another lane is at it
+            return False
+        try:
+            return self._step(conn, wanted, changed_only=changed_only)
+        finally:
+            self._lock.release()
+
+    def _step(self, conn: Connection, wanted: Callable[[int], bool], *, changed_only: bool) -> bool:
         if not self._due and time.monotonic() - self._looked >= LOOK:
             self._look(conn, wanted, changed_only=changed_only)
         if not self._due:
@@ -51,7 +61,7 @@ class Sweeper:
         self._due = [
             embedding
             for embedding, changed in due
-            if (changed or not changed_only) and wanted(embedding) and not self._rests.left(embedding)
+            if (changed or not changed_only) and wanted(embedding) and not self._backoff.left(embedding)
         ]
         self._looked = time.monotonic()
 
@@ -59,14 +69,14 @@ class Sweeper:
         """One range; whether it was the last, or the embedding is in trouble."""
         try:
             with translated(), conn.transaction():
-                conn.execute(PATIENCE)
+                conn.execute(IMPATIENT)
                 enqueued, finished = conn.execute(NEXT, (embedding, RANGE, self._worker)).fetchone() or (0, True)
         except errors.DatabaseError as exc:
-            self._rests.begin(embedding)
-            log.warning("sweep rests", embedding=embedding, error=str(exc), seconds=self._rests.seconds(embedding))
+            seconds = self._backoff.begin(embedding)
+            log.warning("sweep is in back-off", embedding=embedding, error=str(exc), seconds=seconds)
             return True
         if enqueued:
             log.info("sweep found rows", embedding=embedding, rows=enqueued)
         if finished:
-            self._rests.end(embedding)
+            self._backoff.end(embedding)
         return bool(finished)

@@ -1,108 +1,74 @@
-"""The worker: claim, encode, finish, over all embeddings in turn.
-
-While the model encodes one batch, the database thread finishes the one before and claims the one after; no transaction
-is open meanwhile.
-"""
+"""The worker: two lanes over all embeddings in turn, until nothing is left to do or until it is stopped."""
 
 import os
-import random
 import socket
 import threading
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-
-import numpy as np
+from functools import partial
 
 from pgpipe import errors
 from pgpipe.db import Database
 from pgpipe.embed import index, queue
-from pgpipe.embed.backoff import Rests
-from pgpipe.embed.batch import Failure, split
-from pgpipe.embed.model.base import Model, Vectors, load_model
-from pgpipe.embed.model.cache import Models, Stopped
-from pgpipe.embed.queue import Chunk, Embedding, Finished, Job, Lease
-from pgpipe.embed.session import Session
+from pgpipe.embed.backoff import Backoff
+from pgpipe.embed.crew import LEAVE, Crew
+from pgpipe.embed.halt import Halt
+from pgpipe.embed.lane import Lane, Shared
+from pgpipe.embed.link import Link, linked
+from pgpipe.embed.model.base import Model, load_model
+from pgpipe.embed.model.cache import Models
+from pgpipe.embed.owed import Owed
+from pgpipe.embed.queue import Embedding
 from pgpipe.embed.sweep import Sweeper
+from pgpipe.embed.totals import Hooks, Report, Totals
+from pgpipe.embed.trouble import Daemon, Drain, Policy
+from pgpipe.embed.turns import Lookout, Turns
 from pgpipe.log import get_logger
 from pgpipe.settings.model import EmbeddingSettings
 from pgpipe.target import Target
 
-POLL = 2.0  # seconds between looks at an empty queue, give or take half
-RETRY = 30.0  # at most, between tries to reach the database
-EXTEND = 1 / 3  # of the lease: after so long it is extended
-PATIENCE = 5  # times that a drain waits for a backend that cannot answer
-LOCKED = 10.0  # seconds that a drain waits for writers that hold jobs
+LANES = 2  # one encodes while the other one talks to the database
 log = get_logger(__name__)
-
-Progress = Callable[[Target, int], None]  # table, jobs finished since the last call
-Trouble = Callable[[Embedding, errors.PgpipeError], None]
-
-
-@dataclass
-class Totals:
-    """What a worker did, in jobs."""
-
-    embedded: dict[tuple[str, str], int] = field(
-        default_factory=dict
-    )  # by schema and table: vectors computed and stored
-    fresh: int = 0  # the stored vectors were of this text already
-    reused: int = 0  # another row of the store, or of the batch, had the vectors of this text
-    stale: int = 0  # had passed to another worker, nothing written
-    failed: int = 0
-
-
-@dataclass
-class _Work:
-    """A batch between the model and the database."""
-
-    lease: Lease
-    good: list[Job]
-    chunks: list[Chunk]  # their job's number is that in `good`
-    vectors: Vectors
-    failures: list[tuple[Failure, list[Job]]]
-    read: int = 0  # jobs whose text the model read
-    result: Future[Finished] | None = None
 
 
 class Worker:
-    """One worker with one connection. The model of an embedding is loaded at its first job, once for all embeddings."""
+    """One worker. The model of an embedding is loaded at its first job, once for all embeddings."""
 
     def __init__(
         self,
         database: Database,
         settings: EmbeddingSettings,
-        progress: Progress = lambda _e, _n: None,
+        hooks: Hooks | None = None,
         load: Callable[[EmbeddingSettings], Model] = load_model,
     ) -> None:
-        self._database = database
+        name = f"{socket.gethostname()}:{os.getpid()}"
         self._settings = settings
-        self.progress = progress
-        # Hooks: something got done (a claim, a call of the model, a look); a batch was finished, and what it took.
-        self.beat: Callable[[], None] = lambda: None
-        self.timed: Callable[[Target, float], None] = lambda _target, _seconds: None
-        self._models = Models(settings, load)
-        self._refused: dict[int, errors.PgpipeError] = {}  # embeddings that this worker leaves alone
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
-        self._lease = timedelta(seconds=settings.lease)
-        self._owed: list[Lease] = []
-        self._rests = Rests()
-        self._sweeper = Sweeper(settings.reconcile_every, self._name)
-        self._extended = 0.0  # when the leases at hand were last extended
-        self._troubles = 0
+        self._report = Report(hooks or Hooks())
+        self._shared = Shared(
+            database,
+            name,
+            settings.batch,
+            timedelta(seconds=settings.lease),
+            Models(settings, load),
+            Backoff(),
+            Turns(),
+            Owed(),
+            Sweeper(settings.reconcile_every, name),
+            self._report,
+        )
         self.stop = threading.Event()
-        self.totals = Totals()
+        self.left_behind = False  # a thread hangs in a model or a connection, and was not waited for
+
+    @property
+    def totals(self) -> Totals:
+        """What it has done so far."""
+        return self._report.totals
 
     def halt(self) -> None:
-        """Stop as soon as may be; for the handler of a signal, in the thread that works.
-
-        Raises:
-            Stopped: into the midst of loading a model.
-        """
+        """Stop soon, whatever hangs; also from the handler of a signal."""
         self.stop.set()
-        self._models.abort()
+        self._shared.models.abort()
 
     def drain(self, targets: Sequence[Target] | None = None) -> Totals:
         """Work until nothing is left that can be claimed, then build missing vector indexes.
@@ -116,26 +82,16 @@ class Worker:
             Transient: the model's backend could not answer, several times over.
             Unreachable: the database went away.
         """
-        with self._session() as session:
-
-            def wanted(embedding: Embedding) -> bool:
-                return (targets is None or embedding.target in targets) and embedding.embedding_id not in self._refused
-
-            until = time.monotonic() + LOCKED
-            while (
-                self._work_off(session, wanted, self._raise)
-                or self._swept(session, wanted, changed_only=True)
-                or self._locked(session, until)
-            ):
-                pass
-            for embedding in [] if self.stop.is_set() else filter(wanted, queue.embeddings(session.conn)):
-                index.build(self._database, embedding, self._settings.index, self.stop)
-        for refused in self._refused.values():
+        halt = Halt(self.stop)
+        policy = Drain(targets, self._shared.backoff)
+        self._work(policy, halt)
+        self._run(halt, [partial(self._build_indexes, policy)])
+        for refused in policy.refused.values():
             raise refused
         return self.totals
 
     def run(self, ready: Callable[[], None] = lambda: None) -> Totals:
-        """Work until `stop` is set; an unreachable database is waited for, an embedding in trouble rests.
+        """Work until `stop` is set; an unreachable database is waited for, an embedding in trouble is in back-off.
 
         Args:
             ready: called once the database answered and every declared model is loaded.
@@ -144,243 +100,87 @@ class Worker:
             SchemaMissing, VectorsMissing, ModelError: at the start, where waiting would not help.
             ModelRefused: no embedding is there whose model this machine may run, and whose vectors are of it.
         """
-        pause = 1.0
-        told = False
-        indexer = index.Indexer(self._database, self._settings.index, self.stop)
-        while not self.stop.is_set():
-            try:
-                with self._session() as session:
-                    if not told:
-                        self._load_all(session)
-                        ready()
-                        told = True
-                        indexer.start()
-                    pause = 1.0
-                    self._serve(session)
-            except Stopped:
-                break  # while the models were loaded
-            except errors.Unreachable as exc:
-                log.warning("database lost", error=str(exc), retry_in=pause)
-                self.beat()
-                self.stop.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - spread, not secret
-                pause = min(pause * 2, RETRY)
-        indexer.join()
+        halt = Halt(self.stop)
+        policy = Daemon(self._shared.backoff, self._report, halt)
+        self._run(halt, [partial(linked, self._shared.database, partial(self._load_all, policy, halt), policy.lost)])
+        if self.stop.is_set():
+            return self.totals
+        ready()
+        indexer = index.Indexer(self._shared.database, self._settings.index, self.stop)
+        indexer.start()
+        self._work(policy, halt)
+        self.left_behind |= not indexer.join(LEAVE)
         return self.totals
 
-    def _load_all(self, session: Session) -> None:
-        """Load every model; one that is refused ends the worker only if it has nothing else."""
-        refused: list[errors.ModelRefused] = []
-        embeddings = queue.embeddings(session.conn)
-        for embedding in embeddings:
-            try:
-                self._models.encoder(embedding)
-            except errors.ModelRefused as exc:
-                refused.append(exc)
-                self._rest(embedding, exc)
-                continue
-            try:
-                self._models.identify(session, embedding)
-            except errors.ModelRefused as exc:
-                refused.append(exc)
-                self._rest(embedding, exc)
-            except (errors.EncodeError, errors.ModelError) as exc:
-                log.debug("the model does not answer yet", entity=embedding.entity, error=str(exc))
+    def _work(self, policy: Policy, halt: Halt) -> None:
+        """Let the lanes work, and give back what those held that had to be left behind."""
+        lookout = Lookout(halt)
+        lanes = [Lane(self._shared, policy, lookout, halt) for _ in range(LANES)]
+
+        def watch(halted: float) -> None:
+            for lane in lanes:
+                lane.watch(halted)
+
+        try:
+            self._run(halt, [lane.run for lane in lanes], watch)
+        finally:
+            for lane in lanes:
+                self._shared.owed.add(lane.held)
+        if self.stop.is_set() and self._shared.owed:
+            self._run(halt, [self._give_back])
+
+    def _run(
+        self, halt: Halt, works: Sequence[Callable[[], None]], watch: Callable[[float], None] = lambda _halted: None
+    ) -> None:
+        self.left_behind |= not Crew(halt).run(works, watch)
+
+    def _build_indexes(self, policy: Policy) -> None:
         if self.stop.is_set():
-            raise Stopped
+            return
+        with self._shared.database.connect(autocommit=True) as conn:
+            served = [e for e in queue.embeddings(conn) if policy.wants(e)]
+        for embedding in served:
+            index.build(self._shared.database, embedding, self._settings.index, self.stop)
+
+    def _give_back(self) -> None:
+        try:
+            with self._shared.database.connect(autocommit=True) as conn:
+                self._shared.owed.give_back(conn)
+        except errors.PgpipeError as exc:
+            log.debug("leases run out by themselves", error=str(exc))
+
+    def _load_all(self, policy: Policy, halt: Halt, link: Link) -> None:
+        """Load every model; one that is refused ends the worker only if it has nothing else."""
+        models = self._shared.models
+        refused: list[errors.ModelRefused] = []
+        with link.call() as conn:
+            embeddings = queue.embeddings(conn)
+
+        def note(embedding: Embedding, taken: bytes) -> bytes | None:
+            with link.call() as conn:
+                return queue.fingerprint(conn, embedding, taken)
+
+        for embedding in embeddings:
+            halt.check()
+            with models.held(halt.check):
+                try:
+                    models.encoder(embedding)
+                    with _answers_later(embedding):
+                        models.identify(embedding, note)
+                except errors.ModelRefused as exc:
+                    refused.append(exc)
+                    policy.met(embedding, exc)
+        halt.check()
         if refused and len(refused) == len(embeddings):
             raise refused[0]
 
-    def _serve(self, session: Session) -> None:
-        while not self.stop.is_set():
-            if self._work_off(session, self._ready, self._rest):
-                continue
-            if self._swept(session, self._ready, changed_only=False):
-                continue
-            queue.refresh_searches(session.conn)
-            self.beat()  # there was nothing to do: that is well, too
-            self.stop.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
 
-    def _ready(self, embedding: Embedding) -> bool:
-        return embedding.embedding_id not in self._refused and not self._rests.left(embedding.embedding_id)
-
-    def _swept(
-        self, session: Session, wanted: Callable[[Embedding], bool], *, changed_only: bool, wait: bool = True
-    ) -> bool:
-        """Compare a range of rows with their vectors, if an embedding is due; returns whether one was."""
-
-        def step() -> bool:
-            mine = {e.embedding_id for e in queue.embeddings(session.conn) if wanted(e)}
-            return self._sweeper.step(session.conn, mine.__contains__, changed_only=changed_only)
-
-        future = session.submit(step)
-        self.beat()
-        return wait and not self.stop.is_set() and session.result(future)
-
-    def _session(self) -> Session:
-        return Session(self._database, self._name, self._settings.batch, self._lease, self._owed)
-
-    def _work_off(self, session: Session, wanted: Callable[[Embedding], bool], trouble: Trouble) -> int:
-        """Take batches from claim to finish until nothing is ready, or until told to stop; returns how many."""
-        batches = 0
-        held: list[Lease] = []
-        writing: _Work | None = None
-        ahead = session.submit(session.claim, wanted, trouble)
-        try:
-            while (lease := session.result(ahead)) and not self.stop.is_set():
-                self.beat()
-                held.append(lease)
-                ahead = session.submit(session.claim, wanted, trouble)
-                work = self._encoded(session, held, ahead, trouble)
-                self._written(session, writing, held, trouble)
-                writing = work
-                if work:
-                    work.result = session.submit(
-                        session.finish, work.lease, work.good, work.chunks, work.vectors, work.failures
-                    )
-                batches += 1
-                self._swept(session, wanted, changed_only=True, wait=False)
-            self._written(session, writing, held, trouble)
-        except Stopped:
-            self._written(session, writing, held, trouble)
-        finally:
-            self._give_back(session, held, ahead)
-        return batches
-
-    def _encoded(
-        self, session: Session, held: list[Lease], ahead: Future[Lease | None], trouble: Trouble
-    ) -> _Work | None:
-        """The batch claimed last, with vectors; None where its model is in trouble."""
-        lease = held[-1]
-
-        def between() -> None:
-            self.beat()
-            if self.stop.is_set():
-                raise Stopped
-            if time.monotonic() - self._extended > self._lease.total_seconds() * EXTEND:
-                next_ = ahead.result() if ahead.done() and not ahead.exception() else None
-                session.submit(session.extend, [*held, *([next_] if next_ else [])])
-                self._extended = time.monotonic()
-
-        try:
-            if any(_to_read(job) for job in lease.jobs):
-                self._models.identify(session, lease.embedding)
-            return self._encode(lease, between)
-        except errors.Transient as exc:
-            if self.stop.is_set():
-                raise Stopped from exc
-            self._rests.begin(lease.embedding.embedding_id, exc.retry_after)
-            trouble(lease.embedding, exc)
-            # A drain has waited by now: with the whole pause once more it would find nothing to claim, and end.
-            left = self._rests.left(lease.embedding.embedding_id)
-            fault = Failure(str(exc), charge=False, retry_after=left)
-            todo = [j for j in lease.jobs if _to_read(j)]
-            good = [j for j in lease.jobs if not _to_read(j)]
-            return _Work(lease, good, [], np.empty((0, lease.embedding.dims), np.float32), [(fault, todo)])
-        except errors.ModelError as exc:
-            self._rests.begin(lease.embedding.embedding_id)
-            trouble(lease.embedding, exc)
-            held.remove(lease)
-            session.submit(session.release, lease)
-            return None
-
-    def _encode(self, lease: Lease, between: Callable[[], None]) -> _Work:
-        """Split the texts, encode the pieces, and part the rows that the model took from those that it did not."""
-        todo = [n for n, job in enumerate(lease.jobs) if _to_read(job)]
-        failures: dict[int, Failure] = {}
-        chunks: list[Chunk] = []
-        texts: list[str] = []
-        vectors = np.empty((0, lease.embedding.dims), np.float32)
-        if todo:
-            encoder = self._models.encoder(lease.embedding)
-            for n in todo:
-                content = lease.jobs[n].content or ""
-                size, overlap = lease.embedding.chunk_size, lease.embedding.chunk_overlap
-                pieces, failure = split(encoder.model, content, size, overlap)
-                if failure:
-                    failures[n] = failure
-                chunks += [Chunk(n, number, start, end) for number, (start, end) in enumerate(pieces)]
-                texts += [content[start:end] for start, end in pieces]
-            vectors, broken = encoder.encode(texts, between)
-            failures |= {chunks[c].job: failure for c, failure in broken.items()}
-        good = [n for n in range(len(lease.jobs)) if n not in failures]
-        place = {n: i for i, n in enumerate(good)}
-        kept = [c for c in range(len(chunks)) if chunks[c].job in place]
-        return _Work(
-            lease,
-            [lease.jobs[n] for n in good],
-            [Chunk(place[chunks[c].job], chunks[c].number, chunks[c].start, chunks[c].end) for c in kept],
-            vectors[kept],
-            [(f, [lease.jobs[n] for n, g in failures.items() if g == f]) for f in dict.fromkeys(failures.values())],
-            read=len(todo) - len(failures),
-        )
-
-    def _written(self, session: Session, work: _Work | None, held: list[Lease], trouble: Trouble) -> None:
-        """Wait until the batch is in the database, and count it."""
-        if work is None or work.result is None:
-            return
-        lease = work.lease
-        try:
-            finished = session.result(work.result)
-        except errors.DatabaseError as exc:
-            session.result(session.submit(session.judge, lease.embedding, exc, trouble))
-            return
-        held.remove(lease)
-        work.result = None
-        target, totals = lease.embedding.target, self.totals
-        lost = finished.stale + len(finished.locked)
-        totals.embedded[target.pair] = totals.embedded.get(target.pair, 0) + max(work.read - lost, 0)
-        totals.fresh += sum(job.fresh for job in work.good)
-        totals.reused += sum(job.twin for job in work.good)
-        totals.stale += finished.stale
-        totals.failed += sum(len(jobs) for failure, jobs in work.failures if failure.retry_after is None)
-        if all(failure.retry_after is None for failure, _ in work.failures):
-            self._rests.end(lease.embedding.embedding_id)
-        self.beat()
-        self.timed(target, time.monotonic() - lease.claimed)
-        self.progress(target, len(lease.jobs))
-
-    def _give_back(self, session: Session, held: list[Lease], ahead: Future[Lease | None]) -> None:
-        """Whatever was claimed and not finished goes back at once; over a broken connection, with the next one."""
-        try:
-            last = session.result(ahead)
-            self._owed.extend([*held, *([last] if last and last not in held else [])])
-            session.result(session.submit(session.give_back))
-        except errors.PgpipeError as exc:
-            self._owed.extend(lease for lease in held if lease not in self._owed)
-            log.debug("leases are given back later", error=str(exc))
-
-    def _locked(self, session: Session, until: float) -> bool:
-        """Whether there may be more for a drain to do: jobs that a writer held, or one still holds."""
-        if self.stop.is_set() or not self._owed:
-            return False
-        if session.result(session.submit(session.give_back)):
-            self.stop.wait(0.1)
-        return time.monotonic() < until
-
-    def _rest(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
-        """Trouble in the daemon: the embedding rests, the others go on."""
-        if isinstance(exc, errors.ModelRefused) and not isinstance(exc, errors.OtherModel):
-            self._refused[embedding.embedding_id] = exc  # as long as this process runs with its configuration
-            log.error("embedding is left alone", entity=embedding.entity, name=embedding.name, error=str(exc))
-            return
-        if not self._rests.left(embedding.embedding_id):
-            self._rests.begin(embedding.embedding_id)
-        seconds = round(self._rests.seconds(embedding.embedding_id), 1)
-        log.error("embedding rests", entity=embedding.entity, name=embedding.name, error=str(exc), seconds=seconds)
-
-    def _raise(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
-        """Trouble in a drain: what may pass is waited for a few times, anything else ends it."""
-        if isinstance(exc, errors.ModelRefused | errors.RowsHidden):
-            self._refused[embedding.embedding_id] = exc
-            return
-        self._troubles += 1
-        if not isinstance(exc, errors.Transient) or self._troubles > PATIENCE:
-            raise exc
-        seconds = self._rests.seconds(embedding.embedding_id)
-        log.warning("the model does not answer", entity=embedding.entity, error=str(exc), retry_in=seconds)
-        self.stop.wait(seconds)
-
-
-def _to_read(job: Job) -> bool:
-    """Whether the model must read the job's text."""
-    return job.content is not None and not job.fresh and not job.twin
+@contextmanager
+def _answers_later(embedding: Embedding) -> Iterator[None]:
+    """A model that cannot answer at the start is waited for in the work itself."""
+    try:
+        yield
+    except errors.ModelRefused:
+        raise
+    except (errors.EncodeError, errors.ModelError) as exc:
+        log.debug("the model does not answer yet", entity=embedding.entity, error=str(exc))

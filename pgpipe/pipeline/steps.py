@@ -97,6 +97,7 @@ class EmbeddingsGenerator(Component):
     def __init__(self, *, drain: bool = False) -> None:
         self._drain = drain
         self._worker: Worker | None = None
+        self._advance: Advance = lambda _jobs: None
 
     def process_entity(self, entity: Drop, context: Context) -> StageReport:
         """Declare the embedding where it is missing, which enqueues all rows; then compute what is waiting."""
@@ -143,13 +144,15 @@ class EmbeddingsGenerator(Component):
             return True
 
     def _work_off(self, target: Target, context: Context, waiting: int, what: str) -> StageReport:
+        from pgpipe.embed.totals import Hooks
         from pgpipe.embed.worker import Worker
 
         with context.bar(f"{target.name}: embed", waiting) as advance:
+            self._advance = advance
             if self._worker is None:
-                self._worker = Worker(context.database, context.settings.embedding)
+                hooks = Hooks(progress=lambda _target, jobs: self._advance(jobs))
+                self._worker = Worker(context.database, context.settings.embedding, hooks)
             worker = self._worker
-            worker.progress = lambda _target, jobs: advance(jobs)
             before = replace(worker.totals, embedded=dict(worker.totals.embedded))
             after = retry(lambda: worker.drain([target]), what, context.tell)
         failed = after.failed - before.failed

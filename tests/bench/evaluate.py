@@ -16,9 +16,11 @@ from pgpipe.db import Connection, Database
 from pgpipe.db.embedded import leave_embedded, start_embedded
 from pgpipe.embed.batch import TEXTS
 from pgpipe.embed.model.base import Model, load_model
+from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
 from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
+from pgpipe.target import Target
 from tests.bench.judged import DEPTH, Judged, ndcg, read, recall
 
 Ask = Callable[[str], list[str]]  # a question → ids of documents, best first
@@ -94,12 +96,12 @@ def embed(database: Database, settings: EmbeddingSettings, model: Model, documen
     """Work off the queue, as the embedder does."""
     finished = 0
 
-    def progress(_entity: str, jobs: int) -> None:
+    def progress(_target: Target, jobs: int) -> None:
         nonlocal finished
         finished += jobs
         say(f"{finished} of {documents} documents embedded")
 
-    totals = Worker(database, settings, progress, load=lambda _settings: model).drain()
+    totals = Worker(database, settings, Hooks(progress=progress), load=lambda _settings: model).drain()
     if totals.failed:
         raise click.ClickException(f"{totals.failed} documents have no vector, so the table would be wrong")
 

@@ -19,9 +19,11 @@ import psycopg
 
 from pgpipe.db import Connection, Database
 from pgpipe.embed.model.base import Vectors
+from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
 from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings, IndexSettings
+from pgpipe.target import Target
 from tests.bench import machine
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
@@ -62,15 +64,14 @@ class Nothing:
 def work(url: str, batch: int, until: float, start: Any, done: Any) -> None:
     """One worker process; what it finished goes to `done`."""
     settings = EmbeddingSettings(model="none", batch=batch, index=IndexSettings(kind="none"))
-    worker = Worker(Database(DatabaseSettings(url=url)), settings, load=lambda _: Nothing())
 
-    def progress(_entity: str, jobs: int) -> None:
+    def progress(_target: Target, jobs: int) -> None:
         with done.get_lock():
             done.value += jobs
             if done.value >= until:
                 worker.stop.set()
 
-    worker.progress = progress
+    worker = Worker(Database(DatabaseSettings(url=url)), settings, Hooks(progress=progress), lambda _: Nothing())
     start.wait()
     worker.drain()
 

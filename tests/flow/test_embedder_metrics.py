@@ -110,7 +110,7 @@ def test_counts_of_a_worker(database: Database, served: Exporter) -> None:
         conn.execute("update doc set body = 'poison' where id = 2")
         embed(conn)
     worker = make_worker(database, Fake(refuse("poison")))
-    served.watch(worker)
+    served.watch(worker.totals)
     assert samples(served.url)["pgpipe_failed_jobs_total", ()] == 0
 
     worker.drain()

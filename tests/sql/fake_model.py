@@ -8,6 +8,7 @@ import numpy as np
 from pgpipe.db import Database
 from pgpipe.embed.model.base import Vectors
 from pgpipe.embed.model.identity import PROBES
+from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
 from pgpipe.settings.model import EmbeddingSettings
 
@@ -47,5 +48,7 @@ def refuse(word: str) -> Callable[[list[str]], None]:
     return fault
 
 
-def make_worker(database: Database, model: Fake, batch: int = 256, name: str = "fake") -> Worker:
-    return Worker(database, EmbeddingSettings(model=name, batch=batch), load=lambda _: model)
+def make_worker(
+    database: Database, model: Fake, batch: int = 256, name: str = "fake", hooks: Hooks | None = None
+) -> Worker:
+    return Worker(database, EmbeddingSettings(model=name, batch=batch), hooks, lambda _: model)

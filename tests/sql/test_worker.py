@@ -7,7 +7,8 @@ import pytest
 
 from pgpipe.db import Connection, Database
 from pgpipe.embed import batch as encode_module
-from pgpipe.embed import worker as worker_module
+from pgpipe.embed import lane
+from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
 from pgpipe.settings.model import EmbeddingSettings
 from tests.sql.fake_model import Fake, make_worker
@@ -147,14 +148,14 @@ def test_a_long_batch_keeps_its_lease(
 ) -> None:
     """While the model works on, the lease is extended: nobody else takes the batch."""
     monkeypatch.setattr(encode_module, "TEXTS", 2)
-    monkeypatch.setattr(worker_module, "EXTEND", 0)
+    monkeypatch.setattr(lane, "EXTEND", 0)
     make_docs(conn, 6)
     embed(conn)
     ends = []
     look = "select max(visible_at) from pgpipe.job"
 
     def look_again(_texts: list[str]) -> None:
-        eventually(lambda: not ends or value(conn, look) > ends[-1])  # the database thread extends meanwhile
+        eventually(lambda: not ends or value(conn, look) > ends[-1])  # extended before the call
         ends.append(value(conn, look))
 
     model = Fake(look_again)
@@ -199,9 +200,8 @@ def test_a_daemon_serves_until_it_is_stopped(any_database: Database, conn: Conne
     """`run` says when it is ready, embeds what comes, survives the loss of its connection, and ends on stop."""
     make_docs(conn, 1)
     embed(conn)
-    worker = make_worker(any_database, Fake())
     ready, idle = threading.Event(), threading.Event()
-    worker.progress = lambda _e, _n: idle.set()
+    worker = make_worker(any_database, Fake(), hooks=Hooks(progress=lambda _e, _n: idle.set()))
     thread = threading.Thread(target=worker.run, args=(ready.set,))
     thread.start()
     try:

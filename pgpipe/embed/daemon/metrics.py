@@ -11,10 +11,11 @@ from prometheus_client.registry import Collector
 from pgpipe.db import Database
 from pgpipe.embed.daemon.metrics_server import TEXT, Answer, MetricsServer
 from pgpipe.embed.model.base import Model, Vectors, load_model
-from pgpipe.embed.worker import Totals, Worker
+from pgpipe.embed.totals import Totals
 from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.metrics import DatabaseMetrics
 from pgpipe.settings.model import EmbeddingSettings
+from pgpipe.target import Target
 
 SILENCE = 600.0  # seconds without progress after which the embedder is not well
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -54,10 +55,13 @@ class Exporter:
         assert self._server is not None
         return f"http://{self._address[0]}:{self._server.port}"
 
-    def watch(self, worker: Worker) -> None:
-        """Serve the counts of this worker."""
-        self.registry.register(_Counts(worker.totals))
-        worker.timed = lambda target, seconds: self._batch.labels(*target.pair).observe(seconds)
+    def watch(self, totals: Totals) -> None:
+        """Serve the counts of a worker."""
+        self.registry.register(_Counts(totals))
+
+    def timed(self, target: Target, seconds: float) -> None:
+        """A batch was finished, so many seconds after its claim."""
+        self._batch.labels(*target.pair).observe(seconds)
 
     def load(self, settings: EmbeddingSettings) -> Model:
         """As load_model, with every call of the model timed."""

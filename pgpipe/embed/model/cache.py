@@ -1,36 +1,41 @@
 """The models of one worker: each loaded once for all embeddings, and seen to be the one that made a store's vectors."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from pgpipe.embed import queue
 from pgpipe.embed.batch import Encoder
 from pgpipe.embed.model import identity
 from pgpipe.embed.model.base import Model, fit
 from pgpipe.embed.queue import Embedding
-from pgpipe.embed.session import Session
 from pgpipe.settings.model import EmbeddingSettings
 
-
-class Stopped(BaseException):
-    """The worker was told to stop while a model was loaded, or between two calls of one.
-
-    Like KeyboardInterrupt it is not an Exception: libraries that load models catch those.
-    """
+LOOK = 0.25  # seconds between two calls of what a lane does while it waits for the models
 
 
 class Models:
-    """Models by name, and encoders by what the stores need of them."""
+    """Models by name, and encoders by what the stores need of them; who uses one holds all: there is one device."""
 
     def __init__(self, settings: EmbeddingSettings, load: Callable[[EmbeddingSettings], Model]) -> None:
         self._settings = settings
         self._load = load
+        self._lock = threading.Lock()
         self._models: dict[str, Model] = {}
         self._encoders: dict[tuple[str, int], Encoder] = {}  # by model and dimensions
-        self._loading = False
         self._identified: set[int] = set()  # embeddings whose vectors are of the model at hand
 
+    @contextmanager
+    def held(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the models. While another lane does, `waiting` is called again and again; what it raises ends that."""
+        while not self._lock.acquire(timeout=LOOK):
+            waiting()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     def encoder(self, embedding: Embedding) -> Encoder:
-        """The embedding's model, as its store needs it.
+        """The embedding's model, as its store needs it; for the lane that holds them.
 
         Raises:
             ModelRefused: this machine may not run it.
@@ -40,31 +45,24 @@ class Models:
         key = (embedding.model, embedding.dims)
         if key not in self._encoders:
             if embedding.model not in self._models:
-                self._loading = True
-                try:
-                    self._models[embedding.model] = self._load(self._settings.for_model(embedding.model))
-                finally:
-                    self._loading = False
-            model = fit(
-                self._models[embedding.model], embedding.dims, embedding.target.qualified, self._settings.truncate_dim
-            )
+                self._models[embedding.model] = self._load(self._settings.for_model(embedding.model))
+            loaded, store = self._models[embedding.model], embedding.target.qualified
+            model = fit(loaded, embedding.dims, store, self._settings.truncate_dim)
             self._encoders[key] = Encoder(model)
         return self._encoders[key]
 
     def abort(self) -> None:
-        """Let nobody wait for a model any more; to be called by the thread that uses them, from a signal's handler.
-
-        Raises:
-            Stopped: into the midst of loading one.
-        """
-        for model in self._models.values():
+        """Let nobody wait for a model any more; from any thread, and from a signal's handler."""
+        for model in list(self._models.values()):
             if abort := getattr(model, "abort", None):
                 abort()
-        if self._loading:
-            raise Stopped
 
-    def identify(self, session: Session, embedding: Embedding) -> None:
+    def identify(self, embedding: Embedding, note: Callable[[Embedding, bytes], bytes | None]) -> None:
         """See, once for each embedding, that its model is the one that made the vectors in its store.
+
+        Args:
+            embedding: whose model; for the lane that holds it.
+            note: keeps the model's fingerprint with the embedding if there is none yet; returns the one that is kept.
 
         Raises:
             OtherModel: it is not.
@@ -75,7 +73,6 @@ class Models:
         taken = identity.take(self.encoder(embedding).model)
         if taken is None:  # it does not take the texts: nothing to compare
             return
-        stored = session.result(session.submit(queue.fingerprint, session.conn, embedding, taken))
-        if stored:
+        if stored := note(embedding, taken):
             identity.require_same(stored, taken, embedding.model, embedding.target.qualified, embedding.name)
         self._identified.add(embedding.embedding_id)

@@ -1,0 +1,95 @@
+"""What the lanes of an embedder agree on."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from pgpipe.embed.backoff import SHORTEST, Backoff
+from pgpipe.embed.halt import Halt
+from pgpipe.embed.queue import Embedding
+from pgpipe.embed.turns import Lookout, Turns
+from pgpipe.target import Target
+from tests.sql.support import eventually
+
+LONG = 120.0
+
+
+def embeddings(count: int) -> list[Embedding]:
+    return [Embedding(Target(n, "public", f"entity {n}"), n, "default", "model", 3) for n in range(count)]
+
+
+def test_embeddings_take_turns() -> None:
+    """Each is taken once before any is taken twice; one that comes later is next."""
+    turns = Turns()
+    some = embeddings(4)
+
+    assert [turns.take(some[:3]).embedding_id for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [turns.take(some).embedding_id for _ in range(5)] == [3, 1, 2, 0, 3]
+
+
+def test_lanes_that_ask_at_once_take_different_turns() -> None:
+    """However many ask together, no embedding is taken twice before the others."""
+    turns = Turns()
+    some = embeddings(10)
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda _: turns.take(some).embedding_id, range(500)))
+
+    assert sorted(taken) == sorted(list(range(10)) * 50)
+
+
+def test_all_but_one_sleep() -> None:
+    """The last lane awake looks out; when it finds work, the others wake; when it goes, one of them takes its place."""
+    halt = Halt(threading.Event())
+    lookout = Lookout(halt)
+
+    entered = threading.Event()
+
+    def sleep() -> bool:
+        with lookout:
+            entered.set()
+            return lookout.sleep()
+
+    for wake in ("found", "gone"):
+        with ThreadPoolExecutor(1) as pool:
+            with lookout:
+                assert lookout.sleep() is False
+                sleeping = pool.submit(sleep)
+                assert entered.wait(LONG)
+                eventually(lambda: lookout._awake == 1)
+                entered.clear()
+                assert lookout.sleep() is False
+                assert not sleeping.done()
+                if wake == "found":
+                    lookout.found()
+                    assert sleeping.result(LONG) is True
+            assert sleeping.result(LONG) is True
+
+
+def test_a_halt_wakes_everybody() -> None:
+    """A stop ends sleep and waits, and so does a lane that failed."""
+    for end in ("stop", "fail"):
+        stop = threading.Event()
+        halt = Halt(stop)
+        lookout = Lookout(halt)
+        with lookout, ThreadPoolExecutor(2) as pool:
+
+            def sleep(lookout: Lookout = lookout) -> bool:
+                with lookout:
+                    return lookout.sleep()
+
+            waits = [pool.submit(sleep), pool.submit(halt.wait, 3600)]
+            stop.set() if end == "stop" else halt.fail()
+            assert [w.result(LONG) for w in waits] == [True, None]
+        assert halt.stopped is (end == "stop")
+
+
+def test_back_off_grows_and_is_counted_once() -> None:
+    """Lanes that meet the same fault at once do not double it; a success makes the next one short."""
+    backoff = Backoff()
+    assert backoff.left(1) == 0
+    assert [backoff.begin(1), backoff.begin(1)] == [SHORTEST, SHORTEST]
+    assert 0 < backoff.left(1) <= SHORTEST
+    assert [backoff.begin(2, asked=0), backoff.begin(2), backoff.begin(2)] == [0, SHORTEST, SHORTEST]
+    backoff.end(1)
+    assert backoff.left(1) == 0
+    assert backoff.begin(1) == SHORTEST
