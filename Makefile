@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# The tests start hundreds of processes: each would compile pgpipe's modules again.
+export PYTHONDONTWRITEBYTECODE =
+WORKERS ?= auto
+# A worker takes neighbouring tests, so that what a file's tests share is mostly made once.
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers
@@ -26,11 +31,11 @@ migrate: install  ## bring the database to this version
 demo: install  ## from nothing to a hybrid search answer, on the docstrings of Python
 	$(BIN)/pgpipe demo
 
-test: install  ## all tests, on real PostgreSQL and a real S3 server
-	$(BIN)/pytest -n auto
+test: install  ## all tests, on real PostgreSQL and a real S3 server; WORKERS=, one a core if left out
+	$(PYTEST)
 
-test-long: install  ## the tests that take longer: more seeds, larger data
-	$(BIN)/pytest -n auto -m long
+test-long: install  ## the tests that take longer: more seeds, larger data, more examples of a property
+	PGPIPE_TESTS_THOROUGH=1 $(PYTEST) -m 'long or hypothesis'
 
 lint: install  ## style, and the layers' directions
 	$(BIN)/ruff check .
