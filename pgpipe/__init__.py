@@ -34,7 +34,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whichever of the public names is asked for
-    """Import a public name on first use, so that `pgpipe --help` waits for none of what they need."""
+    """Import a public name on first use, so that `pgpipe --help` loads nothing that they need."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -63,7 +63,7 @@ def choose(sample: pa.Table) -> list[Choice]:
 
 
 def _texts(column: "pa.ChunkedArray[Any]") -> list[str]:
-    """What is there to be judged; bytes that are not UTF-8 are nobody's prose."""
+    """What a choice is made from; bytes that are not UTF-8 are not prose."""
     found = column.cast(pa.large_string()).cast(pa.large_binary()).to_pylist()
     return [value.decode(errors="ignore") for value in found if value]
 

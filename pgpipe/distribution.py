@@ -1,10 +1,10 @@
-"""The distribution that this package comes in. On the index, the package's own name is somebody else's."""
+"""The distribution that this package comes in. On the package index, the name `pgpipe` belongs to another project."""
 
 from importlib.metadata import PackageNotFoundError, version
 
 NAME = "pgpipe-search"
 VERSION = "0.1.0"
-OTHER = "pgpipe"  # somebody else's package, 1.0.5 of 2023; 0.1.0 of this one was built under that name too
+OTHER = "pgpipe"  # another project's package, 1.0.5 of 2023; our 0.1.0 was built under that name too
 
 
 def install(extra: str) -> str:
@@ -13,7 +13,7 @@ def install(extra: str) -> str:
 
 
 def other_version() -> str | None:
-    """The version of a distribution `pgpipe` in this environment, whose files lie among ours; None without one."""
+    """The version of the other distribution `pgpipe`, if its files are installed among ours; else None."""
     try:
         return version(OTHER)
     except PackageNotFoundError:

@@ -98,4 +98,4 @@ class Permanent(EncodeError):
 
 
 class TooLarge(EncodeError):
-    """The batch as a whole is more than the backend can take (memory, a limit on requests): halved, nobody charged."""
+    """The batch is too large for the backend (memory, a limit on requests): it is halved, and no row is charged."""

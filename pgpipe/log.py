@@ -75,7 +75,7 @@ def _close(stream: TextIO) -> None:
 
 
 class _Run:
-    """The id of the process on every line; also in threads, which have no context of ours."""
+    """The id of the process on every line, also in threads that lack our context."""
 
     def __init__(self, run: str) -> None:
         self._run = run
@@ -120,7 +120,7 @@ def _as_record(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[
 
 
 def _exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A traceback of places, and of each exception what may be said: its own text could quote a row."""
+    """A traceback of places, and a safe message for each exception: its text could quote a row."""
     info = event.pop("exc_info", None)
     exc = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
     if isinstance(exc, BaseException):

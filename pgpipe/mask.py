@@ -1,4 +1,4 @@
-"""What may be said of an exception: not the values of rows, and no secret."""
+"""Safe messages of exceptions: without values of rows, and without secrets."""
 
 import re
 import traceback
@@ -32,7 +32,7 @@ def said(exc: BaseException) -> str:
 
 
 def trace(exc: BaseException) -> str:
-    """A traceback of places, and of each exception in the chain what may be said."""
+    """A traceback of places, with a safe message for each exception in the chain."""
     before = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
     lines = [trace(before)] if before is not None else []
     lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(exc.__traceback__)]

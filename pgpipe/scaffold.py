@@ -44,7 +44,7 @@ select pgpipe.enable_embedding({target}, {columns}, {model}, {dims}, template =>
 
 
 def scaffold(context: Context, drop: Drop) -> str:
-    """The migration of an entity: target, staging table, and what is to be searched and embedded.
+    """The migration of an entity: its target, its staging table, its search column and its embedding.
 
     Raises:
         UsageError: the target is there already.

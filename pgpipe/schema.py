@@ -208,7 +208,7 @@ def _lock(conn: Connection) -> None:
 
 
 def _refuse_foreign(conn: Connection) -> None:
-    """A superuser does not work in a schema of somebody else's."""
+    """Refuse to work as a superuser in another role's schema."""
     for schema, owner in conn.execute(FOREIGN).fetchall():
         raise UsageError(
             f"the schema {schema} belongs to {owner}, whose code would run as you; migrate as that role, or drop the"

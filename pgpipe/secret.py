@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote
 
 HIDDEN = "***"
-# user:password@; either may hold an @ of its own, and a password a blank, unless a port stands there.
+# user:password@; either may contain an @, and a password a blank, unless a port stands there.
 CREDENTIALS = re.compile(r"(?<=://)([^\s/:]*):(?:\S*@|(?!\d+(?:[/?\s]|$))[^@\n]*@)")
 CREDENTIALS_ALONE = re.compile(r"(?<=://)([^/:]*):.*@", re.DOTALL)  # the same where the text is a URL and no more
 USER_ALONE = re.compile(r"((?:https?|davs?)://)[^\s/@:?#]+@", re.IGNORECASE)  # of a service: a token
@@ -24,7 +24,7 @@ GIVEN = re.compile(r"""([\w%.-]+)(["']?\s*[=:]\s*)""")
 # To the next parameter of a URL, or to the end of a value of a connection string, quoted or not.
 PARAMETER, PARAMETER_ALONE = re.compile(r"[^\s&]*"), re.compile(r"[^&]*")
 VALUE = re.compile(r"""'(?:[^'\\]|\\.)*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|$)|(?:\\.|\S)+""", re.DOTALL)
-WITHOUT_USERS = {"file", "s3"}  # schemes of ours: an @ or a ? of their addresses is part of a name
+WITHOUT_USERS = {"file", "s3"}  # our schemes: an @ or a ? in an address is part of a name
 CONTAINERS = {"abfs", "abfss", "wasb", "wasbs"}  # what stands before the @ is a folder
 
 

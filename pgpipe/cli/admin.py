@@ -68,7 +68,7 @@ def jobs() -> None:
 @json_option
 @click.pass_obj
 def list_jobs(app: App, limit: int, as_json: bool) -> None:
-    """List failed jobs with their errors; dead ones, which nobody tries again, first."""
+    """List failed jobs with their errors. Dead jobs, which are not retried, come first."""
     with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
         rows = labelled(cursor.execute(JOBS, (limit,)).fetchall(), app.home)
     if as_json:

@@ -57,7 +57,7 @@ class Commands(click.Group):
         return list(MODULES)
 
     def get_command(self, context: click.Context, name: str, /) -> click.Command | None:
-        """One of them; None where there is none of that name."""
+        """The one of that name, or None."""
         if name in MODULES:
             import_module(f"pgpipe.cli.{MODULES[name]}")
         return super().get_command(context, name)
@@ -98,7 +98,7 @@ class App:
             self.options.setdefault(section, {}).update(given)
 
     def tell(self, line: str) -> None:
-        """A line on stderr for somebody who waits; nothing with -q."""
+        """Print a line on stderr, unless -q is given."""
         if not self.quiet:
             click.echo(f"pgpipe: {line}", err=True)
 

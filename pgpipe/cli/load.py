@@ -181,7 +181,7 @@ def _backfill(app: App, reports: Iterator[Report], *, as_json: bool) -> int:
 
 
 def print_report(app: App, report: Report) -> None:
-    """The table at the end of a run, and under it what there is to say in words."""
+    """The table at the end of a run, with its remarks below."""
     if all(s.state in {"nothing to do", "skipped"} or s.stage == "search" for s in report.stages):
         app.out.print(f"Nothing to do: everything of {report.date} is in place.")
     found = {name: [n for s in report.stages if (n := getattr(s, name)) is not None] for name in ROWS}

@@ -87,7 +87,7 @@ def _filter(where: str | None) -> dict[str, Any] | None:
 
 @contextmanager
 def _blamed_on_filter(where: str | None) -> Iterator[None]:
-    """A column that is not there, or a value that is none of its column, can only come from the filter."""
+    """Only the filter can name a missing column, or a value that does not fit its column."""
     try:
         yield
     except errors.PgpipeError as exc:

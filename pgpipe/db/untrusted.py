@@ -10,7 +10,7 @@ OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def read(folder: Path, name: str, owner: int) -> str | None:
-    """The text of a regular file of this owner or of ours; None if there is none.
+    """The text of a regular file that belongs to this owner or to us; None if there is none.
 
     Raises:
         OSError: it is a link, or another user's.

@@ -245,7 +245,7 @@ def _queue(conn: Connection) -> Iterator[Finding]:
 
 
 def _coverage(conn: Connection) -> Iterator[Finding]:
-    """Whether it can be said which rows have a vector of their present text; each reason ends with what to do."""
+    """Whether coverage is known: which rows have a vector of their present text. Each reason says what to do."""
     for embedding, doubt, hidden in conn.execute(COVERAGE).fetchall():
         for check, reason in (("coverage", doubt), ("row security", hidden)):
             if reason:

@@ -42,7 +42,7 @@ def examine_model(settings: EmbeddingSettings, database: Database) -> Iterator[F
         with database.connect(autocommit=True) as conn:
             declared = [e for e in queue.embeddings(conn) if e.model == settings.model and e.dims != dims]
     except PgpipeError:
-        return  # the database has findings of its own
+        return  # the database's findings say it
     for e in declared:
         yield warning(
             "model",
@@ -52,7 +52,7 @@ def examine_model(settings: EmbeddingSettings, database: Database) -> Iterator[F
 
 
 def examine_installation() -> Iterator[Finding]:
-    """Which distribution this is, and whether another one of the package's own name lies in the same environment."""
+    """Which distribution this is, and whether the other `pgpipe` is installed in the same environment."""
     found = f"pgpipe {distribution.VERSION}, distribution {distribution.NAME}"
     other = distribution.other_version()
     if other is None:
@@ -71,7 +71,7 @@ def examine_allowed(settings: EmbeddingSettings, database: Database) -> Iterator
         with database.connect(autocommit=True) as conn:
             declared = queue.embeddings(conn)
     except PgpipeError:
-        return  # the database has findings of its own
+        return  # the database's findings say it
     for e in declared:
         if not settings.allows(e.model):
             name = e.target.label(database.schema)

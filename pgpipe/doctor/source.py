@@ -18,7 +18,7 @@ def examine(settings: SourceSettings) -> Iterator[Finding]:
         yield warning("source", "none is set; an embedder needs none", "for loads: source.url, or --source")
         return
     source = open_source(settings)
-    server_time = getattr(source, "server_time", None)  # a folder has no clock of its own
+    server_time = getattr(source, "server_time", None)  # a folder has no clock
     if server_time is not None:
         yield compare_clocks("source clock", server_time(), datetime.now(UTC), 60)
     dates = find_dates(source)

@@ -25,12 +25,12 @@ Bar = Callable[[str, int], AbstractContextManager[Advance]]  # label, total -> w
 
 
 def no_bar(_label: str, _total: int) -> AbstractContextManager[Advance]:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
     return nullcontext(lambda _rows: None)
 
 
 def no_word(_line: str) -> None:
-    """News that nobody reads."""
+    """Messages that are not shown."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Context:
     accept: frozenset[str] = frozenset()  # rules that this run lets pass
     named: frozenset[str] = frozenset()  # entities that the command line names
     until: date | None = None  # the last of a range of dates
-    tell: Callable[[str], None] = no_word  # takes what somebody who waits should know, a line each
+    tell: Callable[[str], None] = no_word  # takes messages for a waiting user, one line each
     _choices: dict[str, list[Choice]] = field(default_factory=dict)
 
     def entity(self, name: str) -> EntitySettings:

@@ -51,7 +51,7 @@ class Pipeline:
             override: key and mode for every entity.
             skip: names of components to leave out, besides those of the settings.
             accept: rules that this pipeline lets pass: `max_deleted`, `older`.
-            tell: takes what somebody who waits should know: another load is waited for, a lost one is begun again.
+            tell: takes messages for a waiting user: another load is in the way, or a lost one is retried.
 
         Raises:
             UsageError: a component to be skipped does not exist, or an installed one does not load.

@@ -20,7 +20,7 @@ HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 class SourceSettings(Section):
-    """Where Parquet lies."""
+    """Where the Parquet files are."""
 
     url: str | None = Field(
         None, description="s3://bucket/prefix, file:///path, or of a plugin", examples=["s3://bucket/prefix"]
@@ -135,7 +135,7 @@ class EmbeddingSettings(Section):
 
     @property
     def trusted(self) -> bool:
-        """Whether the model's repository may run Python of its own, and read pickles."""
+        """Whether the model's repository may run its Python code, and read pickles."""
         return self.model in self.trust_remote_code
 
     def allows(self, model: str) -> bool:
@@ -209,7 +209,7 @@ class ServeSettings(Section):
 class Settings(Section):
     """All settings of pgpipe."""
 
-    source: SourceSettings = Field(SourceSettings(), description="Where Parquet lies.")
+    source: SourceSettings = Field(SourceSettings(), description="Where the Parquet files are.")
     database: DatabaseSettings = Field(DatabaseSettings(), description="The PostgreSQL that receives the data.")
     load: LoadSettings = Field(default_factory=LoadSettings, description="How a load runs.")
     embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="The model, and how much of it at once.")

@@ -1,4 +1,4 @@
-"""Sources: where Parquet lies. A source lists folders and files and opens a file for random reads."""
+"""Sources: where the Parquet files are. A source lists folders and files and opens a file for random reads."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager

@@ -32,11 +32,11 @@ class Contents:
 
     data: tuple[File, ...] = ()
     ignored: list[str] = field(default_factory=list)  # paths below the folder
-    problem: str = ""  # why none of it may be loaded
+    problem: str = ""  # why it cannot be loaded
 
 
 def sort_out(source: Source, folder: str, files: Sequence[File]) -> Contents:
-    """Which files of a folder are data. What is neither that nor a mark such as _SUCCESS is named as ignored."""
+    """Which files of a folder are data. Other files are named as ignored, except marks such as _SUCCESS."""
     below = {file.path: file.path.removeprefix(f"{folder}/") for file in files}
     if problem := format_of(f"{source.url}/{folder}", below.values()) or _named_twice(files):
         return Contents(problem=problem)
@@ -58,7 +58,7 @@ def sort_out(source: Source, folder: str, files: Sequence[File]) -> Contents:
 
 
 def format_of(where: str, paths: Iterable[str]) -> str:
-    """Why what lies at these paths below `where` is not loaded: it is a table format. Empty if it is none."""
+    """Why the paths below `where` are not loaded: they are a table format. Empty if they are not."""
     for path in paths:
         for name, pattern in FORMATS.items():
             if found := pattern.match(path):
@@ -90,7 +90,7 @@ def _named_twice(files: Sequence[File]) -> str:
 def _is_hidden(path: str) -> bool:
     """Whether a part of the path is hidden or temporary."""
     *folders, name = path.split("/")
-    # A hive folder may be named for a column with an underscore; what a job is still writing lies in _temporary.
+    # A hive folder may be named for a column with an underscore; a running job writes to _temporary.
     return name.startswith(("_", ".")) or any(
         f.startswith(".") or (f.startswith("_") and "=" not in f) for f in folders
     )

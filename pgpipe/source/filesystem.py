@@ -16,7 +16,7 @@ from pgpipe.source.identity import is_hash
 
 IDENTITIES = ("etag", "ETag", "md5Hash", "content_md5", "crc32c", "checksum", "generation", "versionId")
 OF_BYTES = {"etag", "md5Hash", "content_md5", "checksum"}  # another version, or another file, has another
-UNLISTED = {"http", "https"}  # a web server does not say what lies below a path
+UNLISTED = {"http", "https"}  # a web server cannot list a path
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "modificationTime", "last_write_time", "created")
 MILLISECONDS = 1e11  # a number of seconds above it would be of the year 5138
 
@@ -38,7 +38,7 @@ class FilesystemSource:
             self._fs, root = fsspec.core.url_to_fs(url.rstrip("/"))
         except (ImportError, ValueError, TypeError) as exc:
             raise UsageError(f"{url}: {said(exc)}") from exc
-        except Exception as exc:  # filesystems that connect at once, each with errors of its own
+        except Exception as exc:  # some filesystems connect at once, each with other errors
             raise SourceError(f"{url}: {said(exc)}") from exc
         self._root = root.rstrip("/")
 

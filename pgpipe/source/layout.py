@@ -26,7 +26,7 @@ class Drop:
     date: date
     files: tuple[File, ...]
     ignored: tuple[str, ...] = ()  # paths of files that are not data
-    problem: str = ""  # why none of it may be loaded
+    problem: str = ""  # why it cannot be loaded
 
     @property
     def name(self) -> str:

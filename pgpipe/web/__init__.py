@@ -1,1 +1,1 @@
-"""A page to look at: search in three modes, what was loaded, what waits. Reads only, and has no script of its own."""
+"""The web page: search in three modes, loads, queues. It only reads, and has no script."""

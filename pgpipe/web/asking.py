@@ -46,7 +46,7 @@ class ModelLoading(errors.PgpipeError):
 
 
 class Models:
-    """Models, each loaded once by a thread of its own."""
+    """Models, each loaded once by a separate thread."""
 
     def __init__(self, settings: EmbeddingSettings, load: Callable[[EmbeddingSettings], Model] = load_model) -> None:
         self._settings = settings

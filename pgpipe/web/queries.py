@@ -91,7 +91,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class Overview:
-    """All entities by name, and the jobs that nobody tries again, as far as the role may see them."""
+    """All entities by name, and the dead jobs that the role may see."""
 
     entities: dict[str, Entity]
     dead: list[Row]

@@ -124,7 +124,7 @@ def _named(file: str, content: Any) -> Iterator[str]:  # noqa: ANN401 - whatever
         shards = content.get("weight_map") if isinstance(content, dict) else None
         for shard in shards.values() if isinstance(shards, dict) else [shards]:
             if not (isinstance(shard, str) and SHARD.fullmatch(shard)):
-                yield f"the weights {shard!r}, which are no safetensors file of the same folder"
+                yield f"the weights {shard!r}, which are not a safetensors file of the same folder"
 
 
 def _modules(content: Any) -> Iterator[str]:  # noqa: ANN401 - whatever the file holds
