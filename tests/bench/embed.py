@@ -24,6 +24,7 @@ from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
 from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings, IndexSettings
 from tests.bench import machine
+from tests.bench.machine import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bench-embed: written by `make bench-embed` -->", "<!-- /bench-embed -->"
@@ -147,6 +148,23 @@ def table(backends: dict[str, Backend], texts: int) -> list[str]:
     return lines
 
 
+def measure(server: Server, run: int, name: str, backend: Backend, texts: list[str], pieces: list[str]) -> None:
+    """One round of one backend: the bare library and the daemon, in turns."""
+    used: dict[str, float] = {}
+    # Who comes first changes, so that a machine which slows down harms both.
+    for what in ("encode", "pgpipe") if run % 2 == 0 else ("pgpipe", "encode"):
+        refill(server)
+        before = cpu(server)
+        if what == "encode":
+            backend.bare.append(bare(backend, pieces))
+        else:
+            backend.daemon.append(daemon(backend, server, len(texts)))
+        used[what] = cpu(server) - before
+    backend.cpu.append(used["encode"] / used["pgpipe"])
+    b, d, c = backend.bare[-1], backend.daemon[-1], backend.cpu[-1]
+    say(f"  {run + 1}/{RUNS} {name}: encode {b:.2f} s, pgpipe {d:.2f} s, ratio {b / d:.3f}, of CPU {c:.3f}")
+
+
 def main() -> None:
     """Measure in turns, print, and put the table into docs/benchmarks.md."""
     # A text twice is encoded once, which would flatter the daemon.
@@ -166,19 +184,7 @@ def main() -> None:
             say(f"{name}: {backend.model.device}, {len(texts):,} texts in {len(pieces):,} pieces")
         for run in range(RUNS):
             for name, backend in backends.items():
-                used: dict[str, float] = {}
-                # Who comes first changes, so that a machine which slows down harms both.
-                for measure in ("encode", "pgpipe") if run % 2 == 0 else ("pgpipe", "encode"):
-                    refill(server)
-                    before = cpu(server)
-                    if measure == "encode":
-                        backend.bare.append(bare(backend, pieces))
-                    else:
-                        backend.daemon.append(daemon(backend, server, len(texts)))
-                    used[measure] = cpu(server) - before
-                backend.cpu.append(used["encode"] / used["pgpipe"])
-                b, d, c = backend.bare[-1], backend.daemon[-1], backend.cpu[-1]
-                say(f"  {run + 1}/{RUNS} {name}: encode {b:.2f} s, pgpipe {d:.2f} s, ratio {b / d:.3f}, of CPU {c:.3f}")
+                measure(server, run, name, backend, texts, pieces)
     what = (
         f"{len(texts):,} docstrings of Python's library in {len(pieces):,} pieces; `{first.model.name}` on"
         f" {first.model.device}. Cosine (mean, worst) and shared top 10 of {QUERIES} queries: to {BACKENDS[0]}."

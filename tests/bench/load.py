@@ -126,12 +126,13 @@ def lineitem(server: Server, scale: str) -> list[str]:
                 lambda command=command: timed(server, command, {}),
                 part,
             )
-    results = Contest(server, rows, limit).run(contestants)
+    contest = Contest(server, rows, limit)
+    results = contest.run(contestants)
     results["pgpipe, first load: makes the table and its primary key"] = first_load(server, lake, rows)
     return [
         f"**TPC-H lineitem, scale {scale}: {rows:,} rows in {len(files)} Parquet files**, into a table without index.",
         "",
-        *Contest(server, rows, limit).table(results),
+        *contest.table(results),
     ]
 
 

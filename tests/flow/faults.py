@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -80,53 +80,57 @@ class Faults:
             after()
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Hands requests on, and spoils the answers."""
+
+    upstream: SplitResult
+    faults: Faults
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        server = HTTPConnection(self.upstream.hostname or "", self.upstream.port)
+        asked = {n: v for n, v in self.headers.items() if self.faults.etag is None or n.lower() != "if-match"}
+        server.request("GET", self.path, headers=asked)
+        answer = server.getresponse()
+        body = answer.read()
+        if answer.getheader("Content-Type", "").endswith("/xml"):
+            body = self.faults.listed(body)
+        refusal = self.faults.refusal() if answer.status == 206 else None
+        if refusal:
+            body = b"<Error><Code>ServiceUnavailable</Code><Message>Please try again</Message></Error>"
+        self.send_response(refusal or answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"transfer-encoding", "connection", "content-length", "date", "server"}:
+                self.send_header(name, self.faults.stated(name, value))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        part = answer.status == 206 and not refusal
+        share = self.faults.share() if part else 1.0
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client may have given up
+            self.send(body[: int(len(body) * share)], part)
+        self.close_connection = share < 1
+
+    def send(self, body: bytes, part: bool) -> None:
+        if not part:
+            self.wfile.write(body)
+            return
+        half = len(body) // 2
+        self.wfile.write(body[:half])
+        time.sleep(self.faults.pause())
+        for start in range(half, len(body), BLOCK):
+            time.sleep(self.faults.slow)
+            self.wfile.write(body[start : start + BLOCK])
+        self.faults.sent()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
     """Run the proxy on a free port; yields its address."""
-    upstream = urlsplit(endpoint)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            server = HTTPConnection(upstream.hostname or "", upstream.port)
-            asked = {n: v for n, v in self.headers.items() if faults.etag is None or n.lower() != "if-match"}
-            server.request("GET", self.path, headers=asked)
-            answer = server.getresponse()
-            body = answer.read()
-            if answer.getheader("Content-Type", "").endswith("/xml"):
-                body = faults.listed(body)
-            refusal = faults.refusal() if answer.status == 206 else None
-            if refusal:
-                body = b"<Error><Code>ServiceUnavailable</Code><Message>Please try again</Message></Error>"
-            self.send_response(refusal or answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in {"transfer-encoding", "connection", "content-length", "date", "server"}:
-                    self.send_header(name, faults.stated(name, value))
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            part = answer.status == 206 and not refusal
-            share = faults.share() if part else 1.0
-            with suppress(BrokenPipeError, ConnectionResetError):  # the client may have given up
-                self.send(body[: int(len(body) * share)], part)
-            self.close_connection = share < 1
-
-        def send(self, body: bytes, part: bool) -> None:
-            if not part:
-                self.wfile.write(body)
-                return
-            half = len(body) // 2
-            self.wfile.write(body[:half])
-            time.sleep(faults.pause())
-            for start in range(half, len(body), BLOCK):
-                time.sleep(faults.slow)
-                self.wfile.write(body[start : start + BLOCK])
-            faults.sent()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Spoiling", (Handler,), {"upstream": urlsplit(endpoint), "faults": faults})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign] - a client that hangs up is none
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
