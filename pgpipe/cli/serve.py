@@ -40,7 +40,7 @@ def serve(app: App, host: str | None, port: int | None, hostnames: Sequence[str]
     app.set("serve", host=host, port=port, hostnames=list(hostnames) or None)
     wanted = app.settings.serve
     database = Database(app.settings.database.model_copy(update={"url": wanted.url})) if wanted.url else app.database
-    with reading(database) as conn:  # what is wrong is said here, not at the first request
+    with reading(database) as conn:  # errors show here, not at the first request
         overview(conn, database.schema)
     sock = _listen(wanted.host, wanted.port)
     name = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
