@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pgpipe.db import Connection, Database, translated
 from pgpipe.doctor.finding import Finding, failure, ok, warning
 from pgpipe.doctor.machine import compare_clocks
+from pgpipe.doctor.roles import examine_queue_role
 from pgpipe.errors import DatabaseError, SchemaMissing
 from pgpipe.schema import VERSION, require_version
 from pgpipe.settings.model import Settings
@@ -106,6 +107,7 @@ def examine(settings: Settings, database: Database) -> Iterator[Finding]:
             return
         yield ok("schema", f"version {VERSION}")
         yield from _rights(conn, database.schema)
+        yield from examine_queue_role(conn)
         yield from _queue(conn)
         yield from _languages(conn)
 
