@@ -48,7 +48,7 @@ types: install  ## mypy, strict
 check: lint types test  ## what CI runs
 
 golden: install  ## write what the templates of sql/templates/ become for one table (tests/sql/golden)
-	GOLDEN=write $(BIN)/pytest -q -n 0 tests/sql/test_templates.py -k golden
+	GOLDEN=write $(BIN)/pytest -q -n 0 tests/sql/test_templates.py tests/sql/test_merge_templates.py -k golden
 
 eval: install  ## how good the answers are, beside bm25s; COLLECTION=folder in SMART or BEIR form (tests/bench/evaluate.py)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -1,4 +1,5 @@
--- The language of a search becomes text: pg_upgrade refuses a cluster that has columns of type regconfig.
+-- The language of a search becomes text: pg_upgrade refuses a cluster that has columns of type
+-- regconfig.
 
 create function pgpipe.language_name(regconfig)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql

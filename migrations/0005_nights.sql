@@ -4,6 +4,8 @@ alter table pgpipe.load
     add column left_out bigint not null default 0,  -- by a trigger, rule or policy of the target
     -- Loads of earlier versions may have counted below 0.
     add constraint load_counts_positive
-        check (least(read, inserted, updated, deleted, unchanged, rejected, left_out) >= 0) not valid,
+        check (least(read, inserted, updated, deleted, unchanged, rejected, left_out) >= 0)
+        not valid,
     add constraint load_counts_add_up
-        check (error is not null or read = inserted + updated + unchanged + rejected + left_out) not valid;
+        check (error is not null
+               or read = inserted + updated + unchanged + rejected + left_out) not valid;

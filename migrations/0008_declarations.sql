@@ -1,34 +1,36 @@
--- Declarations are written by those who own what they declare about. The functions that declare run with their caller's rights, so
--- these policies hold for whoever writes the tables directly, too. Once a target is gone, anybody who may declare clears it away.
-
--- Functions that only pgpipe calls. What users may call stays in the schema pgpipe.
-create schema pgpipe_internal;
-comment on schema pgpipe_internal is
-    'Functions that pgpipe itself calls. They may change in any release; call those of the schema pgpipe.';
--- The triggers of targets, and searches, run as the caller and call them.
-grant usage on schema pgpipe_internal to public;
+-- Declarations are written by those who own what they declare about. The functions that declare
+-- run with their caller's rights, so these policies hold for everybody who writes the tables
+-- directly, too. Once a target is gone, anybody who may declare clears it away.
 
 alter table pgpipe.embedding enable row level security;
 create policy reader on pgpipe.embedding for select using (true);
 create policy owner on pgpipe.embedding
-    using ((select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = target) is not false)
-    with check ((select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = target));
+    using ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+             where class.oid = target) is not false)
+    with check ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+                  where class.oid = target));
 -- The functions with their owner's rights note fingerprints, and errors of filter tables.
 create policy keeper on pgpipe.embedding for update
-    using (exists (select from pg_catalog.pg_proc p
-                    where p.pronamespace = 'pgpipe_internal'::regnamespace and p.proname = 'note_fingerprint'
-                      and p.proowner = current_user::regrole));
+    using (exists (select from pg_catalog.pg_proc routine
+                    where routine.pronamespace = 'pgpipe_internal'::regnamespace
+                      and routine.proname = 'note_fingerprint'
+                      and routine.proowner = current_user::regrole));
 
 alter table pgpipe.search enable row level security;
 create policy reader on pgpipe.search for select using (true);
 create policy owner on pgpipe.search
-    using ((select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = target) is not false)
-    with check ((select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = target));
--- Who may read a target counts its words; which columns that takes, the grants say.
-create policy counter on pgpipe.search for update using (has_any_column_privilege(target, 'select'));
+    using ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+             where class.oid = target) is not false)
+    with check ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+                  where class.oid = target));
+-- A role that may read a target counts its words; which columns that takes, the grants say.
+create policy counter on pgpipe.search for update
+    using (has_any_column_privilege(target, 'select'));
 
 alter table pgpipe.search_fill enable row level security;
 create policy reader on pgpipe.search_fill for select using (true);
 create policy owner on pgpipe.search_fill
-    using ((select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = target) is not false)
-    with check ((select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = target));
+    using ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+             where class.oid = target) is not false)
+    with check ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+                  where class.oid = target));

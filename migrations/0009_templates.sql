@@ -1,9 +1,10 @@
--- Templates: what the functions of one embedding are rendered from, and the schema that they lie in.
--- And a note of what their triggers missed.
+-- Templates, the schema for the functions that are rendered from them, and a note of what the
+-- triggers among these missed.
 
 create schema pgpipe_target;
 comment on schema pgpipe_target is
-    'Functions that pgpipe renders from pgpipe.template. The number in a name is that of its embedding.';
+    'Functions that pgpipe renders from pgpipe.template. The number in a name is that of its '
+    'embedding.';
 -- A trigger names its function, so the owner of a target must see it. Only pgpipe creates here.
 grant usage on schema pgpipe_target to public;
 
@@ -12,7 +13,7 @@ create table pgpipe.template (
     body text not null
 );
 comment on table pgpipe.template is
-    'The files of sql/templates/: functions with {holes}, filled for one embedding.';
+    'The files of sql/templates/: SQL with {holes}, filled for one embedding or one load.';
 
 create table pgpipe.missed (
     missed_id    bigint generated always as identity primary key,  -- so that it can be replicated
@@ -21,5 +22,6 @@ create table pgpipe.missed (
     missed_at    timestamptz not null default now()
 );
 comment on table pgpipe.missed is
-    'Triggers could not read the keys of written rows, because the table changed. The next sweep clears it.';
+    'Triggers could not read the keys of written rows, because the table changed. The next sweep '
+    'clears it.';
 create index missed_by on pgpipe.missed (embedding_id);

@@ -5,20 +5,12 @@ create or replace function pgpipe.create_roles(targets name default 'public')
 as $$
 declare
     wanted name;
-    missing name[] := array(select w from unnest('{pgpipe_owner,pgpipe_loader,pgpipe_embedder,pgpipe_reader}'::name[]) w
-                             where to_regrole(w::text) is null);
-    may boolean := (select r.rolcreaterole or r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user);
+    schema name;
+    missing name[] := pgpipe_internal.missing_roles();
 begin
-    if not may and (missing <> '{}' or not pg_has_role('pgpipe_owner', 'usage') or not pg_has_role('pgpipe_loader', 'usage')) then
-        raise exception '% may not create roles', quote_ident(current_user) using errcode = 'PP020',
-            hint = 'As a superuser, or a role with CREATEROLE, run: '
-                || (select coalesce(string_agg(format('create role %I %s; ', m, case m when 'pgpipe_owner' then 'nologin'
-                                                                                       else 'login' end), ''), '')
-                      from unnest(missing) m)
-                || format('grant pgpipe_owner, pgpipe_loader to %I; then `pgpipe roles` again.', current_user);
-    end if;
+    perform pgpipe_internal.require_role_rights(missing);
     foreach wanted in array missing loop
-        execute format('create role %I %s', wanted, case wanted when 'pgpipe_owner' then 'nologin' else 'login' end);
+        execute format('create role %I %s', wanted, pgpipe_internal.role_login(wanted));
         return next format('created %s', wanted);
     end loop;
     foreach wanted in array '{pgpipe_owner,pgpipe_loader}'::name[] loop
@@ -28,9 +20,9 @@ begin
         end if;
     end loop;
     if not pgpipe_internal.roles_in_use() then
-        execute 'alter schema pgpipe owner to pgpipe_owner';
-        execute 'alter schema pgpipe_internal owner to pgpipe_owner';
-        execute 'alter schema pgpipe_staging owner to pgpipe_owner';
+        foreach schema in array '{pgpipe,pgpipe_internal,pgpipe_staging}'::name[] loop
+            execute format('alter schema %I owner to pgpipe_owner', schema);
+        end loop;
         return next 'pgpipe_owner owns the schema pgpipe';
     end if;
     return query select pgpipe_internal.grant_roles(targets);

@@ -3,69 +3,87 @@
 create or replace function pgpipe_internal.inexact_columns(target regclass, columns name[])
     returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select coalesce(array_agg(a.attname order by k.n), '{}')
-      from unnest(columns) with ordinality k (name, n)
-      join pg_catalog.pg_attribute a on a.attrelid = inexact_columns.target and a.attname = k.name
-      left join pg_catalog.pg_collation c on c.oid = a.attcollation
-     where not coalesce(c.collisdeterministic, true)
-        or pgpipe_internal.base_type(a.atttypid) <> all (
+    select coalesce(array_agg(item.attname order by part.place), '{}')
+      from unnest(columns) with ordinality part (name, place)
+      join pg_catalog.pg_attribute item
+        on item.attrelid = inexact_columns.target and item.attname = part.name
+      left join pg_catalog.pg_collation known on known.oid = item.attcollation
+     where not coalesce(known.collisdeterministic, true)
+        or pgpipe_internal.base_type(item.atttypid) <> all (
                '{int2,int4,int8,oid,bool,text,varchar,name,bytea,uuid,date,time,timestamp,
                  timestamptz}'::regtype[])
 $$;
 comment on function pgpipe_internal.inexact_columns(regclass, name[]) is
     'Those of the columns whose equality may call values equal that differ in a byte.';
 
-create or replace function pgpipe_internal.align_keys(target regclass, stage regclass, key name[])
+create or replace function pgpipe_internal.align_keys(
+    target regclass, stage regclass, key name[])
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     part record;
 begin
     for part in
-        select t.attname, pg_catalog.format_type(t.atttypid, t.atttypmod) as type, n.nspname,
-               c.collname
-          from pg_catalog.pg_attribute t
-          join pg_catalog.pg_attribute s on s.attrelid = stage and s.attname = t.attname
-          join pg_catalog.pg_collation c on c.oid = t.attcollation
-          join pg_catalog.pg_namespace n on n.oid = c.collnamespace
-         where t.attrelid = target and t.attname = any (key) and s.attcollation <> t.attcollation
+        select item.attname as name, home.nspname as schema, known.collname as collation_name,
+               pg_catalog.format_type(item.atttypid, item.atttypmod) as type
+          from pg_catalog.pg_attribute item
+          join pg_catalog.pg_attribute staged
+            on staged.attrelid = stage and staged.attname = item.attname
+          join pg_catalog.pg_collation known on known.oid = item.attcollation
+          join pg_catalog.pg_namespace home on home.oid = known.collnamespace
+         where item.attrelid = target and item.attname = any (key)
+           and staged.attcollation <> item.attcollation
     loop
-        execute format('alter table %s alter column %I type %s collate %I.%I', stage, part.attname,
-                       part.type, part.nspname, part.collname);
+        execute format('alter table %s alter column %I type %s collate %I.%I', stage, part.name,
+                       part.type, part.schema, part.collation_name);
     end loop;
 end
 $$;
 comment on function pgpipe_internal.align_keys(regclass, regclass, name[]) is
     'Gives the staged key the collations of the target, so that both call the same values equal.';
 
-create or replace function pgpipe_internal.find_twice(relation regclass, key name[], out keys bigint,
-    out example text)
+create or replace function pgpipe_internal.find_twice(
+    relation regclass, key name[], out keys bigint, out example text)
     stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     execute format($sql$
-        with twice as (select %s from %s r group by %s having count(*) > 1)
-        select count(*), min(concat_ws(', ', %s)) from twice w $sql$,
-        pgpipe_internal.numbered_list(key, 'r'), relation, pgpipe_internal.column_list(key, 'r'),
-        pgpipe_internal.number_list(key, 'w')) into keys, example;
+        with twice as (select %s from %s held group by %s having count(*) > 1)
+        select count(*), min(concat_ws(', ', %s)) from twice $sql$,
+        pgpipe_internal.numbered_list(key, 'held'), relation,
+        pgpipe_internal.column_list(key, 'held'),
+        pgpipe_internal.number_list(key, 'twice')) into keys, example;
     example := quote_literal(left(example, 60));
 end
 $$;
 comment on function pgpipe_internal.find_twice(regclass, name[]) is
     'How many keys a table has more than once, and one of them.';
 
+create or replace function pgpipe_internal.count_nulls(relation regclass, key name[])
+    returns bigint  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    found bigint;
+begin
+    execute format('select count(*) from %s held where num_nulls(%s) > 0', relation,
+                   pgpipe_internal.column_list(key, 'held')) into found;
+    return found;
+end
+$$;
+comment on function pgpipe_internal.count_nulls(regclass, name[]) is
+    'How many rows of a table have a NULL in the key.';
+
 create or replace function pgpipe_internal.check_key(stage regclass, key name[])
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     names text := pgpipe_internal.column_list(key);
-    bad bigint;
+    nulls bigint := pgpipe_internal.count_nulls(stage, key);
     twice record;
 begin
-    execute format('select count(*) from %s s where num_nulls(%s) > 0', stage,
-                   pgpipe_internal.column_list(key, 's')) into bad;
-    if bad > 0 then
-        raise exception 'the key (%) is NULL in % of the rows', names, bad using errcode = 'PP010',
+    if nulls > 0 then
+        raise exception 'the key (%) is NULL in % of the rows', names, nulls
+            using errcode = 'PP010',
             hint = 'A key identifies every row: choose columns without NULLs.';
     end if;
     twice := pgpipe_internal.find_twice(stage, key);
@@ -85,57 +103,87 @@ create or replace function pgpipe_internal.is_unique(target regclass, key name[]
 as $$
     -- An index counts if it calls equal what the key's own equality calls equal: another operator
     -- class or collation may tell values apart that a join takes for one.
-    select (r.relkind = 'p' or not r.relhassubclass) and exists (
-               select from pg_catalog.pg_index i
-                where i.indrelid = r.oid and i.indisunique and i.indisvalid and i.indimmediate
-                  and i.indpred is null and not exists (
-                      select from generate_series(0, i.indnkeyatts - 1) p (n)
-                        left join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attnum <> 0
-                                                           and a.attnum = i.indkey[p.n]
-                        left join pg_catalog.pg_collation c on c.oid = a.attcollation
-                        left join pg_catalog.pg_opclass o on o.oid = i.indclass[p.n]
-                        left join pg_catalog.pg_type t on t.oid = pgpipe_internal.base_type(a.atttypid)
-                       where a.attname is null or a.attname <> all (key)
-                          or not (coalesce(c.collisdeterministic, true)
-                                  or i.indcollation[p.n] = a.attcollation)
-                          or not (t.typnamespace = 'pg_catalog'::regnamespace
-                                  or o.opcdefault and (o.opcintype = t.oid or o.opcintype = any (
-                                      '{anyarray,anyenum,anyrange,anymultirange,record}'
-                                      ::regtype[])))))
-      from pg_catalog.pg_class r where r.oid = target
+    select (class.relkind = 'p' or not class.relhassubclass) and exists (
+               select from pg_catalog.pg_index index
+                where index.indrelid = class.oid and index.indisunique and index.indisvalid
+                  and index.indimmediate and index.indpred is null
+                  and not exists (
+                      select from generate_series(0, index.indnkeyatts - 1) part (place)
+                        left join pg_catalog.pg_attribute item
+                          on item.attrelid = class.oid and item.attnum <> 0
+                         and item.attnum = index.indkey[part.place]
+                        left join pg_catalog.pg_collation known on known.oid = item.attcollation
+                        left join pg_catalog.pg_opclass equality
+                          on equality.oid = index.indclass[part.place]
+                        left join pg_catalog.pg_type type
+                          on type.oid = pgpipe_internal.base_type(item.atttypid)
+                       where item.attname is null or item.attname <> all (key)
+                          or not (coalesce(known.collisdeterministic, true)
+                                  or index.indcollation[part.place] = item.attcollation)
+                          or not (type.typnamespace = 'pg_catalog'::regnamespace
+                                  or equality.opcdefault and (
+                                     equality.opcintype = type.oid
+                                     or equality.opcintype = any (
+                                        '{anyarray,anyenum,anyrange,anymultirange,record}'
+                                        ::regtype[])))))
+      from pg_catalog.pg_class class where class.oid = target
 $$;
 comment on function pgpipe_internal.is_unique(regclass, name[]) is
     'Whether an index sees to it that no two rows of the target have the same key.';
+
+create or replace function pgpipe_internal.refuse_missing(target regclass, missing name)
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    filled boolean;
+begin
+    execute format('select exists (select from %s)', target) into filled;
+    if filled then
+        raise exception '% has no column %, which is in the key', target, quote_ident(missing)
+            using errcode = 'PP010', hint = 'Name columns that identify the rows that are there.';
+    end if;
+end
+$$;
+comment on function pgpipe_internal.refuse_missing(regclass, name) is
+    'Raises PP010 if the target has rows: none of them has a value of this key column.';
+
+create or replace function pgpipe_internal.refuse_nulls(target regclass, key name[])
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    nulls bigint;
+begin
+    if not exists (select from pg_catalog.pg_attribute item
+                    where item.attrelid = target and item.attname = any (key)
+                      and not item.attnotnull) then
+        return;
+    end if;
+    nulls := pgpipe_internal.count_nulls(target, key);
+    if nulls > 0 then
+        raise exception 'the key (%) is NULL in % of the rows of %',
+            pgpipe_internal.column_list(key), nulls, target using errcode = 'PP010',
+            hint = 'Delete these rows, give them a key, or use mode upsert, which keeps them.';
+    end if;
+end
+$$;
+comment on function pgpipe_internal.refuse_nulls(regclass, name[]) is
+    'Raises PP010 if a row of the target has a NULL in the key.';
 
 create or replace function pgpipe_internal.require_unique(target regclass, key name[], mode text)
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     names text := pgpipe_internal.column_list(key);
-    missing name := (select k from unnest(key) k where not pgpipe_internal.has_column(target, k) limit 1);
-    bad bigint;
+    missing name := (select wanted.name from unnest(key) wanted (name)
+                      where not pgpipe_internal.has_column(target, wanted.name) limit 1);
     twice record;
 begin
     if missing is not null then
-        execute format('select count(*) from (select from %s limit 1) r', target) into bad;
-        if bad > 0 then
-            raise exception '% has no column %, which is in the key', target, quote_ident(missing)
-                using errcode = 'PP010',
-                hint = 'Name columns that identify the rows that are there.';
-        end if;
+        perform pgpipe_internal.refuse_missing(target, missing);
         return;
     end if;
-    -- No staged key holds a NULL: an upsert keeps such rows, a snapshot could not delete them.
-    if mode = 'snapshot' and exists (
-           select from pg_catalog.pg_attribute a
-            where a.attrelid = target and a.attname = any (key) and not a.attnotnull) then
-        execute format('select count(*) from %s t where num_nulls(%s) > 0', target,
-                       pgpipe_internal.column_list(key, 't')) into bad;
-        if bad > 0 then
-            raise exception 'the key (%) is NULL in % of the rows of %', names, bad, target
-                using errcode = 'PP010',
-                hint = 'Delete these rows, give them a key, or use mode upsert, which keeps them.';
-        end if;
+    if mode = 'snapshot' then  -- which could not delete such rows, as no staged key holds a NULL
+        perform pgpipe_internal.refuse_nulls(target, key);
     end if;
     if pgpipe_internal.is_unique(target, key) then
         return;

@@ -1,54 +1,72 @@
 -- requires: vector
--- The vector index of a store: when it is due, the statement that builds it, and what a build that was cut off leaves.
--- Applied once pgvector is installed.
+-- The vector index of a store: when it is due, the statement that builds it, and what a build that
+-- was cut off leaves. Applied once pgvector is installed.
 
--- Loads pgvector's library: before that only a superuser may put its settings (hnsw.…) on a function.
+-- Loads pgvector's library: before that only a superuser may put its settings (hnsw.…) on a
+-- function.
 do $$ begin perform '[1]'::vector; end $$;
 
 create or replace function pgpipe_internal.has_direction(vector real[], half boolean)
     returns boolean  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- pgvector adds up squares in single precision: beyond these bounds their sum is 0 or infinite, and a cosine not a number.
-    select coalesce(max(abs(part)) between case when half then 3e-8 else 1e-22 end and case when half then 65504 else 1e18 end,
-                    false)
+    -- pgvector adds up squares in single precision: beyond these bounds their sum is 0 or
+    -- infinite, and a cosine not a number.
+    select coalesce(max(abs(part)) between case when half then 3e-8 else 1e-22 end
+                                       and case when half then 65504 else 1e18 end, false)
       from unnest(vector) part
 $$;
 comment on function pgpipe_internal.has_direction(real[], boolean) is
-    'Whether a vector, in half precision or not, has a cosine with any other: it is not zero, and neither too small nor too large.';
+    'Whether a vector, in half precision or not, has a cosine with any other: it is not zero, and '
+    'neither too small nor too large.';
 
-create or replace function pgpipe_internal.vector_index(embedding_id int, min_rows int default 5000,
-    max_wait interval default '1 hour', out rows bigint, out memory bigint, out statement text)
+create or replace function pgpipe_internal.has_vector_index(store regclass)
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (
+        select from pg_catalog.pg_index index
+          join pg_catalog.pg_class class on class.oid = index.indexrelid
+          join pg_catalog.pg_am method on method.oid = class.relam
+         where index.indrelid = store and index.indisvalid and method.amname = 'hnsw')
+$$;
+comment on function pgpipe_internal.has_vector_index(regclass) is
+    'Whether a store has a valid HNSW index.';
+
+create or replace function pgpipe_internal.vector_index(
+    embedding_id int, min_rows int default 5000, max_wait interval default '1 hour',
+    out rows bigint, out memory bigint, out statement text)
     stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
-    name name;
-    schema name;
+    index_name name;
     type text;
     width int;
 begin
-    select * into e from pgpipe.embedding x where x.embedding_id = vector_index.embedding_id;
+    select * into e from pgpipe.embedding known
+     where known.embedding_id = vector_index.embedding_id;
     type := case when e.dims > 2000 then 'halfvec' else 'vector' end;
     width := e.dims * case type when 'vector' then 4 else 2 end;
     if e.embedding_id is null or e.dims > 4000  -- more than HNSW takes, even of halfvec
-       or exists (select from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
-                    join pg_catalog.pg_am m on m.oid = x.relam
-                   where i.indrelid = e.store and i.indisvalid and m.amname = 'hnsw')
-       or e.created_at > now() - max_wait
-          and exists (select from pgpipe.job j where j.embedding_id = e.embedding_id and j.visible_at <= now()) then
+       or pgpipe_internal.has_vector_index(e.store)
+       or e.created_at > now() - max_wait and exists (
+              select from pgpipe.job job
+               where job.embedding_id = e.embedding_id and job.visible_at <= now()) then
         return;
     end if;
-    execute format('select count(*) from (select from %s limit $1) s', e.store) into rows using min_rows;
+    execute format('select count(*) from (select from %s limit $1) held', e.store)
+        into rows using min_rows;
     if rows < min_rows then
         return;
     end if;
     execute format('select count(*) from %s', e.store) into rows;
-    select pgpipe_internal.derived_name(c.relname, '_hnsw'), n.nspname into name, schema
-      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store;
-    -- The graph, m = 16: 711 to 717 bytes a row beside the vector, measured on 0.8; workers in parallel share 3 MB more.
+    select pgpipe_internal.derived_name(class.relname, '_hnsw') into index_name
+      from pg_catalog.pg_class class where class.oid = e.store;
+    -- The graph, m = 16: 711 to 717 bytes a row beside the vector, measured on 0.8; workers in
+    -- parallel share 3 MB more.
     memory := rows * (width + 720) + (4 << 20);
-    statement := format('create index concurrently %I on %s using hnsw (vector %I.%s_cosine_ops)', name, e.store,
-                        pgpipe_internal.vector_schema(), type);
+    statement := format(
+        'create index concurrently %I on %s using hnsw (vector %I.%s_cosine_ops)', index_name,
+        e.store, pgpipe_internal.vector_schema(), type);
 end
 $$;
 comment on function pgpipe_internal.vector_index(int, int, interval) is
@@ -59,26 +77,27 @@ comment on function pgpipe_internal.vector_index(int, int, interval) is
     'max_wait.';
 
 create or replace function pgpipe_internal.drop_invalid_index(embedding_id int)
-    returns boolean  volatile strict  set search_path = pg_catalog, pg_temp set lock_timeout = '1s'  language plpgsql
+    returns boolean
+    volatile strict  set search_path = pg_catalog, pg_temp  set lock_timeout = '1s'
+    language plpgsql
 as $$
 declare
     e pgpipe.embedding;
     leftover regclass;
 begin
-    select * into strict e from pgpipe.embedding x where x.embedding_id = drop_invalid_index.embedding_id;
-    -- A build holds this lock from its first moment to its last: a session that gets it knows that nobody builds an invalid index.
+    select * into strict e from pgpipe.embedding known
+     where known.embedding_id = drop_invalid_index.embedding_id;
+    -- A build holds this lock from its first moment to its last: a session that gets it knows that
+    -- nobody builds an invalid index.
     execute format('lock table %s in share update exclusive mode nowait', e.store);
     -- 0.1.0 also built IVFFlat indexes. One serves until the store has an HNSW index.
     for leftover in
-        with known as (
-            select i.indexrelid, i.indisvalid, m.amname
-              from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
-              join pg_catalog.pg_am m on m.oid = x.relam
-             where i.indrelid = e.store and m.amname in ('hnsw', 'ivfflat')
-        )
-        select k.indexrelid from known k
-         where not k.indisvalid
-            or k.amname = 'ivfflat' and exists (select from known h where h.amname = 'hnsw' and h.indisvalid)
+        select index.indexrelid from pg_catalog.pg_index index
+          join pg_catalog.pg_class class on class.oid = index.indexrelid
+          join pg_catalog.pg_am method on method.oid = class.relam
+         where index.indrelid = e.store
+           and (method.amname in ('hnsw', 'ivfflat') and not index.indisvalid
+                or method.amname = 'ivfflat' and pgpipe_internal.has_vector_index(e.store))
     loop
         execute format('drop index %s', leftover);
     end loop;

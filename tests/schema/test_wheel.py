@@ -89,7 +89,7 @@ def test_sdist_has_what_builds_and_tests_it(built: Path) -> None:
         "pyproject.toml",
         "README.md",
         "pgpipe/cli/app.py",
-        "sql/internal/52_merge.sql",
+        "sql/internal/53_merge.sql",
         "tests/conftest.py",
         "LICENSE",
     ):

@@ -1,0 +1,141 @@
+-- Columns: a target's brought up to the files', and which staged rows its rules refuse.
+
+create or replace function pgpipe_internal.execute_in(path text, statement text)
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    rows bigint;
+begin
+    perform set_config('search_path', path, true);
+    execute statement;
+    get diagnostics rows = row_count;
+    return rows;
+end
+$$;
+comment on function pgpipe_internal.execute_in(text, text) is
+    'Executes a statement that fires a target''s own triggers, which find their tables by the '
+    'search_path of who loads. The statement itself names everything in full. Returns how many '
+    'rows it wrote.';
+
+create or replace function pgpipe_internal.evolve(target regclass, added jsonb, widened jsonb)
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    change record;
+    holder regclass;
+begin
+    for change in select * from jsonb_to_recordset(added) listed (name text, type text) loop
+        execute format('alter table %s add column %I %s', target, change.name, change.type);
+    end loop;
+    for change in select * from jsonb_to_recordset(widened) listed (name text, type text) loop
+        -- A store repeats the key, a filter table the key and more: with the old type they could
+        -- not take the new values.
+        for holder in
+            select target
+            union all
+            select e.store from pgpipe.embedding e
+             where e.target = evolve.target and change.name = any (e.key_columns)
+            union all
+            select e.filter_table from pgpipe.embedding e
+             where e.target = evolve.target and e.filter_error is null and e.filters <> '{}'
+               and change.name = any (e.filters || e.key_columns)
+        loop
+            execute format('alter table %s alter column %I type %s', holder, change.name,
+                           change.type);
+        end loop;
+    end loop;
+end
+$$;
+comment on function pgpipe_internal.evolve(regclass, jsonb, jsonb) is
+    'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each, also of their '
+    'copies in stores and filter tables. A widened column rewrites the table.';
+
+create or replace function pgpipe_internal.add_columns(
+    target regclass, stage regclass, added jsonb, key name[], mode text,
+    path text default pg_catalog.current_setting('search_path'))
+    returns bigint
+    volatile strict  set search_path = pg_catalog, pg_temp  set work_mem = '128MB'
+    language plpgsql
+as $$
+declare
+    change record;
+    names name[] := array(select item ->> 'name'
+                            from jsonb_array_elements(added) with ordinality listed (item, place)
+                           order by place);
+    common text;
+begin
+    for change in select * from jsonb_to_recordset(added) listed (name text, type text) loop
+        -- A default that is there when the column is added is kept in the catalogue and costs no
+        -- row a rewrite. In a snapshot every row that stays is staged, so its most common value is
+        -- right for most rows and is corrected in the others.
+        if mode = 'snapshot' then
+            execute format(
+                'select min(%I::text) from %s group by %I order by count(*) desc limit 1',
+                change.name, stage, change.name) into common;
+        end if;
+        execute format('alter table %s add column %I %s default %L', target, change.name,
+                       change.type, common);
+        execute format('alter table %s alter column %I drop default', target, change.name);
+    end loop;
+    perform pgpipe_internal.align_keys(target, stage, key);
+    return pgpipe_internal.execute_in(path, pgpipe_internal.render('merge_fill', jsonb_build_object(
+        'target', target, 'stage', stage, 'columns', pgpipe_internal.column_list(names),
+        'values', pgpipe_internal.column_list(names, 'staged'),
+        'same_key', pgpipe_internal.same_key(target, key, 'target', 'staged'),
+        'differ', pgpipe_internal.differ(target, names, 'target', 'staged'))));
+end
+$$;
+comment on function pgpipe_internal.add_columns(
+    regclass, regclass, jsonb, name[], text, text) is
+    'Adds columns to a target and gives them their staged values. The target''s triggers run with '
+    'the search_path `path`, the caller''s. Returns how many rows had to be written for it.';
+
+create or replace function pgpipe_internal.staged_row(
+    target regclass, columns name[], key name[])
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select string_agg(concat(
+               case when item.attname = any (columns) then 'staged.' || named.item
+                    when item.attgenerated <> '' or key = '{}' then 'null::' || type.type_name
+                    else 'target.' || named.item end,
+               ' as ', named.item), ', ' order by item.attnum)
+      from pg_catalog.pg_attribute item
+     cross join lateral pgpipe_internal.column_type(item.atttypid, item.atttypmod) type
+     cross join lateral (select quote_ident(item.attname) as item) named
+     where item.attrelid = target and item.attnum > 0 and not item.attisdropped
+$$;
+comment on function pgpipe_internal.staged_row(regclass, name[], name[]) is
+    'SQL text: the columns of a row as it would become. A column that the files lack keeps the '
+    'value of the row that is there.';
+
+create or replace function pgpipe_internal.find_violations(
+    target regclass, stage regclass, columns name[], key name[])
+    returns table (part bigint, row_number bigint, rule name, of_columns name[])
+    volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    known record;
+    same_key text := pgpipe_internal.same_key(target, key, 'target', 'staged');
+begin
+    for known in
+        select checked.conname as name,
+               pg_catalog.pg_get_expr(checked.conbin, checked.conrelid) as condition,
+               array(select item.attname from pg_catalog.pg_attribute item
+                      where item.attrelid = target and item.attnum = any (checked.conkey)
+                    ) as columns
+          from pg_catalog.pg_constraint checked
+         where checked.conrelid = target and checked.contype = 'c'
+         order by checked.conname
+    loop
+        return query execute pgpipe_internal.render('merge_violations', jsonb_build_object(
+            'rule', quote_literal(known.name), 'of_columns', quote_literal(known.columns),
+            'row', pgpipe_internal.staged_row(target, columns, key), 'stage', stage,
+            'join', case when key <> '{}' then
+                         format('left join %s target on %s', target, same_key) end,
+            'condition', known.condition));
+    end loop;
+end
+$$;
+comment on function pgpipe_internal.find_violations(regclass, regclass, name[], name[]) is
+    'The staged rows that a CHECK of the target refuses, by the pgpipe_part and pgpipe_number '
+    'that were staged with them.';

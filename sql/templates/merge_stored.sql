@@ -1,0 +1,6 @@
+-- How many changes of a kind the target shows.
+select count(*) from {difference} difference
+ where difference.change = {change}
+   and {shown} (select from {target} target
+                 {join}
+                 where {same_key})
