@@ -8,7 +8,6 @@ SHRINKING = {  # files that are to be split
     "pgpipe/embed/worker.py",
     "pgpipe/schema.py",
     "sql/internal/40_queue.sql",
-    "sql/internal/52_merge.sql",
     "tests/flow/test_bad_values.py",
     "tests/flow/test_contracts.py",
     "tests/flow/test_doctor.py",
