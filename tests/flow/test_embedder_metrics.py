@@ -74,7 +74,7 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
             reader.start()
             url = re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # type: ignore[index]
             assert get(f"{url}/healthz").status_code == 200
-            until = time.monotonic() + 120
+            until = time.monotonic() + 300
             while value(conn, "select count(*) < 20 from doc_embedding") and time.monotonic() < until:
                 time.sleep(0.1)
             while get(f"{url}/readyz").status_code != 200 and time.monotonic() < until:
@@ -85,7 +85,7 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
                 found = samples(url)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(120)
+            process.wait(300)
             reader.join()
             process.stderr.close()
     assert found["pgpipe_embedded_rows_total", ("doc", "public")] == 20

@@ -135,7 +135,7 @@ class Manager:
             text=True,
         )
 
-    def until(self, wanted: str, seconds: float = 120) -> None:
+    def until(self, wanted: str, seconds: float = 300) -> None:
         """Listen until this arrives."""
         end = time.monotonic() + seconds
         while wanted not in self.got:
@@ -161,7 +161,7 @@ class Manager:
     def end(self) -> int:
         """SIGTERM, and the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=120)
+        self.process.communicate(timeout=300)
         self.listen(0.2)
         return self.process.returncode
 
@@ -211,7 +211,7 @@ def light(conn: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def wait_for(conn: Connection, query: str) -> None:
     """Until a query is true."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not value(conn, query):
         assert time.monotonic() < end, query
         time.sleep(0.1)
@@ -283,7 +283,7 @@ def test_bad_configuration_is_exit_78(wrong: dict[str, str], manager: Callable[.
     """One line, and a code that keeps systemd from trying again."""
     daemon = manager(**wrong)
 
-    _, err = daemon.process.communicate(timeout=120)
+    _, err = daemon.process.communicate(timeout=300)
 
     assert (daemon.process.returncode, err.count("\n")) == (78, 1), err
     assert "READY=1" not in daemon.listen(0.2)
