@@ -187,7 +187,7 @@ class Lane:
                 models.identify(lease.embedding, self._note)
                 return encode(lease, models.encoder(lease.embedding), self._between)
             except errors.Transient as exc:
-                self._halt.check()  # told to stop, it does not answer either
+                self._halt.check()  # after a stop it does not answer
                 self._pause(self._policy.met(lease.embedding, exc))
                 # A drain has waited by now: with the whole pause once more it would find nothing to claim, and end.
                 left = self._shared.backoff.left(lease.embedding.embedding_id)

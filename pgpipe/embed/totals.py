@@ -1,4 +1,4 @@
-"""What a worker did: counted here, one lane at a time, and passed on to whoever asked to hear of it."""
+"""What a worker did: counted here for all lanes, and passed on to hooks."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Hooks:
-    """Who hears of it: from any lane, but never from two at once."""
+    """What is called when something got done: by any lane, but never by two at once."""
 
     progress: Callable[[Target, int], None] = lambda _target, _jobs: None  # jobs finished since the last call
     beat: Callable[[], None] = lambda: None  # something got done: a claim, a call of the model, a look

@@ -159,6 +159,26 @@ def test_a_proxy_that_goes_half_open(database: Database, look: Connection, tmp_p
     check(look)
 
 
+def test_sigterm_while_the_database_is_silent(database: Database, look: Connection, tmp_path: Path) -> None:
+    """K14: the embedder ends by itself, although no call of the database is answered, not even a new connection."""
+    populate(database, 1500)
+    server = conninfo_to_dict(database.url)
+    proxy = Proxy(f"{server['host']}/.s.PGSQL.{server.get('port', 5432)}")
+    url = make_conninfo("", host="127.0.0.1", port=proxy.port, user="postgres", dbname=str(server["dbname"]))
+    embedders = Embedders(tmp_path, url)
+    try:
+        embedder = embedders.start("--batch", "32", slow=0.1, lease=3600)
+        until(lambda: count(look, STORED) > 0)
+        proxy.open.clear()
+        embedder.terminate()
+        said, _ = embedder.communicate(timeout=LONG)
+    finally:
+        embedders.stop()
+        proxy.close()
+
+    assert (embedder.returncode, "Traceback" in said) == (0, False), said
+
+
 @pytest.fixture
 def fragile() -> Iterator[Server]:
     """A server of the test's own, which it may crash."""

@@ -251,6 +251,20 @@ def test_sigterm_while_a_service_does_not_answer(
     assert count(look, "select count(*) from pgpipe.job where lease_token is null and attempts = 0") == 100
 
 
+def test_sigterm_while_a_model_hangs(embedders: Embedders, database: Database, look: Connection) -> None:
+    """K14: the embedder ends by itself, without a word of its hanging thread, and its jobs come back uncharged."""
+    populate(database, 100)
+    embedder = embedders.start("--batch", "40", slow=3600, lease=3600)
+    until(lambda: count(look, LEASED) == 80)
+
+    embedder.terminate()
+    said, _ = embedder.communicate(timeout=LONG)
+
+    assert (embedder.returncode, "Traceback" in said) == (0, False), said
+    assert "0 rows embedded" in said
+    assert count(look, "select count(*) from pgpipe.job where lease_token is null and attempts = 0") == 100
+
+
 def test_a_restore_with_triggers_off(embedders: Embedders, database: Database, look: Connection) -> None:
     """What came in behind the triggers is found by reconcile, and only that is embedded anew."""
     populate(database, 300)

@@ -153,7 +153,10 @@ def _failed(searches: list[Future[None]]) -> bool:
 
 
 def test_embeddings_take_turns(any_database: Database, conn: Connection) -> None:
-    """Batch by batch, however much waits for one of them; and a model that serves two is loaded once."""
+    """Batch by batch, however much waits for one of them; and a model that serves two is loaded once.
+
+    The order of claims is exact (tests/unit/test_lanes.py); two lanes may finish in another order.
+    """
     make_docs(conn, 100)
     many = embed(conn, name="many", model="blue")
     few = embed(conn, name="few", model="blue", columns=["title"], condition="id <= 20")
@@ -167,8 +170,8 @@ def test_embeddings_take_turns(any_database: Database, conn: Connection) -> None
     Worker(any_database, EmbeddingSettings(batch=10, models=("*",)), load=load).drain()
 
     served = column(conn, "select embedding_id from pgpipe.finished order by finished_at")
-    assert [set(served[n : n + 3]) for n in (0, 3)] == [{many, few, third}] * 2
-    assert served[6:] == [many] * 8
+    assert (served.count(many), served.count(few), served.count(third)) == (10, 2, 2)
+    assert max(n for n, embedding in enumerate(served) if embedding != many) < 10
     assert sorted(loads) == ["blue", "green"]
 
 
@@ -189,5 +192,5 @@ def test_what_comes_later_is_not_kept_waiting(any_database: Database, conn: Conn
     Worker(any_database, EmbeddingSettings(batch=10, models=("*",)), load=lambda _: Busy()).drain()
 
     served = column(conn, "select embedding_id from pgpipe.finished order by finished_at")
-    assert served.index(late) in range(3, 6)
+    assert served.index(late) in range(2, 8)
     assert served.count(first) == served.count(late) == 20
