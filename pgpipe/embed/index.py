@@ -154,7 +154,7 @@ class Indexer:
         """Begin."""
         self._thread.start()
 
-    def join(self, seconds: float) -> bool:
+    def join(self, seconds: float | None = None) -> bool:
         """Wait for its end: a build in hand is broken off. Returns whether it has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
