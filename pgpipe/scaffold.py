@@ -15,7 +15,7 @@ from pgpipe.load.plan.decide import Plan
 from pgpipe.pipeline.context import Context, require_schema
 from pgpipe.searching.declare import plan_search
 from pgpipe.settings.entity import EmbedDeclaration, SearchDeclaration
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import EntityFiles
 
 NUMBER = re.compile(r"(\d+)")
 HEAD = """\
@@ -43,7 +43,7 @@ select pgpipe.enable_embedding({target}, {columns}, {model}, {dims}, template =>
 """
 
 
-def scaffold(context: Context, drop: Drop) -> str:
+def scaffold(context: Context, files: EntityFiles) -> str:
     """The migration of an entity: its target, its staging table, its search column and its embedding.
 
     Raises:
@@ -51,18 +51,18 @@ def scaffold(context: Context, drop: Drop) -> str:
         DataError: the files cannot be loaded as they are; the message says which and why.
         SchemaMissing: `pgpipe migrate` has not run.
     """
-    settings, schema = context.entity(drop.entity), context.database.schema
+    settings, schema = context.entity(files.entity), context.database.schema
     with context.database.connect(autocommit=True) as conn:
         require_schema(conn, schema)
-        plan = Loader(context.database, context.source, context.settings.load.jobs).plan(conn, drop, settings)
+        plan = Loader(context.database, context.source, context.settings.load.jobs).plan(conn, files, settings)
     if plan.action != "create":
-        raise UsageError(f"{schema}.{drop.entity} is there already; a scaffold is for a table that is not")
-    parts = [_tables(drop, plan, schema)]
-    choices = context.choices(drop)
+        raise UsageError(f"{schema}.{files.entity} is there already; a scaffold is for a table that is not")
+    parts = [_tables(files, plan, schema)]
+    choices = context.choices(files)
     if "search" not in context.skip and (search := plan_search(settings, choices).declaration):
-        parts.append(_search(drop, search, schema))
+        parts.append(_search(files, search, schema))
     if "embed" not in context.skip and (embed := plan_embedding(settings, choices)):
-        parts.append(_embedding(context, drop, embed))
+        parts.append(_embedding(context, files, embed))
     return "".join(parts)
 
 
@@ -72,19 +72,19 @@ def next_file(folder: Path, entity: str) -> Path:
     return folder / f"{max(taken, default=0) + 1:04}_{re.sub(r'[^A-Za-z0-9]+', '_', entity).strip('_') or 'entity'}.sql"
 
 
-def _tables(drop: Drop, plan: Plan, schema: str) -> str:
-    target = _name(schema, drop.entity)
+def _tables(files: EntityFiles, plan: Plan, schema: str) -> str:
+    target = _name(schema, files.entity)
     head = HEAD.format(
-        entity=_comment(drop.entity),
-        files=len(drop.files),
-        date=drop.date,
+        entity=_comment(files.entity),
+        files=len(files.files),
+        date=files.date,
         columns=",\n".join(f"    {line}" for line in _columns(plan)),
         target=target,
     )
-    head += LEDGER.format(target=_text(target), entity=_text(drop.entity))
+    head += LEDGER.format(target=_text(target), entity=_text(files.entity))
     if plan.mode == "append":  # which copies straight into the target
         return head
-    return head + STAGE.format(stage=_name("pgpipe_staging", drop.entity), target=target)
+    return head + STAGE.format(stage=_name("pgpipe_staging", files.entity), target=target)
 
 
 def _columns(plan: Plan) -> Iterator[str]:
@@ -96,9 +96,9 @@ def _columns(plan: Plan) -> Iterator[str]:
         yield "pgpipe_row bigint generated always as identity primary key"
 
 
-def _search(drop: Drop, declared: SearchDeclaration, schema: str) -> str:
+def _search(files: EntityFiles, declared: SearchDeclaration, schema: str) -> str:
     return SEARCH.format(
-        target=_text(_name(schema, drop.entity)),
+        target=_text(_name(schema, files.entity)),
         weights=_text(json.dumps(declared.columns, ensure_ascii=False)),
         language=_text(declared.language),
         name=_text(declared.column_name),
@@ -106,11 +106,11 @@ def _search(drop: Drop, declared: SearchDeclaration, schema: str) -> str:
     )
 
 
-def _embedding(context: Context, drop: Drop, declared: EmbedDeclaration) -> str:
+def _embedding(context: Context, files: EntityFiles, declared: EmbedDeclaration) -> str:
     settings = context.settings.embedding
     return EMBEDDING.format(
-        store=_comment(f"{drop.entity}_embedding"),
-        target=_text(_name(context.database.schema, drop.entity)),
+        store=_comment(f"{files.entity}_embedding"),
+        target=_text(_name(context.database.schema, files.entity)),
         columns=f"array[{', '.join(map(_text, declared.columns))}]::name[]",
         model=_text(settings.model),
         dims=dimensions(settings),

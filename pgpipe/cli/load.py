@@ -13,12 +13,12 @@ from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Plan as LoadPlan
-from pgpipe.pipeline.context import Context, require_schema, select_drops
+from pgpipe.pipeline.context import Context, require_schema, select_entities
 from pgpipe.pipeline.report import Report
 from pgpipe.pipeline.run import Pipeline, default_components
 from pgpipe.searching.declare import plan_search
 from pgpipe.source import open_source
-from pgpipe.source.layout import Drop, choose_dates
+from pgpipe.source.layout import EntityFiles, choose_dates
 
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "rejected", "left_out", "embedded")
 ONLY_IF_ANY = {"rejected", "left_out"}
@@ -225,10 +225,10 @@ def plan(
     run = Context(app.settings, app.database, source, app.bar, _override(mode, key), skip)
     days = choose_dates(source, day, app.settings.source.complete)
     run.accept, run.named, run.until = frozenset(accept), frozenset(entities), days[-1] if ".." in day else None
-    drops = [drop for each in days for drop in select_drops(run, each.isoformat(), entities)[1]]
+    listed = [files for each in days for files in select_entities(run, each.isoformat(), entities)[1]]
     with app.database.connect(autocommit=True) as conn:  # a refused entity must not stop the others
         require_schema(conn, app.database.schema)
-        plans = [_plan_entity(run, conn, drop) for drop in drops]
+        plans = [_plan_entity(run, conn, files) for files in listed]
     if as_json:
         app.print_json(plans)
     else:
@@ -237,16 +237,21 @@ def plan(
     context.exit(int(any("refused" in entry for entry in plans)))
 
 
-def _plan_entity(run: Context, conn: Connection, drop: Drop) -> dict[str, Any]:
-    entry: dict[str, Any] = {"entity": drop.entity, "date": drop.date, "files": len(drop.files), "bytes": drop.bytes}
+def _plan_entity(run: Context, conn: Connection, files: EntityFiles) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "entity": files.entity,
+        "date": files.date,
+        "files": len(files.files),
+        "bytes": files.bytes,
+    }
     loader = Loader(run.database, run.source, run.settings.load.jobs)
     try:
-        entry |= _described(loader.plan(conn, drop, run.entity(drop.entity), run.consent(drop.entity)))
-        entry["search"] = "skipped" if "search" in run.skip else _search(run, drop)
-        entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, drop)
+        entry |= _described(loader.plan(conn, files, run.entity(files.entity), run.consent(files.entity)))
+        entry["search"] = "skipped" if "search" in run.skip else _search(run, files)
+        entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, files)
     except PgpipeError as exc:
-        entry["refused"] = str(exc).removeprefix(f"{drop.entity}: ")
-        click.echo(f"pgpipe: {drop.entity}: {entry['refused']}", err=True)
+        entry["refused"] = str(exc).removeprefix(f"{files.entity}: ")
+        click.echo(f"pgpipe: {files.entity}: {entry['refused']}", err=True)
     return entry
 
 
@@ -285,8 +290,8 @@ def _described(made: LoadPlan) -> dict[str, Any]:
     return described
 
 
-def _search(context: Context, drop: Drop) -> str:
-    planned = plan_search(context.entity(drop.entity), context.choices(drop))
+def _search(context: Context, files: EntityFiles) -> str:
+    planned = plan_search(context.entity(files.entity), context.choices(files))
     if planned.choices:
         return "; ".join(f"{c.column} {c.weight or 'left out'} ({c.reason})" for c in planned.choices)
     if planned.declaration:
@@ -294,6 +299,6 @@ def _search(context: Context, drop: Drop) -> str:
     return "none"
 
 
-def _embed(context: Context, drop: Drop) -> str:
-    planned = plan_embedding(context.entity(drop.entity), context.choices(drop))
+def _embed(context: Context, files: EntityFiles) -> str:
+    planned = plan_embedding(context.entity(files.entity), context.choices(files))
     return f"{', '.join(planned.columns)} by {context.settings.embedding.model}" if planned else "none"

@@ -6,7 +6,7 @@ import click
 
 from pgpipe.cli.app import App, cli
 from pgpipe.errors import UsageError
-from pgpipe.pipeline.context import Context, select_drops
+from pgpipe.pipeline.context import Context, select_entities
 from pgpipe.scaffold import next_file, scaffold
 from pgpipe.source import open_source
 
@@ -45,8 +45,8 @@ def scaffold_entity(
     override = {"key": [name.strip() for name in key.split(",")] if key else None, "mode": mode}
     override = {name: value for name, value in override.items() if value is not None}
     context = Context(app.settings, app.database, open_source(app.settings.source), override=override)
-    _, (drop,) = select_drops(context, day, [entity])
-    text = scaffold(context, drop)
+    _, (files,) = select_entities(context, day, [entity])
+    text = scaffold(context, files)
     if str(folder) == "-":
         click.echo(text, nl=False)
         return

@@ -9,7 +9,7 @@ from pgpipe.errors import SourceError
 from pgpipe.settings.model import SourceSettings
 from pgpipe.source import File, Source, open_source
 from pgpipe.source.contents import ENCRYPTED, MAGIC, sentence
-from pgpipe.source.layout import choose_date, find_dates, find_drops
+from pgpipe.source.layout import choose_date, find_dates, find_entities
 
 
 def examine(settings: SourceSettings) -> Iterator[Finding]:
@@ -24,14 +24,14 @@ def examine(settings: SourceSettings) -> Iterator[Finding]:
     dates = find_dates(source)
     yield ok("source", f"{source.url} can be listed; {len(dates)} date folders")
     day, folder = choose_date(source, "latest", settings.complete)
-    drops = find_drops(source, day, folder)
-    files = [file for drop in drops for file in drop.files]
-    names = ", ".join(drop.entity for drop in drops)
-    for drop in drops:
-        if drop.problem:
-            yield failure("latest date", f"{drop.entity}: {drop.problem}")
-        elif drop.ignored:
-            yield warning("latest date", f"{drop.entity}: {sentence(drop.ignored)}", "look at what writes them")
+    listed = find_entities(source, day, folder)
+    files = [file for entity in listed for file in entity.files]
+    names = ", ".join(entity.name for entity in listed)
+    for entity in listed:
+        if entity.problem:
+            yield failure("latest date", f"{entity.name}: {entity.problem}")
+        elif entity.ignored:
+            yield warning("latest date", f"{entity.name}: {sentence(entity.ignored)}", "look at what writes them")
     if not files:
         yield failure("latest date", f"{day} holds no Parquet file", "look at what writes it", SourceError.exit_code)
         return

@@ -9,7 +9,7 @@ from pgpipe.db import Connection, translated
 from pgpipe.secret import address
 from pgpipe.source import File
 from pgpipe.source.identity import distrust
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import EntityFiles
 
 LEDGER = """
     select f.file, f.etag, f.bytes, f.date, l.started_at
@@ -59,16 +59,16 @@ class Ledger:
         """Whether the rows of this version of a file are in the target."""
         return any(entry.is_of(file) for entry in self._by_file.get(file.uri, ()))
 
-    def judged(self, drop: Drop) -> Drop:
-        """The drop; files whose ETag the ledger knows with another size are not trusted to be the same bytes."""
-        return replace(drop, files=distrust(drop.files, ((entry.identity, entry.bytes) for entry in self.entries)))
+    def judged(self, files: EntityFiles) -> EntityFiles:
+        """The files; those whose ETag the ledger knows with another size are not trusted to be the same bytes."""
+        return replace(files, files=distrust(files.files, ((entry.identity, entry.bytes) for entry in self.entries)))
 
-    def is_same_snapshot(self, drop: Drop) -> bool:
+    def is_same_snapshot(self, files: EntityFiles) -> bool:
         """Whether these are the bytes that the target holds, in the same hive folders of another date."""
-        if not all(file.strong for file in drop.files):
+        if not all(file.strong for file in files.files):
             return False
-        held = Counter((entry.identity, entry.bytes, _folders(entry.file, drop.entity)) for entry in self.entries)
-        return held == Counter((file.etag, file.bytes, _folders(file.uri, drop.entity)) for file in drop.files)
+        held = Counter((entry.identity, entry.bytes, _folders(entry.file, files.entity)) for entry in self.entries)
+        return held == Counter((file.etag, file.bytes, _folders(file.uri, files.entity)) for file in files.files)
 
 
 def read_ledger(conn: Connection, schema: str, entity: str) -> Ledger:

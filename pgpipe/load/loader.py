@@ -15,7 +15,7 @@ from pgpipe.load.write.steps import KEEP_LEDGER, Counts, Prepare, Run, Steps
 from pgpipe.log import get_logger
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import Source
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import EntityFiles
 
 log = get_logger(__name__)
 
@@ -49,26 +49,26 @@ class Loader:
         self._source = source
         self._steps = Steps(database, source, jobs)
 
-    def plan(self, conn: Connection, drop: Drop, settings: EntitySettings, consent: Consent = CAREFUL) -> Plan:
+    def plan(self, conn: Connection, files: EntityFiles, settings: EntitySettings, consent: Consent = CAREFUL) -> Plan:
         """Decide what to do; touches nothing.
 
         Raises:
             DataError: the files, or the files and the target, do not agree; the message says what and where.
         """
-        return make_plan(conn, self._database.schema, self._source, drop, settings, consent)
+        return make_plan(conn, self._database.schema, self._source, files, settings, consent)
 
     def load(
         self,
-        drop: Drop,
+        files: EntityFiles,
         settings: EntitySettings,
         prepare: Prepare,
         progress: Callable[[Plan], copy.Progress],
         consent: Consent = CAREFUL,
     ) -> tuple[Plan, Counts]:
-        """Bring the drop into its target; whole or, where it fails, not at all (`append`: file by file).
+        """Bring the files into its target; whole or, where it fails, not at all (`append`: file by file).
 
         Args:
-            drop: the files.
+            files: the files.
             settings: key and mode.
             prepare: called with a new, still empty table before rows are copied into it.
             progress: called with the plan; returns what is called with the rows sent.
@@ -80,15 +80,15 @@ class Loader:
         begun: list[tuple[Plan, int]] = []
 
         def attempt() -> tuple[Plan, Counts]:
-            with self._database.connect(autocommit=True, session=True) as conn, self._alone(conn, drop.entity):
-                plan = self.plan(conn, drop, settings, consent)
+            with self._database.connect(autocommit=True, session=True) as conn, self._alone(conn, files.entity):
+                plan = self.plan(conn, files, settings, consent)
                 if plan.action == "nothing":
                     return (begun[0][0], _counted(conn, begun)) if begun else (plan, Counts())
                 begun.append((plan, self._begin(conn, plan)))
                 counts = self._recorded(conn, *begun[-1], prepare, progress)
                 return plan, _counted(conn, begun) if len(begun) > 1 and plan.mode == "append" else counts
 
-        return retry(attempt, f"the load of {drop.entity}", self._tell)
+        return retry(attempt, f"the load of {files.entity}", self._tell)
 
     @contextmanager
     def _alone(self, conn: Connection, entity: str) -> Iterator[None]:
@@ -105,8 +105,8 @@ class Loader:
                 conn.execute(UNLOCK, (entity,))
 
     def _begin(self, conn: Connection, plan: Plan) -> int:
-        entity, schema = plan.drop.entity, self._database.schema
-        known = {"entity": entity, "schema": schema, "date": plan.drop.date, "mode": plan.mode}
+        entity, schema = plan.files.entity, self._database.schema
+        known = {"entity": entity, "schema": schema, "date": plan.files.date, "mode": plan.mode}
         with translated():
             if plan.action != "create":  # the plan let it pass: from now on the table is pgpipe's to load
                 conn.execute(KEEP_LEDGER, (schema, entity, entity))

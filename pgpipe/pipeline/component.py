@@ -11,7 +11,7 @@ from pgpipe.log import get_logger
 from pgpipe.mask import said, trace
 from pgpipe.pipeline.context import Advance, Context
 from pgpipe.pipeline.report import StageReport
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import EntityFiles
 
 GROUP = "pgpipe.components"  # of entry points: name = "package.module:Class"
 log = get_logger(__name__)
@@ -23,7 +23,7 @@ class Step(Protocol):
 
     name: str
 
-    def process_entity(self, entity: Drop, context: Context, /) -> StageReport | None:
+    def process_entity(self, entity: EntityFiles, context: Context, /) -> StageReport | None:
         """Do the step for one entity; None stands for a report that says ok."""
         ...
 
@@ -33,27 +33,27 @@ class Component:
 
     name: str
 
-    def process_entity(self, entity: Drop, context: Context) -> StageReport | None:
+    def process_entity(self, entity: EntityFiles, context: Context) -> StageReport | None:
         """Do the step for one entity: its files, name and date in `entity`, settings and database in `context`.
 
         Raise PgpipeError where it cannot be done: the entity's later components are left out, other entities are not.
         """
         raise NotImplementedError
 
-    def run(self, entity: Drop, context: Context) -> StageReport:
+    def run(self, entity: EntityFiles, context: Context) -> StageReport:
         """Do the step alone, outside of a pipeline: timed, errors caught; the report says what failed."""
         return perform(self, entity, context)
 
-    def report(self, entity: Drop, **what: Any) -> StageReport:  # noqa: ANN401 - the fields of a report
+    def report(self, entity: EntityFiles, **what: Any) -> StageReport:  # noqa: ANN401 - the fields of a report
         """A line for the report: `state`, `note`, and rows `read`, `inserted`, `updated`, `deleted`, `unchanged`."""
         return StageReport(entity.entity, self.name, **what)
 
-    def progress(self, entity: Drop, context: Context, total: int) -> AbstractContextManager[Advance]:
+    def progress(self, entity: EntityFiles, context: Context, total: int) -> AbstractContextManager[Advance]:
         """A progress bar over `total` rows; what it yields is called with the rows done since the last call."""
         return context.bar(f"{entity.entity}: {self.name}", total)
 
 
-def perform(component: Step, entity: Drop, context: Context) -> StageReport:
+def perform(component: Step, entity: EntityFiles, context: Context) -> StageReport:
     """Run one component over one entity; what it raises is caught and reported, so that other entities go on."""
     began = monotonic()
     if component.name in context.entity(entity.entity).skip:

@@ -18,7 +18,7 @@ from pgpipe.schema import require_version
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import Settings
 from pgpipe.source import Source
-from pgpipe.source.layout import Drop, choose_date, find_drops
+from pgpipe.source.layout import EntityFiles, choose_date, find_entities
 
 Advance = Callable[[int], None]
 Bar = Callable[[str, int], AbstractContextManager[Advance]]  # label, total -> what takes the rows done
@@ -57,14 +57,14 @@ class Context:
         """What the user has agreed to for an entity."""
         return Consent(entity in self.settings.entity or entity in self.named, self.accept, self.until)
 
-    def choices(self, drop: Drop) -> list[Choice]:
+    def choices(self, files: EntityFiles) -> list[Choice]:
         """Which text columns the data itself suggests, from a sample of the first file."""
-        if drop.entity not in self._choices:
-            self._choices[drop.entity] = choose(_sample(self.source, drop))
-        return self._choices[drop.entity]
+        if files.entity not in self._choices:
+            self._choices[files.entity] = choose(_sample(self.source, files))
+        return self._choices[files.entity]
 
 
-def select_drops(context: Context, wanted_date: str, entities: Sequence[str]) -> tuple[date, list[Drop]]:
+def select_entities(context: Context, wanted_date: str, entities: Sequence[str]) -> tuple[date, list[EntityFiles]]:
     """The date that counts and its entities, or those named.
 
     Raises:
@@ -73,13 +73,13 @@ def select_drops(context: Context, wanted_date: str, entities: Sequence[str]) ->
     """
     source = context.source
     day, folder = choose_date(source, wanted_date, context.settings.source.complete)
-    drops = {drop.entity: drop for drop in find_drops(source, day, folder)}
-    if not drops:
+    listed = {files.entity: files for files in find_entities(source, day, folder)}
+    if not listed:
         raise errors.SourceError(f"{source.url}: the folder of {day} has no entity folder in it")
     for name in entities:
-        if name not in drops:
-            raise errors.UsageError(f"{source.url} has no entity {name!r} on {day}; it has {', '.join(drops)}")
-    return day, [drop for name, drop in drops.items() if not entities or name in entities]
+        if name not in listed:
+            raise errors.UsageError(f"{source.url} has no entity {name!r} on {day}; it has {', '.join(listed)}")
+    return day, [files for name, files in listed.items() if not entities or name in entities]
 
 
 def require_schema(conn: Connection, targets: str) -> None:
@@ -96,8 +96,8 @@ def require_schema(conn: Connection, targets: str) -> None:
         raise errors.UsageError(f"database.schema: the database has no schema {targets!r}; create it, or name another")
 
 
-def _sample(source: Source, drop: Drop) -> pa.Table:
-    for file in drop.files:
+def _sample(source: Source, files: EntityFiles) -> pa.Table:
+    for file in files.files:
         part = read_footer(source, file)
         if part.rows and part.rows[0]:
             batch = next(read_batches(source, Unit(part, 0)))

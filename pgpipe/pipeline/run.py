@@ -8,14 +8,14 @@ from pgpipe.db import Database
 from pgpipe.errors import UsageError
 from pgpipe.log import get_logger
 from pgpipe.pipeline.component import Step, installed_components, perform
-from pgpipe.pipeline.context import Bar, Context, no_bar, no_word, require_schema, select_drops
+from pgpipe.pipeline.context import Bar, Context, no_bar, no_word, require_schema, select_entities
 from pgpipe.pipeline.report import Report, StageReport
 from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
 from pgpipe.settings.layers import nearest
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 from pgpipe.source import Source, open_source
-from pgpipe.source.layout import Drop, choose_dates
+from pgpipe.source.layout import EntityFiles, choose_dates
 
 log = get_logger(__name__)
 
@@ -79,9 +79,9 @@ class Pipeline:
             UsageError: an entity that the date does not have.
             SourceError, Unreachable, SchemaMissing: nothing can be done at all.
         """
-        day, drops = select_drops(self._context, wanted_date, entities)
+        day, listed = select_entities(self._context, wanted_date, entities)
         self._context.named, self._context.until = frozenset(entities), None
-        return self._run_date(day, drops, {})
+        return self._run_date(day, listed, {})
 
     def backfill(self, wanted_dates: str, entities: Sequence[str] = ()) -> Iterator[Report]:
         """Run over every complete date of a range, oldest first; a report as soon as a date is done.
@@ -100,28 +100,28 @@ class Pipeline:
         days = choose_dates(self._context.source, wanted_dates, self._context.settings.source.complete)
         self._context.named, self._context.until = frozenset(entities), days[-1]
         for day in days:
-            _, drops = select_drops(self._context, day.isoformat(), ())
-            report = self._run_date(day, [d for d in drops if not entities or d.entity in entities], failed)
+            _, listed = select_entities(self._context, day.isoformat(), ())
+            report = self._run_date(day, [d for d in listed if not entities or d.entity in entities], failed)
             failed |= {stage.entity: day for stage in report.stages if stage.state == "failed"}
             yield report
 
-    def _run_date(self, day: date, drops: list[Drop], failed: dict[str, date]) -> Report:
+    def _run_date(self, day: date, listed: list[EntityFiles], failed: dict[str, date]) -> Report:
         with self._context.database.connect() as conn:
             require_schema(conn, self._context.database.schema)
-        log.info("run", source=self._context.source.url, date=str(day), entities=[drop.entity for drop in drops])
+        log.info("run", source=self._context.source.url, date=str(day), entities=[files.entity for files in listed])
         report = Report(day)
-        for drop in drops:
-            if drop.entity in failed:
-                note = f"left alone, because {failed[drop.entity]} failed"
-                report.stages.append(StageReport(drop.entity, "import", "skipped", note=note))
+        for files in listed:
+            if files.entity in failed:
+                note = f"left alone, because {failed[files.entity]} failed"
+                report.stages.append(StageReport(files.entity, "import", "skipped", note=note))
             else:
-                self._run_entity(drop, report)
+                self._run_entity(files, report)
         log.info("done", exit_code=report.exit_code)
         return report
 
-    def _run_entity(self, drop: Drop, report: Report) -> None:
+    def _run_entity(self, files: EntityFiles, report: Report) -> None:
         for component in self._components:
-            stage = perform(component, drop, self._context)
+            stage = perform(component, files, self._context)
             report.stages.append(stage)
             if stage.state == "failed":
                 return

@@ -18,7 +18,7 @@ from pgpipe.pipeline.report import StageReport
 from pgpipe.searching import declare as search
 from pgpipe.searching import fill
 from pgpipe.settings.entity import EntitySettings, SearchDeclaration
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import EntityFiles
 from pgpipe.target import Target, at, require
 
 WAITING = "select sum(waiting) from pgpipe.embedding_status where (schema, entity) = (%s, %s)"
@@ -33,7 +33,7 @@ class ParquetImporter(Component):
 
     name = "import"
 
-    def process_entity(self, entity: Drop, context: Context) -> StageReport:
+    def process_entity(self, entity: EntityFiles, context: Context) -> StageReport:
         """Load the files of the date."""
         loader = Loader(context.database, context.source, context.settings.load.jobs, context.tell)
         settings, consent = context.entity(entity.entity), context.consent(entity.entity)
@@ -62,11 +62,11 @@ class SearchIndexer(Component):
 
     name = "search"
 
-    def process_entity(self, entity: Drop, context: Context) -> StageReport:
+    def process_entity(self, entity: EntityFiles, context: Context) -> StageReport:
         """Declare the search column where it is missing, and refresh what ranking reads."""
         return retry(lambda: self._index(entity, context), f"the search column of {entity.entity}", context.tell)
 
-    def _index(self, entity: Drop, context: Context) -> StageReport:
+    def _index(self, entity: EntityFiles, context: Context) -> StageReport:
         settings = context.entity(entity.entity)
         schema = context.database.schema
         with context.database.connect(autocommit=True, session=True) as conn, translated():
@@ -99,7 +99,7 @@ class EmbeddingsGenerator(Component):
         self._worker: Worker | None = None
         self._advance: Advance = lambda _jobs: None
 
-    def process_entity(self, entity: Drop, context: Context) -> StageReport:
+    def process_entity(self, entity: EntityFiles, context: Context) -> StageReport:
         """Declare the embedding where it is missing, which enqueues all rows; then compute what is waiting."""
         what = f"the embedding of {entity.entity}"
         settings = context.entity(entity.entity)
@@ -114,7 +114,7 @@ class EmbeddingsGenerator(Component):
             return StageReport(entity.entity, self.name, "ok" if waiting else "nothing to do", note=note)
         return self._work_off(target, context, waiting, what)
 
-    def _await(self, entity: Drop, context: Context) -> tuple[Target, int]:
+    def _await(self, entity: EntityFiles, context: Context) -> tuple[Target, int]:
         """The table, and how many rows wait for their vectors; where none does, the vectors are indexed."""
         with context.database.connect(autocommit=True) as conn:
             target = require(conn, context.database.schema, entity.entity)
@@ -125,13 +125,13 @@ class EmbeddingsGenerator(Component):
                         index.build(context.database, declared, context.settings.embedding.index)
         return target, waiting
 
-    def _declare(self, drop: Drop, settings: EntitySettings, context: Context) -> bool:
+    def _declare(self, files: EntityFiles, settings: EntitySettings, context: Context) -> bool:
         with context.database.connect(autocommit=True) as conn, translated():
-            target = require(conn, context.database.schema, drop.entity)
+            target = require(conn, context.database.schema, files.entity)
             known = embedding.find(conn, target)
             if known and settings.embed is None:
                 return True
-            choices = context.choices(drop) if settings.embed is None else []
+            choices = context.choices(files) if settings.embed is None else []
             declared = embedding.plan_embedding(settings, choices)
             if declared is None:
                 return False
@@ -169,8 +169,8 @@ class EmbeddingsGenerator(Component):
         )
 
 
-def _search_plan(drop: Drop, settings: EntitySettings, context: Context) -> SearchDeclaration | None:
-    choices = context.choices(drop) if settings.search is None else []
+def _search_plan(files: EntityFiles, settings: EntitySettings, context: Context) -> SearchDeclaration | None:
+    choices = context.choices(files) if settings.search is None else []
     return search.plan_search(settings, choices).declaration
 
 
@@ -199,7 +199,7 @@ def _done(plan: Plan, counts: Counts) -> str:
     if counts.kept:
         notes.append(f"{counts.kept:,} rows not deleted, kept by a trigger, rule or policy of the target")
     if not plan.key:
-        notes.append("no key: rows are appended" if plan.repeatable else NO_KEY.format(toml_name(plan.drop.entity)))
+        notes.append("no key: rows are appended" if plan.repeatable else NO_KEY.format(toml_name(plan.files.entity)))
     return "; ".join(notes)
 
 

@@ -19,7 +19,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
 @dataclass(frozen=True)
-class Drop:
+class EntityFiles:
     """The files of one entity of one date, in order of their paths."""
 
     entity: str
@@ -85,23 +85,23 @@ def _date_folders(source: Source, tops: list[str]) -> Iterable[tuple[date, str]]
                         yield day, f"{top}/{month}/{last}"
 
 
-def find_drops(source: Source, day: date, folder: str) -> list[Drop]:
-    """The entities of a date folder with their Parquet files; an entity without one has an empty drop.
+def find_entities(source: Source, day: date, folder: str) -> list[EntityFiles]:
+    """The entities of a date folder with their Parquet files; an entity without one has an empty list of files.
 
     Raises:
         SourceError: the folder cannot be listed, or is a table of another format.
     """
     entities = source.folders(folder)
     _require_plain(source, folder, entities)
-    drops = []
+    listed = []
     for entity in entities:
         if entity.startswith(("_", ".")):
             continue
         under = f"{folder}/{entity}"
         found = sort_out(source, under, distrust(list(source.files(under))))
-        drops.append(Drop(entity, day, found.data, tuple(found.ignored), found.problem))
-    let_settle((file for drop in drops for file in drop.files), datetime.now(UTC))
-    return drops
+        listed.append(EntityFiles(entity, day, found.data, tuple(found.ignored), found.problem))
+    let_settle((file for files in listed for file in files.files), datetime.now(UTC))
+    return listed
 
 
 def _require_plain(source: Source, folder: str, names: list[str]) -> None:

@@ -124,14 +124,14 @@ def test_two_loads_of_an_entity_wait_for_each_other(lake: Lake, database: Databa
     from pgpipe.settings.entity import EntitySettings
     from pgpipe.settings.model import SourceSettings
     from pgpipe.source import open_source
-    from pgpipe.source.layout import choose_date, find_drops
+    from pgpipe.source.layout import choose_date, find_entities
 
     lake.put("2026-01-01", "log", [{"id": n} for n in range(1000)], row_group_size=100)
     source = open_source(SourceSettings(url=lake.url))
-    (drop,) = find_drops(source, *choose_date(source, "latest", "any"))
+    (files,) = find_entities(source, *choose_date(source, "latest", "any"))
 
     def once(_: int) -> int:
-        plan = Loader(database, source, 2).load(drop, EntitySettings(), lambda *_: None, lambda _: lambda _: None)
+        plan = Loader(database, source, 2).load(files, EntitySettings(), lambda *_: None, lambda _: lambda _: None)
         return plan[1].inserted
 
     with ThreadPoolExecutor(3) as pool:

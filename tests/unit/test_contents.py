@@ -10,7 +10,7 @@ import pytest
 from pgpipe.errors import SourceError
 from pgpipe.source import File
 from pgpipe.source.contents import MAGIC, sentence, sort_out
-from pgpipe.source.layout import find_dates, find_drops
+from pgpipe.source.layout import find_dates, find_entities
 
 DAY = date(2026, 11, 22)
 
@@ -100,15 +100,15 @@ def test_tables_of_other_formats(path: str, said: str) -> None:
 
     plain, table = Memory({"2026-11-22/t/p.parquet": MAGIC}), f"is {said}; its folder also holds files"
 
-    drops = {drop.entity: drop for drop in find_drops(source, DAY, "2026-11-22")}
-    assert len(drops["plain"].files) == 2
-    assert (drops["t"].files, drops["deep"].files) == ((), ())
-    assert drops["t"].problem.startswith(f"memory://lake/2026-11-22/t{'/region=eu' * path.startswith('r')} {table}")
-    assert drops["deep"].problem.startswith("memory://lake/2026-11-22/deep/t")
+    listed = {files.entity: files for files in find_entities(source, DAY, "2026-11-22")}
+    assert len(listed["plain"].files) == 2
+    assert (listed["t"].files, listed["deep"].files) == ((), ())
+    assert listed["t"].problem.startswith(f"memory://lake/2026-11-22/t{'/region=eu' * path.startswith('r')} {table}")
+    assert listed["deep"].problem.startswith("memory://lake/2026-11-22/deep/t")
     if "=" not in path:
         plain._files[f"2026-11-22/{path}"] = b"{}"
         with pytest.raises(SourceError, match=r"memory://lake/2026-11-22 is an? "):
-            find_drops(plain, DAY, "2026-11-22")
+            find_entities(plain, DAY, "2026-11-22")
         plain._files[path] = b"{}"
         with pytest.raises(SourceError, match=r"memory://lake is an? "):
             find_dates(plain)
@@ -118,9 +118,9 @@ def test_an_entity_may_be_named_metadata() -> None:
     """Only what Iceberg writes into such a folder makes a table of the one above."""
     source = Memory({"2026-11-22/metadata/part-0.parquet": MAGIC, "2026-11-22/metadata/about.json": b"{}"})
 
-    (drop,) = find_drops(source, DAY, "2026-11-22")
+    (files,) = find_entities(source, DAY, "2026-11-22")
 
-    assert (drop.entity, len(drop.files), drop.ignored) == ("metadata", 1, ("about.json",))
+    assert (files.entity, len(files.files), files.ignored) == ("metadata", 1, ("about.json",))
 
 
 def test_a_file_that_is_listed_twice() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pgpipe.load.ledger import Entry, Ledger
 from pgpipe.source import File
 from pgpipe.source.identity import distrust, is_hash, let_settle
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import EntityFiles
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = date(2026, 11, 22)
@@ -45,7 +45,7 @@ def test_an_etag_of_two_sizes_is_not_trusted() -> None:
     assert [f.strong for f in distrust([one, copy])] == [True, True]
     assert [f.strong for f in distrust([one, copy, other])] == [False, False, False]
     ledger = Ledger([Entry("s3://b/2026-11-21/p/a", one.etag, 11, DAY, NOW)])
-    assert [f.strong for f in ledger.judged(Drop("p", DAY, (one, copy))).files] == [False, False]
+    assert [f.strong for f in ledger.judged(EntityFiles("p", DAY, (one, copy))).files] == [False, False]
 
 
 def test_what_the_ledger_holds() -> None:
@@ -70,7 +70,7 @@ def test_a_snapshot_is_recognised_by_strong_etags_in_the_same_folders() -> None:
 
     def same(held: str, listed: File) -> bool:
         ledger = Ledger([Entry(f"s3://b/{held}", listed.identity, listed.bytes, DAY, NOW)])
-        return ledger.is_same_snapshot(Drop("p", DAY, (listed,)))
+        return ledger.is_same_snapshot(EntityFiles("p", DAY, (listed,)))
 
     assert same("2026-11-21/p/x", file())
     assert not same("2026-11-21/p/x", file(strong=False))

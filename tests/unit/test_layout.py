@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.settings.model import SourceSettings
 from pgpipe.source import Source, open_source
-from pgpipe.source.layout import choose_date, date_of, find_dates, find_drops, is_complete
+from pgpipe.source.layout import choose_date, date_of, find_dates, find_entities, is_complete
 
 DAY = date(2026, 11, 22)
 FORMS = ["2026-11-22", "20261122", "2026/11/22", "date=2026-11-22", "dt=20261122", "year=2026/month=11/day=22"]
@@ -32,7 +32,7 @@ def test_every_common_form_is_a_date(tmp_path: Path, folder: str) -> None:
     source = lake(tmp_path, f"{folder}/product/part-0.parquet")
 
     assert find_dates(source) == {DAY: folder}
-    assert [(d.entity, d.date, len(d.files)) for d in find_drops(source, DAY, folder)] == [("product", DAY, 1)]
+    assert [(d.entity, d.date, len(d.files)) for d in find_entities(source, DAY, folder)] == [("product", DAY, 1)]
 
 
 @given(st.dates(min_value=date(1000, 1, 1)))
@@ -157,18 +157,18 @@ def test_only_parquet_files_are_data(tmp_path: Path) -> None:
     ]
     source = lake(tmp_path, *(f"2026-11-22/p/{f}" for f in data + other))
 
-    (drop,) = find_drops(source, DAY, "2026-11-22")
+    (files,) = find_entities(source, DAY, "2026-11-22")
 
-    assert sorted(f.path.removeprefix("2026-11-22/p/") for f in drop.files) == sorted(data)
+    assert sorted(f.path.removeprefix("2026-11-22/p/") for f in files.files) == sorted(data)
 
 
 def test_folders_that_are_no_entities(tmp_path: Path) -> None:
-    """Hidden and underscored folders are left out; an entity without data has an empty drop; names stay as they are."""
+    """Hidden and underscored folders are left out; one without data has no files; names stay as they are."""
     source = lake(
         tmp_path, "2026-11-22/_logs/a.parquet", "2026-11-22/.git/a.parquet", "2026-11-22/b/x.csv", "2026-11-22/Ä b/c.pq"
     )
 
-    assert [(d.entity, len(d.files)) for d in find_drops(source, DAY, "2026-11-22")] == [("b", 0), ("Ä b", 1)]
+    assert [(d.entity, len(d.files)) for d in find_entities(source, DAY, "2026-11-22")] == [("b", 0), ("Ä b", 1)]
 
 
 @pytest.mark.parametrize("url", ["", None, "http://x/y", "/just/a/path", "file://relative/path", "s3://", "s3:///x"])

@@ -26,7 +26,7 @@ from pgpipe.load.plan.target import TargetColumn
 from pgpipe.settings.entity import MAX_DELETED, EntitySettings, MaxDeleted, Mode, max_deleted
 from pgpipe.source import File, Source
 from pgpipe.source.contents import sentence
-from pgpipe.source.layout import Drop
+from pgpipe.source.layout import EntityFiles
 
 PRIMARY_KEY = "select pgpipe_internal.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
 OURS = "select pgpipe_internal.has_ledger(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
@@ -52,7 +52,7 @@ CAREFUL = Consent()
 class Plan:
     """What a load will do, decided from footers, the target and the ledger alone."""
 
-    drop: Drop
+    files: EntityFiles
     mode: Mode
     key: tuple[str, ...]
     action: Literal["nothing", "recognise", "create", "append", "merge"]
@@ -75,46 +75,51 @@ class Plan:
 
 
 def make_plan(
-    conn: Connection, schema: str, source: Source, drop: Drop, settings: EntitySettings, consent: Consent = CAREFUL
+    conn: Connection,
+    schema: str,
+    source: Source,
+    files: EntityFiles,
+    settings: EntitySettings,
+    consent: Consent = CAREFUL,
 ) -> Plan:
     """Decide what to do; touches nothing.
 
     Raises:
         DataError: the files, or the files and the target, do not agree; the message says what and where.
     """
-    entity = drop.entity
+    entity = files.entity
     check_name(entity, "entity", source.url)
-    if drop.problem:
-        raise errors.DataError(f"{entity}: {drop.problem}")
+    if files.problem:
+        raise errors.DataError(f"{entity}: {files.problem}")
     found = target.read_target(conn, schema, entity)
     ours = bool(found) and _is_ours(conn, schema, entity, consent)
     ledger = read_ledger(conn, schema, entity) if ours else Ledger()
-    drop = ledger.judged(drop)
+    files = ledger.judged(files)
     key = tuple(settings.key) or _primary_key(conn, schema, entity, found)
     mode: Mode = settings.mode or ("upsert" if key else "append")
-    new = tuple(f for f in drop.files if not ledger.holds(f))
+    new = tuple(f for f in files.files if not ledger.holds(f))
     plan = Plan(
-        drop,
+        files,
         mode,
         key,
         "nothing",
-        skipped=tuple(f for f in drop.files if ledger.holds(f)),
+        skipped=tuple(f for f in files.files if ledger.holds(f)),
         max_rejected=settings.max_rejected,
-        remarks=(sentence(drop.ignored),) if drop.ignored else (),
+        remarks=(sentence(files.ignored),) if files.ignored else (),
         max_deleted=NO_LIMIT if "max_deleted" in consent.accept else _limit(settings),
         repeatable=bool(key) or settings.mode == "append",
     )
-    if drop.files and not new and (mode != "snapshot" or len(ledger) == len(drop.files)):
+    if files.files and not new and (mode != "snapshot" or len(ledger) == len(files.files)):
         return plan
     if superseded := _check_order(plan, ledger, consent):
         return replace(plan, superseded=superseded)
-    if not drop.files:
+    if not files.files:
         return _plan_empty(conn, schema, plan, found)
-    if mode == "snapshot" and not settings.path_column and ledger.is_same_snapshot(drop):
-        return replace(plan, action="recognise", skipped=drop.files)
+    if mode == "snapshot" and not settings.path_column and ledger.is_same_snapshot(files):
+        return replace(plan, action="recognise", skipped=files.files)
     if mode == "snapshot":
         # A snapshot is whole: what is missing in it will be deleted.
-        return _with_files(conn, schema, source, replace(plan, skipped=()), drop.files, found, settings)
+        return _with_files(conn, schema, source, replace(plan, skipped=()), files.files, found, settings)
     return _with_files(conn, schema, source, plan, new, found, settings)
 
 
@@ -128,7 +133,7 @@ def _with_files(
     settings: EntitySettings,
 ) -> Plan:
     """The plan with what the footers of the files say."""
-    entity, key = plan.drop.entity, plan.key
+    entity, key = plan.files.entity, plan.key
     parts = [
         with_path(part, entity, partitions=settings.partitions, path_column=settings.path_column)
         for part in read_footers(source, files)
@@ -161,10 +166,10 @@ def _with_files(
 
 def _plan_empty(conn: Connection, schema: str, plan: Plan, found: list[TargetColumn]) -> Plan:
     """A date without files: of a snapshot it would mean that all rows are gone."""
-    whole = found and plan.mode == "snapshot" and plan.key and not plan.drop.ignored
-    if not whole or not _has_rows(conn, schema, plan.drop.entity):
+    whole = found and plan.mode == "snapshot" and plan.key and not plan.files.ignored
+    if not whole or not _has_rows(conn, schema, plan.files.entity):
         holds = "; ".join(("holds no Parquet file", *plan.remarks))
-        raise errors.DataError(f"{plan.drop.entity}: the folder of {plan.drop.date} {holds}")
+        raise errors.DataError(f"{plan.files.entity}: the folder of {plan.files.date} {holds}")
     _check_target(conn, schema, plan, rows=0)
     columns = tuple(Column(c.name, c.type, base=c.base, labels=c.labels) for c in found if c.name in plan.key)
     return replace(plan, action="merge", columns=columns)
@@ -184,7 +189,7 @@ def _is_ours(conn: Connection, schema: str, entity: str, consent: Consent) -> bo
 
 def _check_order(plan: Plan, ledger: Ledger, consent: Consent) -> str:
     """Refuse a date that would take the target back, or would double it. Returns why nothing has to be done, if so."""
-    entity, day, newest = plan.drop.entity, plan.drop.date, max(ledger.dates, default=plan.drop.date)
+    entity, day, newest = plan.files.entity, plan.files.date, max(ledger.dates, default=plan.files.date)
     if day < newest and "older" not in consent.accept:
         if plan.mode == "snapshot" and consent.until and newest <= consent.until:
             return f"nothing: the snapshot of {newest} is in the target"
@@ -202,9 +207,9 @@ def _check_order(plan: Plan, ledger: Ledger, consent: Consent) -> str:
 
 def _check_target(conn: Connection, schema: str, plan: Plan, rows: int) -> None:
     """What the merge would refuse, as far as it can be known before the files are read."""
-    entity, limit = plan.drop.entity, plan.max_deleted
-    day = plan.drop.date
-    empty = f"the files of {day} hold no row" if plan.drop.files else f"the folder of {day} holds no Parquet file"
+    entity, limit = plan.files.entity, plan.max_deleted
+    day = plan.files.date
+    empty = f"the files of {day} hold no row" if plan.files.files else f"the folder of {day} holds no Parquet file"
     with translated():
         conn.execute(REQUIRE_UNIQUE, (schema, entity, list(plan.key), plan.mode))
     if plan.mode == "snapshot" and not rows and limit != NO_LIMIT and _has_rows(conn, schema, entity):

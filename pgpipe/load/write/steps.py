@@ -98,7 +98,7 @@ class Steps:
                 counts = Counts()
                 _record(run, counts)
             return counts
-        look = SecondLook(self._database, self._source, plan.drop.entity, plan.columns, run.rejects, codec(run.conn))
+        look = SecondLook(self._database, self._source, plan.files.entity, plan.columns, run.rejects, codec(run.conn))
         if plan.action == "append":
             return self._append(run, look)
         step = self._create if plan.action == "create" else self._merge
@@ -107,7 +107,7 @@ class Steps:
     def _create(self, run: Run, columns: list[Column]) -> Counts:
         """Build the target in staging on all connections, index it, publish it with its ledger entries by a rename."""
         conn, plan, rejects = run.conn, run.plan, run.rejects
-        entity = plan.drop.entity
+        entity = plan.files.entity
         with translated(), conn.transaction():
             conn.execute(CREATE_STAGING, (entity, as_json(plan.columns), list(plan.key), False))
             run.prepare(conn, plan)
@@ -124,7 +124,7 @@ class Steps:
     def _merge(self, run: Run, columns: list[Column]) -> Counts:
         """Stage all files, then touch only the rows that differ, in one transaction with the ledger."""
         conn, plan, rejects = run.conn, run.plan, run.rejects
-        entity, key = plan.drop.entity, list(plan.key)
+        entity, key = plan.files.entity, list(plan.key)
         with translated():
             conn.execute(CREATE_STAGING, (entity, as_json(plan.columns), key, True))
         rows = self._copy(run, columns)
@@ -158,7 +158,7 @@ class Steps:
     def _append(self, run: Run, look: SecondLook) -> Counts:
         """Copy straight into the target, each transaction some whole files with their ledger entries."""
         plan, load_id, rejects = run.plan, run.load_id, run.rejects
-        table = sql.Identifier(self._database.schema, plan.drop.entity)
+        table = sql.Identifier(self._database.schema, plan.files.entity)
         stop = threading.Event()
 
         def commit(conn: Connection, parts: list[Part], *, evolve: bool = False) -> int:
@@ -197,10 +197,10 @@ class Steps:
         """Change the target within the transaction that brings the first rows of the new shape: it fails with them."""
         if add or plan.evolution.widen:
             changes = as_json(add), as_json(plan.evolution.widen)
-            conn.execute(EVOLVE, (self._database.schema, plan.drop.entity, *changes))
+            conn.execute(EVOLVE, (self._database.schema, plan.files.entity, *changes))
 
     def _copy(self, run: Run, columns: list[Column]) -> int:
-        table = sql.Identifier("pgpipe_staging", run.plan.drop.entity)
+        table = sql.Identifier("pgpipe_staging", run.plan.files.entity)
         parts = list(run.plan.parts)
         return copy.copy_parallel(
             self._database, self._source, parts, table, columns, self._jobs, run.progress, run.rejects
@@ -240,7 +240,7 @@ def _record(run: Run, counts: Counts) -> None:
     rows = {part.file.uri: sum(part.rows) for part in plan.parts}
     entries = [
         _entry(file, rows.get(file.uri), run.rejects)
-        for file in plan.drop.files
+        for file in plan.files.files
         if file.uri in rows or plan.mode == "snapshot"
     ]
     _enter(run.conn, run.load_id, entries, run.rejects)
