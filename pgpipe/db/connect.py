@@ -1,8 +1,9 @@
 """Connections. The only caller of psycopg.connect."""
 
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
+from psycopg.abc import Params
 from psycopg.conninfo import conninfo_to_dict
 
 from pgpipe import errors
@@ -87,6 +88,12 @@ class Database:
                 "the database is behind a pooler in transaction mode, which keeps no locks and settings of a session;"
                 " for this command, set database.url to the server itself, or to a pool in session mode"
             )
+
+
+def one(conn: Connection, query: LiteralString, values: Params | None = None) -> Any:  # noqa: ANN401 - the query says what comes back
+    """The first column of the first row; None if there is none."""
+    row = conn.execute(query, values).fetchone()
+    return row[0] if row else None
 
 
 def _defaults() -> dict[str, Any]:

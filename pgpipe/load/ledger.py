@@ -10,11 +10,12 @@ from pgpipe.secret import address
 from pgpipe.source import File
 from pgpipe.source.identity import distrust
 from pgpipe.source.layout import EntityFiles
+from pgpipe.target import Target
 
 LEDGER = """
     select f.file, f.etag, f.bytes, f.date, l.started_at
       from pgpipe.load_file f join pgpipe.load l using (load_id)
-     where f.entity = %s and f.schema = %s
+     where f.schema = %s and f.entity = %s
 """
 
 
@@ -71,10 +72,10 @@ class Ledger:
         return held == Counter((file.etag, file.bytes, _folders(file.uri, files.entity)) for file in files.files)
 
 
-def read_ledger(conn: Connection, schema: str, entity: str) -> Ledger:
+def read_ledger(conn: Connection, target: Target) -> Ledger:
     """The ledger of a target; what 0.1.0 entered with a password is known by the address without it."""
     with translated():
-        return Ledger(Entry(address(file), *row) for file, *row in conn.execute(LEDGER, (entity, schema)))
+        return Ledger(Entry(address(file), *row) for file, *row in conn.execute(LEDGER, target.pair))
 
 
 def _folders(uri: str, entity: str) -> Sequence[str]:

@@ -6,12 +6,16 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from pgpipe import errors
-from pgpipe.db import Connection, Database, retry, translated
+from pgpipe.db import Connection, Database, one, retry, translated
 from pgpipe.db.encoding import storable
-from pgpipe.load.plan.decide import CAREFUL, Consent, Plan, make_plan, one
+from pgpipe.load.plan.decide import CAREFUL, Consent, Plan
+from pgpipe.load.plan.make import make_plan
 from pgpipe.load.rows.rejects import Rejects
-from pgpipe.load.write import copy
-from pgpipe.load.write.steps import KEEP_LEDGER, Counts, Prepare, Run, Steps
+from pgpipe.load.write.append import append
+from pgpipe.load.write.create import KEEP_LEDGER, create
+from pgpipe.load.write.diagnose import Diagnosis
+from pgpipe.load.write.merge import merge
+from pgpipe.load.write.run import Counts, Prepare, Progress, Run, record
 from pgpipe.log import get_logger
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import Source
@@ -47,7 +51,7 @@ class Loader:
         self._tell = tell
         self._database = database
         self._source = source
-        self._steps = Steps(database, source, jobs)
+        self._jobs = jobs
 
     def plan(self, conn: Connection, files: EntityFiles, settings: EntitySettings, consent: Consent = CAREFUL) -> Plan:
         """Decide what to do; touches nothing.
@@ -62,7 +66,7 @@ class Loader:
         files: EntityFiles,
         settings: EntitySettings,
         prepare: Prepare,
-        progress: Callable[[Plan], copy.Progress],
+        progress: Callable[[Plan], Progress],
         consent: Consent = CAREFUL,
     ) -> tuple[Plan, Counts]:
         """Bring the files into its target; whole or, where it fails, not at all (`append`: file by file).
@@ -70,7 +74,7 @@ class Loader:
         Args:
             files: the files.
             settings: key and mode.
-            prepare: called with a new, still empty table before rows are copied into it.
+            prepare: called with a new table, which is still empty, before rows are copied into it.
             progress: called with the plan; returns what is called with the rows sent.
             consent: what the user has agreed to.
 
@@ -108,8 +112,8 @@ class Loader:
         entity, schema = plan.files.entity, self._database.schema
         known = {"entity": entity, "schema": schema, "date": plan.files.date, "mode": plan.mode}
         with translated():
-            if plan.action != "create":  # the plan let it pass: from now on the table is pgpipe's to load
-                conn.execute(KEEP_LEDGER, (schema, entity, entity))
+            if plan.target:  # the plan let it pass: from now on the table is pgpipe's to load
+                conn.execute(KEEP_LEDGER, (plan.target.oid, entity))
             return int(one(conn, BEGIN_LOAD, known))
 
     def _recorded(
@@ -118,16 +122,31 @@ class Loader:
         plan: Plan,
         load_id: int,
         prepare: Prepare,
-        progress: Callable[[Plan], copy.Progress],
+        progress: Callable[[Plan], Progress],
     ) -> Counts:
         """Run; a failure is written down, if there still is a connection."""
         try:
             rejects = Rejects(plan.key, plan.max_rejected)
-            return self._steps.do(Run(conn, plan, load_id, prepare, progress(plan), rejects))
+            parts = self._database, self._source, self._jobs
+            return _write(Run(*parts, conn, plan, load_id, prepare, progress(plan), rejects))
         except errors.PgpipeError as exc:
             with suppress(errors.Unreachable), translated():
                 conn.execute(FAIL_LOAD, (storable(conn, str(exc)), load_id))
             raise
+
+
+def _write(run: Run) -> Counts:
+    """Do what is planned; whole or, where it fails, not at all (`append`: file by file)."""
+    plan = run.plan
+    if plan.action == "recognise":
+        with translated(), run.conn.transaction():
+            record(run, Counts())
+        return Counts()
+    diagnosis = Diagnosis(run)
+    if plan.action == "append":
+        return append(run, diagnosis)
+    way = create if plan.action == "create" else merge
+    return diagnosis.twice(plan.parts, lambda lesson: way(run, lesson))
 
 
 def _counted(conn: Connection, begun: list[tuple[Plan, int]]) -> Counts:

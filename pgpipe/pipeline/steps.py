@@ -11,7 +11,7 @@ from pgpipe.embed import index, queue
 from pgpipe.embed.model.base import dimensions
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Plan, toml_name
-from pgpipe.load.write.steps import Counts
+from pgpipe.load.write.run import Counts
 from pgpipe.pipeline.component import Component
 from pgpipe.pipeline.context import Advance, Context
 from pgpipe.pipeline.report import StageReport
@@ -38,10 +38,10 @@ class ParquetImporter(Component):
         loader = Loader(context.database, context.source, context.settings.load.jobs, context.tell)
         settings, consent = context.entity(entity.entity), context.consent(entity.entity)
 
-        def prepare(conn: Connection, _plan: Plan) -> None:
+        def prepare(conn: Connection, table: Target) -> None:
             # Made with the empty table, the search column costs no second pass over the rows.
             if "search" not in context.skip and (declared := _search_plan(entity, settings, context)):
-                search.enable(conn, require(conn, "pgpipe_staging", entity.entity), declared, index=False)
+                search.enable(conn, table, declared, index=False)
 
         with ExitStack() as stack:  # the bar opens once the plan says how many rows there are
 

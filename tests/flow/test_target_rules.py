@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from pgpipe.db import Database
-from pgpipe.load.write import steps
+from pgpipe.load.write import append
 from tests.conftest import Cli, Configure, Lake
 from tests.flow.support import REJECTED, fails, load, rows
 
@@ -73,7 +73,7 @@ def test_checks_of_files_that_are_appended_at_once(
     cli: Cli, lake: Lake, database: Database, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each file is a transaction on one of several connections, and each looks for its own bad rows."""
-    monkeypatch.setattr(steps, "COMMIT_FILES", 1)
+    monkeypatch.setattr(append, "COMMIT_FILES", 1)
     configure(mode="append", bad_values="reject")
     lake.put("2026-01-01", "product", pa.table({"n": [0]}))
     load(cli, lake.url)

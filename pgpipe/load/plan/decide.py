@@ -1,39 +1,35 @@
-"""What a load of one entity will do, decided from footers, the target and the ledger; nothing is touched."""
+"""What a load of one entity will do. Pure: decided from files, settings and what was read of the target before.
+
+It is decided in two steps, because most runs find nothing to do: `outline` needs ledger and catalogue alone, `decide`
+what the outline asks for, namely footers of files, and what may take a scan of the target.
+"""
 
 import json
 import re
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal
-
-from psycopg import sql
+from typing import Literal
 
 from pgpipe import errors
-from pgpipe.db import Connection, translated
-from pgpipe.load.ledger import Ledger, read_ledger
-from pgpipe.load.plan import target
+from pgpipe.load.ledger import Ledger
+from pgpipe.load.plan import contract
+from pgpipe.load.plan.facts import Details, Facts
 from pgpipe.load.plan.files import (
     Column,
     Evolution,
     Part,
-    check_name,
     folder_remarks,
     join_schemas,
-    read_footers,
-    with_path,
 )
-from pgpipe.load.plan.target import TargetColumn
 from pgpipe.settings.entity import MAX_DELETED, EntitySettings, MaxDeleted, Mode, max_deleted
-from pgpipe.source import File, Source
+from pgpipe.source import File
 from pgpipe.source.contents import sentence
 from pgpipe.source.layout import EntityFiles
+from pgpipe.target import Target
 
-PRIMARY_KEY = "select pgpipe_internal.key_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
-OURS = "select pgpipe_internal.has_ledger(to_regclass(format('%%I.%%I', %s::text, %s::text)))"
-REQUIRE_UNIQUE = "select pgpipe_internal.require_unique(format('%%I.%%I', %s::text, %s::text)::regclass, %s, %s)"
-HAS_ROWS = sql.SQL("select exists (select from {})")
 NO_CHANGE = Evolution()
 NO_LIMIT = MaxDeleted()
+DONE = ("nothing", "recognise")  # actions that read no file
 
 
 @dataclass(frozen=True)
@@ -50,16 +46,18 @@ CAREFUL = Consent()
 
 @dataclass(frozen=True)
 class Plan:
-    """What a load will do, decided from footers, the target and the ledger alone."""
+    """What a load will do."""
 
     files: EntityFiles
+    target: Target | None  # None: it is not there yet
     mode: Mode
     key: tuple[str, ...]
     action: Literal["nothing", "recognise", "create", "append", "merge"]
+    reads: tuple[File, ...] = ()  # the files whose rows are read
+    skipped: tuple[File, ...] = ()  # already in the target
     columns: tuple[Column, ...] = ()
     parts: tuple[Part, ...] = ()
     evolution: Evolution = NO_CHANGE
-    skipped: tuple[File, ...] = ()  # already in the target
     max_rejected: int = 0
     converted: tuple[str, ...] = ()  # columns whose values the target has in another type than the files
     absent: tuple[str, ...] = ()  # columns of the target that the files lack
@@ -74,117 +72,123 @@ class Plan:
         return sum(sum(part.rows) for part in self.parts)
 
 
-def make_plan(
-    conn: Connection,
-    schema: str,
-    source: Source,
-    files: EntityFiles,
-    settings: EntitySettings,
-    consent: Consent = CAREFUL,
-) -> Plan:
-    """Decide what to do; touches nothing.
+def outline(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: Consent = CAREFUL) -> Plan:
+    """What ledger and catalogue say: the action, and which files it reads.
 
     Raises:
-        DataError: the files, or the files and the target, do not agree; the message says what and where.
+        DataError: the files may not come into this target; the message says why and what to do.
     """
-    entity = files.entity
-    check_name(entity, "entity", source.url)
     if files.problem:
-        raise errors.DataError(f"{entity}: {files.problem}")
-    found = target.read_target(conn, schema, entity)
-    ours = bool(found) and _is_ours(conn, schema, entity, consent)
-    ledger = read_ledger(conn, schema, entity) if ours else Ledger()
+        raise errors.DataError(f"{files.entity}: {files.problem}")
+    _check_ours(files.entity, facts, consent)
+    ledger = facts.ledger
     files = ledger.judged(files)
-    key = tuple(settings.key) or _primary_key(conn, schema, entity, found)
-    mode: Mode = settings.mode or ("upsert" if key else "append")
     new = tuple(f for f in files.files if not ledger.holds(f))
-    plan = Plan(
-        files,
-        mode,
-        key,
-        "nothing",
-        skipped=tuple(f for f in files.files if ledger.holds(f)),
-        max_rejected=settings.max_rejected,
-        remarks=(sentence(files.ignored),) if files.ignored else (),
-        max_deleted=NO_LIMIT if "max_deleted" in consent.accept else _limit(settings),
-        repeatable=bool(key) or settings.mode == "append",
-    )
+    plan = _begin(files, facts, settings, consent)
+    mode = plan.mode
     if files.files and not new and (mode != "snapshot" or len(ledger) == len(files.files)):
         return plan
     if superseded := _check_order(plan, ledger, consent):
         return replace(plan, superseded=superseded)
     if not files.files:
-        return _plan_empty(conn, schema, plan, found)
+        return _outline_empty(plan)
     if mode == "snapshot" and not settings.path_column and ledger.is_same_snapshot(files):
         return replace(plan, action="recognise", skipped=files.files)
-    if mode == "snapshot":
-        # A snapshot is whole: what is missing in it will be deleted.
-        return _with_files(conn, schema, source, replace(plan, skipped=()), files.files, found, settings)
-    return _with_files(conn, schema, source, plan, new, found, settings)
+    action: Literal["create", "append", "merge"] = (
+        "create" if facts.table is None else "append" if mode == "append" else "merge"
+    )
+    if mode == "snapshot":  # it is whole: what is missing in it will be deleted
+        return replace(plan, action=action, reads=files.files, skipped=())
+    return replace(plan, action=action, reads=new)
 
 
-def _with_files(
-    conn: Connection,
-    schema: str,
-    source: Source,
-    plan: Plan,
-    files: tuple[File, ...],
-    found: list[TargetColumn],
-    settings: EntitySettings,
-) -> Plan:
-    """The plan with what the footers of the files say."""
-    entity, key = plan.files.entity, plan.key
-    parts = [
-        with_path(part, entity, partitions=settings.partitions, path_column=settings.path_column)
-        for part in read_footers(source, files)
-    ]
+def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settings: EntitySettings) -> Plan:
+    """The outline with what footers and target say: the columns, and how the target's change.
+
+    Args:
+        plan: an outline that reads files, or empties the target.
+        parts: the files that it reads.
+        facts: as for the outline.
+        details: what was read of the database for these files.
+        settings: as for the outline.
+
+    Raises:
+        DataError: the files, or the files and the target, do not agree; the message says what and where.
+        UsageError: the settings name what is not there.
+    """
+    if not plan.reads:
+        return _decide_empty(plan, facts, details)
+    entity = plan.files.entity
     joined = join_schemas(parts)
-    columns = target.declare(conn, joined, settings, entity)
-    _check_key(entity, plan.mode, key, columns, parts)
+    columns = contract.declare(joined, settings, details.types, entity)
+    _check_key(plan, columns, parts)
     evolution = NO_CHANGE
-    action: Literal["create", "append", "merge"] = "create"
-    if found:
-        evolution, columns = target.compare(columns, found, entity)
+    if facts.table:
+        evolution, columns = contract.compare(columns, facts.columns, entity)
         if settings.contract == "freeze":
-            target.require_same(parts, found, evolution, entity)
-        action = "append" if plan.mode == "append" else "merge"
-    columns = target.with_policies(columns, settings, key, entity)
-    target.require_filled(columns, parts, found, entity)
-    if action == "merge":
-        _check_target(conn, schema, plan, rows=sum(sum(part.rows) for part in parts))
+            contract.require_same(parts, facts.columns, evolution, entity)
+    columns = contract.with_policies(columns, settings, plan.key, entity)
+    contract.require_filled(columns, parts, facts.columns, entity)
+    if plan.action == "merge":
+        _check_rows(plan, facts, details, rows=sum(sum(part.rows) for part in parts))
+    named = {column.name for column in columns}
     return replace(
         plan,
-        action=action,
         columns=tuple(columns),
         parts=tuple(parts),
         evolution=evolution,
         converted=_converted(joined, columns, evolution),
-        absent=tuple(c.name for c in found if not c.filled and c.name not in {column.name for column in columns}),
+        absent=tuple(c.name for c in facts.columns if not c.filled and c.name not in named),
         remarks=(*plan.remarks, *folder_remarks(parts, entity, partitions=settings.partitions)),
     )
 
 
-def _plan_empty(conn: Connection, schema: str, plan: Plan, found: list[TargetColumn]) -> Plan:
+def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: Consent) -> Plan:
+    """Mode, key and limits, with nothing to do."""
+    fillable = {c.name for c in facts.columns if not c.filled}
+    # The primary key of the target counts, if files can bring it.
+    key = tuple(settings.key) or (facts.primary_key if set(facts.primary_key) <= fillable else ())
+    return Plan(
+        files,
+        facts.table,
+        settings.mode or ("upsert" if key else "append"),
+        key,
+        "nothing",
+        skipped=tuple(f for f in files.files if facts.ledger.holds(f)),
+        max_rejected=settings.max_rejected,
+        remarks=(sentence(files.ignored),) if files.ignored else (),
+        max_deleted=NO_LIMIT if "max_deleted" in consent.accept else _limit(settings),
+        repeatable=bool(key) or settings.mode == "append",
+    )
+
+
+def _outline_empty(plan: Plan) -> Plan:
     """A date without files: of a snapshot it would mean that all rows are gone."""
-    whole = found and plan.mode == "snapshot" and plan.key and not plan.files.ignored
-    if not whole or not _has_rows(conn, schema, plan.files.entity):
-        holds = "; ".join(("holds no Parquet file", *plan.remarks))
-        raise errors.DataError(f"{plan.files.entity}: the folder of {plan.files.date} {holds}")
-    _check_target(conn, schema, plan, rows=0)
-    columns = tuple(Column(c.name, c.type, base=c.base, labels=c.labels) for c in found if c.name in plan.key)
-    return replace(plan, action="merge", columns=columns)
+    if not (plan.target and plan.mode == "snapshot" and plan.key and not plan.files.ignored):
+        raise _no_file(plan)
+    return replace(plan, action="merge")
 
 
-def _is_ours(conn: Connection, schema: str, entity: str, consent: Consent) -> bool:
-    """Whether pgpipe made the table. Another one is not overwritten because a folder has its name."""
-    with translated():
-        ours = bool(one(conn, OURS, (schema, entity)))
-    if not ours and not consent.named:
+def _decide_empty(plan: Plan, facts: Facts, details: Details) -> Plan:
+    if not details.has_rows:
+        raise _no_file(plan)
+    _check_rows(plan, facts, details, rows=0)
+    columns = tuple(Column(c.name, c.type, base=c.base, labels=c.labels) for c in facts.columns if c.name in plan.key)
+    return replace(plan, columns=columns)
+
+
+def _no_file(plan: Plan) -> errors.DataError:
+    holds = "; ".join(("holds no Parquet file", *plan.remarks))
+    return errors.DataError(f"{plan.files.entity}: the folder of {plan.files.date} {holds}")
+
+
+def _check_ours(entity: str, facts: Facts, consent: Consent) -> None:
+    """A table that pgpipe did not make is not overwritten because a folder has its name."""
+    if facts.table and not facts.ours and not consent.named:
         raise errors.DataError(
-            f"{entity}: pgpipe did not make the table {schema}.{entity}, so it is left alone; to load into it,"
+            f"{entity}: pgpipe did not make the table {facts.schema}.{entity}, so it is left alone; to load into it,"
             f" write [entity.{toml_name(entity)}] in the configuration, or name it: --entity {entity}"
         )
-    return ours
 
 
 def _check_order(plan: Plan, ledger: Ledger, consent: Consent) -> str:
@@ -205,18 +209,40 @@ def _check_order(plan: Plan, ledger: Ledger, consent: Consent) -> str:
     return ""
 
 
-def _check_target(conn: Connection, schema: str, plan: Plan, rows: int) -> None:
+def _check_rows(plan: Plan, facts: Facts, details: Details, rows: int) -> None:
     """What the merge would refuse, as far as it can be known before the files are read."""
-    entity, limit = plan.files.entity, plan.max_deleted
-    day = plan.files.date
-    empty = f"the files of {day} hold no row" if plan.files.files else f"the folder of {day} holds no Parquet file"
-    with translated():
-        conn.execute(REQUIRE_UNIQUE, (schema, entity, list(plan.key), plan.mode))
-    if plan.mode == "snapshot" and not rows and limit != NO_LIMIT and _has_rows(conn, schema, entity):
+    entity, day = plan.files.entity, plan.files.date
+    if details.not_unique:
+        raise details.not_unique
+    empty = f"the files of {day} hold no row" if plan.reads else f"the folder of {day} holds no Parquet file"
+    if plan.mode == "snapshot" and not rows and plan.max_deleted != NO_LIMIT and details.has_rows:
         raise errors.DataError(
-            f"{entity}: {empty}, and as a snapshot it would delete all rows of {schema}.{entity},"
+            f"{entity}: {empty}, and as a snapshot it would delete all rows of {facts.schema}.{entity},"
             " which max_deleted refuses; if that is right, let it pass once with `--accept max_deleted`"
         )
+
+
+def _check_key(plan: Plan, columns: list[Column], parts: list[Part]) -> None:
+    entity, key, names = plan.files.entity, plan.key, [c.name for c in columns]
+    missing = [k for k in key if k not in names]
+    if missing:
+        raise errors.DataError(
+            f"{entity}: the key column {missing[0]!r} is not in the files; they have {', '.join(names)}"
+        )
+    if plan.mode != "append" and not key:
+        raise errors.UsageError(
+            f"{entity}: mode {plan.mode} needs a key: --key COLUMN, or entity.{entity}.key in the configuration"
+        )
+    if "pgpipe_row" in names and not key:
+        raise errors.DataError(
+            f"{parts[0].file.uri}: the column name 'pgpipe_row' is taken; give the entity a key, or rename it"
+        )
+
+
+def _converted(joined: list[Column], columns: list[Column], evolution: Evolution) -> tuple[str, ...]:
+    changed = {column.name for column in evolution.widen}
+    pairs = [(before, after) for before, after in zip(joined, columns, strict=True) if before.name not in changed]
+    return tuple(f"{a.name} {b.sql} as {a.sql}" for b, a in pairs if not b.untyped and b.sql != a.sql)
 
 
 def toml_name(name: str) -> str:
@@ -226,45 +252,3 @@ def toml_name(name: str) -> str:
 
 def _limit(settings: EntitySettings) -> MaxDeleted:
     return max_deleted(MAX_DELETED if settings.max_deleted is None else settings.max_deleted)
-
-
-def _has_rows(conn: Connection, schema: str, entity: str) -> bool:
-    with translated():
-        row = conn.execute(HAS_ROWS.format(sql.Identifier(schema, entity))).fetchone()
-    return bool(row and row[0])
-
-
-def _primary_key(conn: Connection, schema: str, entity: str, found: list[TargetColumn]) -> tuple[str, ...]:
-    """That of the target, if files can bring it."""
-    with translated():
-        columns = one(conn, PRIMARY_KEY, (schema, entity)) or []
-    return tuple(columns if set(columns) <= {c.name for c in found if not c.filled} else ())
-
-
-def _converted(joined: list[Column], columns: list[Column], evolution: Evolution) -> tuple[str, ...]:
-    changed = {column.name for column in evolution.widen}
-    pairs = [(before, after) for before, after in zip(joined, columns, strict=True) if before.name not in changed]
-    return tuple(f"{a.name} {b.sql} as {a.sql}" for b, a in pairs if not b.untyped and b.sql != a.sql)
-
-
-def one(conn: Connection, query: str, values: tuple[object, ...] | dict[str, object]) -> Any:  # noqa: ANN401 - the query says what comes back
-    """The first column of the first row; None where there is none."""
-    row = conn.execute(query, values).fetchone()
-    return row[0] if row else None
-
-
-def _check_key(entity: str, mode: Mode, key: tuple[str, ...], columns: list[Column], parts: list[Part]) -> None:
-    names = [c.name for c in columns]
-    missing = [k for k in key if k not in names]
-    if missing:
-        raise errors.DataError(
-            f"{entity}: the key column {missing[0]!r} is not in the files; they have {', '.join(names)}"
-        )
-    if mode != "append" and not key:
-        raise errors.UsageError(
-            f"{entity}: mode {mode} needs a key: --key COLUMN, or entity.{entity}.key in the configuration"
-        )
-    if "pgpipe_row" in names and not key:
-        raise errors.DataError(
-            f"{parts[0].file.uri}: the column name 'pgpipe_row' is taken; give the entity a key, or rename it"
-        )

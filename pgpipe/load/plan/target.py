@@ -1,167 +1,85 @@
-"""The target as the catalogue tells it, and what its columns become: the contract between files and target."""
+"""Reading what a plan is decided from: the target's columns, key and ledger, and what its rows allow."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from psycopg import sql
 
-from pgpipe.db import Connection, translated
-from pgpipe.errors import DataError, UsageError
-from pgpipe.load import types
-from pgpipe.load.plan.files import Column, Evolution, Part
-from pgpipe.settings.entity import EntitySettings
+from pgpipe import errors
+from pgpipe.db import Connection, one, translated
+from pgpipe.load.ledger import Ledger, read_ledger
+from pgpipe.load.plan.facts import DeclaredType, Details, Facts, TargetColumn
+from pgpipe.load.plan.files import Part
+from pgpipe.settings.entity import EntitySettings, Mode
+from pgpipe.target import Target, at
 
 COLUMNS = """
     select name, type, base, coalesce(labels, '{}'), filled, required, defaulted
-      from pgpipe_internal.target_columns(to_regclass(format('%%I.%%I', %s::text, %s::text)))
+      from pgpipe_internal.target_columns(%s::oid::regclass)
 """
 DECLARED = "select type_name, base, coalesce(labels, '{}') from pgpipe_internal.declared_type(%s)"
+PRIMARY_KEY = "select pgpipe_internal.key_columns(%s::oid::regclass)"
+OURS = "select pgpipe_internal.has_ledger(%s::oid::regclass)"
+REQUIRE_UNIQUE = "select pgpipe_internal.require_unique(%s::oid::regclass, %s, %s)"
+HAS_ROWS = sql.SQL("select exists (select from {})")
 
 
-@dataclass(frozen=True)
-class TargetColumn:
-    """A column that is there."""
-
-    name: str
-    type: str
-    base: str  # as Column.base
-    labels: tuple[str, ...]
-    filled: bool  # by the target itself
-    required: bool  # NOT NULL
-    defaulted: bool
-
-
-def read_target(conn: Connection, schema: str, entity: str) -> list[TargetColumn]:
-    """The columns of the target; none where it does not exist."""
+def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
+    """What catalogue and ledger say of a target."""
+    table = at(conn, schema, entity)
+    if table is None:
+        return Facts(schema)
     with translated():
-        found = conn.execute(COLUMNS, (schema, entity)).fetchall()
-    return [TargetColumn(name, kind, base, tuple(labels), *rest) for name, kind, base, labels, *rest in found]
+        rows = conn.execute(COLUMNS, (table.oid,)).fetchall()
+        primary_key = one(conn, PRIMARY_KEY, (table.oid,)) or ()
+        ours = bool(one(conn, OURS, (table.oid,)))
+    columns = tuple(TargetColumn(name, kind, base, tuple(labels), *rest) for name, kind, base, labels, *rest in rows)
+    return Facts(schema, table, columns, tuple(primary_key), ours, read_ledger(conn, table) if ours else Ledger())
 
 
-def declare(conn: Connection, columns: Iterable[Column], settings: EntitySettings, entity: str) -> list[Column]:
-    """The columns with the types that the user declares for them.
+def read_details(
+    conn: Connection,
+    table: Target | None,
+    parts: list[Part],
+    key: tuple[str, ...],
+    mode: Mode,
+    settings: EntitySettings,
+) -> Details:
+    """What is needed of the database to load these files.
 
-    Raises:
-        UsageError: the type does not exist.
-        DataError: the files' values cannot be read as it; the message names every such column.
+    Args:
+        conn: to read on.
+        table: the target that the rows are merged with; None if they are not.
+        parts: the files.
+        key: of the target.
+        mode: of the load.
+        settings: that name types.
     """
-    found, refused = [], []
-    for column in columns:
-        declared = settings.types.get(column.name)
-        if declared is None:
-            found.append(column)
-            continue
+    columns = {name for part in parts for name in part.schema.names}
+    types = {name: _declared(conn, kind) for name, kind in settings.types.items() if name in columns}
+    if table is None:
+        return Details(types)
+    whole_is_empty = mode == "snapshot" and not any(sum(part.rows) for part in parts)
+    return Details(types, _not_unique(conn, table, key, mode), whole_is_empty and _has_rows(conn, table))
+
+
+def _declared(conn: Connection, declared: str) -> DeclaredType | None:
+    with translated():
+        row = conn.execute(DECLARED, (declared,)).fetchone()
+    if row is None or row[0] is None:
+        return None
+    kind, base, labels = row
+    return DeclaredType(kind, base, tuple(labels))
+
+
+def _not_unique(conn: Connection, table: Target, key: tuple[str, ...], mode: Mode) -> errors.PgpipeError | None:
+    """What the database says, if two rows of the target have one key. It reads the rows only if no index tells."""
+    try:
         with translated():
-            row = conn.execute(DECLARED, (declared,)).fetchone()
-        if row is None or row[0] is None:
-            raise UsageError(
-                f"entity.{entity}.types.{column.name}: the type {declared!r} does not exist in this database"
-            )
-        kind, base, labels = row
-        if not column.untyped and not types.may_be_read_as(column.sql, base):
-            refused.append(f"{column.name!r} is {column.sql} in the files, which cannot be read as {kind}")
-        found.append(replace(column, sql=kind, base=base, labels=tuple(labels), natural=column.sql))
-    if refused:
-        raise DataError(f"{entity}: {'; '.join(refused)}")
-    return found
+            conn.execute(REQUIRE_UNIQUE, (table.oid, list(key), mode))
+    except errors.DataError as exc:
+        return exc
+    return None
 
 
-def compare(columns: list[Column], target: list[TargetColumn], entity: str) -> tuple[Evolution, list[Column]]:
-    """What must change in the target so that the columns fit, and the columns as they will be there.
-
-    Raises:
-        DataError: values of a column would be lost, or the target makes it itself; the message names every such column.
-    """
-    add, widen, refused, settled = [], [], [], []
-    there = {c.name: c for c in target}
-    for column in columns:
-        known = there.get(column.name)
-        if known is None:
-            add.append(column)
-            settled.append(column)
-            continue
-        as_there = replace(column, sql=known.type, base=known.base, labels=known.labels, required=known.required)
-        if known.filled:
-            refused.append(
-                f"{column.name!r} is a column that the target fills itself; rename it at the source, or if it is the"
-                f" search column, give that another name by entity.{entity}.search.column_name"
-            )
-        elif not column.untyped and not _accepts(column, known):
-            wide = types.widened(column.natural or column.sql, known.base) if known.type == known.base else None
-            if wide is None or column.natural:
-                found = column.natural or column.sql
-                refused.append(f"{column.name!r} is {found} in the files but {known.type} in the target")
-            else:
-                as_there = replace(as_there, sql=wide, base="")
-                widen.append(as_there)
-        settled.append(as_there)
-    if refused:
-        raise DataError(f"{entity}: {'; '.join(refused)}")
-    return Evolution(tuple(add), tuple(widen)), settled
-
-
-def _accepts(column: Column, known: TargetColumn) -> bool:
-    if column.natural:  # declared: each value is checked to go into the type that was declared, which is the target's
-        return types.may_be_read_as(column.natural, known.base) and column.sent == known.base
-    return types.fits(column.sql, known.base)
-
-
-def require_same(parts: list[Part], target: list[TargetColumn], evolution: Evolution, entity: str) -> None:
-    """Hold a frozen contract.
-
-    Raises:
-        DataError: a file's columns are not the target's; the message names every difference.
-    """
-    folders = {name for part in parts for name, _ in part.constants}
-    out = f" (a folder gives it; entity.{entity}.partitions = false leaves it out)"
-    different = [f"{c.name!r} is not in the target{out * (c.name in folders)}" for c in evolution.add]
-    kinds = {c.name: c.type for c in target}
-    different += [f"{c.name!r} is {c.sql} in the files but {kinds[c.name]} in the target" for c in evolution.widen]
-    for column in target:
-        lacking = [part.file.uri for part in parts if column.name not in part.schema.names]
-        if lacking and not column.filled and not column.defaulted:
-            different.append(f"{column.name!r} is not in {lacking[0]}")
-    if different:
-        raise DataError(f"{entity}: the contract is frozen: {'; '.join(different)}")
-
-
-def require_filled(columns: list[Column], parts: list[Part], target: list[TargetColumn], entity: str) -> None:
-    """Refuse files that lack a column which is NOT NULL, unless all of them lack it and it has a default.
-
-    Raises:
-        DataError: the message names every such column, and where only some files lack it, one of these.
-    """
-    bad = {c.name: c.bad for c in columns}
-    one_of_each = {id(part.schema): part for part in parts}.values()  # files of one shape share it
-    refused = []
-    for column in target:
-        if not column.required or column.filled or bad.get(column.name) == "reject":
-            continue
-        if column.name in bad:
-            lacking = [part.file.uri for part in one_of_each if column.name not in part.schema.names]
-            refused += [f"{column.name!r} is NOT NULL in the target and not in {uri}" for uri in lacking[:1]]
-        elif not column.defaulted:
-            refused.append(f"{column.name!r} is NOT NULL in the target and not in the files")
-    if refused:
-        raise DataError(f"{entity}: {'; '.join(refused)}")
-
-
-def with_policies(columns: list[Column], settings: EntitySettings, key: tuple[str, ...], entity: str) -> list[Column]:
-    """The columns with what happens to their bad values.
-
-    Raises:
-        UsageError: a policy names a column that is not there, or strips one that is not text.
-    """
-    named = set() if isinstance(settings.bad_values, str) else set(settings.bad_values) - {"*"}
-    unknown = sorted(named - {c.name for c in columns})
-    if unknown:
-        raise UsageError(f"entity.{entity}.bad_values: the files have no column {unknown[0]!r}")
-    found = []
-    for column in columns:
-        bad = settings.bad(column.name)
-        if bad == "strip" and types.base(column.sent) not in types.TEXTS:
-            if column.name in named:
-                raise UsageError(f"entity.{entity}.bad_values.{column.name}: strip is for text, and it is {column.sql}")
-            bad = "error"
-        # A NULL in the key is told by how often it occurs, unless its row may be rejected.
-        required = bad == "reject" if column.name in key else column.required
-        found.append(replace(column, bad=bad, required=required, most=settings.max_value_mb << 20))
-    return found
+def _has_rows(conn: Connection, table: Target) -> bool:
+    with translated():
+        row = conn.execute(HAS_ROWS.format(sql.Identifier(*table.pair))).fetchone()
+    return bool(row and row[0])

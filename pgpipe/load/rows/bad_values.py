@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, pairwise
@@ -19,13 +19,19 @@ from pgpipe.load.plan.files import Column
 from pgpipe.load.rows.convert import convert, converter
 from pgpipe.load.rows.kernels import Array, at_leaves, nulls, pc, types_removed
 from pgpipe.load.rows.read import Batch, Piece
-from pgpipe.load.rows.rejects import NUL_ESCAPE, Reasons, Rejects, bad_row
+from pgpipe.load.rows.rejects import NUL_ESCAPE, Known, Reasons, Rejects, bad_row
 
 Faults = dict[int, str]  # row → reason
 
 
-def to_wire(batch: Batch, columns: list[Column], rejects: Rejects) -> tuple[Batch, pa.RecordBatch]:
+def to_wire(batch: Batch, columns: Sequence[Column], known: Known, rejects: Rejects) -> tuple[Batch, pa.RecordBatch]:
     """The rows of a batch with the target's columns in the form they travel in; a column that is missing is NULL.
+
+    Args:
+        batch: the rows.
+        columns: of the target.
+        known: rows that the server is known to refuse; they are rejected.
+        rejects: where rejected rows are kept.
 
     Returns:
         The pieces without what was rejected, and their rows in that form.
@@ -57,10 +63,10 @@ def to_wire(batch: Batch, columns: list[Column], rejects: Rejects) -> tuple[Batc
                 mended += faults
             arrays.append(wire)
     wire_rows = pa.RecordBatch.from_arrays(arrays, [c.name for c in columns])
-    known = _known(batch, starts, rejects)
-    if not (reasons or mended or known):
+    refused = _refused(batch, starts, known)
+    if not (reasons or mended or refused):
         return batch, wire_rows
-    return _settled(batch, starts, known | reasons, mended, rejects, wire_rows)
+    return _settled(batch, starts, refused | reasons, mended, rejects, wire_rows)
 
 
 def _joined(batch: Batch) -> pa.RecordBatch:
@@ -76,11 +82,11 @@ def _place(batch: Batch, starts: list[int], row: int) -> tuple[Piece, int]:
     return batch[number], row - starts[number]
 
 
-def _known(batch: Batch, starts: list[int], rejects: Rejects) -> Reasons:
+def _refused(batch: Batch, starts: list[int], known: Known) -> Reasons:
     """The rows of the batch that the server is known to refuse."""
     found: Reasons = {}
     for piece, start in zip(batch, starts, strict=False):
-        for row, why in rejects.known.get((piece.unit.part.file.uri, piece.unit.group), {}).items():
+        for row, why in known.get((piece.unit.part.file.uri, piece.unit.group), {}).items():
             if piece.first <= row < piece.first + piece.rows.num_rows:
                 found[start + row - piece.first] = why
     return found

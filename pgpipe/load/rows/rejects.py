@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from pgpipe.load.rows.kernels import Array, nulls, types_removed
 from pgpipe.load.rows.read import Piece, Unit, where
 
 Reasons = dict[int, tuple[str | None, str]]  # row → column and reason
+Known = Mapping[tuple[str, int], Reasons]  # by file and row group
 
 ROW_BYTES = 1 << 20  # of a rejected row kept as JSON; of a larger one its place and key alone
 KEPT_BYTES = 64 << 20  # of all rejected rows of a load
@@ -51,7 +53,6 @@ class Rejects:
 
     key: tuple[str, ...] = ()
     limit: int = 0
-    known: dict[tuple[str, int], Reasons] = field(default_factory=dict)  # by file and group
     _files: dict[str, dict[tuple[int, int], Rejected]] = field(default_factory=dict)  # by group and row
     _mended: dict[tuple[str, int, int], int] = field(default_factory=dict)  # values stripped or cleared, by piece
     _lock: threading.Lock = field(default_factory=threading.Lock)

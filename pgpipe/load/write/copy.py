@@ -17,12 +17,13 @@ from psycopg import sql
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translate
-from pgpipe.load.plan.files import Column, Part
 from pgpipe.load.rows.ahead import ahead
 from pgpipe.load.rows.bad_values import to_wire
 from pgpipe.load.rows.read import Batch, Unit, read_units, units, where
 from pgpipe.load.rows.rejects import Rejects, bad_row
+from pgpipe.load.write.run import Lesson, Progress, Run
 from pgpipe.source import Source
+from pgpipe.target import Target
 
 DEPTH = 2  # batches that are ready before the connection asks for them
 READY = 12 << 20  # bytes of those, with which no other is begun
@@ -33,7 +34,6 @@ NAME = re.compile(r'"((?:[^"]|"")*)"')  # each of an identifier
 TRACE = ("pgpipe_part", "pgpipe_number")
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
-Progress = Callable[[int], None]  # takes the number of rows sent since the last call
 T = TypeVar("T")
 
 
@@ -51,7 +51,7 @@ class Copier:
 
     source: Source
     table: sql.Identifier
-    columns: list[Column]
+    lesson: Lesson
     progress: Progress
     stop: threading.Event
     rejects: Rejects
@@ -69,7 +69,7 @@ class Copier:
             DatabaseError, Unreachable: from the server.
             Stopped: another connection failed.
         """
-        names = [c.name for c in self.columns] + [*TRACE] * (self.traced is not None)
+        names = [c.name for c in self.lesson.columns] + [*TRACE] * (self.traced is not None)
         statement = COPY.format(self.table, sql.SQL(", ").join(map(sql.Identifier, names)))
         sent = Sent(NAME.findall(self.table.as_string())[-1].replace('""', '"'), names)
         try:
@@ -101,7 +101,7 @@ class Copier:
 
     def _converted(self, work: Iterable[Unit]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
         for batch in read_units(self.source, work):
-            good, wire = to_wire(batch, self.columns, self.rejects)
+            good, wire = to_wire(batch, self.lesson.columns, self.lesson.known, self.rejects)
             yield good, wire if self.traced is None else traced(good, wire, self.traced)
 
 
@@ -117,17 +117,8 @@ def traced(batch: Batch, wire: pa.RecordBatch, numbers: dict[tuple[str, int], in
     return pa.RecordBatch.from_arrays([*wire.columns, *added], [*wire.schema.names, *TRACE])
 
 
-def copy_parallel(
-    database: Database,
-    source: Source,
-    parts: list[Part],
-    table: sql.Identifier,
-    columns: list[Column],
-    jobs: int,
-    progress: Progress,
-    rejects: Rejects,
-) -> int:
-    """Copy all rows into a table nobody reads yet, over up to `jobs` connections, each its own transaction.
+def copy_parallel(run: Run, table: Target, lesson: Lesson) -> int:
+    """Copy all rows into a table nobody reads yet, over up to `run.jobs` connections, each its own transaction.
 
     Returns:
         The number of rows sent.
@@ -135,15 +126,16 @@ def copy_parallel(
     Raises:
         PgpipeError: as Copier.copy.
     """
-    copier = Copier(source, table, columns, progress, threading.Event(), rejects)
-    todo = units(parts)
+    stop = threading.Event()
+    copier = Copier(run.source, sql.Identifier(*table.pair), lesson, run.progress, stop, run.rejects)
+    todo = units(run.plan.parts)
     work = drained(todo)
 
-    def run(conn: Connection) -> int:
+    def copy(conn: Connection) -> int:
         with conn.transaction():
             return copier.copy(conn, work)
 
-    return sum(on_connections(database, min(jobs, len(todo)) or 1, run, copier.stop))
+    return sum(on_connections(run.database, min(run.jobs, len(todo)) or 1, copy, stop))
 
 
 def drained(items: Iterable[T]) -> Iterator[T]:

@@ -1,0 +1,51 @@
+"""What a plan is decided from, beside files and settings: the target as it is before the load."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pgpipe.errors import PgpipeError
+from pgpipe.load.ledger import Ledger
+from pgpipe.target import Target
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """A column that is there."""
+
+    name: str
+    type: str
+    base: str  # as Column.base
+    labels: tuple[str, ...]
+    filled: bool  # by the target itself
+    required: bool  # NOT NULL
+    defaulted: bool
+
+
+@dataclass(frozen=True)
+class DeclaredType:
+    """A type that the settings name for a column."""
+
+    type: str
+    base: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What catalogue and ledger say of a target."""
+
+    schema: str
+    table: Target | None = None  # None: there is none yet
+    columns: tuple[TargetColumn, ...] = ()
+    primary_key: tuple[str, ...] = ()
+    ours: bool = False  # pgpipe made it, or has loaded it
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is read only once it is clear that files will be loaded: it takes a query each, or a scan of the target."""
+
+    types: Mapping[str, DeclaredType | None] = field(default_factory=dict)  # by column; None: there is no such type
+    not_unique: PgpipeError | None = None  # two rows of the target have one key, or it lacks a column of the key
+    has_rows: bool = False  # asked for a snapshot without rows only

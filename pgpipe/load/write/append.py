@@ -1,0 +1,91 @@
+"""A target without key: rows are copied straight into it, some whole files a transaction with their ledger entries."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from psycopg import sql
+
+from pgpipe import errors
+from pgpipe.db import Connection, translated
+from pgpipe.load.plan.files import Part
+from pgpipe.load.rows import read
+from pgpipe.load.write import copy
+from pgpipe.load.write.diagnose import Diagnosis
+from pgpipe.load.write.run import Counts, Lesson, Run, enter, entry, evolve, inserted
+
+ADD_ROWS = """
+    update pgpipe.load
+       set read = read + %s, inserted = inserted + %s, rejected = rejected + %s, left_out = left_out + %s
+     where load_id = %s
+"""
+END_APPEND = "update pgpipe.load set finished_at = clock_timestamp() where load_id = %s"
+COMMIT_BYTES = 32 << 20  # uncompressed: what is committed at once, if it is more than one file
+COMMIT_FILES = 1000
+
+
+def append(run: Run, diagnosis: Diagnosis) -> Counts:
+    """Commit all files; those of a load that fails stay, if they were committed before."""
+    stop = threading.Event()
+
+    def commit(conn: Connection, parts: list[Part], *, new_shape: bool = False) -> int:
+        return diagnosis.twice(parts, lambda lesson: _commit(run, conn, parts, lesson, stop, new_shape=new_shape))
+
+    def commit_all(conn: Connection) -> int:
+        return sum(_each_or_all(lambda some: commit(conn, some), parts) for parts in left)
+
+    waiting = commits(run.plan.parts)
+    rows = 0
+    if run.plan.evolution.add or run.plan.evolution.widen:  # alone: the table is locked while its shape changes
+        rows += commit(run.conn, waiting.pop(0), new_shape=True)
+    left = copy.drained(waiting)
+    jobs = min(run.jobs, len(waiting))
+    if jobs > 1:
+        rows += sum(copy.on_connections(run.database, jobs, commit_all, stop))
+    else:
+        rows += commit_all(run.conn)
+    with translated():
+        run.conn.execute(END_APPEND, (run.load_id,))
+    done = inserted(rows, run.rejects)
+    return replace(done, read=run.plan.rows, left_out=run.plan.rows - run.rejects.count - rows)
+
+
+def _commit(
+    run: Run, conn: Connection, parts: list[Part], lesson: Lesson, stop: threading.Event, *, new_shape: bool
+) -> int:
+    """Some files in one transaction. With `new_shape` the target changes in it."""
+    rejects = run.rejects
+    copier = copy.Copier(run.source, sql.Identifier(*run.target.pair), lesson, run.progress, stop, rejects)
+    with translated(), conn.transaction():
+        if new_shape:
+            evolve(conn, run, run.plan.evolution.add)
+        rows = copier.copy(conn, read.units(parts))
+        enter(conn, run, [entry(part.file, sum(part.rows), rejects) for part in parts])
+        read_ = sum(sum(part.rows) for part in parts)
+        rejected = sum(len(rejects.of(part.file.uri)) for part in parts)
+        conn.execute(ADD_ROWS, (read_, rows, rejected, read_ - rejected - rows, run.load_id))
+    return rows
+
+
+def commits(parts: tuple[Part, ...]) -> list[list[Part]]:
+    """Whole files in their order, small ones together: the transactions of an append."""
+    groups: list[list[Part]] = []
+    size = 0
+    for part in parts:
+        if groups and size + sum(part.bytes) <= COMMIT_BYTES and len(groups[-1]) < COMMIT_FILES:
+            groups[-1].append(part)
+            size += sum(part.bytes)
+        else:
+            groups.append([part])
+            size = sum(part.bytes)
+    return groups
+
+
+def _each_or_all(commit: Callable[[list[Part]], int], parts: list[Part]) -> int:
+    """Commit files together; where one of them is bad, each alone, so that it takes none of those before it along."""
+    try:
+        return commit(parts)
+    except errors.DataError:
+        if len(parts) == 1:
+            raise
+        return sum(commit([part]) for part in parts)

@@ -1,0 +1,27 @@
+"""A target that is not there yet: built as a staging table on all connections, indexed, and published by a rename."""
+
+from pgpipe.db import translated
+from pgpipe.load.write import copy
+from pgpipe.load.write.run import Counts, Lesson, Run, create_staging, inserted, record
+from pgpipe.target import require
+
+INDEX_STAGING = "select pgpipe_internal.index_staging(%s, %s)"
+PUBLISH = "select pgpipe_internal.publish(%s, %s)"
+KEEP_LEDGER = "select pgpipe.keep_ledger(%s::oid::regclass, %s)"
+
+
+def create(run: Run, lesson: Lesson) -> Counts:
+    """Build, index and publish it; the ledger's entries come with the rename."""
+    conn, schema = run.conn, run.database.schema
+    with translated(), conn.transaction():
+        staging = create_staging(conn, run, run.plan.columns, unlogged=False)
+        run.prepare(conn, staging)
+    rows = copy.copy_parallel(run, staging, lesson)
+    with translated():
+        conn.execute(INDEX_STAGING, (run.entity, list(run.plan.key)))
+        with conn.transaction():
+            conn.execute(PUBLISH, (run.entity, schema))
+            conn.execute(KEEP_LEDGER, (require(conn, schema, run.entity).oid, run.entity))
+            counts = inserted(rows, run.rejects)
+            record(run, counts)
+    return counts

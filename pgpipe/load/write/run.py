@@ -1,0 +1,143 @@
+"""A load that is under way: what its parts share, and what it writes down together with its rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from pgpipe.db import Connection, Database, one
+from pgpipe.db.encoding import storable
+from pgpipe.errors import DataError
+from pgpipe.load.plan.decide import Plan
+from pgpipe.load.plan.files import Column
+from pgpipe.load.rows.rejects import Known, Rejects
+from pgpipe.source import File, Source
+from pgpipe.target import Target, at
+
+STAGING = "pgpipe_staging"
+CREATE_STAGING = "select pgpipe_internal.create_staging(%s, %s, %s, %s)::oid::bigint"
+DROP_STAGING = "select pgpipe_internal.drop_staging(%s)"
+EVOLVE = "select pgpipe_internal.evolve(%s::oid::regclass, %s, %s)"
+RECORD_FILES = "select pgpipe_internal.record_files(%s, %s)"
+REJECT_ROWS = "select pgpipe_internal.reject_rows(%s, %s::jsonb)"
+REJECTED_AT_ONCE = 500
+END_LOAD = """
+    update pgpipe.load
+       set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s,
+           rejected = %s, left_out = %s
+     where load_id = %s
+"""
+
+Progress = Callable[[int], None]  # takes the number of rows sent since the last call
+Prepare = Callable[[Connection, Target], None]  # declares the search of a table that is being made
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a load did, in rows."""
+
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    rejected: int = 0  # of those read
+    left_out: int = 0  # of those read, by a trigger, rule or policy of the target
+    mended: int = 0  # values stripped or cleared
+    filled: int = 0  # rows written only because a column is new
+    kept: int = 0  # rows that were to be deleted, kept by a trigger, rule or policy of the target
+
+
+@dataclass(frozen=True)
+class Run:
+    """A load that is under way, over up to `jobs` connections."""
+
+    database: Database
+    source: Source
+    jobs: int
+    conn: Connection
+    plan: Plan
+    load_id: int
+    prepare: Prepare
+    progress: Progress
+    rejects: Rejects
+
+    @property
+    def entity(self) -> str:
+        """The name of target and staging table."""
+        return self.plan.files.entity
+
+    @property
+    def target(self) -> Target:
+        """The table that the plan found."""
+        assert self.plan.target is not None
+        return self.plan.target
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What an attempt is told of the rows before it reads them: nothing, or what the attempt before it learnt."""
+
+    columns: tuple[Column, ...]  # with how their values are checked
+    known: Known = field(default_factory=dict)  # rows that the server refuses
+
+
+def as_json(columns: Sequence[Column]) -> Jsonb:
+    """Columns as the SQL functions take them."""
+    return Jsonb([{"name": c.name, "type": c.sql} for c in columns])
+
+
+def create_staging(conn: Connection, run: Run, columns: Sequence[Column], *, unlogged: bool) -> Target:
+    """Make the staging table anew; unlogged if its rows will be merged, logged if it will be published."""
+    made = one(conn, CREATE_STAGING, (run.entity, as_json(columns), list(run.plan.key), unlogged))
+    return Target(made, STAGING, run.entity)
+
+
+def evolve(conn: Connection, run: Run, add: Sequence[Column]) -> None:
+    """Give the target its new columns and types, in the transaction that brings its first rows: it fails with them.
+
+    Raises:
+        DataError: the table was dropped or replaced since the plan was made; to be planned again.
+    """
+    target, widen = run.target, run.plan.evolution.widen
+    if at(conn, *target.pair) != target:
+        error = DataError(f"the table {target.qualified} was dropped or replaced during the load")
+        error.transient = True
+        raise error
+    if add or widen:
+        conn.execute(EVOLVE, (target.oid, as_json(add), as_json(widen)))
+
+
+def inserted(rows: int, rejects: Rejects) -> Counts:
+    """The counts of a load whose rows were all inserted."""
+    return Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count, mended=rejects.mended)
+
+
+def record(run: Run, counts: Counts) -> None:
+    """Write down the files, the rejected rows and the counts, in the transaction that brings the rows."""
+    plan = run.plan
+    rows = {part.file.uri: sum(part.rows) for part in plan.parts}
+    entries = [
+        entry(file, rows.get(file.uri), run.rejects)
+        for file in plan.files.files
+        if file.uri in rows or plan.mode == "snapshot"
+    ]
+    enter(run.conn, run, entries)
+    done = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged)
+    run.conn.execute(END_LOAD, (*done, counts.rejected, counts.left_out, run.load_id))
+
+
+def enter(conn: Connection, run: Run, entries: list[dict[str, Any]]) -> None:
+    """The ledger's entries, and with them the rejected rows of these files."""
+    conn.execute(RECORD_FILES, (run.load_id, Jsonb(entries)))
+    rows = [row for each in entries for row in run.rejects.of(each["file"])]
+    for first in range(0, len(rows), REJECTED_AT_ONCE):
+        some = rows[first : first + REJECTED_AT_ONCE]
+        conn.execute(REJECT_ROWS, (run.load_id, storable(conn, f"[{','.join(row.as_json() for row in some)}]")))
+
+
+def entry(file: File, rows: int | None, rejects: Rejects) -> dict[str, Any]:
+    """A file for the ledger; without a number of rows it was not read, but recognised."""
+    identity = {"file": file.uri, "etag": file.identity, "bytes": file.bytes}
+    return identity | {"read": rows or 0, "rejected": len(rejects.of(file.uri)), "recognised": rows is None}
