@@ -13,7 +13,7 @@ from pgpipe.choose import SAMPLE_ROWS, Choice, choose
 from pgpipe.db import Connection, Database, translated
 from pgpipe.load.plan.decide import Consent
 from pgpipe.load.plan.files import read_footer
-from pgpipe.load.rows.read import Unit, read_batches
+from pgpipe.load.rows.read import RowGroup, read_batches
 from pgpipe.schema import require_version
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import Settings
@@ -100,6 +100,6 @@ def _sample(source: Source, files: EntityFiles) -> pa.Table:
     for file in files.files:
         part = read_footer(source, file)
         if part.rows and part.rows[0]:
-            batch = next(read_batches(source, Unit(part, 0)))
+            batch = next(read_batches(source, RowGroup(part, 0)))
             return pa.Table.from_batches([batch.slice(0, SAMPLE_ROWS)])
     return pa.table({})

@@ -56,7 +56,7 @@ def to_wire(batch: Batch, columns: Sequence[Column], known: Known, rejects: Reje
             wire, faults, left = _mended(array, column)
             if left:
                 piece, row = _place(batch, starts, min(left))
-                raise bad_row(piece.unit, piece.first + row, column.name, left[min(left)]) from None
+                raise bad_row(piece.group, piece.first + row, column.name, left[min(left)]) from None
             if column.bad == "reject":
                 reasons = {row: (column.name, reason) for row, reason in faults.items()} | reasons
             else:
@@ -86,7 +86,7 @@ def _refused(batch: Batch, starts: list[int], known: Known) -> Reasons:
     """The rows of the batch that the server is known to refuse."""
     found: Reasons = {}
     for piece, start in zip(batch, starts, strict=False):
-        for row, why in known.get((piece.unit.part.file.uri, piece.unit.group), {}).items():
+        for row, why in known.get(piece.group.place, {}).items():
             if piece.first <= row < piece.first + piece.rows.num_rows:
                 found[start + row - piece.first] = why
     return found
@@ -104,7 +104,7 @@ def _settled(
         rejects.mend(piece, sum(start <= row < end for row in mended))
         ends = [-1, *sorted(inside), piece.rows.num_rows]
         runs = [(a + 1, b - a - 1) for a, b in pairwise(ends) if b - a > 1]
-        good += [Piece(piece.unit, piece.first + first, piece.rows.slice(first, count)) for first, count in runs]
+        good += [Piece(piece.group, piece.first + first, piece.rows.slice(first, count)) for first, count in runs]
     kept = np.ones(wire.num_rows, bool)
     kept[list(reasons)] = False
     return good, wire.filter(pa.array(kept)) if reasons else wire

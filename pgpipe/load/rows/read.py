@@ -23,44 +23,49 @@ WINDOW = 1 << 20
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What one worker takes at a time: a row group of a file."""
+class RowGroup:
+    """A row group of a file: what a connection takes at a time."""
 
     part: Part
-    group: int
+    number: int  # within the file
 
     @property
     def rows(self) -> int:
         """As the footer says."""
-        return self.part.rows[self.group]
+        return self.part.rows[self.number]
 
     @property
     def bytes(self) -> int:
         """Uncompressed, as the footer says."""
-        return self.part.bytes[self.group]
+        return self.part.bytes[self.number]
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """What tells it from all others: its file and its number."""
+        return self.part.file.uri, self.number
 
 
 @dataclass(frozen=True)
 class Piece:
     """Consecutive rows of a row group."""
 
-    unit: Unit
+    group: RowGroup
     first: int  # number of the first row within its row group, from 0
     rows: pa.RecordBatch
 
 
-def where(unit: Unit) -> str:
+def where(group: RowGroup) -> str:
     """How messages name a row group."""
-    return f"{unit.part.file.uri}, row group {unit.group}"
+    return f"{group.part.file.uri}, row group {group.number}"
 
 
 Batch = list[Piece]  # pieces of one schema, together not larger than a batch
 
 
-def units(parts: Iterable[Part]) -> list[Unit]:
+def row_groups(parts: Iterable[Part]) -> list[RowGroup]:
     """The work of a load; the largest row groups first, so that no connection is left with one at the end."""
-    found = [Unit(part, group) for part in parts for group in range(len(part.rows)) if part.rows[group]]
-    return sorted(found, key=lambda u: -u.bytes)
+    found = [RowGroup(part, number) for part in parts for number in range(len(part.rows)) if part.rows[number]]
+    return sorted(found, key=lambda group: -group.bytes)
 
 
 @dataclass
@@ -73,46 +78,46 @@ class Footer:
     file: File | None = None
     metadata: pq.FileMetaData | None = None
 
-    def of(self, unit: Unit) -> pq.FileMetaData | None:
-        """The footer of the unit's file, if it is known."""
-        return self.metadata if self.file == unit.part.file else None
+    def of(self, group: RowGroup) -> pq.FileMetaData | None:
+        """The footer of the row group's file, if it is known."""
+        return self.metadata if self.file == group.part.file else None
 
 
-def read_batches(source: Source, unit: Unit, footer: Footer | None = None) -> Iterator[pa.RecordBatch]:
+def read_batches(source: Source, group: RowGroup, footer: Footer | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a row group, about BATCH_BYTES at a time, whatever their sizes are.
 
     Raises:
         DataError: the file is not Parquet, or is damaged; the message names it.
         SourceError: the source broke off, or the file changed meanwhile.
     """
-    with source.open(unit.part.file) as stream, named(unit.part.file):
+    with source.open(group.part.file) as stream, named(group.part.file):
         read = 0
-        for decoded in _decoded(stream, unit, footer or Footer()):
+        for decoded in _decoded(stream, group, footer or Footer()):
             for rows in split(decoded):
-                yield _with_constants(rows, unit.part)
+                yield _with_constants(rows, group.part)
             read += decoded.num_rows
-        if read != unit.rows:
-            raise DataError(f"{where(unit)} holds {read:,} rows, its footer says {unit.rows:,}; upload it again")
+        if read != group.rows:
+            raise DataError(f"{where(group)} holds {read:,} rows, its footer says {group.rows:,}; upload it again")
 
 
-def _decoded(stream: pa.NativeFile, unit: Unit, footer: Footer) -> Iterator[pa.RecordBatch]:
-    at_once = max(1, min(BATCH_ROWS, unit.rows * BATCH_BYTES // max(unit.bytes, 1)))
-    small, large = unit.part.file.bytes <= SMALL, unit.bytes > STREAMED
+def _decoded(stream: pa.NativeFile, group: RowGroup, footer: Footer) -> Iterator[pa.RecordBatch]:
+    at_once = max(1, min(BATCH_ROWS, group.rows * BATCH_BYTES // max(group.bytes, 1)))
+    small, large = group.part.file.bytes <= SMALL, group.bytes > STREAMED
     file = pa.BufferReader(stream.read()) if small else stream
     # A few large requests instead of one a column, unless these would hold too much.
     prepared = {"pre_buffer": not (small or large), "buffer_size": WINDOW if large else 0}
-    parquet = _opened(file, metadata=footer.of(unit), **prepared)
-    footer.file, footer.metadata = unit.part.file, parquet.metadata
-    extents = Group(parquet, unit.group, file, WINDOW).extents()
+    parquet = _opened(file, metadata=footer.of(group), **prepared)
+    footer.file, footer.metadata = group.part.file, parquet.metadata
+    extents = Group(parquet, group.number, file, WINDOW).extents()
     few = few_at_a_time(extents)
     each = sum(extent.each for number, extent in enumerate(extents) if number not in few)
     at_once = max(1, min(at_once, EACH // max(each, 1)))
     old = int96_columns(parquet)
     if few:
         parquet = _opened(file, metadata=parquet.metadata, pre_buffer=False, buffer_size=WINDOW)
-        batches = read_by_size(parquet, unit.group, few, at_once, BATCH_BYTES)
+        batches = read_by_size(parquet, group.number, few, at_once, BATCH_BYTES)
     else:
-        batches = parquet.iter_batches(batch_size=at_once, row_groups=[unit.group], use_threads=False)
+        batches = parquet.iter_batches(batch_size=at_once, row_groups=[group.number], use_threads=False)
     for rows in batches:
         yield within_calendar(rows, old)
 
@@ -128,30 +133,30 @@ def _with_constants(rows: pa.RecordBatch, part: Part) -> pa.RecordBatch:
     return rows
 
 
-def read_units(source: Source, work: Iterable[Unit]) -> Iterator[Batch]:
-    """The rows of all units in their order; small ones share a batch, as long as their columns are the same."""
+def read_groups(source: Source, work: Iterable[RowGroup]) -> Iterator[Batch]:
+    """The rows of all row groups in their order; small ones share a batch, as long as their columns are the same."""
     footer = Footer()
-    for small, run in groupby(work, lambda unit: unit.part.file.bytes <= SMALL):
+    for small, run in groupby(work, lambda group: group.part.file.bytes <= SMALL):
         if small:
             yield from _shared(source, run, footer)
             continue
-        for unit in run:
+        for group in run:
             first = 0
-            for rows in read_batches(source, unit, footer):
-                yield [Piece(unit, first, rows)]
+            for rows in read_batches(source, group, footer):
+                yield [Piece(group, first, rows)]
                 first += rows.num_rows
 
 
-def _shared(source: Source, work: Iterable[Unit], footer: Footer) -> Iterator[Batch]:
+def _shared(source: Source, work: Iterable[RowGroup], footer: Footer) -> Iterator[Batch]:
     batch: Batch = []
     size = 0
-    for unit in work:
+    for group in work:
         first = 0
-        for rows in read_batches(source, unit, footer):
+        for rows in read_batches(source, group, footer):
             if batch and (size + cost(rows) > BATCH_BYTES or not rows.schema.equals(batch[0].rows.schema)):
                 yield batch
                 batch, size = [], 0
-            batch.append(Piece(unit, first, rows))
+            batch.append(Piece(group, first, rows))
             first += rows.num_rows
             size += cost(rows)
     if batch:

@@ -13,7 +13,7 @@ from pgpipe.errors import BadValue, DataError
 from pgpipe.load import types
 from pgpipe.load.rows import json_text
 from pgpipe.load.rows.kernels import Array, nulls, types_removed
-from pgpipe.load.rows.read import Piece, Unit, where
+from pgpipe.load.rows.read import Piece, RowGroup, where
 
 Reasons = dict[int, tuple[str | None, str]]  # row → column and reason
 Known = Mapping[tuple[str, int], Reasons]  # by file and row group
@@ -23,16 +23,16 @@ KEPT_BYTES = 64 << 20  # of all rejected rows of a load
 NUL_SIGN, NUL_ESCAPE = "\N{SYMBOL FOR NULL}", re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-def bad_row(unit: Unit, row: int, column: str | None, reason: str) -> DataError:
+def bad_row(group: RowGroup, row: int, column: str | None, reason: str) -> DataError:
     """The error that names a row of a row group."""
-    return DataError(f"{where(unit)}, row {row}{f', column {column!r}' if column else ''}: {reason}")
+    return DataError(f"{where(group)}, row {row}{f', column {column!r}' if column else ''}: {reason}")
 
 
 @dataclass(frozen=True)
 class Rejected:
     """A row that is not loaded, and why."""
 
-    unit: Unit
+    group: RowGroup
     number: int  # of the row within its row group, from 0
     column: str | None
     reason: str
@@ -41,8 +41,8 @@ class Rejected:
 
     def as_json(self) -> str:
         """As pgpipe_internal.reject_rows reads it."""
-        file = self.unit.part.file
-        head = {"file": file.uri, "etag": file.identity, "row_group": self.unit.group, "row_number": self.number}
+        file = self.group.part.file
+        head = {"file": file.uri, "etag": file.identity, "row_group": self.group.number, "row_number": self.number}
         told = json.dumps(head | {"column_name": self.column, "reason": self.reason})
         return f'{told[:-1]},"key":{self.key or "null"},"row":{self.row or "null"}}}'
 
@@ -71,7 +71,7 @@ class Rejects:
     def mend(self, piece: Piece, values: int) -> None:
         """Count values of a piece that were stripped or cleared."""
         with self._lock:
-            self._mended[piece.unit.part.file.uri, piece.unit.group, piece.first] = values
+            self._mended[*piece.group.place, piece.first] = values
 
     def of(self, uri: str) -> list[Rejected]:
         """Those of a file, in their order in it."""
@@ -97,18 +97,18 @@ class Rejects:
         chosen = _printable(one_by_one.to_batches()[0])
         keys = _objects(chosen, [name for name in self.key if name in chosen.schema.names])
         rows = _objects(chosen, chosen.schema.names)
-        file = piece.unit.part.file
+        file = piece.group.part.file
         with self._lock:
             for number, key, row in zip(numbers, keys, rows, strict=True):
                 self._bytes += len(row)
                 small = len(row) <= ROW_BYTES and self._bytes <= KEPT_BYTES
                 at_row, why = piece.first + number, reasons[number]
-                rejected = Rejected(piece.unit, at_row, *why, key if self.key else None, row if small else None)
-                self._files.setdefault(file.uri, {})[piece.unit.group, at_row] = rejected
+                rejected = Rejected(piece.group, at_row, *why, key if self.key else None, row if small else None)
+                self._files.setdefault(file.uri, {})[piece.group.number, at_row] = rejected
             if self.count > self.limit:
                 column, reason = reasons[numbers[0]]
                 limit = f"more than max_rejected = {self.limit:,} rows of this load are bad"
-                raise bad_row(piece.unit, piece.first + numbers[0], column, f"{reason}; {limit}")
+                raise bad_row(piece.group, piece.first + numbers[0], column, f"{reason}; {limit}")
 
 
 def _printable(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -59,7 +59,7 @@ def _commit(
     with translated(), conn.transaction():
         if new_shape:
             evolve(conn, run, run.plan.evolution.add)
-        rows = copier.copy(conn, read.units(parts))
+        rows = copier.copy(conn, read.row_groups(parts))
         enter(conn, run, [entry(part.file, sum(part.rows), rejects) for part in parts])
         read_ = sum(sum(part.rows) for part in parts)
         rejected = sum(len(rejects.of(part.file.uri)) for part in parts)

@@ -19,7 +19,7 @@ from pgpipe import errors
 from pgpipe.db import Connection, Database, translate
 from pgpipe.load.rows.ahead import ahead
 from pgpipe.load.rows.bad_values import to_wire
-from pgpipe.load.rows.read import Batch, Unit, read_units, units, where
+from pgpipe.load.rows.read import Batch, RowGroup, read_groups, row_groups, where
 from pgpipe.load.rows.rejects import Rejects, bad_row
 from pgpipe.load.write.run import Lesson, Progress, Run
 from pgpipe.source import Source
@@ -57,7 +57,7 @@ class Copier:
     rejects: Rejects
     traced: dict[tuple[str, int], int] | None = None  # number of each row group, staged with each row and its number
 
-    def copy(self, conn: Connection, work: Iterable[Unit]) -> int:
+    def copy(self, conn: Connection, work: Iterable[RowGroup]) -> int:
         """Copy row groups in one COPY on this connection, within its transaction.
 
         Returns:
@@ -99,15 +99,15 @@ class Copier:
             self.progress(wire.num_rows)
         stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
 
-    def _converted(self, work: Iterable[Unit]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
-        for batch in read_units(self.source, work):
+    def _converted(self, work: Iterable[RowGroup]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
+        for batch in read_groups(self.source, work):
             good, wire = to_wire(batch, self.lesson.columns, self.lesson.known, self.rejects)
             yield good, wire if self.traced is None else traced(good, wire, self.traced)
 
 
 def traced(batch: Batch, wire: pa.RecordBatch, numbers: dict[tuple[str, int], int]) -> pa.RecordBatch:
     """The rows with where each came from: the number of its row group, and its own in that."""
-    groups = [numbers[piece.unit.part.file.uri, piece.unit.group] for piece in batch]
+    groups = [numbers[piece.group.place] for piece in batch]
     sizes = [piece.rows.num_rows for piece in batch]
     rows = [np.arange(piece.first, piece.first + piece.rows.num_rows) for piece in batch]
     added: list[Any] = [
@@ -128,7 +128,7 @@ def copy_parallel(run: Run, table: Target, lesson: Lesson) -> int:
     """
     stop = threading.Event()
     copier = Copier(run.source, sql.Identifier(*table.pair), lesson, run.progress, stop, run.rejects)
-    todo = units(run.plan.parts)
+    todo = row_groups(run.plan.parts)
     work = drained(todo)
 
     def copy(conn: Connection) -> int:
@@ -197,15 +197,15 @@ class Sent:
         self._columns = columns
         self.rows = 0
         self._starts: list[int] = []
-        self._pieces: list[tuple[Unit, int]] = []  # unit and number of the row within it
+        self._pieces: list[tuple[RowGroup, int]] = []  # group and number of the row within it
 
     def add(self, batch: Batch) -> None:
         """Remember the pieces of a batch; those that follow on from the one before need no entry."""
         for piece in batch:
             known = self._pieces[-1] if self._pieces else None
-            if not (known and known[0] is piece.unit and self._starts[-1] - known[1] == self.rows - piece.first):
+            if not (known and known[0] is piece.group and self._starts[-1] - known[1] == self.rows - piece.first):
                 self._starts.append(self.rows)
-                self._pieces.append((piece.unit, piece.first))
+                self._pieces.append((piece.group, piece.first))
             self.rows += piece.rows.num_rows
 
     def located(self, exc: psycopg.Error) -> errors.PgpipeError:
@@ -218,8 +218,8 @@ class Sent:
             return RefusedByServer(f"{where(self._pieces[-1][0])}: {error}")
         at = line - 1  # the server counts from 1
         found = bisect_right(self._starts, at) - 1
-        unit, first = self._pieces[found]
-        return RefusedByServer(str(bad_row(unit, first + at - self._starts[found], column, str(error))))
+        group, first = self._pieces[found]
+        return RefusedByServer(str(bad_row(group, first + at - self._starts[found], column, str(error))))
 
 
 def refused_at(context: str, table: str, columns: list[str]) -> tuple[int | None, str | None]:

@@ -12,7 +12,7 @@ from pgpipe.db import translated
 from pgpipe.db.encoding import codec
 from pgpipe.errors import DataError
 from pgpipe.load.plan.files import Column, Part
-from pgpipe.load.rows.read import units
+from pgpipe.load.rows.read import row_groups
 from pgpipe.load.rows.rejects import Known, Reasons, bad_row
 from pgpipe.load.write import copy
 from pgpipe.load.write.run import DROP_STAGING, Lesson, Run, create_staging
@@ -61,8 +61,8 @@ class Diagnosis:
 
     def _find_violations(self, parts: Sequence[Part], lesson: Lesson) -> Known:
         """Stage the rows with where they come from, and ask the database which of them break a CHECK."""
-        run, todo = self._run, units(parts)
-        numbers = {(unit.part.file.uri, unit.group): number for number, unit in enumerate(todo)}
+        run, todo = self._run, row_groups(parts)
+        numbers = {group.place: number for number, group in enumerate(todo)}
         traced = [*self._columns, *(Column(name, "bigint") for name in copy.TRACE)]
         with run.database.connect(autocommit=True) as conn, translated():
             staging = create_staging(conn, run, traced, unlogged=True)
@@ -76,10 +76,10 @@ class Diagnosis:
         known: dict[tuple[str, int], Reasons] = {}
         policies = {column.name: column.bad for column in self._columns}
         for number, row, rule, columns in found:
-            unit, reason = todo[number], f'violates check constraint "{rule}"'
+            group, reason = todo[number], f'violates check constraint "{rule}"'
             if "reject" not in {policies.get(name) for name in columns}:
-                raise bad_row(unit, row, None, reason)
-            of_group = known.setdefault((unit.part.file.uri, unit.group), {})
+                raise bad_row(group, row, None, reason)
+            of_group = known.setdefault(group.place, {})
             of_group.setdefault(row, (columns[0] if len(columns) == 1 else None, reason))
         return known
 
