@@ -1,4 +1,4 @@
-"""The vector index of a store: built beside running work once the backlog is gone, because it makes inserts slower."""
+"""The vector index of a store: built while work goes on, once the backlog is gone, because it makes inserts slower."""
 
 import threading
 from collections.abc import Callable
@@ -142,7 +142,7 @@ def _run(
 
 
 class Indexer:
-    """A thread that builds what is due, beside the worker, until `stop` is set."""
+    """A thread that builds what is due, while the worker works, until `stop` is set."""
 
     def __init__(self, database: Database, settings: IndexSettings, stop: threading.Event) -> None:
         self._database = database

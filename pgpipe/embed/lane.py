@@ -155,6 +155,7 @@ class Lane:
     def _claim(self) -> Lease | None:
         """The next batch of the embeddings that are wanted, which take turns. None if nothing is ready."""
         shared = self._shared
+        self._lookout.look()
         with self._call() as conn:
             shared.owed.give_back(conn)
             wanted = [e for e in queue.embeddings(conn) if self._policy.wants(e)]

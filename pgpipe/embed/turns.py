@@ -1,12 +1,15 @@
 """What the lanes of a worker agree on: which embedding is next, and which lane looks out while there is no work."""
 
 import threading
+import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from pgpipe.embed.halt import LOOK, Halt
 from pgpipe.embed.queue import Embedding
+
+STALE = 5.0  # seconds since any lane looked for work: a lane may be busy for long, or hang
 
 
 class Turns:
@@ -37,6 +40,7 @@ class Lookout:
         self._changed = threading.Condition()
         self._awake = 0
         self._found = 0  # how often there was work
+        self._looked = 0.0  # when a lane last looked for some
         self.over = False
 
     def __enter__(self) -> Self:
@@ -51,6 +55,10 @@ class Lookout:
             self._awake -= 1
             self._changed.notify_all()
 
+    def look(self) -> None:
+        """A lane looks for work."""
+        self._looked = time.monotonic()
+
     def found(self) -> None:
         """There is work, perhaps for several."""
         with self._changed:
@@ -58,16 +66,19 @@ class Lookout:
             self._changed.notify_all()
 
     def sleep(self) -> bool:
-        """Sleep until another lane finds work, or none is awake; returns False at once to the last one awake."""
+        """Sleep until another lane finds work, or none looks for some; returns False at once to the last one awake."""
         with self._changed:
             if self._awake == 1:
                 return False
             found = self._found
             self._awake -= 1
-            while self._found == found and self._awake and not self.over and not self._halt:
+            while self._found == found and self._others_look() and not self.over and not self._halt:
                 self._changed.wait(LOOK)
             self._awake += 1
             return True
+
+    def _others_look(self) -> bool:
+        return self._awake > 0 and time.monotonic() - self._looked < STALE
 
     def end(self) -> None:
         """Nothing is left to do, for any lane."""

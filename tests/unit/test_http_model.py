@@ -212,11 +212,11 @@ def test_told_to_stop(service: Service, hang: bool) -> None:
         asked.wait()
         model.abort()  # type: ignore[attr-defined]
         try:
-            with pytest.raises(errors.Transient, match="told to stop"):
+            with pytest.raises(errors.Transient, match="the embedder stops"):
                 encoding.result()
         finally:
             over.set()
-    with pytest.raises(errors.Transient, match="told to stop"):
+    with pytest.raises(errors.Transient, match="the embedder stops"):
         model.encode(["abc"])
 
 

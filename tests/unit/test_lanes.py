@@ -3,7 +3,11 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from pgpipe.embed import crew, turns
 from pgpipe.embed.backoff import SHORTEST, Backoff
+from pgpipe.embed.crew import Crew
 from pgpipe.embed.halt import Halt
 from pgpipe.embed.queue import Embedding
 from pgpipe.embed.turns import Lookout, Turns
@@ -19,20 +23,20 @@ def embeddings(count: int) -> list[Embedding]:
 
 def test_embeddings_take_turns() -> None:
     """Each is taken once before any is taken twice; one that comes later is next."""
-    turns = Turns()
+    order = Turns()
     some = embeddings(4)
 
-    assert [turns.take(some[:3]).embedding_id for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
-    assert [turns.take(some).embedding_id for _ in range(5)] == [3, 1, 2, 0, 3]
+    assert [order.take(some[:3]).embedding_id for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [order.take(some).embedding_id for _ in range(5)] == [3, 1, 2, 0, 3]
 
 
 def test_lanes_that_ask_at_once_take_different_turns() -> None:
     """However many ask together, no embedding is taken twice before the others."""
-    turns = Turns()
+    order = Turns()
     some = embeddings(10)
 
     with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(lambda _: turns.take(some).embedding_id, range(500)))
+        taken = list(pool.map(lambda _: order.take(some).embedding_id, range(500)))
 
     assert sorted(taken) == sorted(list(range(10)) * 50)
 
@@ -53,16 +57,27 @@ def test_all_but_one_sleep() -> None:
         with ThreadPoolExecutor(1) as pool:
             with lookout:
                 assert lookout.sleep() is False
+                lookout.look()
                 sleeping = pool.submit(sleep)
                 assert entered.wait(LONG)
                 eventually(lambda: lookout._awake == 1)
                 entered.clear()
                 assert lookout.sleep() is False
                 assert not sleeping.done()
+                lookout.look()
                 if wake == "found":
                     lookout.found()
                     assert sleeping.result(LONG) is True
             assert sleeping.result(LONG) is True
+
+
+def test_a_lane_sleeps_only_while_another_one_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is busy for long, or hangs, keeps no other asleep."""
+    monkeypatch.setattr(turns, "STALE", 0.1)
+    lookout = Lookout(Halt(threading.Event()))
+    with lookout, lookout:
+        lookout.look()
+        assert lookout.sleep() is True
 
 
 def test_a_halt_wakes_everybody() -> None:
@@ -74,6 +89,7 @@ def test_a_halt_wakes_everybody() -> None:
         with lookout, ThreadPoolExecutor(2) as pool:
 
             def sleep(lookout: Lookout = lookout) -> bool:
+                lookout.look()
                 with lookout:
                     return lookout.sleep()
 
@@ -93,3 +109,53 @@ def test_back_off_grows_and_is_counted_once() -> None:
     backoff.end(1)
     assert backoff.left(1) == 0
     assert backoff.begin(1) == SHORTEST
+
+
+def test_one_that_fails_ends_the_others() -> None:
+    """The first error is raised, once all have ended."""
+    halt = Halt(threading.Event())
+    ended: list[str] = []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    def work() -> None:
+        halt.wait(3600)
+        ended.append("work")
+
+    with pytest.raises(ZeroDivisionError):
+        Crew(halt).run([work, fail])
+
+    assert (ended, halt.stopped) == (["work"], False)
+
+
+def test_an_interrupt_ends_what_is_at_hand() -> None:
+    """Ctrl-C arrives in the thread that watches: it is raised once the others have ended."""
+    halt = Halt(threading.Event())
+    ended: list[str] = []
+    interrupts = iter([KeyboardInterrupt])
+
+    def work() -> None:
+        halt.wait(3600)
+        ended.append("work")
+
+    def watch(_halted: float) -> None:
+        for interrupt in interrupts:
+            raise interrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Crew(halt).run([work], watch)
+
+    assert ended == ["work"]
+
+
+def test_what_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """K14: after a stop, and only then, a thread that does not end is waited for no longer."""
+    monkeypatch.setattr(crew, "LEAVE", 0.1)
+    stop, over = threading.Event(), threading.Event()
+    works = [lambda: bool(stop.set()), lambda: bool(over.wait())]
+    try:
+        assert Crew(Halt(stop)).run(works) is False
+    finally:
+        over.set()
+    assert Crew(Halt(threading.Event())).run([lambda: None]) is True

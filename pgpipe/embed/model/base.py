@@ -26,7 +26,7 @@ class Model(Protocol):
 
     A backend may also have `count(texts) -> list[int]`, the tokens of each text (else they are guessed from its
     length), `encode_query(texts)`, where a question is read otherwise than a document, and `abort()`, which makes a
-    call that waits for something raise Transient at once, because the embedder was told to stop.
+    call that waits for something raise Transient at once, because the embedder is to stop.
     """
 
     name: str

@@ -23,7 +23,7 @@ from pgpipe.settings.model import EmbeddingSettings
 
 TEXTS = 64  # in one request
 REQUESTS = 4  # at once: a service that is far away answers several in the time of one
-PATIENCE = 20.0  # seconds of waiting in all before the worker is told, which gives the jobs back
+PATIENCE = 20.0  # seconds of waiting in all before the worker hears of it, which gives the jobs back
 LOOK = 0.05  # seconds between looks whether to stop
 CHARACTERS = 4  # of a token, where nobody counts them: English prose
 OURS_TO_SOLVE = {401, 402, 403, 404, 405}  # key, bill, model or address: no text is to blame, and waiting does not help
@@ -107,7 +107,7 @@ class HttpModel:
         while not self._stopped.is_set():
             if wait([future], LOOK).done:
                 return future.result()
-        raise Transient("told to stop")
+        raise Transient("the embedder stops")
 
     def _ask(self, texts: list[str]) -> Vectors:
         """One request, sent again while it is worth it."""
@@ -115,16 +115,16 @@ class HttpModel:
         pause = 0.5
         while True:
             if self._stopped.wait(max(0.0, self._resume - time.monotonic())):
-                raise Transient("told to stop")
+                raise Transient("the embedder stops")
             try:
                 return self._send(texts)
             except Transient as exc:
-                rest = exc.retry_after if exc.retry_after is not None else pause * random.uniform(0.5, 1)  # noqa: S311
+                wait = exc.retry_after if exc.retry_after is not None else pause * random.uniform(0.5, 1)  # noqa: S311
                 pause = min(pause * 2, PATIENCE)
-                if time.monotonic() + rest > until:
+                if time.monotonic() + wait > until:
                     raise
-                log.info("embedding service throttles", error=str(exc), retry_in=round(rest, 1))
-                self._resume = max(self._resume, time.monotonic() + rest)  # for all requests: one was enough to know
+                log.info("embedding service throttles", error=str(exc), retry_in=round(wait, 1))
+                self._resume = max(self._resume, time.monotonic() + wait)  # for all requests: one was enough to know
 
     def _send(self, texts: list[str]) -> Vectors:
         body = {"model": self.name, "input": texts, "encoding_format": "float"}
