@@ -184,7 +184,7 @@ def test_the_wrong_model(any_database: Database, conn: Connection) -> None:
     make_docs(conn, 3)
     embed(conn, dims=4)
 
-    with pytest.raises(errors.ModelError, match="'fake' makes 3 dimensions, but the store of public.doc has 4"):
+    with pytest.raises(errors.ModelError, match=r"'fake' makes 3 dimensions, but the store of public\.doc has 4"):
         make_worker(any_database, Fake()).drain()
 
     assert value(conn, "select count(*) from pgpipe.job where lease_token is null and attempts = 0") == 3
