@@ -37,10 +37,11 @@ test: install  ## all tests, on real PostgreSQL and a real S3 server; WORKERS=, 
 test-long: install  ## the tests that take longer: more seeds, larger data, more examples of a property
 	PGPIPE_TESTS_THOROUGH=1 $(PYTEST) -m 'long or hypothesis'
 
-lint: install  ## style, and the layers' directions
+lint: install  ## style, the layers' directions, and what the SQL finds by a search_path
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.schema.lint
 
 types: install  ## mypy, strict
 	$(BIN)/mypy

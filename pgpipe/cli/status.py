@@ -99,7 +99,7 @@ def approximate(row: dict[str, Any]) -> dict[str, Any]:
     if "estimated" not in row:
         return row
     shown = {name: value for name, value in row.items() if name not in {"estimated", "allowed_here"}}
-    marked = {name: f"≈ {shown[name]:,}" for name in ("waiting", "jobs", "coverage") if shown.get(name) is not None}
+    marked = {name: f"~{shown[name]:,}" for name in ("waiting", "jobs", "coverage") if shown.get(name) is not None}
     return shown | marked if row["estimated"] else shown
 
 

@@ -1,69 +1,92 @@
 -- Views that the CLI, psql and a dashboard read alike.
 
-drop view if exists pgpipe.embedding_status;  -- no cascade: a view of a user's on it is named, not dropped
-create view pgpipe.embedding_status as
-with counted as (  -- one by one up to 100,000 jobs of an embedding, in the order of their index
-    select e.embedding_id, j.*
+drop view if exists pgpipe.embedding_status;  -- no cascade: a user's view on it is named, and stays
+drop view if exists pgpipe.embedding_jobs;
+drop view if exists pgpipe.embedding_throughput;  -- of 0.1.0
+
+create view pgpipe.embedding_jobs as
+with counted as (  -- in the order of their index
+    select e.embedding_id, jobs.*, jobs.seen > 100000 as long,
+           greatest(pgpipe_internal.target_rows(e.target), 1) as rows
       from pgpipe.embedding e
      cross join lateral (
-           select count(*) as jobs, count(a.lease_token) as leased, count(a.dead_at) as dead,
-                  min(a.enqueued_at) filter (where a.dead_at is null) as oldest
-             from (select b.lease_token, b.dead_at, b.enqueued_at from pgpipe.job b
-                    where b.embedding_id = e.embedding_id order by b.visible_at limit 100001) a) j
-), sampled as (  -- beyond, all jobs by what about 2,000 pages of the table hold, always the same ones
-    select s.embedding_id, round(count(*) * 100 / p.percent)::bigint as jobs, round(count(s.dead_at) * 100 / p.percent)::bigint as dead,
-           min(s.enqueued_at) filter (where s.dead_at is null) as oldest
-      from (select case when max(c.jobs) > 100000 then
-                        least(100, 2000 * 100 * current_setting('block_size')::numeric / pg_catalog.pg_relation_size('pgpipe.job'))
-                        else 0 end as percent from counted c) p
-     cross join lateral (select * from pgpipe.job tablesample system (p.percent) repeatable (0)) s
-     group by s.embedding_id, p.percent
-), queue as (
-    select c.embedding_id, c.leased, c.dead, c.jobs - c.leased - c.dead as waiting, c.oldest, false as estimated
-      from counted c where c.jobs <= 100000
-    union all  -- the few that are leased or dead are found by the index: a sample would miss them
-    select c.embedding_id, l.jobs, greatest(d.jobs, case when d.jobs >= 100000 then s.dead end),
-           greatest(greatest(c.jobs, s.jobs) - l.jobs - greatest(d.jobs, case when d.jobs >= 100000 then s.dead end), 0),
-           least(c.oldest, l.oldest, s.oldest), true
-      from counted c
-      left join sampled s using (embedding_id)
-     cross join lateral (
-           select count(a.lease_token) as jobs, min(a.enqueued_at) as oldest
-             from (select b.lease_token, b.enqueued_at from pgpipe.job b
-                    where b.embedding_id = c.embedding_id and b.visible_at > now() and b.visible_at < 'infinity'
-                    order by b.visible_at limit 100000) a) l
-     cross join lateral (
-           select count(*) as jobs from (select from pgpipe.job b where b.embedding_id = c.embedding_id and b.visible_at = 'infinity'
-                                          order by b.visible_at limit 100000) a) d
-     where c.jobs > 100000
+           select count(*) as seen, count(lease_token) as leased, count(dead_at) as dead,
+                  min(enqueued_at) filter (where dead_at is null) as oldest
+             from (select job.lease_token, job.dead_at, job.enqueued_at from pgpipe.job job
+                    where job.embedding_id = e.embedding_id
+                    order by job.visible_at limit 100001) first) jobs
+), queue as (  -- what nobody counted belongs to the long ones, by the rows of their targets
+    select counted.*, counted.seen + case when counted.long then
+               greatest(pg_catalog.pg_stat_get_live_tuples('pgpipe.job'::regclass)
+                        - sum(counted.seen) over (), 0)
+               * counted.rows / sum(counted.rows) filter (where counted.long) over ()
+               else 0 end as total
+      from counted
 )
-select e.embedding_id, c.relname as entity, e.name, e.model, e.dims, e.active, e.paused_at is not null as paused,
-       j.waiting, j.leased, j.dead, n.rows,
-       case when d.doubt is null and n.rows > 0 then
-            case when o.open = 0 then 1.0000
-                 else least(round(1 - o.open::numeric / n.rows, 4), 0.9999) end end as coverage,  -- 1.0 is said of all rows, not of most
-       now() - j.oldest as oldest_age, f.rate, make_interval(secs => (j.waiting + j.leased) / nullif(f.rate, 0)::float8) as eta, f.stale,
-       j.estimated, t.nspname as schema, w.swept_at,
-       nullif(concat_ws('; ', d.doubt, d.hidden,
-                        case when w.lacking > 0 then format('jobs of %s rows were dropped', w.lacking) end), '') as reason
-  from queue j
+select queue.embedding_id,
+       greatest(round(queue.total)::bigint - found.leased - found.dead, 0) as waiting,
+       found.leased, found.dead, least(queue.oldest, leased.oldest) as oldest,
+       queue.long as estimated
+  from queue
+ cross join lateral (  -- the few that are leased or dead may stand behind those that were counted
+       select count(lease_token) as jobs, min(enqueued_at) as oldest
+         from (select job.lease_token, job.enqueued_at from pgpipe.job job
+                where queue.long and job.embedding_id = queue.embedding_id
+                  and job.visible_at > now() and job.visible_at < 'infinity'
+                order by job.visible_at limit 100001) later) leased
+ cross join lateral (
+       select count(*) as jobs
+         from (select from pgpipe.job job
+                where queue.long and job.embedding_id = queue.embedding_id
+                  and job.visible_at = 'infinity' limit 100001) last) dead
+ cross join lateral (
+       select case when queue.long then leased.jobs else queue.leased end as leased,
+              case when queue.long then dead.jobs else queue.dead end as dead) found;
+comment on view pgpipe.embedding_jobs is
+    'Per embedding: its jobs waiting, leased and dead, and when the oldest that is not dead was '
+    'enqueued. Each number is counted up to 100,001. Beyond that, those waiting are `estimated` '
+    'by the server''s statistics of the queue. If several queues are that long, they share what '
+    'these say by the rows of their targets.';
+
+create view pgpipe.embedding_status as
+select e.embedding_id, class.relname as entity, e.name, e.model, e.dims, e.active,
+       e.paused_at is not null as paused, jobs.waiting, jobs.leased, jobs.dead, known.rows,
+       case when doubt.doubt is null and known.rows > 0 then
+            case when open.jobs = 0 then 1.0000  -- is said of all rows, not of most
+                 else least(round(1 - open.jobs::numeric / known.rows, 4), 0.9999) end
+            end as coverage,
+       now() - jobs.oldest as oldest_age, done.rate,
+       make_interval(secs => (jobs.waiting + jobs.leased) / nullif(done.rate, 0)::float8) as eta,
+       done.stale, jobs.estimated, home.nspname as schema, sweep.swept_at,
+       nullif(concat_ws('; ', doubt.doubt,
+                        pgpipe_internal.hidden_rows(e, pgpipe_internal.worker_role()),
+                        case when sweep.lacking > 0
+                             then format('jobs of %s rows were dropped', sweep.lacking) end),
+              '') as reason
+  from pgpipe.embedding_jobs jobs
   join pgpipe.embedding e using (embedding_id)
-  join pg_catalog.pg_class c on c.oid = e.target
-  join pg_catalog.pg_namespace t on t.oid = c.relnamespace
-  left join pgpipe.sweep w using (embedding_id)
+  join pg_catalog.pg_class class on class.oid = e.target
+  join pg_catalog.pg_namespace home on home.oid = class.relnamespace
+  left join pgpipe.sweep sweep using (embedding_id)
  cross join lateral (
-       select pgpipe_internal.coverage_doubt(e, w.definition, (select min(m.sqlstate) from pgpipe.missed m
-                                                       where m.embedding_id = e.embedding_id)) as doubt,
-              pgpipe_internal.hidden_rows(e, pgpipe_internal.worker_role()) as hidden offset 0) d
- cross join lateral (select j.waiting + j.leased + j.dead + coalesce(w.lacking, 0) as open offset 0) o
- cross join lateral (  -- a row that has a vector may have a job as well: the statistics of the table say how many there are at most
-       select least(v.vectors + o.open, greatest(v.vectors, o.open, pgpipe_internal.target_rows(e.target)))::bigint as rows
-         from (select pgpipe_internal.stored_rows(e) as vectors offset 0) v) n
+       select pgpipe_internal.coverage_doubt(e, sweep.definition, (
+                  select min(missed.sqlstate) from pgpipe.missed missed
+                   where missed.embedding_id = e.embedding_id)) as doubt offset 0) doubt
  cross join lateral (
-       select (select round(coalesce(sum(w.jobs), 0) / 60.0, 1) from pgpipe.finished w
-                where w.embedding_id = e.embedding_id and w.finished_at > now() - interval '1 minute') as rate,
-              (select coalesce(sum(w.stale), 0)::bigint from pgpipe.finished w
-                where w.embedding_id = e.embedding_id and w.stale > 0) as stale) f;
+       select jobs.waiting + jobs.leased + jobs.dead + coalesce(sweep.lacking, 0) as jobs
+       offset 0) open
+ cross join lateral (  -- offset 0: counted once, however often it is read
+       select pgpipe_internal.stored_rows(e) as rows offset 0) stored
+ cross join lateral (  -- a row may have a vector and a job: the statistics say how many at most
+       select least(stored.rows + open.jobs, greatest(
+                  stored.rows, open.jobs, pgpipe_internal.target_rows(e.target)))::bigint as rows
+       offset 0) known
+ cross join lateral (
+       select (select round(coalesce(sum(last.jobs), 0) / 60.0, 1) from pgpipe.finished last
+                where last.embedding_id = e.embedding_id
+                  and last.finished_at > now() - interval '1 minute') as rate,
+              (select coalesce(sum(late.stale), 0)::bigint from pgpipe.finished late
+                where late.embedding_id = e.embedding_id and late.stale > 0) as stale) done;
 comment on view pgpipe.embedding_status is
     'Per embedding: its model, and the jobs waiting, leased and dead. `rows` is about how many '
     'rows have vectors or should have. `coverage` is the share of them whose vectors are up to '
@@ -72,54 +95,64 @@ comment on view pgpipe.embedding_status is
     'it is null with a `reason`. `oldest_age` is the age of the oldest job, the lag. `rate` is '
     'jobs per second over the last minute, and `eta` when the queue is empty at that rate. '
     '`stale` are results dropped within a week because their job had passed to another worker. '
-    'Beyond 100,000 jobs of an embedding, those waiting are an estimate, right to about a tenth '
-    '(`estimated`). So is what is computed from them.';
+    'Beyond 100,000 jobs of an embedding, those waiting are an estimate (`estimated`), see '
+    'pgpipe.embedding_jobs. So is what is computed from them.';
 
 create or replace view pgpipe.queue_status as
-select t.n_live_tup as live_tuples, t.n_dead_tup as dead_tuples, t.last_autovacuum, pg_catalog.pg_total_relation_size(t.relid) as bytes,
-       s.holder as oldest_snapshot, s.since as oldest_snapshot_since, s.age as oldest_snapshot_age
-  from pg_catalog.pg_stat_all_tables t
+select stats.n_live_tup as live_tuples, stats.n_dead_tup as dead_tuples, stats.last_autovacuum,
+       pg_catalog.pg_total_relation_size(stats.relid) as bytes,
+       oldest.holder as oldest_snapshot, oldest.since as oldest_snapshot_since,
+       oldest.age as oldest_snapshot_age
+  from pg_catalog.pg_stat_all_tables stats
   left join lateral (
-       select h.* from (
-           select format('process %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.backend_type)), a.xact_start,
-                  pg_catalog.age(a.backend_xmin)
-             from pg_catalog.pg_stat_activity a where a.backend_xmin is not null and a.pid <> pg_catalog.pg_backend_pid()
+       select held.* from (
+           select format('process %s (%s)', process.pid, coalesce(
+                      nullif(process.application_name, ''), process.backend_type)),
+                  process.xact_start, pg_catalog.age(process.backend_xmin)
+             from pg_catalog.pg_stat_activity process
+            where process.backend_xmin is not null
+              and process.pid <> pg_catalog.pg_backend_pid()
            union all
-           select format('prepared transaction %s', p.gid), p.prepared, pg_catalog.age(p.transaction) from pg_catalog.pg_prepared_xacts p
+           select format('prepared transaction %s', prepared.gid), prepared.prepared,
+                  pg_catalog.age(prepared.transaction)
+             from pg_catalog.pg_prepared_xacts prepared
            union all
-           select format('replication slot %s', r.slot_name), null, pg_catalog.age(r.xmin)
-             from pg_catalog.pg_replication_slots r where r.xmin is not null
-       ) h (holder, since, age) order by h.age desc, h.since limit 1) s on true
- where t.relid = 'pgpipe.job'::regclass;
+           select format('replication slot %s', slot.slot_name), null, pg_catalog.age(slot.xmin)
+             from pg_catalog.pg_replication_slots slot where slot.xmin is not null
+       ) held (holder, since, age) order by held.age desc, held.since limit 1) oldest on true
+ where stats.relid = 'pgpipe.job'::regclass;
 comment on view pgpipe.queue_status is
     'The health of the job table: dead tuples that wait for vacuum, and the oldest snapshot. '
     'While that snapshot is held, vacuum cannot remove them; its age is in transactions. Other '
     'users'' processes are shown to members of pg_read_all_stats only.';
 
 create or replace view pgpipe.load_status as
-select distinct on (l.entity, l.schema) l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated, l.deleted,
-       l.unchanged, l.error,
-       case when l.error is not null then 'failed' when l.finished_at is null then 'running' else 'done' end as state,
-       l.schema, l.left_out
-  from pgpipe.load l
- order by l.entity, l.schema, l.started_at desc, l.load_id desc;
+select distinct on (load.entity, load.schema)
+       load.entity, load.date, load.mode, load.started_at, load.finished_at, load.read,
+       load.inserted, load.updated, load.deleted, load.unchanged, load.error,
+       case when load.error is not null then 'failed'
+            when load.finished_at is null then 'running' else 'done' end as state,
+       load.schema, load.left_out
+  from pgpipe.load load
+ order by load.entity, load.schema, load.started_at desc, load.load_id desc;
 comment on view pgpipe.load_status is 'The last load of each entity.';
 
-drop view if exists pgpipe.embedding_throughput;  -- of 0.1.0
-
 create or replace view pgpipe.load_throughput as
-select l.entity, l.schema, l.started_at, l.read,
-       l.read / greatest(extract(epoch from l.finished_at - l.started_at), 0.001)::double precision as rows_per_second
-  from pgpipe.load l
- where l.finished_at is not null and l.error is null and l.read > 0;
+select load.entity, load.schema, load.started_at, load.read,
+       load.read / greatest(extract(epoch from load.finished_at - load.started_at), 0.001)
+                   ::double precision as rows_per_second
+  from pgpipe.load load
+ where load.finished_at is not null and load.error is null and load.read > 0;
 comment on view pgpipe.load_throughput is 'How fast each load was that read rows and did not fail.';
 
 create or replace view pgpipe.index_progress as
-select e.embedding_id, c.relname as entity, e.name, p.pid, p.phase,
-       case when p.blocks_total > 0 then 100.0 * p.blocks_done / p.blocks_total
-            when p.tuples_total > 0 then 100.0 * p.tuples_done / p.tuples_total end as percent
-  from pg_catalog.pg_stat_progress_create_index p
-  join pgpipe.embedding e on e.store = p.relid::regclass
-  join pg_catalog.pg_class c on c.oid = e.target
- where p.datname = current_database();
-comment on view pgpipe.index_progress is 'Vector indexes that are being built now: the phase, and the share of it that is done.';
+select e.embedding_id, class.relname as entity, e.name, build.pid, build.phase,
+       case when build.blocks_total > 0 then 100.0 * build.blocks_done / build.blocks_total
+            when build.tuples_total > 0 then 100.0 * build.tuples_done / build.tuples_total
+            end as percent
+  from pg_catalog.pg_stat_progress_create_index build
+  join pgpipe.embedding e on e.store = build.relid::regclass
+  join pg_catalog.pg_class class on class.oid = e.target
+ where build.datname = current_database();
+comment on view pgpipe.index_progress is
+    'Vector indexes that are being built now: the phase, and the share of it that is done.';

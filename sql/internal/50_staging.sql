@@ -54,11 +54,11 @@ create or replace function pgpipe_internal.declared_type(
 as $$
     -- The caller's search_path: a type is named as the user knows it. What stands in parentheses
     -- is kept, not read.
-    select pg_catalog.regexp_replace(known.type_name, modifier.place, modifier.text || '\1\2'),
-           pg_catalog.regexp_replace(known.base, modifier.place, modifier.text || '\1\2'),
-           known.labels
-      from (select coalesce(pg_catalog.substring(declared, '\([^)]*\)'), '') as text,
-                   '( with(?:out)? time zone)?(\[\])?$' as place) modifier
+    select pg_catalog.regexp_replace(known.type_name, modifier.place, modifier.kept),
+           pg_catalog.regexp_replace(known.base, modifier.place, modifier.kept), known.labels
+      from (select '( with(?:out)? time zone)?(\[\])?$' as place,
+                   pg_catalog.concat(pg_catalog.substring(declared, '\([^)]*\)'), '\1\2') as kept
+           ) modifier
      cross join pgpipe_internal.column_type(pg_catalog.to_regtype(
                     pg_catalog.regexp_replace(declared, ' *\([^)]*\)', '')), -1) known
      where known.type_name is not null

@@ -209,7 +209,6 @@ WIDE: set[str] = {
     "api/48_drift.sql",
     "api/61_vector_search.sql",
     "api/62_filters.sql",
-    "api/70_status.sql",
     "internal/12_filter.sql",
     "internal/18_search_language.sql",
     "internal/19_unspaced_text.sql",
