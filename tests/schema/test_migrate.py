@@ -11,7 +11,7 @@ from psycopg import sql
 
 from pgpipe import errors, schema
 from pgpipe.db import Connection, Database
-from pgpipe.schema import Migrated, migrate
+from pgpipe.schema import Migrated, files, migrate, upgrade
 from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Server
 from tests.schema.snapshot import snapshot
@@ -37,7 +37,7 @@ def empty(server: Server) -> Database:
 
 def without_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let migrate find that it may not create pgvector."""
-    monkeypatch.setattr(schema, "_create_vector", lambda _conn: None)
+    monkeypatch.setattr(upgrade, "create_vector", lambda _conn: None)
 
 
 def test_once_and_then_nothing(server: Server) -> None:
@@ -90,7 +90,7 @@ def test_killed_between_files(server18: Server, tmp_path: Path, monkeypatch: pyt
     number = Path(SQL_FILES[place]).name[:2] if place < len(NUMBERED) else "99"
     (tmp_path / "sql/internal" / f"{number}_0_kill.sql").write_text("select pg_terminate_backend(pg_backend_pid());")
     with monkeypatch.context() as killed:
-        killed.setattr(schema, "ROOT", tmp_path)
+        killed.setattr(files, "ROOT", tmp_path)
         with pytest.raises(errors.Unreachable):
             migrate(database)
     with database.connect() as conn:

@@ -1,5 +1,6 @@
 """Upgrades: what was released stays, a newer schema goes over a database with data, old workers go on or stop."""
 
+import re
 import shutil
 import threading
 import uuid
@@ -11,7 +12,7 @@ from psycopg import sql
 from pgpipe import errors, schema
 from pgpipe.db import Connection, Database
 from pgpipe.embed import queue, reconcile
-from pgpipe.schema import migrate
+from pgpipe.schema import files, migrate, version
 from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Lake, Server
 from tests.schema import frozen
@@ -21,6 +22,7 @@ from tests.sql.support import column, eventually, value
 
 ROOT = Path(__file__).parents[2]
 RELEASED = sorted(frozen.RELEASED.glob("*.sql"))
+MADE = re.compile(r"^create or replace (?:function|procedure) (pgpipe\w*)\.(\w+)", re.MULTILINE)
 
 
 def test_what_was_released_stays() -> None:
@@ -69,9 +71,9 @@ def newer(folder: Path) -> Path:
     )
     queue = folder / "sql/internal/40_queue.sql"
     queue.write_text(queue.read_text(encoding="utf-8") + "-- changed\n", encoding="utf-8")
-    version = folder / "sql/api/05_version.sql"
-    raised = version.read_text(encoding="utf-8").replace(f"select {schema.VERSION}, ", f"select {schema.VERSION + 1}, ")
-    version.write_text(raised, encoding="utf-8")
+    numbers = folder / "sql/api/05_version.sql"
+    raised = numbers.read_text(encoding="utf-8").replace(f"select {schema.VERSION}, ", f"select {schema.VERSION + 1}, ")
+    numbers.write_text(raised, encoding="utf-8")
     return folder
 
 
@@ -149,6 +151,41 @@ def test_upgraded_is_as_new(server: Server) -> None:
             assert snapshot(conn) == expected, release.name
 
 
+@pytest.mark.parametrize("release", RELEASED, ids=lambda file: file.stem)
+def test_no_old_function_is_callable(release: Path, server: Server) -> None:
+    """Issue 11: the functions are those that sql/ makes; of the calls of the release only public ones are answered."""
+    made = {found.groups() for name in ("api", "internal") for found in MADE.finditer(texts(name))}
+    public = {name for home, name in made if home == "pgpipe"}
+    database = frozen.restore(server, release, f"upgrade_{uuid.uuid4().hex[:12]}")
+    with database.connect(autocommit=True) as conn:
+        calls = column(conn, "select oid::regprocedure::text from pg_proc where pronamespace = 'pgpipe'::regnamespace")
+        migrate(database)
+        there = conn.execute("""
+            select pronamespace::regnamespace::text, proname::text from pg_proc
+             where pronamespace::regnamespace::text in ('pgpipe', 'pgpipe_internal')
+        """)
+        assert set(there.fetchall()) == made
+        answering = [call for call in calls if value(conn, "select to_regprocedure(%s)", call) is not None]
+
+    assert len(calls) > 100 > len(answering)
+    assert {re.split(r"[.(]", call)[1] for call in answering} <= public
+
+
+def texts(folder: str) -> str:
+    """All of a folder of sql/."""
+    return "\n".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "sql" / folder).iterdir()))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_worker_of_an_earlier_release_stops(database: Database, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Issue 11: 0.1.0 asks for two numbers, and stops with a sentence that says what to do."""
+    worker = make_worker(database, Fake())
+    monkeypatch.setattr(version, "VERSION", number)  # the rule has been the same since 0.1.0
+
+    with pytest.raises(errors.SchemaMissing, match=f"serves version 3 and newer; this is {number}: upgrade this"):
+        worker.run()
+
+
 def test_a_strange_function_goes(server: Server) -> None:
     """The schema is pgpipe's: what else is in there goes with an upgrade, or stops it by name if something uses it."""
     database = frozen.restore(server, RELEASED[-1], f"upgrade_{uuid.uuid4().hex[:12]}")
@@ -193,9 +230,9 @@ def test_a_dump_is_a_database_of_the_release(server16: Server, server: Server, l
 def test_to_the_next_schema(server: Server, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new migration, a changed function and a raised version go over data; this code goes on to serve it."""
     database = filled(server, lake)
-    monkeypatch.setattr(schema, "ROOT", newer(tmp_path / "new"))
+    monkeypatch.setattr(files, "ROOT", newer(tmp_path / "new"))
     with monkeypatch.context() as next_release:
-        next_release.setattr(schema, "VERSION", schema.VERSION + 1)
+        next_release.setattr(version, "VERSION", schema.VERSION + 1)
         done = migrate(database)
 
     assert (done.migrations, done.files) == (["0999_priority"], ["api/05_version.sql", "internal/40_queue.sql"])
@@ -223,7 +260,7 @@ def test_an_old_worker_goes_on_or_stops(
     try:
         with database.connect(autocommit=True) as conn:
             eventually(lambda: value(conn, "select count(*) from pgpipe.job") == 0)
-            monkeypatch.setattr(schema, "ROOT", newer(tmp_path / "new"))
+            monkeypatch.setattr(files, "ROOT", newer(tmp_path / "new"))
             migrate(database)  # with this VERSION, which the worker reads in this same process
             conn.execute("update product set text = 'a jacket after the upgrade' where id = 2")
             eventually(lambda: value(conn, "select count(*) from pgpipe.job") == 0)

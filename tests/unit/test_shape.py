@@ -5,7 +5,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SHRINKING = {  # files that are to be split
-    "pgpipe/schema.py",
     "sql/internal/40_queue.sql",
     "tests/schema/test_roles.py",
     "tests/sql/test_search_online.py",

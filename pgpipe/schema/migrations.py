@@ -1,4 +1,4 @@
-"""Migrations: yoyo on our connection. Only `pgpipe migrate` imports it."""
+"""Migrations, which run once: yoyo on our connection. Only `pgpipe migrate` imports it."""
 
 import io
 from collections.abc import Iterator
