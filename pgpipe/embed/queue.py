@@ -5,9 +5,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any, LiteralString
 
+import psycopg
 from pgvector import Vector
-from psycopg.rows import class_row
+from psycopg import Cursor, sql
+from psycopg.rows import class_row, scalar_row
 
 from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import storable
@@ -22,14 +25,15 @@ EMBEDDINGS = """
       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where e.paused_at is null or %s order by e.embedding_id
 """
-CLAIM = """
-    select key::text, gen, attempts, content, content_hash, fresh, twin
-      from pgpipe_internal.claim_jobs(%s, %s, %s, %s, %s)
-"""
+CLAIM = "select key::text, gen, attempts, content, content_hash, fresh, twin from {}(%s, %s, %s, %s)"
 FINISH = """
-    select finished, stale, locked from pgpipe_internal.finish_jobs(%s, %s, %s, %s::jsonb[], %s::bigint[], %s::bytea[],
-        %s::boolean[], %s::boolean[], %s::int[], %s::int[], %s::int[], %s::int[], %b)
+    select outcome from {}(%s, %s, %s::pgpipe_internal.batch_row[], %s::pgpipe_internal.passage[], %b)
 """
+FINISH_NONE = """
+    select outcome from {}(%s, %s, %s::pgpipe_internal.batch_row[], '{{}}', '{{}}'::text[])
+"""
+RENDER = "select pgpipe_internal.render_queue(%s)"
+STALE = {"PP021", "42883", "42P01", "3F000"}  # the function is of an earlier name of its table, or is not there
 FAIL = "select pgpipe_internal.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s, %s)"
 EXTEND = "select pgpipe_internal.extend_lease(%s, %s, %s::jsonb[], %s)"
 RELEASE = "select locked from pgpipe_internal.release_jobs(%s, %s, %s::jsonb[])"
@@ -119,8 +123,8 @@ def claim(conn: Connection, embedding: Embedding, limit: int, worker: str, lease
     """Lease up to `limit` jobs to a new token; without jobs when nothing is ready."""
     token = uuid.uuid4()
     with translated(), conn.cursor(row_factory=class_row(Job)) as cursor:
-        jobs = cursor.execute(CLAIM, (embedding.embedding_id, limit, worker, token, lease)).fetchall()
-    return Lease(embedding, token, jobs)
+        _call(cursor, CLAIM, "claim", embedding, (limit, worker, token, lease))
+        return Lease(embedding, token, cursor.fetchall())
 
 
 def finish(conn: Connection, lease: Lease, worker: str, chunks: Sequence[Chunk], vectors: Vectors) -> Finished:
@@ -133,26 +137,33 @@ def finish(conn: Connection, lease: Lease, worker: str, chunks: Sequence[Chunk],
         chunks: the pieces that were encoded, in the order of the vectors.
         vectors: shape (len(chunks), dims).
     """
-    jobs = lease.jobs
-    values = (
-        lease.embedding.embedding_id,
-        lease.token,
-        worker,
-        lease.keys,
-        [j.gen for j in jobs],
-        [j.content_hash for j in jobs],
-        [j.fresh for j in jobs],
-        [j.twin for j in jobs],
-        [c.job + 1 for c in chunks],
-        [c.number for c in chunks],
-        [c.start for c in chunks],
-        [c.end for c in chunks],
-        [Vector(v) for v in vectors],
-    )
-    with translated():
-        row = conn.execute(FINISH, values).fetchone()
-    assert row is not None
-    return Finished(row[0], row[1], [jobs[n - 1] for n in row[2]])
+    jobs = [(j.key, j.gen, j.attempts, j.content_hash, j.fresh, j.twin, None, None) for j in lease.jobs]
+    passages = [(c.job + 1, c.number, c.start, c.end) for c in chunks]
+    with translated(), conn.cursor(row_factory=scalar_row) as cursor:
+        if chunks:
+            values = (lease.token, worker, jobs, passages, [Vector(v) for v in vectors])
+            _call(cursor, FINISH, "finish", lease.embedding, values)
+        else:  # an empty list has no type
+            _call(cursor, FINISH_NONE, "finish", lease.embedding, (lease.token, worker, jobs))
+        outcomes = cursor.fetchall()
+    stale = outcomes.count("stale")
+    locked = [job for job, outcome in zip(lease.jobs, outcomes, strict=True) if outcome == "locked"]
+    return Finished(len(outcomes) - stale - len(locked), stale, locked)
+
+
+def _call(
+    cursor: Cursor[Any], statement: LiteralString, name: str, embedding: Embedding, values: Sequence[Any]
+) -> None:
+    """Call a function that is rendered for an embedding; it is rendered again if its table was changed meanwhile."""
+    function = sql.Identifier("pgpipe_target", f"{name}_{embedding.embedding_id}")
+    composed = sql.SQL(statement).format(function)
+    try:
+        cursor.execute(composed, values)
+    except psycopg.Error as exc:
+        if exc.sqlstate not in STALE or not cursor.connection.autocommit:
+            raise
+        cursor.connection.execute(RENDER, (embedding.embedding_id,))
+        cursor.execute(composed, values)
 
 
 def fail(

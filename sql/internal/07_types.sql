@@ -90,11 +90,16 @@ comment on function pgpipe_internal.holds_domain(oid) is
 
 create or replace function pgpipe_internal.type_operator(
     type oid, sign text default '=', out operator text, out schema name, out operand oid)
-    stable strict  set search_path = pg_catalog, pg_temp  language sql
+    stable strict  set search_path = pg_catalog, pg_temp
+    -- Planned once a session, as written: to plan it takes far longer than to run it.
+    set plan_cache_mode = force_generic_plan set join_collapse_limit = 1
+    language plpgsql
 as $$
+begin
     -- As PostgreSQL chooses a type's default operator class: its own, or that of the type that it
     -- is stored as, or a polymorphic one.
     select format('operator(%I.%s)', home.nspname, found.oprname), home.nspname, class.opcintype
+      into operator, schema, operand
       from pg_catalog.pg_type known
      cross join lateral (
            select case known.typtype when 'e' then 'anyenum'::regtype when 'r' then 'anyrange'
@@ -119,7 +124,8 @@ as $$
      where known.oid = pgpipe_internal.base_type(type_operator.type)
      order by method.amname, class.opcintype = known.oid desc, input.typispreferred desc,
               class.oid
-     limit 1
+     limit 1;
+end
 $$;
 comment on function pgpipe_internal.type_operator(oid, text) is
     'SQL text: the operator <, <=, =, >= or > of a type''s default operator class (btree, for = '

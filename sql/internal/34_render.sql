@@ -86,10 +86,11 @@ begin
             execute format('revoke all on function %s from public', routine);
         end if;
     end loop;
+    perform pgpipe_internal.render_queue(e.embedding_id);
 end
 $$;
 comment on function pgpipe_internal.render_triggers(int) is
-    'Renders the trigger functions of an embedding for its table as it is now. It leaves them alone if they '
+    'Renders the trigger functions of an embedding, and those of its queue, for its table as it is now. It leaves them alone if they '
     'fit, or if a column is missing. They run as the one who writes. Open to all: the declaration alone '
     'decides what it makes.';
 

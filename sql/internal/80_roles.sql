@@ -55,7 +55,7 @@ create or replace function pgpipe_internal.queue_role()
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select routine.proowner::regrole::text from pg_catalog.pg_proc routine
-     where routine.oid = 'pgpipe_internal.hold_keys(int, oid[], tid[])'::regprocedure
+     where routine.oid = 'pgpipe_internal.note_fingerprint(int, bytea)'::regprocedure
 $$;
 comment on function pgpipe_internal.queue_role() is
     'Whose rights the functions with their owner''s rights have: pgpipe_queue, or who migrates '
@@ -99,7 +99,7 @@ create or replace function pgpipe_internal.own_definers()
 as $$
 declare
     open constant name[] := '{enqueue_keys,forget_keys,note_missed,watched_changes,vector_copy,
-                              suspend_copy,render_triggers,lend_triggers}';
+                              suspend_copy,render_triggers,render_queue,lend_triggers}';
     part record;
     known boolean := pgpipe_internal.make_queue_role();
 begin
@@ -128,10 +128,9 @@ begin
         end if;
     end loop;
     if known then
-        perform pgpipe_internal.own_rendered();
         revoke create on schema pgpipe, pgpipe_internal from pgpipe_queue;
     end if;
-    perform pgpipe_internal.open_former_definers();
+    perform pgpipe_internal.own_rendered(), pgpipe_internal.open_former_definers();
 end
 $$;
 comment on function pgpipe_internal.own_definers() is
@@ -158,20 +157,25 @@ create or replace function pgpipe_internal.own_rendered()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    routine regprocedure;
+    made record;
 begin
-    for routine in
-        select made.oid from pg_catalog.pg_proc made
-         where made.pronamespace = 'pgpipe_target'::regnamespace
-           and made.proowner <> 'pgpipe_queue'::regrole
+    for made in
+        select known.oid,
+               coalesce(known.proowner <> to_regrole('pgpipe_queue'), false) as is_anothers
+          from pg_catalog.pg_proc known
+         where known.pronamespace = 'pgpipe_target'::regnamespace
+           and pg_has_role(known.proowner, 'usage')
     loop
-        execute format('alter function %s owner to pgpipe_queue', routine);
+        if made.is_anothers and pg_has_role('pgpipe_queue', 'usage') then
+            execute format('alter function %s owner to pgpipe_queue', made.oid::regprocedure);
+        end if;
+        perform pgpipe_internal.grant_rendered(made.oid);
     end loop;
 end
 $$;
 comment on function pgpipe_internal.own_rendered() is
-    'Hands rendered functions to pgpipe_queue. After a restore with --no-owner they belong to '
-    'another role.';
+    'Hands rendered functions to pgpipe_queue, and grants them to who calls them. After a restore '
+    'with --no-owner they belong to another role.';
 
 create or replace function pgpipe_internal.open_former_definers()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -183,8 +187,7 @@ begin
         select known.oid from pg_catalog.pg_proc known
          where known.pronamespace::regnamespace::text in ('pgpipe', 'pgpipe_internal')
            and not known.prosecdef
-           and known.proname in ('enqueue_changes', 'copy_vectors', 'settle_jobs',
-                                 'refresh_stale_searches')
+           and known.proname in ('enqueue_changes', 'copy_vectors', 'refresh_stale_searches')
     loop
         execute format('grant execute on function %s to public', routine);
     end loop;

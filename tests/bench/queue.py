@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from psycopg import sql
 
 from pgpipe.db import Connection, Database
 from pgpipe.embed.model.base import Vectors
@@ -127,7 +128,9 @@ def claim(conn: Connection, embedding: int) -> float:
     for _ in range(30):
         began = time.perf_counter()
         conn.execute(
-            "select count(*) from pgpipe_internal.claim_jobs(%s, 256, 'bench', gen_random_uuid())", (embedding,)
+            sql.SQL("select count(*) from {}(256, 'bench', gen_random_uuid())").format(
+                sql.Identifier("pgpipe_target", f"claim_{embedding}")
+            )
         )
         times.append((time.perf_counter() - began) * 1000)
     conn.execute("update pgpipe.job set lease_token = null, leased_by = null where lease_token is not null")

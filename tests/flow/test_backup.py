@@ -20,6 +20,8 @@ STATE = {
     "rows": "select id, text, search::text from product order by id",
     "vectors": "select id, chunk, content_hash, vector::text from product_embedding order by id, chunk",
     "jobs": "select key, gen, attempts from pgpipe.job order by key",
+    "functions": "select proname::text, prosrc, has_function_privilege('public', oid, 'execute') from pg_proc"
+    " where pronamespace = 'pgpipe_target'::regnamespace order by proname",
     "ledger": "select entity, file, etag, date from pgpipe.load_file",
     "words": "select key, score from pgpipe.text_search('product', 'jacket number 7', 5)",
     "meaning": "select key, score from pgpipe.vector_search('product', '[1,0,0]', 5)",

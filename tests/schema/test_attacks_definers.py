@@ -21,7 +21,7 @@ CALLS = (
     "select pgpipe_internal.note_missed({e}, '42703')",
     "select pgpipe_internal.suspend_copy({e}, 'x')",
     "select pgpipe_internal.note_fingerprint({e}, 'x')",
-    "select pgpipe_internal.hold_keys({e}, '{{1}}', '{{\"(0,1)\"}}')",
+    "select pgpipe_target.hold_keys_{e}('{{1}}', '{{\"(0,1)\"}}')",
 )
 
 
@@ -80,8 +80,9 @@ def test_rendering_gives_nobody_anything(any_database: Database, conn: Connectio
     before = conn.execute(seen).fetchall()
     with plain_role(any_database) as own:
         own.execute(
-            "select pgpipe_internal.render_triggers(%s), pgpipe_internal.lend_triggers(%s, false)",
-            (embedding, embedding),
+            "select pgpipe_internal.render_triggers(%(e)s), pgpipe_internal.render_queue(%(e)s),"
+            " pgpipe_internal.lend_triggers(%(e)s, false)",
+            {"e": embedding},
         )
         assert conn.execute(seen).fetchall() == before
         own.execute("create temporary table mine (id int)")
@@ -166,8 +167,8 @@ def test_code_in_an_index(any_database: Database, conn: Connection) -> None:
         run(own.conn, "insert into {s}.item values (1, 'okapi')", s=own.schema)
         embedding = embed(conn, f"{own.schema}.item", ["title"])
         run(own.conn, "create index on {s}.item (id) where {s}.evil(1)", s=own.schema)
-        with plain_role(any_database, "execute on function pgpipe_internal.hold_keys") as worker:
-            code = sqlstate(worker, "select pgpipe_internal.hold_keys(%s, '{1}', '{\"(0,1)\"}')", embedding)
+        with plain_role(any_database, f"execute on function pgpipe_target.hold_keys_{embedding}") as worker:
+            code = sqlstate(worker, f"select pgpipe_target.hold_keys_{embedding}('{{1}}', '{{\"(0,1)\"}}')")
 
         assert code == DENIED
         assert not own.caught()

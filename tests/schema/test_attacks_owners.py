@@ -44,8 +44,8 @@ def test_code_that_a_lock_would_run(any_database: Database, conn: Connection, co
         embedding = embed(conn, f"{own.schema}.item", ["title"])
         run(own.conn, code, s=own.schema)
         try:
-            with plain_role(any_database, "execute on function pgpipe_internal.hold_keys") as worker:
-                code = sqlstate(worker, "select pgpipe_internal.hold_keys(%s, '{1}', '{\"(0,1)\"}')", embedding)
+            with plain_role(any_database, f"execute on function pgpipe_target.hold_keys_{embedding}") as worker:
+                code = sqlstate(worker, f"select pgpipe_target.hold_keys_{embedding}('{{1}}', '{{\"(0,1)\"}}')")
         finally:
             conn.execute("alter role pgpipe_queue bypassrls")
 

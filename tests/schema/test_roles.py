@@ -287,7 +287,7 @@ def test_who_owns_what(roles: House, lake: Lake) -> None:
         assert set(column(conn, open_)) == {name for name, why in DEFINERS.items() if why in {OPEN, TEXT, DECLARED}}
         may = """
             select r from unnest('{pgpipe_loader,pgpipe_embedder,pgpipe_reader}'::name[]) r, pg_proc
-             where proname = 'hold_keys' and has_function_privilege(r, pg_proc.oid, 'execute')
+             where proname = 'note_fingerprint' and has_function_privilege(r, pg_proc.oid, 'execute')
         """
         assert column(conn, may) == ["pgpipe_loader", "pgpipe_embedder"]
 

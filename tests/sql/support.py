@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -16,13 +16,9 @@ VECTOR = "[1,0,0]"
 INSERT_DOCS = """
     insert into doc select n, 'title ' || n, 'body ' || n, n from generate_series(1, %s) n
 """
-CLAIM = """
-    select key::text, gen, attempts, content, content_hash, fresh, twin
-      from pgpipe_internal.claim_jobs(%s, %s, 'test', %s, %s)
-"""
+CLAIM = "select key::text, gen, attempts, content, content_hash, fresh, twin from {}(%s, 'test', %s, %s)"
 FINISH = """
-    select finished, stale from pgpipe_internal.finish_jobs(%s, %s, 'test', %s::jsonb[], %s::bigint[], %s::bytea[],
-        %s::boolean[], %s::boolean[], %s::int[], %s::int[], %s::int[], %s::int[], %s::vector[])
+    select outcome from {}(%s, 'test', %s::pgpipe_internal.batch_row[], %s::pgpipe_internal.passage[], %s::vector[])
 """
 FAIL = "select pgpipe_internal.fail_jobs(%s, %s, %s::jsonb[], %s::bigint[], %s, %s)"
 
@@ -124,34 +120,33 @@ class Claim:
         return [j[1] for j in self.jobs]
 
 
+def rendered(statement: LiteralString, name: str, embedding: int) -> sql.Composed:
+    """A call of a function of an embedding."""
+    return sql.SQL(statement).format(sql.Identifier("pgpipe_target", f"{name}_{embedding}"))
+
+
 def claim(conn: Connection, embedding: int, limit: int = 1000, lease: str = "5 minutes") -> Claim:
     """Lease jobs as a worker does, under a token of its own."""
     token = uuid.uuid4()
-    return Claim(embedding, token, conn.execute(CLAIM, (embedding, limit, token, lease)).fetchall())
+    return Claim(embedding, token, conn.execute(rendered(CLAIM, "claim", embedding), (limit, token, lease)).fetchall())
 
 
 def finish(conn: Connection, held: Claim, vector: str = VECTOR) -> tuple[int, int]:
     """Write one vector for each claimed text and acknowledge; returns finished and stale."""
+    outcomes = outcomes_of(conn, held, vector)
+    stale = outcomes.count("stale")
+    return len(outcomes) - stale - outcomes.count("locked"), stale
+
+
+def outcomes_of(conn: Connection, held: Claim, vector: str = VECTOR) -> list[str]:
+    """The same; returns what became of each job."""
     todo = [n for n, job in enumerate(held.jobs) if job[3] is not None and not job[5] and not job[6]]
-    row = conn.execute(
-        FINISH,
-        (
-            held.embedding,
-            held.token,
-            held.keys,
-            held.gens,
-            [j[4] for j in held.jobs],
-            [j[5] for j in held.jobs],
-            [j[6] for j in held.jobs],
-            [n + 1 for n in todo],
-            [0] * len(todo),
-            [0] * len(todo),
-            [len(held.jobs[n][3]) for n in todo],
-            [vector] * len(todo),
-        ),
-    ).fetchone()
-    assert row is not None
-    return row[0], row[1]
+    batch = [
+        (key, gen, attempts, hash_, fresh, twin, None, None) for key, gen, attempts, _, hash_, fresh, twin in held.jobs
+    ]
+    passages = [(n + 1, 0, 0, len(held.jobs[n][3])) for n in todo]
+    finish = rendered(FINISH, "finish", held.embedding)
+    return [row[0] for row in conn.execute(finish, (held.token, batch, passages, [vector] * len(todo))).fetchall()]
 
 
 RELEASE = "select released from pgpipe_internal.release_jobs(%s, %s, %s::jsonb[])"

@@ -102,7 +102,7 @@ def test_a_worker_that_does_not_see_all_rows_leaves_them_alone(tenants: Tenants)
 @pytest.mark.parametrize(
     "call",
     [
-        "select * from pgpipe_internal.claim_jobs({0}, 10, 'w', gen_random_uuid())",
+        "select * from pgpipe_target.claim_{0}(10, 'w', gen_random_uuid())",
         "select pgpipe_internal.reconcile_rows({0})",
         "select pgpipe_internal.reconcile_rows({0}, 10, 'worker')",
         "select * from pgpipe.embedding_drift('doc')",

@@ -16,6 +16,11 @@ SAMPLE = """
     create table item (shop int, "Item no" text, title text, body text, sold boolean, primary key (shop, "Item no"));
     select pgpipe.enable_embedding('item', '{title,body}', 'fake', 3, condition => 'not sold')
 """
+TRIGGERS = {"delete", "insert", "update"}
+QUEUE = """
+    select pgpipe_internal.queue_function(
+        %s, pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e)) from pgpipe.embedding e
+"""
 PARTS = "select pgpipe_internal.render(%s, pgpipe_internal.trigger_parts(e, %s)) from pgpipe.embedding e"
 RENDERED = """
     select proname::text, prosrc from pg_proc where pronamespace = 'pgpipe_target'::regnamespace order by 1
@@ -26,7 +31,7 @@ RENDERED = """
 def test_golden_files(conn: Connection, template: str) -> None:
     """What a template becomes for one table is what tests/sql/golden/ shows; `make golden` writes it."""
     conn.execute(SAMPLE)
-    text = value(conn, PARTS, template, template)
+    text = value(conn, PARTS, template, template) if template in TRIGGERS else value(conn, QUEUE, template)
     file = GOLDEN / f"{template}.sql"
     if os.environ.get("GOLDEN") == "write":
         file.write_text(text, encoding="utf-8")
@@ -74,11 +79,11 @@ def test_what_is_rendered_goes_with_its_embedding(conn: Connection) -> None:
     """Functions of a dropped embedding, or of a dropped table, do not stay; those of another one do."""
     make_docs(conn)
     one, two = embed(conn), embed(conn, name="other")
-    three = [f"{event}_{two}" for event in ("delete", "insert", "update")]
-    assert len(column(conn, RENDERED)) == 6
+    others = [f"{template}_{two}" for template in TEMPLATES]
+    assert len(column(conn, RENDERED)) == 2 * len(TEMPLATES)
 
     conn.execute("select pgpipe.disable_embedding('doc')")
-    assert column(conn, RENDERED) == three
+    assert column(conn, RENDERED) == others
     assert one != two
     conn.execute("drop table doc cascade")
     conn.execute("select pgpipe_internal.drop_orphaned_embeddings()")
@@ -86,16 +91,22 @@ def test_what_is_rendered_goes_with_its_embedding(conn: Connection) -> None:
 
 
 def test_who_may_call_and_make_them(conn: Connection) -> None:
-    """They run as the writer, belong to the role of the queue, pin their path, and no role but that may make one."""
+    """They run as their caller, but two that lock; belong to the role of the queue; and no other role may make one."""
     embedded_docs(conn)
     conn.execute("select pgpipe.create_roles()")
     query = """
-        select prosecdef, proowner::regrole::text, proconfig @> '{"search_path=pg_catalog, pg_temp"}',
+        select prosecdef and proname !~ '^hold_', proowner::regrole::text,
+               proconfig @> '{"search_path=pg_catalog, pg_temp"}',
                has_function_privilege('public', oid, 'execute'), obj_description(oid, 'pg_proc') is null
           from pg_proc where pronamespace = 'pgpipe_target'::regnamespace
     """
 
-    assert conn.execute(query).fetchall() == [(False, "pgpipe_queue", True, False, False)] * 3
+    assert conn.execute(query).fetchall() == [(False, "pgpipe_queue", True, False, False)] * len(TEMPLATES)
+    callers = """
+        select proname::text from pg_proc where pronamespace = 'pgpipe_target'::regnamespace
+           and has_function_privilege('pgpipe_embedder', oid, 'execute') order by 1
+    """
+    assert set(column(conn, callers)) == {f"{name}_1" for name in TEMPLATES if name not in TRIGGERS}
     makers = """
         select rolname::text from pg_roles
          where has_schema_privilege(oid, 'pgpipe_target', 'create') and rolname ~ '^pgpipe_' order by 1

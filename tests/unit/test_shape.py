@@ -6,7 +6,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SHRINKING = {  # files that are to be split
     "sql/internal/40_queue.sql",
+    "tests/flow/test_bad_values.py",
+    "tests/flow/test_contracts.py",
+    "tests/flow/test_doctor.py",
+    "tests/flow/test_hostile_model.py",
+    "tests/flow/test_settings_of_a_role.py",
+    "tests/flow/test_type_table.py",
+    "tests/schema/test_migrate.py",
     "tests/schema/test_roles.py",
+    "tests/sql/test_filters.py",
     "tests/sql/test_search_online.py",
 }
 FOLDERS = ("pgpipe", "sql", "migrations", "tests", "docs")

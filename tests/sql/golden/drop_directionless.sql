@@ -1,0 +1,33 @@
+-- Deletes vectors of a range that have no direction.
+create or replace function pgpipe_target.drop_directionless_1(after jsonb, last jsonb)
+    returns jsonb[]
+    volatile  set search_path = pg_catalog, pg_temp
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
+    set bytea_output = 'hex' set extra_float_digits = 1 set plan_cache_mode = force_custom_plan
+    language plpgsql
+as $body$
+#variable_conflict use_column
+<<bounds>>
+declare
+    low jsonb := after;
+    high jsonb := last;
+    keys jsonb[];
+begin
+    -- Vectors of which no cosine is a number, and those of equal texts, which are equal: a row
+    -- that is embedded again must find none to copy.
+    with bad as materialized (
+        select distinct stored.content_hash from public.item_embedding stored
+         where (bounds.low is null or (stored.shop, stored."Item no") operator(pg_catalog.>) ((bounds.low ->> 'shop')::integer, (bounds.low ->> 'Item no')::text))
+           and (bounds.high is null or (stored.shop, stored."Item no") operator(pg_catalog.<=) ((bounds.high ->> 'shop')::integer, (bounds.high ->> 'Item no')::text))
+           and (stored.vector operator(public.<=>) stored.vector) = 'NaN'
+    ), held as materialized (
+        select stored.ctid as place from public.item_embedding stored
+         where stored.content_hash in (select bad.content_hash from bad) for update skip locked
+    ), dropped as (
+        delete from public.item_embedding stored using held where stored.ctid = held.place
+        returning pg_catalog.jsonb_build_object('shop', stored.shop, 'Item no', stored."Item no") as key
+    )
+    select coalesce(array_agg(distinct dropped.key), '{}') into keys from dropped;
+    return keys;
+end
+$body$

@@ -1,0 +1,28 @@
+-- Finishes a batch: writes its vectors and acknowledges its jobs, both or neither.
+create or replace function pgpipe_target.finish_1(
+    token uuid, worker text, batch pgpipe_internal.batch_row[],
+    passages pgpipe_internal.passage[], vectors anyarray)
+    returns table (outcome text)
+    volatile  set search_path = pg_catalog, pg_temp
+    language plpgsql
+as $body$
+declare
+    e pgpipe.embedding;
+    has_twins boolean := (select bool_or(job.twin) from unnest(batch) job);
+begin
+    lock table only public.item in access share mode;  -- before the end no policy of it changes
+    e := pgpipe_internal.require_rendered(1, '5a1f3da0d59fd55b373fd159bc0d9c9b');
+    if has_twins then
+        batch := pgpipe_target.find_twins_1(batch, e.model);
+    end if;
+    batch := pgpipe_target.settle_1(token, worker, batch);
+    if has_twins then  -- before anything is deleted: a source may be of this batch
+        perform pgpipe_target.copy_1(batch);
+    end if;
+    perform pgpipe_target.prune_1(batch, passages, e.model);
+    if cardinality(passages) > 0 then
+        perform pgpipe_target.write_1(batch, passages, vectors, e.model);
+    end if;
+    return query select job.outcome from unnest(batch) with ordinality job order by job.ordinality;
+end
+$body$

@@ -1,0 +1,16 @@
+-- Locks rows against deletion by their place, for a worker that may not write the table.
+create or replace function pgpipe_target.hold_keys_1(parts oid[], places tid[])
+    returns table (part oid, place tid)
+    volatile  security definer  set search_path = pg_catalog, pg_temp
+    set enable_seqscan = off set jit = off
+    language plpgsql
+as $body$
+begin
+    perform pgpipe_internal.require_lockable(1, '5a1f3da0d59fd55b373fd159bc0d9c9b');
+    return query
+    select target.tableoid, target.ctid
+      from unnest(parts, places) wanted (part, place)
+      join public.item target on target.ctid = wanted.place and target.tableoid = wanted.part
+       for key share of target skip locked;
+end
+$body$
