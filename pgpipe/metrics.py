@@ -25,8 +25,8 @@ LOADS = """
            extract(epoch from d.date::timestamp)::float as date, extract(epoch from d.finished_at)::float as finished
       from pgpipe.load_status l
       left join lateral (
-          select max(x.date) as date, max(x.finished_at) as finished_at from pgpipe.load x
-           where (x.entity, x.schema) = (l.entity, l.schema) and x.finished_at is not null and x.error is null
+          select max(x.date) as date, max(x.finished_at) as finished_at from pgpipe.load_history x
+           where (x.entity, x.schema) = (l.entity, l.schema) and x.state = 'done'
       ) d on true
      order by l.schema, l.entity
 """

@@ -25,12 +25,8 @@ QUEUE = """
       from pgpipe.queue_status
 """
 BUILDS = """
-    select n.nspname as schema, i.entity, i.name, i.phase, round(i.percent::numeric, 1) as percent
-      from pgpipe.index_progress i
-      join pgpipe.embedding e using (embedding_id)
-      join pg_catalog.pg_class c on c.oid = e.target
-      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     order by i.entity, n.nspname, i.name
+    select schema, entity, name, phase, round(percent::numeric, 1) as percent
+      from pgpipe.index_progress order by entity, schema, name
 """
 LOAD_SPEED = """
     select schema, entity, array_agg(rows_per_second order by started_at) as rates from (

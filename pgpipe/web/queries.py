@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 TARGETS = """
     select n.nspname as schema, c.relname as entity,
-           pg_catalog.pg_stat_get_live_tuples(c.oid) as rows,
+           pgpipe_internal.target_rows(c.oid) as rows,
            (select s.weights from pgpipe.search s where s.target = c.oid) as search,
            array(select a.attname::text from pg_catalog.pg_attribute a
                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -31,13 +31,10 @@ TARGETS = """
 """
 LOADS = """
     select l.load_id, l.schema, l.entity, l.date, l.mode, l.started_at, l.finished_at, l.read, l.inserted, l.updated,
-           l.deleted, l.unchanged, l.left_out, l.error,
-           extract(epoch from coalesce(l.finished_at, now()) - l.started_at)::float as seconds,
-           case when l.error is not null then 'failed'
-                when l.finished_at is null then 'running' else 'done' end as state
+           l.deleted, l.unchanged, l.left_out, l.error, l.seconds, l.state
       from (select x.*, row_number() over (partition by x.schema, x.entity
                                           order by x.started_at desc, x.load_id desc) as place
-              from pgpipe.load x) l
+              from pgpipe.load_history x) l
      where l.place <= %s order by l.started_at desc, l.load_id desc
 """
 EMBEDDINGS = """

@@ -126,33 +126,47 @@ comment on view pgpipe.queue_status is
     'While that snapshot is held, vacuum cannot remove them; its age is in transactions. Other '
     'users'' processes are shown to members of pg_read_all_stats only.';
 
+create or replace view pgpipe.load_history as
+select load.load_id, load.schema, load.entity, load.date, load.mode, load.started_at,
+       load.finished_at,
+       case when load.error is not null then 'failed'
+            when load.finished_at is null then 'running' else 'done' end as state,
+       passed.seconds, load.read / greatest(passed.seconds, 0.001) as rows_per_second, load.read,
+       load.inserted, load.updated, load.deleted, load.unchanged, load.rejected, load.left_out,
+       load.error
+  from pgpipe.load load
+ cross join lateral (
+       select extract(epoch from coalesce(load.finished_at, now()) - load.started_at)
+              ::double precision as seconds) passed;
+comment on view pgpipe.load_history is
+    'All loads: their state (running, done or failed), how long they took, how fast they were and '
+    'what they did. Of a load that runs, `seconds` are those until now.';
+
 create or replace view pgpipe.load_status as
 select distinct on (load.entity, load.schema)
        load.entity, load.date, load.mode, load.started_at, load.finished_at, load.read,
-       load.inserted, load.updated, load.deleted, load.unchanged, load.error,
-       case when load.error is not null then 'failed'
-            when load.finished_at is null then 'running' else 'done' end as state,
+       load.inserted, load.updated, load.deleted, load.unchanged, load.error, load.state,
        load.schema, load.left_out
-  from pgpipe.load load
+  from pgpipe.load_history load
  order by load.entity, load.schema, load.started_at desc, load.load_id desc;
 comment on view pgpipe.load_status is 'The last load of each entity.';
 
 create or replace view pgpipe.load_throughput as
-select load.entity, load.schema, load.started_at, load.read,
-       load.read / greatest(extract(epoch from load.finished_at - load.started_at), 0.001)
-                   ::double precision as rows_per_second
-  from pgpipe.load load
- where load.finished_at is not null and load.error is null and load.read > 0;
+select load.entity, load.schema, load.started_at, load.read, load.rows_per_second
+  from pgpipe.load_history load
+ where load.state = 'done' and load.read > 0;
 comment on view pgpipe.load_throughput is 'How fast each load was that read rows and did not fail.';
 
 create or replace view pgpipe.index_progress as
 select e.embedding_id, class.relname as entity, e.name, build.pid, build.phase,
        case when build.blocks_total > 0 then 100.0 * build.blocks_done / build.blocks_total
             when build.tuples_total > 0 then 100.0 * build.tuples_done / build.tuples_total
-            end as percent
+            end as percent,
+       home.nspname as schema
   from pg_catalog.pg_stat_progress_create_index build
   join pgpipe.embedding e on e.store = build.relid::regclass
   join pg_catalog.pg_class class on class.oid = e.target
+  join pg_catalog.pg_namespace home on home.oid = class.relnamespace
  where build.datname = current_database();
 comment on view pgpipe.index_progress is
     'Vector indexes that are being built now: the phase, and the share of it that is done.';

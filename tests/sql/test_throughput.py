@@ -39,3 +39,19 @@ def test_a_week_is_kept(conn: Connection) -> None:
     finish(conn, claim(conn, embedding, 2))
 
     assert column(conn, "select jobs from pgpipe.finished") == [2]
+
+
+def test_the_state_and_speed_of_loads(conn: Connection) -> None:
+    """All views say the same of a load: what runs has no error and no end, and a speed is of a load that read rows."""
+    conn.execute("""
+        insert into pgpipe.load (entity, schema, date, mode, started_at, finished_at, read, inserted, error) values
+            ('a', 'public', '2026-01-01', 'append', now() - interval '20 s', now() - interval '10 s', 50, 50, null),
+            ('a', 'public', '2026-01-02', 'append', now() - interval '9 s', now() - interval '5 s', 0, 0, 'refused'),
+            ('a', 'public', '2026-01-03', 'append', now() - interval '4 s', null, 0, 0, null)
+    """)
+
+    found = conn.execute("select state, seconds, rows_per_second from pgpipe.load_history order by date").fetchall()
+    assert found == [("done", 10, 5), ("failed", 4, 0), ("running", found[2][1], 0)]
+    assert found[2][1] >= 4
+    assert column(conn, "select state from pgpipe.load_status") == ["running"]
+    assert column(conn, "select rows_per_second from pgpipe.load_throughput") == [5]
