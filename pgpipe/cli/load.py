@@ -238,20 +238,15 @@ def plan(
 
 
 def _plan_entity(run: Context, conn: Connection, files: EntityFiles) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "entity": files.entity,
-        "date": files.date,
-        "files": len(files.files),
-        "bytes": files.bytes,
-    }
-    loader = Loader(run.database, run.source, run.settings.load.jobs)
+    name, loader = files.entity, Loader(run.database, run.source, run.settings.load.jobs)
+    entry: dict[str, Any] = {"entity": name, "date": files.date, "files": len(files.files), "bytes": files.bytes}
     try:
-        entry |= _described(loader.plan(conn, files, run.entity(files.entity), run.consent(files.entity)))
+        entry |= _described(loader.plan(conn, files, run.entity(name), run.consent(name)))
         entry["search"] = "skipped" if "search" in run.skip else _search(run, files)
         entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, files)
     except PgpipeError as exc:
-        entry["refused"] = str(exc).removeprefix(f"{files.entity}: ")
-        click.echo(f"pgpipe: {files.entity}: {entry['refused']}", err=True)
+        entry["refused"] = str(exc).removeprefix(f"{name}: ")
+        click.echo(f"pgpipe: {name}: {entry['refused']}", err=True)
     return entry
 
 

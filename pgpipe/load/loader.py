@@ -1,4 +1,4 @@
-"""One load of one entity: alone, planned, done, recorded, and begun again where the database or the source was lost."""
+"""One load of one entity: alone, planned, done, recorded, and retried if the database or the source was lost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

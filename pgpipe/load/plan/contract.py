@@ -142,7 +142,7 @@ def with_policies(columns: list[Column], settings: EntitySettings, key: tuple[st
             if column.name in named:
                 raise UsageError(f"entity.{entity}.bad_values.{column.name}: strip is for text, and it is {column.sql}")
             bad = "error"
-        # A NULL in the key is told by how often it occurs, unless its row may be rejected.
+        # The report of a NULL in the key says how often it occurs, unless its row may be rejected.
         required = bad == "reject" if column.name in key else column.required
         found.append(replace(column, bad=bad, required=required, most=settings.max_value_mb << 20))
     return found

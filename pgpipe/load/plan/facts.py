@@ -1,4 +1,4 @@
-"""What a plan is decided from, beside files and settings: the target as it is before the load."""
+"""What a plan is decided from, in addition to files and settings: the target as it is before the load."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

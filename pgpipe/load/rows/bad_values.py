@@ -27,11 +27,7 @@ Faults = dict[int, str]  # row → reason
 def to_wire(batch: Batch, columns: Sequence[Column], known: Known, rejects: Rejects) -> tuple[Batch, pa.RecordBatch]:
     """The rows of a batch with the target's columns in the form they travel in; a column that is missing is NULL.
 
-    Args:
-        batch: the rows.
-        columns: of the target.
-        known: rows that the server is known to refuse; they are rejected.
-        rejects: where rejected rows are kept.
+    `known` are rows that the server refuses; they join `rejects`.
 
     Returns:
         The pieces without what was rejected, and their rows in that form.
@@ -136,7 +132,7 @@ def _check_size(wire: Array, most: int) -> None:
 
 
 def _check_carefully(array: Array, wire: Array, column: Column) -> None:
-    """What only the server tells otherwise: too slow to do unless it has told."""
+    """What otherwise only the server finds: too slow, unless it has refused a row."""
     if column.sent in {"json", "jsonb"}:
         skipped = column.sent == "jsonb"
         for value in wire.cast(pa.binary()).to_pylist():

@@ -43,8 +43,8 @@ class Rejected:
         """As pgpipe_internal.reject_rows reads it."""
         file = self.group.part.file
         head = {"file": file.uri, "etag": file.identity, "row_group": self.group.number, "row_number": self.number}
-        told = json.dumps(head | {"column_name": self.column, "reason": self.reason})
-        return f'{told[:-1]},"key":{self.key or "null"},"row":{self.row or "null"}}}'
+        fields = json.dumps(head | {"column_name": self.column, "reason": self.reason})
+        return f'{fields[:-1]},"key":{self.key or "null"},"row":{self.row or "null"}}}'
 
 
 @dataclass

@@ -231,5 +231,5 @@ def refused_at(context: str, table: str, columns: list[str]) -> tuple[int | None
     number = NUMBER.search(rest) if named else None
     if number is None:
         return None, None
-    told = f"{rest[number.end() :]} "
-    return int(number[0]), max((c for c in columns if f" {c} " in told), key=len, default=None)
+    said = f"{rest[number.end() :]} "
+    return int(number[0]), max((c for c in columns if f" {c} " in said), key=len, default=None)

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Diagnosis:
-    """Attempts of a load: what the server refuses is found, and the second attempt is told of it."""
+    """Attempts of a load: what the server refuses is found, and the second attempt knows it."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -85,6 +85,6 @@ class Diagnosis:
 
 
 def _breaks_check(exc: DataError) -> bool:
-    """Whether it is a CHECK of a table; that of a domain is told with its row."""
+    """Whether it is a CHECK of a table; the server names the row of one of a domain."""
     cause = exc.__cause__
     return isinstance(cause, psycopg.errors.CheckViolation) and cause.diag.datatype_name is None

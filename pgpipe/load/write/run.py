@@ -77,7 +77,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What an attempt is told of the rows before it reads them: nothing, or what the attempt before it learnt."""
+    """What an attempt knows of the rows before it reads them: nothing, or what the attempt before it learnt."""
 
     columns: tuple[Column, ...]  # with how their values are checked
     known: Known = field(default_factory=dict)  # rows that the server refuses
@@ -89,7 +89,7 @@ def as_json(columns: Sequence[Column]) -> Jsonb:
 
 
 def create_staging(conn: Connection, run: Run, columns: Sequence[Column], *, unlogged: bool) -> Target:
-    """Make the staging table anew; unlogged if its rows will be merged, logged if it will be published."""
+    """Make the staging table, in place of an older one: logged if it will be published, else unlogged."""
     made = one(conn, CREATE_STAGING, (run.entity, as_json(columns), list(run.plan.key), unlogged))
     return Target(made, STAGING, run.entity)
 
