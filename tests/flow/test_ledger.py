@@ -141,6 +141,43 @@ def test_two_loads_of_an_entity_wait_for_each_other(lake: Lake, database: Databa
     assert rows(database, "select count(*) from log") == [(1000,)]
 
 
+SWAP = ("alter table log rename to before", "create table log (id bigint primary key, note text)")
+
+
+@pytest.mark.parametrize("change", [SWAP, ("drop table log",)], ids=["replaced", "dropped"])
+def test_a_target_that_is_replaced_during_a_load(lake: Lake, database: Database, change: tuple[str, ...]) -> None:
+    """It is planned for again: the rows come into the table of that name, and none into the one that was renamed."""
+    from pgpipe.load.loader import Loader
+    from pgpipe.load.plan.decide import Consent, Plan
+    from pgpipe.load.write.run import Progress
+    from pgpipe.settings.entity import EntitySettings
+    from pgpipe.settings.model import SourceSettings
+    from pgpipe.source import open_source
+    from pgpipe.source.layout import choose_date, find_entities
+
+    lake.put("2026-01-01", "log", [{"id": n} for n in range(10)])
+    source = open_source(SourceSettings(url=lake.url))
+    (files,) = find_entities(source, *choose_date(source, "latest", "any"))
+    execute(database, "create table log (id bigint primary key)")
+    todo = list(change)
+
+    def progress(_plan: Plan) -> Progress:  # called while the rows are staged
+        def advance(_rows: int) -> None:
+            execute(database, *todo)
+            todo.clear()
+
+        return advance
+
+    settings, consent = EntitySettings(key=["id"]), Consent(named=True)
+    _, counts = Loader(database, source, 1).load(files, settings, lambda *_: None, progress, consent)
+
+    assert (counts.inserted, todo) == (10, [])
+    assert rows(database, "select count(*) from log") == [(10,)]
+    if change == SWAP:
+        assert rows(database, "select count(*) from before") == [(0,)]
+    assert rows(database, "select error is null from pgpipe.load order by load_id") == [(False,), (True,)]
+
+
 @pytest.mark.parametrize("mode", ["snapshot", "upsert"])
 def test_a_file_that_is_put_back_is_loaded_again(cli: Cli, lake: Lake, database: Database, mode: str) -> None:
     """The target holds the last version of a file, also if that is an earlier one."""
