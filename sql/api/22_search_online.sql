@@ -1,7 +1,8 @@
--- Searching a table in use: a search column that is added and filled without a rewrite or a long lock.
+-- Searching a table in use: a search column that is added and filled without a rewrite.
 
 create or replace function pgpipe.alter_search(
-    target regclass, columns text, language regconfig default null, language_column name default null)
+    target regclass, columns text, language regconfig default null,
+    language_column name default null)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -15,14 +16,16 @@ begin
     wanted.language_column := nullif(coalesce(language_column, serving.language_column), '');
     -- Numbers of columns are never used twice, so neither is the name.
     wanted.column_name := pgpipe_internal.derived_name(serving.column_name, '_' || (
-        select max(a.attnum) + 1 from pg_catalog.pg_attribute a where a.attrelid = alter_search.target));
-    select * into filling from pgpipe.search_fill f where f.target = alter_search.target;
+        select max(col.attnum) + 1 from pg_catalog.pg_attribute col
+         where col.attrelid = alter_search.target));
+    select * into filling from pgpipe.search_fill known where known.target = alter_search.target;
     if (filling.weights, filling.language, filling.language_column)
        is not distinct from (wanted.weights, wanted.language, wanted.language_column) then
         return;
-    elsif filling.target is not null then  -- another change, not finished: this one takes its place
-        delete from pgpipe.search_fill f where f.target = alter_search.target;
-        perform pgpipe_internal.execute_briefly(format('lock table %s in access exclusive mode', target));
+    elsif filling.target is not null then  -- another change, not finished: this one replaces it
+        delete from pgpipe.search_fill known where known.target = alter_search.target;
+        perform pgpipe_internal.execute_briefly(
+            format('lock table %s in access exclusive mode', target));
         perform pgpipe_internal.drop_search_column(target, filling.column_name);
     end if;
     if (serving.weights, serving.language, serving.language_column)
@@ -34,9 +37,10 @@ end
 $$;
 comment on function pgpipe.alter_search(regclass, text, regconfig, name) is
     'Declares other columns, weights or another language for a target that is searched already. A '
-    'second column is filled; the first serves until finish_search. A language or a language '
-    'column that is not named stays; '''' removes the latter. Twice is a no-op; the declaration '
-    'that serves ends a change under way. Raises PP005 without a search, and as enable_search. '
+    'second column is filled; the first serves until fill_search, or `pgpipe fill-search`, swaps '
+    'them. A language or a language column that is not named stays; '''' removes the latter. '
+    'Twice is a no-op; the declaration that serves ends a change under way. Raises PP005 without a '
+    'search, and as enable_search. '
     'Example: select pgpipe.alter_search(''article'', ''{title=>A, body=>B, author=>C}'')';
 
 create or replace procedure pgpipe.fill_search(target regclass, rows int default 2000)
@@ -52,8 +56,9 @@ begin
         exit when batch.done;
     end loop;
     if exists (select from pgpipe_internal.missing_search_indexes(target)) then
-        raise info 'filled; now run, each by itself: %; then call pgpipe.fill_search(%) again',
-            (select pg_catalog.string_agg(i.statement, '; '::pg_catalog.text) from pgpipe_internal.search_index_statements(target) i (statement)),
+        raise info 'filled; now run, each by itself: %; then call pgpipe.fill_search(%) again', (
+            select pg_catalog.string_agg(step.statement, '; '::pg_catalog.text)
+              from pgpipe_internal.search_index_statements(target) step (statement)),
             pg_catalog.quote_literal(target::pg_catalog.text);
     else
         perform pgpipe_internal.finish_search(target);
@@ -61,5 +66,6 @@ begin
 end
 $$;
 comment on procedure pgpipe.fill_search(regclass, int) is
-    'Fills a search column batch by batch, a commit each: stop it when you like, and call it again to go on. Says what is left to do. '
+    'Fills a search column batch by batch, a commit each: stop it when you like, and call it again '
+    'to go on. It then swaps the column in, or says which indexes to build before. '
     'Example: call pgpipe.fill_search(''article'')';

@@ -1,42 +1,30 @@
 -- requires: vector
 -- Columns that searches are often filtered by.
 
-create or replace function pgpipe.enable_filters(target regclass, columns name[], embedding text default null)
+create or replace function pgpipe.enable_filters(
+    target regclass, columns name[], embedding text default null)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     e pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
-    made regclass;
-    keeper name := (select p.proowner::regrole::text from pg_catalog.pg_proc p where p.oid = 'pgpipe_internal.copy_filters()'::regprocedure);
-    writers text;
-    event text;
 begin
     if e.filters @> columns and e.filters <@ columns and e.filter_error is null then
         return;
     end if;
     perform pgpipe_internal.require_filters(target, columns);
-    -- Nothing may change between the copy and the triggers that keep it. The target first, as its writers do.
+    -- Nothing may change between the copy and the triggers that keep it. The target first, as its
+    -- writers do.
     execute format('lock table %s, %s in share row exclusive mode', target, e.store);
     perform pgpipe.disable_filters(target, e.name);
     if cardinality(columns) = 0 then
         return;
     end if;
-    made := pgpipe_internal.make_filter_table(e, columns);
-    update pgpipe.embedding x set filters = enable_filters.columns, filter_table = made where x.embedding_id = e.embedding_id;
-    execute format('grant select, update on %s to %s', made, keeper);
-    -- Vectors are copied by those who write them.
-    select string_agg(distinct a.grantee::regrole::text, ', ') into writers
-      from pg_catalog.pg_class c cross join lateral aclexplode(c.relacl) a
-     where c.oid = e.store and a.privilege_type = 'INSERT' and a.grantee <> 0 and a.grantee <> c.relowner;
-    if writers is not null then
-        execute format('grant select, insert, update on %s to %s', made, writers);
-    end if;
-    execute format('create or replace trigger pgpipe_filters after update on %s referencing old table as old_rows new table as new_rows '
-                   'for each statement execute function pgpipe_internal.copy_filters()', target);
-    foreach event in array '{insert,update}'::text[] loop
-        execute format('create or replace trigger pgpipe_filters_%1$s after %1$s on %2$s referencing new table as new_rows '
-                       'for each statement execute function pgpipe_internal.copy_vectors()', event, e.store);
-    end loop;
+    e.filters := columns;
+    e.filter_table := pgpipe_internal.make_filter_table(e);
+    update pgpipe.embedding known
+       set filters = e.filters, filter_table = e.filter_table
+     where known.embedding_id = e.embedding_id;
+    perform pgpipe_internal.keep_filters(e);
     perform pgpipe_internal.grant_target(target);
 end
 $$;
@@ -57,14 +45,20 @@ begin
     if e.filter_table is null then
         return;
     end if;
-    update pgpipe.embedding x set filters = '{}', filter_table = null, filter_error = null where x.embedding_id = e.embedding_id;
-    execute format('drop trigger if exists pgpipe_filters_insert on %1$s; drop trigger if exists pgpipe_filters_update on %1$s', e.store);
+    update pgpipe.embedding known
+       set filters = '{}', filter_table = null, filter_error = null
+     where known.embedding_id = e.embedding_id;
+    execute format('drop trigger if exists pgpipe_filters_insert on %1$s; '
+                   'drop trigger if exists pgpipe_filters_update on %1$s', e.store);
     perform pgpipe_internal.drop_table(e.filter_table);
-    if not exists (select from pgpipe.embedding x where x.target = disable_filters.target and x.filter_table is not null) then
+    if not exists (select from pgpipe.embedding known
+                    where known.target = disable_filters.target
+                      and known.filter_table is not null) then
         execute format('drop trigger if exists pgpipe_filters on %s', target);
     end if;
 end
 $$;
 comment on function pgpipe.disable_filters(regclass, text) is
-    'Drops the filter table of the active embedding, or of the one named. Filters work as before, only slower. Twice is a no-op. '
+    'Drops the filter table of the active embedding, or of the one named. Filters work as before, '
+    'only slower. Twice is a no-op. '
     'Example: select pgpipe.disable_filters(''article'')';

@@ -1,4 +1,5 @@
--- Filters: JSON to the SQL of a condition, names and values quoted; and what the planner expects of such a condition.
+-- Filters: JSON to the SQL of a condition, names and values quoted.
+-- Also what the planner expects of such a condition.
 
 create or replace function pgpipe_internal.filter_literal(name text, value jsonb, type oid)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -8,142 +9,217 @@ declare
     number numeric;
 begin
     if value is null or jsonb_typeof(value) = 'null' then
-        raise exception 'filter on %: null cannot be compared', quote_ident(name) using errcode = 'PP003',
-            hint = 'Write {"column": null} for rows without a value, {"column": {"ne": null}} for those with one.';
+        raise exception 'filter on %: null cannot be compared', quote_ident(name)
+            using errcode = 'PP003', hint = 'Write {"column": null} for rows without a value, '
+                                            '{"column": {"ne": null}} for those with one.';
     elsif type in ('json'::regtype, 'jsonb'::regtype) then
         return format('%L::pg_catalog.jsonb', value);
     elsif jsonb_typeof(value) = 'array' and element is not null then
-        return format('array[%s]::%s', (select string_agg(pgpipe_internal.filter_literal(name, e.v, element), ', ' order by e.n)
-                                          from jsonb_array_elements(value) with ordinality e (v, n)),
-                      pg_catalog.format_type(type, -1));
+        return format('array[%s]::%s', (
+            select string_agg(pgpipe_internal.filter_literal(name, item.content, element), ', '
+                              order by item.n)
+              from jsonb_array_elements(value) with ordinality item (content, n)),
+            pg_catalog.format_type(type, -1));
     elsif jsonb_typeof(value) in ('array', 'object') then
-        raise exception 'filter on %: % is not a single value', quote_ident(name), value using errcode = 'PP003',
-            hint = 'Write {"column": value}, {"column": [one, of]} or {"column": {"gte": 1, "lt": 9}}.';
-    elsif jsonb_typeof(value) = 'number' and type in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
+        raise exception 'filter on %: % is not a single value', quote_ident(name), value
+            using errcode = 'PP003', hint = 'Write {"column": value}, {"column": [one, of]} or '
+                                            '{"column": {"gte": 1, "lt": 9}}.';
+    elsif jsonb_typeof(value) = 'number'
+          and type in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
         -- 1.0 is 1, and a bound may lie beyond the type or between two integers.
         number := value::text::numeric;
-        return case when number = trunc(number) and abs(number) < 1e18 then format('%L::pg_catalog.int8', trunc(number))
+        return case when number = trunc(number) and abs(number) < 1e18
+                    then format('%L::pg_catalog.int8', trunc(number))
                     else format('%L::pg_catalog.numeric', number) end;
-    elsif pgpipe_internal.holds_domain(type) then
-        raise exception 'filter on %: its type % holds a domain, whose CHECK would run for each search', quote_ident(name),
-            pg_catalog.format_type(type, -1) using errcode = 'PP003';
     end if;
-    return format('%L::%s', value #>> '{}', pg_catalog.format_type(type, -1));  -- without a length: a cast would cut the value
+    perform pgpipe_internal.refuse_domain_filter(name, type);
+    -- Without a length: a cast would cut the value.
+    return format('%L::%s', value #>> '{}', pg_catalog.format_type(type, -1));
 end
 $$;
 comment on function pgpipe_internal.filter_literal(text, jsonb, oid) is
-    'SQL text: a value of a filter as a literal of the column''s type. Raises PP003 for null and for a list or object in place of a value.';
+    'SQL text: a value of a filter as a literal of the column''s type. Raises PP003 for null, and '
+    'for a list or object in place of a value.';
 
-create or replace function pgpipe_internal.filter_operation(name text, a text, sign text, b text, type oid)
+create or replace function pgpipe_internal.refuse_domain_filter(name text, type oid)
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if pgpipe_internal.holds_domain(type) then
+        raise exception
+            'filter on %: its type % holds a domain, whose CHECK would run for each search',
+            quote_ident(name), pg_catalog.format_type(type, -1) using errcode = 'PP003';
+    end if;
+end
+$$;
+comment on function pgpipe_internal.refuse_domain_filter(text, oid) is
+    'Raises PP003 for a type with a domain inside.';
+
+create or replace function pgpipe_internal.filter_operation(
+    name text, a text, sign text, b text, type oid)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     operation text := pgpipe_internal.compare(type, a, sign, b);
 begin
     if operation is null and b is not null then
-        raise exception 'filter on %: values of type % have no %', quote_ident(name), pg_catalog.format_type(type, -1),
-            case sign when '=' then 'equality' else 'order' end using errcode = 'PP003',
-            hint = 'Such a column can be filtered by {"column": null} and {"column": {"ne": null}} only.';
+        raise exception 'filter on %: values of type % have no %', quote_ident(name),
+            pg_catalog.format_type(type, -1), case sign when '=' then 'equality' else 'order' end
+            using errcode = 'PP003', hint = 'Such a column can be filtered by {"column": null} '
+                                            'and {"column": {"ne": null}} only.';
     end if;
     return operation;
 end
 $$;
 comment on function pgpipe_internal.filter_operation(text, text, text, text, oid) is
-    'SQL text: `a` and `b` compared by the default operator class of their type. Null without a `b`. Raises PP003 where it has none.';
+    'SQL text: `a` and `b` compared by the default operator class of their type. Null without a '
+    '`b`. Raises PP003 if the type has none.';
 
-create or replace function pgpipe_internal.filter_comparison(name text, value text, type oid, comparison text, wanted jsonb)
+create or replace function pgpipe_internal.filter_comparison(
+    name text, value text, type oid, comparison text, wanted jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     element oid := pgpipe_internal.element_type(type);
-    sign text := case comparison when 'lt' then '<' when 'lte' then '<=' when 'gt' then '>' when 'gte' then '>=' else '=' end;
+    signs constant jsonb := '{"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}';
 begin
     case
     when comparison = 'ne' then
-        return format('(%s) is not true', pgpipe_internal.filter_comparison(name, value, type, 'eq', wanted));
+        return format('(%s) is not true',
+                      pgpipe_internal.filter_comparison(name, value, type, 'eq', wanted));
     when comparison = 'null' and jsonb_typeof(wanted) = 'boolean' then
         return format('%s is %s null', value, case when wanted = 'true' then '' else 'not' end);
-    when comparison = 'in' and jsonb_typeof(wanted) = 'array' and element is not null then
-        return coalesce((select string_agg(pgpipe_internal.filter_comparison(name, value, type, 'eq', e.v), ' or ')
-                           from jsonb_array_elements(wanted) e (v)), 'false');
     when comparison = 'in' and jsonb_typeof(wanted) = 'array' then
-        return (select coalesce(nullif(concat_ws(' or ',
-                           case when bool_or(e.v = 'null') then format('%s is null', value) end,
-                           pgpipe_internal.filter_operation(name, value, '=', 'any (array['
-                           || string_agg(pgpipe_internal.filter_literal(name, e.v, type), ', ') filter (where e.v <> 'null') || '])', type)),
-                           ''), 'false')
-                  from jsonb_array_elements(wanted) e (v));
-    when comparison in ('eq', 'lt', 'lte', 'gt', 'gte') then
-        return case
-            when comparison = 'eq' and jsonb_typeof(wanted) = 'null' then format('%s is null', value)
-            when comparison = 'eq' and element is not null and jsonb_typeof(wanted) <> 'array' then
-                pgpipe_internal.filter_operation(name, pgpipe_internal.filter_literal(name, wanted, element), '=', format('any (%s)', value), element)
-            else pgpipe_internal.filter_operation(name, value, sign, pgpipe_internal.filter_literal(name, wanted, type), type) end;
+        return pgpipe_internal.filter_choice(name, value, type, wanted);
+    when comparison = 'eq' and jsonb_typeof(wanted) = 'null' then
+        return format('%s is null', value);
+    when comparison = 'eq' and element is not null and jsonb_typeof(wanted) <> 'array' then
+        return pgpipe_internal.filter_operation(
+            name, pgpipe_internal.filter_literal(name, wanted, element), '=',
+            format('any (%s)', value), element);
+    when signs ? comparison then
+        return pgpipe_internal.filter_operation(
+            name, value, signs ->> comparison,
+            pgpipe_internal.filter_literal(name, wanted, type), type);
     when comparison in ('null', 'in') then
         raise exception 'filter on %: % takes %', quote_ident(name), quote_literal(comparison),
-            case comparison when 'null' then 'true or false' else 'a list' end using errcode = 'PP003';
+            case comparison when 'null' then 'true or false' else 'a list' end
+            using errcode = 'PP003';
     else
-        raise exception 'filter on %: no comparison called %', quote_ident(name), quote_literal(comparison)
+        raise exception 'filter on %: no comparison called %', quote_ident(name),
+            quote_literal(comparison)
             using errcode = 'PP003', hint = 'There are eq, ne, lt, lte, gt, gte, in and null.';
     end case;
 end
 $$;
 comment on function pgpipe_internal.filter_comparison(text, text, oid, text, jsonb) is
-    'SQL text: one comparison of a filter. A value is compared with an array''s elements, a list with the whole of it, by the default '
-    'operator class of the type. Raises PP003 for another comparison, a value that does not fit it, or a type without one.';
+    'SQL text: one comparison of a filter. A value is compared with an array''s elements, a list '
+    'with the whole of it, by the default operator class of the type. Raises PP003 for another '
+    'comparison, a value that does not fit it, or a type without such a class.';
 
-create or replace function pgpipe_internal.filter_condition(target regclass, alias text, filter jsonb)
+create or replace function pgpipe_internal.filter_choice(
+    name text, value text, type oid, wanted jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    name text;
-    wanted jsonb;
-    type oid;
-    expression text;
+    literals text;
+    operation text;
+begin
+    if pgpipe_internal.element_type(type) is not null then
+        return coalesce((
+            select string_agg(
+                       pgpipe_internal.filter_comparison(name, value, type, 'eq', item.content),
+                       ' or ')
+              from jsonb_array_elements(wanted) item (content)), 'false');
+    end if;
+    select string_agg(pgpipe_internal.filter_literal(name, item.content, type), ', ') into literals
+      from jsonb_array_elements(wanted) item (content) where item.content <> 'null';
+    operation := pgpipe_internal.filter_operation(
+        name, value, '=', 'any (array[' || literals || '])', type);
+    if wanted @> '[null]' then
+        return concat_ws(' or ', format('%s is null', value), operation);
+    end if;
+    return coalesce(operation, 'false');
+end
+$$;
+comment on function pgpipe_internal.filter_choice(text, text, oid, jsonb) is
+    'SQL text: a value is one of a list. The list may hold null; an empty list holds nothing.';
+
+create or replace function pgpipe_internal.filter_condition(
+    target regclass, alias text, filter jsonb)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
     parts text[] := '{}';
 begin
     if filter is null or jsonb_typeof(filter) = 'null' then
         return 'true';
     elsif jsonb_typeof(filter) <> 'object' then
-        raise exception 'a filter is a JSON object, not %', jsonb_typeof(filter) using errcode = 'PP003',
-            hint = 'Write {"column": value}, {"column": [one, of]} or {"column": {"gte": 1, "lt": 9}}.';
+        raise exception 'a filter is a JSON object, not %', jsonb_typeof(filter)
+            using errcode = 'PP003', hint = 'Write {"column": value}, {"column": [one, of]} or '
+                                            '{"column": {"gte": 1, "lt": 9}}.';
     end if;
-    perform pgpipe_internal.require_columns(target, array(select jsonb_object_keys(filter))::name[]);
-    for name, wanted in select * from jsonb_each(filter) loop
-        type := pgpipe_internal.base_type(pgpipe_internal.column_type_of(target, name));
-        expression := format('%s.%I', alias, name);
-        if type = 'json'::regtype then
-            type := 'jsonb'::regtype;
-            expression := expression || '::pg_catalog.jsonb';
-        elsif pgpipe_internal.base_type(pgpipe_internal.element_type(type)) <> pgpipe_internal.element_type(type) then  -- a value to compare is not checked
-            type := (select t.typarray from pg_catalog.pg_type t where t.oid = pgpipe_internal.base_type(pgpipe_internal.element_type(type)));
-            expression := format('(%s)::%s', expression, pg_catalog.format_type(type, -1));
-        end if;
-        parts := parts || case jsonb_typeof(wanted)
-            when 'array' then array[pgpipe_internal.filter_comparison(name, expression, type, 'in', wanted)]
-            when 'object' then array(select pgpipe_internal.filter_comparison(name, expression, type, o.key, o.value)
-                                       from jsonb_each(wanted) o)
-            else array[pgpipe_internal.filter_comparison(name, expression, type, 'eq', wanted)] end;
-    end loop;
-    return coalesce((select string_agg('(' || p || ')', ' and ') from unnest(parts) p), 'true');
+    perform pgpipe_internal.require_columns(
+        target, array(select jsonb_object_keys(filter))::name[]);
+    select array_agg('(' || pgpipe_internal.filter_comparison(
+               asked.key, comparable.expression, comparable.type, wanted.comparison, wanted.value)
+               || ')' order by asked.n, wanted.n) into parts
+      from jsonb_each(filter) with ordinality asked (key, value, n)
+     cross join lateral pgpipe_internal.comparable_column(target, alias, asked.key) comparable
+     cross join lateral (
+           select each.key, each.value, each.n
+             from jsonb_each(case jsonb_typeof(asked.value) when 'object' then asked.value end)
+                  with ordinality each (key, value, n)
+           union all
+           select case jsonb_typeof(asked.value) when 'array' then 'in' else 'eq' end,
+                  asked.value, 1
+            where jsonb_typeof(asked.value) <> 'object') wanted (comparison, value, n);
+    return coalesce(array_to_string(parts, ' and '), 'true');
 end
 $$;
 comment on function pgpipe_internal.filter_condition(regclass, text, jsonb) is
-    'SQL text of a filter over the row `alias`: {"column": value | null | [values] | {"eq"|"ne"|"lt"|"lte"|"gt"|"gte": value, '
-    '"in": [values], "null": true|false}}, all of which must hold. A column of an array type is compared element by element. '
-    'Names and values are quoted. Raises PP002 for an unknown column, PP003 for a filter of another shape.';
+    'SQL text of a filter over the row `alias`: {"column": value | null | [values] | '
+    '{"eq"|"ne"|"lt"|"lte"|"gt"|"gte": value, "in": [values], "null": true|false}}, all of which '
+    'must hold. A column of an array type is compared element by element. Names and values are '
+    'quoted. Raises PP002 for an unknown column, PP003 for a filter of another shape.';
 
-create or replace function pgpipe_internal.estimate(target regclass, condition text, out rows double precision, out cost double precision)
+create or replace function pgpipe_internal.comparable_column(
+    target regclass, alias text, name text, out expression text, out type oid)
+    stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    element oid;
+begin
+    type := pgpipe_internal.base_type(pgpipe_internal.column_type_of(target, name));
+    element := pgpipe_internal.element_type(type);
+    expression := format('%s.%I', alias, name);
+    if type = 'json'::regtype then
+        type := 'jsonb'::regtype;
+        expression := expression || '::pg_catalog.jsonb';
+    elsif pgpipe_internal.base_type(element) <> element then  -- a value to compare is not checked
+        type := (select known.typarray from pg_catalog.pg_type known
+                  where known.oid = pgpipe_internal.base_type(element));
+        expression := format('(%s)::%s', expression, pg_catalog.format_type(type, -1));
+    end if;
+end
+$$;
+comment on function pgpipe_internal.comparable_column(regclass, text, text) is
+    'SQL text: a column of the row `alias`, of a type that can be compared, and that type. JSON '
+    'becomes jsonb, an array of a domain one of the type below it.';
+
+create or replace function pgpipe_internal.estimate(target regclass, condition text,
+    out rows double precision, out cost double precision)
     volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     plan json;
 begin
-    execute format('explain (format json) select from %s t where %s', target, condition) into plan;
+    execute format('explain (format json) select from %s row where %s', target, condition)
+       into plan;
     rows := plan #>> '{0,Plan,Plan Rows}';
     cost := plan #>> '{0,Plan,Total Cost}';
 end
 $$;
 comment on function pgpipe_internal.estimate(regclass, text) is
-    'How many rows `t` of a target the planner expects a condition (SQL text) to leave, and what finding them costs in its units. '
-    'Volatile because EXPLAIN is refused elsewhere.';
+    'How many rows (`row`) of a target the planner expects a condition (SQL text) to leave, and '
+    'what finding them costs in its units. Volatile because EXPLAIN is refused elsewhere.';

@@ -4,7 +4,8 @@
 create or replace function pgpipe_internal.find_language(name text)
     returns regconfig  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select c.oid::regconfig from pg_catalog.pg_ts_config c where c.oid::regconfig::text = name
+    select known.oid::regconfig from pg_catalog.pg_ts_config known
+     where known.oid::regconfig::text = name
 $$;
 comment on function pgpipe_internal.find_language(text) is
     'The text search configuration of a name as the tables keep it. It is quoted if needed, with '
@@ -46,45 +47,64 @@ create or replace trigger check_language before insert or update of language on 
 create or replace trigger check_language before insert or update of language on pgpipe.search_fill
     for each row execute function pgpipe_internal.check_language();
 
+create or replace function pgpipe_internal.named_languages()
+    returns table (name text, config regconfig)
+    stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    with known as (
+        select config.cfgname::text as name, config.oid::regconfig as config
+          from pg_catalog.pg_ts_config config
+         where config.cfgnamespace = 'pg_catalog'::regnamespace
+    )
+    select known.name, known.config from known
+    union all
+    select iso.code, known.config from known
+      join (values ('ar', 'arabic'), ('hy', 'armenian'), ('eu', 'basque'), ('ca', 'catalan'),
+                   ('da', 'danish'), ('nl', 'dutch'), ('en', 'english'), ('et', 'estonian'),
+                   ('fi', 'finnish'), ('fr', 'french'), ('de', 'german'), ('el', 'greek'),
+                   ('hi', 'hindi'), ('hu', 'hungarian'), ('id', 'indonesian'), ('ga', 'irish'),
+                   ('it', 'italian'), ('lt', 'lithuanian'), ('ne', 'nepali'), ('no', 'norwegian'),
+                   ('nb', 'norwegian'), ('nn', 'norwegian'), ('pt', 'portuguese'),
+                   ('ro', 'romanian'), ('ru', 'russian'), ('sr', 'serbian'), ('es', 'spanish'),
+                   ('sv', 'swedish'), ('ta', 'tamil'), ('tr', 'turkish'), ('yi', 'yiddish'))
+           iso (code, name) on iso.name = known.name
+$$;
+comment on function pgpipe_internal.named_languages() is
+    'What a language column may hold: names and ISO codes of PostgreSQL''s own configurations.';
+
 create or replace function pgpipe_internal.language_expression(
     target regclass, language regconfig, language_column name, value text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    type oid := (select pgpipe_internal.base_type(a.atttypid) from pg_catalog.pg_attribute a
-                  where a.attrelid = target and a.attname = language_column);
+    parts jsonb := jsonb_build_object('value', value, 'default', quote_literal(language));
+    type oid := (select pgpipe_internal.base_type(col.atttypid) from pg_catalog.pg_attribute col
+                  where col.attrelid = target and col.attname = language_column);
 begin
     if language_column is null then
         return format('%L::pg_catalog.regconfig', language);
     elsif type = 'regconfig'::regtype then
-        return format('coalesce(%s, %L::pg_catalog.regconfig)', value, language);
+        return pgpipe_internal.fill(
+            'coalesce({value}, {default}::pg_catalog.regconfig)', parts);
     elsif type not in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) then
-        raise exception '% names no language: it is a column of %', quote_ident(language_column), pg_catalog.format_type(type, -1)
-            using errcode = 'PP003', hint = 'A language column is text, such as german, de or de-AT.';
+        raise exception '% names no language: it is a column of %', quote_ident(language_column),
+            pg_catalog.format_type(type, -1)
+            using errcode = 'PP003',
+            hint = 'A language column is text, such as german, de or de-AT.';
     end if;
     -- A text column: PostgreSQL would not call the lookup of a name immutable, constants it does.
-    return (
-        select format('case lower(split_part(translate(%s::text, ''_'', ''-''), ''-'', 1)) %s else %L::pg_catalog.regconfig end', value,
-                      string_agg(format('when %L then %L::pg_catalog.regconfig', known.name, known.config), ' ' order by known.name),
-                      language)
-          from (
-            select c.cfgname::text as name, c.oid::regconfig as config from pg_catalog.pg_ts_config c
-             where c.cfgnamespace = 'pg_catalog'::regnamespace
-            union all
-            select i.code, c.oid::regconfig from pg_catalog.pg_ts_config c
-              join (values ('ar', 'arabic'), ('hy', 'armenian'), ('eu', 'basque'), ('ca', 'catalan'), ('da', 'danish'), ('nl', 'dutch'),
-                           ('en', 'english'), ('et', 'estonian'), ('fi', 'finnish'), ('fr', 'french'), ('de', 'german'), ('el', 'greek'),
-                           ('hi', 'hindi'), ('hu', 'hungarian'), ('id', 'indonesian'), ('ga', 'irish'), ('it', 'italian'),
-                           ('lt', 'lithuanian'), ('ne', 'nepali'), ('no', 'norwegian'), ('nb', 'norwegian'), ('nn', 'norwegian'),
-                           ('pt', 'portuguese'), ('ro', 'romanian'), ('ru', 'russian'), ('sr', 'serbian'), ('es', 'spanish'),
-                           ('sv', 'swedish'), ('ta', 'tamil'), ('tr', 'turkish'), ('yi', 'yiddish')) i (code, config)
-                on c.cfgname = i.config and c.cfgnamespace = 'pg_catalog'::regnamespace
-          ) known);
+    return pgpipe_internal.fill(
+        'case lower(split_part(translate({value}::text, ''_'', ''-''), ''-'', 1)) '
+        '{choices} else {default}::pg_catalog.regconfig end',
+        parts || jsonb_build_object('choices', (
+            select string_agg(format('when %L then %L::pg_catalog.regconfig', name, config), ' '
+                              order by name)
+              from pgpipe_internal.named_languages())));
 end
 $$;
 comment on function pgpipe_internal.language_expression(regclass, regconfig, name, text) is
-    'SQL text: the configuration of the language column''s `value`, an SQL expression; the default where it is NULL or names none. '
-    'Raises PP003 for a column that cannot name one.';
+    'SQL text: the configuration of the language column''s `value`, an SQL expression. It is the '
+    'default if the value is NULL or names none. Raises PP003 for a column that cannot name one.';
 
 create or replace function pgpipe_internal.search_languages(target regclass)
     returns regconfig[]  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -97,19 +117,26 @@ begin
     if declared.language_column is null then
         return array[language];
     end if;
-    -- One step of the index a language, however many rows there are; a row of a new language counts at once.
-    execute format($sql$
+    -- One step of the index a language, however many rows there are.
+    -- A row of a new language counts at once.
+    execute pgpipe_internal.fill($sql$
         with recursive spoken as (
-            (select t.%1$I as value from %2$s t where t.%1$I is not null order by t.%1$I limit 1)
+            (select row.{column} as value from {target} row where row.{column} is not null
+              order by row.{column} limit 1)
             union all
-            select (select t.%1$I from %2$s t where t.%1$I > s.value order by t.%1$I limit 1) from spoken s where s.value is not null
+            select (select row.{column} from {target} row where row.{column} > spoken.value
+                     order by row.{column} limit 1)
+              from spoken where spoken.value is not null
         )
-        select array_agg(distinct %3$s::oid)::regconfig[] from spoken s
-        $sql$, declared.language_column, target,
-        pgpipe_internal.language_expression(target, language, declared.language_column, 's.value')) into languages;
+        select array_agg(distinct {language}::oid)::regconfig[] from spoken
+        $sql$, jsonb_build_object(
+            'column', quote_ident(declared.language_column), 'target', target,
+            'language', pgpipe_internal.language_expression(
+                target, language, declared.language_column, 'spoken.value')))
+       into languages;
     return coalesce(languages, array[language]);
 end
 $$;
 comment on function pgpipe_internal.search_languages(regclass) is
-    'The configurations by which a question is read: the one of the table, or those of its rows. Raises PP005 without a search column, '
-    'or if its configuration does not exist.';
+    'The configurations by which a question is read: the one of the table, or those of its rows. '
+    'Raises PP005 without a search column, or if its configuration does not exist.';

@@ -1,4 +1,5 @@
--- The search column: a stored generated tsvector with a GIN index. 22_search_online.sql adds one to a table in use.
+-- The search column: a stored generated tsvector with a GIN index.
+-- 22_search_online.sql adds one to a table in use.
 
 create or replace function pgpipe_internal.parse_weights(columns text)
     returns jsonb  immutable strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -10,39 +11,53 @@ begin
     begin
         weights := columns::jsonb;
     exception when invalid_text_representation then  -- {title=>A, description=>B}
-        select jsonb_object_agg(p.name, p.weight), count(*) > count(distinct p.name) into weights, twice
-          from (select btrim(split_part(pair, '=>', 1), E' \n\t"'), btrim(substr(pair, strpos(pair, '=>') + 2), E' \n\t"')
-                  from unnest(string_to_array(btrim(columns, E'{} \n\t'), ',')) pair) p (name, weight);
+        select jsonb_object_agg(part.name, part.weight), count(*) > count(distinct part.name)
+          into weights, twice
+          from (select btrim(split_part(pair, '=>', 1), E' \n\t"'),
+                       btrim(substr(pair, strpos(pair, '=>') + 2), E' \n\t"')
+                  from unnest(string_to_array(btrim(columns, E'{} \n\t'), ',')) pair)
+               part (name, weight);
     end;
-    if jsonb_typeof(weights) is distinct from 'object' or weights = '{}' or twice then
-        weights := '{"": ""}';  -- refused below
-    end if;
-    if exists (select from jsonb_each_text(weights) w where w.key = '' or coalesce(w.value, '') not in ('A', 'B', 'C', 'D')) then
-        raise exception 'search columns need one weight of A, B, C or D each, not %', columns using errcode = 'PP003',
+    if jsonb_typeof(weights) is distinct from 'object' or weights = '{}' or twice
+       or exists (select from jsonb_each_text(weights) part
+                   where part.key = ''
+                      or coalesce(part.value, '') not in ('A', 'B', 'C', 'D')) then
+        raise exception 'search columns need one weight of A, B, C or D each, not %', columns
+            using errcode = 'PP003',
             hint = 'Write {title=>A, description=>B}, or the same as JSON.';
     end if;
     return weights;
 end
 $$;
 comment on function pgpipe_internal.parse_weights(text) is
-    'Columns and their weights as jsonb, from {title=>A} or {"title": "A"}. Raises PP003 for anything else.';
+    'Columns and their weights as jsonb, from {title=>A} or {"title": "A"}. Raises PP003 for '
+    'anything else.';
 
 create or replace function pgpipe_internal.search_expression(
-    target regclass, weights jsonb, language regconfig, language_column name default null, alias text default null)
+    target regclass, weights jsonb, language regconfig, language_column name default null,
+    alias text default null)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Heavier columns first; `::text` is immutable for the string types and refused by PostgreSQL for the others.
-    select string_agg(format('setweight(to_tsvector(%s, %s), %L)',
-                             pgpipe_internal.language_expression(search_expression.target, language, language_column,
-                                                        pgpipe_internal.column_list(array[language_column], alias)),
-                             pgpipe_internal.paired_expression(language, pgpipe_internal.column_list(array[a.attname], alias) || '::text', w.among),
-                             w.value),
-                      ' || ' order by w.value, a.attnum)
-      from (select e.key, e.value, count(*) over ()::int as among from jsonb_each_text(weights) e) w
-      join pg_catalog.pg_attribute a on a.attrelid = search_expression.target and a.attname = w.key
+    -- Heavier columns first. `::text` is immutable for the string types, and PostgreSQL refuses it
+    -- for the others.
+    select string_agg(
+               format('setweight(to_tsvector(%s, %s), %L)',
+                      pgpipe_internal.language_expression(
+                          search_expression.target, language, language_column,
+                          pgpipe_internal.column_list(array[language_column], alias)),
+                      pgpipe_internal.paired_expression(
+                          language,
+                          pgpipe_internal.column_list(array[col.attname], alias) || '::text',
+                          part.among),
+                      part.weight),
+               ' || ' order by part.weight, col.attnum)
+      from (select weighed.key as name, weighed.value as weight, count(*) over ()::int as among
+              from jsonb_each_text(weights) weighed) part
+      join pg_catalog.pg_attribute col
+        on col.attrelid = search_expression.target and col.attname = part.name
 $$;
 comment on function pgpipe_internal.search_expression(regclass, jsonb, regconfig, name, text) is
-    'SQL text of the search column, of the row `alias` where one is given.';
+    'SQL text of the search column, of the row `alias` if one is given.';
 
 create or replace function pgpipe_internal.index_search(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -51,22 +66,28 @@ declare
     missing record;
 begin
     for missing in select * from pgpipe_internal.missing_search_indexes(target) loop
-        execute format('create index on %s using %s (%I)', target, missing.method, missing.column_name);
+        execute format('create index on %s using %s (%I)',
+                       target, missing.method, missing.column_name);
     end loop;
 end
 $$;
 comment on function pgpipe_internal.index_search(regclass) is
-    'Builds the indexes that the declared search lacks: GIN on the search column, and one on the language column. Twice is a no-op.';
+    'Builds the indexes that the declared search lacks: GIN on the search column, and one on the '
+    'language column. Twice is a no-op.';
 
-create or replace function pgpipe_internal.is_indexed(target regclass, column_name name, method name)
+create or replace function pgpipe_internal.is_indexed(
+    target regclass, column_name name, method name)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select exists (
-        select from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
-          join pg_catalog.pg_am m on m.oid = c.relam
-          join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-         where i.indrelid = is_indexed.target and m.amname = is_indexed.method and a.attname = is_indexed.column_name
-           and i.indisvalid and i.indpred is null)
+        select from pg_catalog.pg_index index
+          join pg_catalog.pg_class class on class.oid = index.indexrelid
+          join pg_catalog.pg_am access on access.oid = class.relam
+          join pg_catalog.pg_attribute col
+            on col.attrelid = index.indrelid and col.attnum = index.indkey[0]
+         where index.indrelid = is_indexed.target and access.amname = is_indexed.method
+           and col.attname = is_indexed.column_name
+           and index.indisvalid and index.indpred is null)
 $$;
 comment on function pgpipe_internal.is_indexed(regclass, name, name) is
     'Whether a valid index of this method begins with the column and has all rows.';
@@ -76,44 +97,62 @@ create or replace function pgpipe_internal.missing_search_indexes(target regclas
     stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with declared as (  -- what is being filled goes first: it is what will be searched
-        select f.column_name, f.language_column from pgpipe.search_fill f where f.target = missing_search_indexes.target
+        select filling.column_name, filling.language_column from pgpipe.search_fill filling
+         where filling.target = missing_search_indexes.target
         union all
-        select s.column_name, s.language_column from pgpipe.search s where s.target = missing_search_indexes.target
-           and not exists (select from pgpipe.search_fill f where f.target = s.target)
+        select serving.column_name, serving.language_column from pgpipe.search serving
+         where serving.target = missing_search_indexes.target
+           and not exists (select from pgpipe.search_fill filling
+                            where filling.target = serving.target)
     ), wanted as (
-        select d.column_name, 'gin'::name as method from declared d
-        union all
-        select d.language_column, 'btree' from declared d where d.language_column is not null  -- its values are read with each question
+        select declared.column_name, 'gin'::name as method from declared
+        union all  -- its values are read with each question
+        select declared.language_column, 'btree' from declared
+         where declared.language_column is not null
     )
-    select w.column_name, w.method from wanted w where not pgpipe_internal.is_indexed(target, w.column_name, w.method)
+    select wanted.column_name, wanted.method from wanted
+     where not pgpipe_internal.is_indexed(target, wanted.column_name, wanted.method)
 $$;
-comment on function pgpipe_internal.missing_search_indexes(regclass) is 'Columns, and methods, of the indexes that a declared search lacks.';
+comment on function pgpipe_internal.missing_search_indexes(regclass) is
+    'Columns, and methods, of the indexes that a declared search lacks.';
 
 create or replace function pgpipe_internal.search_index_statements(target regclass)
     returns setof text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    with part as (  -- a partitioned table takes no index concurrently; its own is made of those that its partitions have
-        select c.oid::regclass as part from pg_catalog.pg_class c
-         where c.relkind = 'r' and c.oid in (select target union select p.relid from pg_catalog.pg_partition_tree(target) p)
+    -- A partitioned table takes no index concurrently; its own is made of those that its
+    -- partitions have.
+    with part as (
+        select class.oid::regclass as relation from pg_catalog.pg_class class
+         where class.relkind = 'r'
+           and class.oid in (
+               select target union select leaf.relid from pg_catalog.pg_partition_tree(target) leaf)
     )
-    select s.statement
-      from pgpipe_internal.missing_search_indexes(target) m
-      cross join lateral (
-        select 1 as place, format('drop index concurrently %s', i.indexrelid::regclass) as statement  -- left by a build that was cut off
-          from part p join pg_catalog.pg_index i on i.indrelid = p.part
-          join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-         where a.attname = m.column_name and not i.indisvalid and i.indnatts = 1
-        union all
-        select 2, format('create index concurrently on %s using %s (%I)', p.part, m.method, m.column_name)
-          from part p where not pgpipe_internal.is_indexed(p.part, m.column_name, m.method)
-        union all
-        select 3, format('create index on %s using %s (%I)', target, m.method, m.column_name)
-          from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
-      ) s
-     order by m.column_name, s.place, s.statement
+    select step.statement
+      from pgpipe_internal.missing_search_indexes(target) missing
+     cross join lateral (
+           -- Left by a build that was cut off.
+           select 1 as place,
+                  format('drop index concurrently %s', index.indexrelid::regclass) as statement
+             from part join pg_catalog.pg_index index on index.indrelid = part.relation
+             join pg_catalog.pg_attribute col
+               on col.attrelid = index.indrelid and col.attnum = index.indkey[0]
+            where col.attname = missing.column_name and not index.indisvalid
+              and index.indnatts = 1
+           union all
+           select 2, format('create index concurrently on %s using %s (%I)',
+                            part.relation, missing.method, missing.column_name)
+             from part
+            where not pgpipe_internal.is_indexed(
+                          part.relation, missing.column_name, missing.method)
+           union all
+           select 3, format('create index on %s using %s (%I)',
+                            target, missing.method, missing.column_name)
+             from pg_catalog.pg_class class where class.oid = target and class.relkind = 'p') step
+     order by missing.column_name, step.place, step.statement
 $$;
 comment on function pgpipe_internal.search_index_statements(regclass) is
-    'The statements, each to be run outside of a transaction, that build the indexes a declared search lacks, without locking out writers.';
+    'The statements that build the indexes a declared search lacks, without locking out writers. '
+    'Each is run outside of a transaction.';
 
 create or replace function pgpipe_internal.require_plain(target regclass, columns name[])
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -121,56 +160,139 @@ as $$
 declare
     computed name;
 begin
-    select a.attname into computed from pg_catalog.pg_attribute a
-     where a.attrelid = target and a.attname = any (columns) and a.attgenerated <> '' order by a.attnum limit 1;
+    select col.attname into computed from pg_catalog.pg_attribute col
+     where col.attrelid = target and col.attname = any (columns) and col.attgenerated <> ''
+     order by col.attnum limit 1;
     if found then
-        raise exception '% is a generated column of %: PostgreSQL computes no search column from another generated column',
-            quote_ident(computed), target using errcode = 'PP003', hint = 'Name the columns that it is computed from.';
+        raise exception '% is a generated column of %: PostgreSQL computes no search column from '
+                        'another generated column', quote_ident(computed), target
+            using errcode = 'PP003', hint = 'Name the columns that it is computed from.';
     end if;
 end
 $$;
 comment on function pgpipe_internal.require_plain(regclass, name[]) is
-    'Raises PP003 for a generated column: another one cannot be computed from it, and a BEFORE trigger finds NULL in it.';
+    'Raises PP003 for a generated column: another one cannot be computed from it, and a BEFORE '
+    'trigger finds NULL in it.';
 
 create or replace function pgpipe_internal.check_search(wanted pgpipe.search_fill)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+declare
+    columns constant name[] := array(select jsonb_object_keys(wanted.weights));
 begin
     if num_nulls(wanted.target, wanted.weights, wanted.language, wanted.column_name) > 0 then
-        raise exception 'a search needs a table, columns, a language and a name for its column; one of them is NULL'
-            using errcode = 'PP003';
-    elsif (select c.relkind from pg_catalog.pg_class c where c.oid = wanted.target) not in ('r', 'p') then
+        raise exception 'a search needs a table, columns, a language and a name for its column; '
+                        'one of them is NULL' using errcode = 'PP003';
+    elsif (select class.relkind from pg_catalog.pg_class class where class.oid = wanted.target)
+          not in ('r', 'p') then
         raise exception '% is not a table', wanted.target using errcode = 'PP003',
-            hint = 'Only a table can have a search column: declare it on the one that the rows are in.';
+            hint = 'Only a table can have a search column: declare it on the one that the rows are '
+                   'in.';
     end if;
-    perform pgpipe_internal.require_columns(wanted.target, array(select jsonb_object_keys(wanted.weights))::name[]);
+    perform pgpipe_internal.require_columns(wanted.target, columns);
     if wanted.language_column is not null then
         perform pgpipe_internal.require_columns(wanted.target, array[wanted.language_column]);
     end if;
-    perform pgpipe_internal.require_plain(wanted.target, wanted.language_column
-                                 || array(select jsonb_object_keys(wanted.weights))::name[]);
-    perform pgpipe_internal.search_expression(
-        wanted.target, wanted.weights, pgpipe_internal.declared_language(wanted.target, wanted.language),
-        wanted.language_column);
+    perform pgpipe_internal.require_plain(wanted.target, wanted.language_column || columns);
+    perform pgpipe_internal.search_expression(  -- refuses a language column that cannot name one
+        wanted.target, wanted.weights,
+        pgpipe_internal.declared_language(wanted.target, wanted.language), wanted.language_column);
     if pgpipe_internal.has_column(wanted.target, wanted.column_name) then
-        raise exception '% has a column % already', wanted.target, quote_ident(wanted.column_name) using errcode = 'PP004',
+        raise exception '% has a column % already', wanted.target, quote_ident(wanted.column_name)
+            using errcode = 'PP004',
             hint = 'Give the search column another name: column_name => ''search_text''.';
     end if;
 end
 $$;
 comment on function pgpipe_internal.check_search(pgpipe.search_fill) is
-    'Raises PP002, PP003 or PP004 where a search cannot be declared like this.';
+    'Raises PP002, PP003 or PP004 if a search cannot be declared like this.';
+
+create or replace function pgpipe_internal.refuse_other_search(wanted pgpipe.search_fill)
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    other record;
+begin
+    select known.* into other
+      from (select weights, language, column_name, language_column, true as serves, target
+              from pgpipe.search
+            union all
+            select weights, language, column_name, language_column, false, target
+              from pgpipe.search_fill) known
+     where known.target = wanted.target order by known.serves desc limit 1;
+    if not found or (other.weights, other.language, other.column_name, other.language_column)
+       is not distinct from
+       (wanted.weights, wanted.language, wanted.column_name, wanted.language_column) then
+        return;
+    elsif other.serves then
+        raise exception '% is already searched by % in %',
+            wanted.target, other.weights, other.language using errcode = 'PP004',
+            hint = format('To change it, call pgpipe.alter_search(%L, …): searches go on '
+                          'meanwhile.', wanted.target);
+    end if;
+    raise exception '% is being filled for a search by % in %',
+        wanted.target, other.weights, other.language using errcode = 'PP004',
+        hint = format('Finish it with `pgpipe fill-search`, or drop it: '
+                      'select pgpipe.disable_search(%L)', wanted.target);
+end
+$$;
+comment on function pgpipe_internal.refuse_other_search(pgpipe.search_fill) is
+    'Raises PP004 if another search of the target serves or, before the first serves, is filled.';
+
+create or replace function pgpipe_internal.generate_search(wanted pgpipe.search_fill)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    -- storage main: ranking reads this column of thousands of rows, so of a long row other columns
+    -- are stored apart.
+    execute pgpipe_internal.fill(
+        'alter table {target} add column {search} tsvector generated always as ({expression}) '
+        'stored, alter column {search} set storage main', jsonb_build_object(
+            'target', wanted.target, 'search', quote_ident(wanted.column_name),
+            'expression', pgpipe_internal.search_expression(
+                wanted.target, wanted.weights,
+                pgpipe_internal.declared_language(wanted.target, wanted.language),
+                wanted.language_column)));
+    insert into pgpipe.search (target, column_name, weights, language, language_column)
+    values (wanted.target, wanted.column_name, wanted.weights, wanted.language,
+            wanted.language_column);
+end
+$$;
+comment on function pgpipe_internal.generate_search(pgpipe.search_fill) is
+    'Adds the column that PostgreSQL generates, and declares the search.';
+
+create or replace function pgpipe_internal.lock_search(target regclass)
+    returns name  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    column_name name;
+begin
+    select serving.column_name into column_name from pgpipe.search serving
+     where serving.target = lock_search.target for update;
+    if not found then
+        raise exception '% has no search column', target using errcode = 'PP005',
+            hint = format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target);
+    end if;
+    return column_name;
+end
+$$;
+comment on function pgpipe_internal.lock_search(regclass) is
+    'The search column of a target, whose declaration is locked. Raises PP005 if there is none.';
 
 create or replace function pgpipe_internal.forget_search()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    delete from pgpipe.search_fill f where not exists (select from pg_catalog.pg_class c where c.oid = f.target);
+    delete from pgpipe.search_fill filling
+     where not exists (select from pg_catalog.pg_class class where class.oid = filling.target);
     with gone as (
-        delete from pgpipe.search s where not exists (select from pg_catalog.pg_class c where c.oid = s.target) returning s.target
+        delete from pgpipe.search serving
+         where not exists (select from pg_catalog.pg_class class where class.oid = serving.target)
+        returning serving.target
     )
-    delete from pgpipe.lexeme l using gone g where l.target = g.target;
+    delete from pgpipe.lexeme word using gone where word.target = gone.target;
 $$;
-comment on function pgpipe_internal.forget_search() is 'Deletes what is kept about targets that were dropped.';
+comment on function pgpipe_internal.forget_search() is
+    'Deletes what is kept about targets that were dropped.';
 
 create or replace function pgpipe_internal.require_search(target regclass)
     returns pgpipe.search  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -178,48 +300,61 @@ as $$
 declare
     declared pgpipe.search;
 begin
-    select * into declared from pgpipe.search s where s.target = require_search.target;
-    if not found then
-        raise exception '% has no search column%', target,
-            case when exists (select from pgpipe.search_fill f where f.target = require_search.target) then ' yet: it is being filled'
-                 else '' end
-            using errcode = 'PP005',
-                hint = case when exists (select from pgpipe.search_fill f where f.target = require_search.target)
-                            then format('Run `pgpipe fill-search`, or call pgpipe.fill_search(%L).', target)
-                            else format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target) end;
+    select * into declared from pgpipe.search known where known.target = require_search.target;
+    if declared.target is null
+       and exists (select from pgpipe.search_fill filling
+                    where filling.target = require_search.target) then
+        raise exception '% has no search column yet: it is being filled', target
+            using errcode = 'PP005', hint = format(
+                'Run `pgpipe fill-search`, or call pgpipe.fill_search(%L).', target);
+    elsif declared.target is null then
+        raise exception '% has no search column', target using errcode = 'PP005',
+            hint = format('Declare one: select pgpipe.enable_search(%L, ''{column=>A}'')', target);
     elsif not pgpipe_internal.has_column(target, declared.column_name) then
-        raise exception '% has lost its search column %', target, quote_ident(declared.column_name) using errcode = 'PP005',
+        raise exception '% has lost its search column %', target,
+            quote_ident(declared.column_name) using errcode = 'PP005',
             hint = format('Declare it again: select pgpipe.enable_search(%L, …)', target);
     end if;
     return declared;
 end
 $$;
-comment on function pgpipe_internal.require_search(regclass) is 'What is declared about the search of a target. Raises PP005 where there is none.';
+comment on function pgpipe_internal.require_search(regclass) is
+    'What is declared about the search of a target. Raises PP005 if there is none.';
 
 create or replace function pgpipe_internal.row_expression(target regclass, alias text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select coalesce('(select to_jsonb(r.*) from (select '
-                    || string_agg(format('%s as %I', pgpipe_internal.json_value(a.atttypid, format('%s.%I', alias, a.attname)), a.attname),
-                                  ', ' order by a.attnum)
-                    || ') r)', '''{}''::jsonb')
-      from pg_catalog.pg_attribute a
-     where a.attrelid = row_expression.target and a.attnum > 0 and not a.attisdropped
-       and has_column_privilege(a.attrelid, a.attnum, 'select')
-       and not exists (select from pgpipe.search s where s.target = a.attrelid and s.column_name = a.attname)
-       and not exists (select from pgpipe.search_fill f where f.target = a.attrelid and f.column_name = a.attname)
+    select coalesce(
+        '(select to_jsonb(shown.*) from (select '
+        || string_agg(
+               format('%s as %I', pgpipe_internal.json_value(
+                          col.atttypid, format('%s.%I', alias, col.attname)), col.attname),
+               ', ' order by col.attnum)
+        || ') shown)', '''{}''::jsonb')
+      from pg_catalog.pg_attribute col
+     where col.attrelid = row_expression.target and col.attnum > 0 and not col.attisdropped
+       and has_column_privilege(col.attrelid, col.attnum, 'select')
+       and not exists (select from pgpipe.search serving
+                        where serving.target = col.attrelid and serving.column_name = col.attname)
+       and not exists (select from pgpipe.search_fill filling
+                        where filling.target = col.attrelid and filling.column_name = col.attname)
 $$;
 comment on function pgpipe_internal.row_expression(regclass, text) is
-    'SQL text: the row `alias` as jsonb, with the columns that the caller may read, without the search column.';
+    'SQL text: the row `alias` as jsonb, with the columns that the caller may read, without the '
+    'search column.';
 
 create or replace function pgpipe_internal.search_is_stale(target regclass)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- A tenth more or fewer rows moves an idf by less than 0.1; the planner's estimate costs nothing to read.
-    select s.refreshed_at is null or abs(pgpipe_internal.known_rows(s.target) - s.documents) > 0.1 * greatest(s.documents, 1)
-      from pgpipe.search s where s.target = search_is_stale.target
+    -- A tenth more or fewer rows moves an idf by less than 0.1; the planner's estimate costs
+    -- nothing to read.
+    select serving.refreshed_at is null
+           or abs(pgpipe_internal.known_rows(serving.target) - serving.documents)
+              > 0.1 * greatest(serving.documents, 1)
+      from pgpipe.search serving where serving.target = search_is_stale.target
 $$;
-comment on function pgpipe_internal.search_is_stale(regclass) is 'Whether the lexeme table is missing or a tenth off; null without a search column.';
+comment on function pgpipe_internal.search_is_stale(regclass) is
+    'Whether the lexeme table is missing or a tenth off; null without a search column.';
 
 create or replace function pgpipe_internal.refresh_stale_searches()
     returns int  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -228,11 +363,14 @@ declare
     stale regclass;
     refreshed int := 0;
 begin
-    for stale in select s.target from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
-                  where pgpipe_internal.search_is_stale(s.target) and coalesce(s.refreshed_at < now() - interval '10 minutes', true)
-                    and has_table_privilege(s.target, 'select')
-                    and not row_security_active(s.target)
-                    for update of s skip locked loop  -- who holds it is refreshing it
+    for stale in
+        select serving.target from pgpipe.search serving
+          join pg_catalog.pg_class class on class.oid = serving.target
+         where pgpipe_internal.search_is_stale(serving.target)
+           and coalesce(serving.refreshed_at < now() - interval '10 minutes', true)
+           and has_table_privilege(serving.target, 'select')
+           and not row_security_active(serving.target)
+           for update of serving skip locked loop  -- who holds it is refreshing it
         perform pgpipe.refresh_search(stale);
         refreshed := refreshed + 1;
     end loop;
@@ -240,6 +378,20 @@ begin
 end
 $$;
 comment on function pgpipe_internal.refresh_stale_searches() is
-    'Counts again the lexemes of every target that has grown or shrunk by a tenth, every ten minutes at most. Idle embedders call it, '
-    'so that rows which no load brought count too. Returns how many targets it counted. It leaves those that another session holds, '
-    'or that may not be read.';
+    'Counts again the lexemes of every target that has grown or shrunk by a tenth, every ten '
+    'minutes at most. Idle embedders call it, so that rows which no load brought count too. '
+    'Returns how many targets it counted. It leaves those that another session holds, or that may '
+    'not be read.';
+
+create or replace function pgpipe_internal.count_rows(target regclass, sample text)
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    counted bigint;
+begin
+    execute format('select count(*) from %s %s', target, sample) into counted;
+    return counted;
+end
+$$;
+comment on function pgpipe_internal.count_rows(regclass, text) is
+    'How many rows a target has, or the sample of it that a TABLESAMPLE clause (SQL text) takes.';

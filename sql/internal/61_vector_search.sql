@@ -1,130 +1,174 @@
 -- requires: vector
 -- Search by meaning, and by words and meaning together. Applied once pgvector is installed.
 
-create or replace function pgpipe_internal.scan_is_exact(e pgpipe.embedding, condition text, wanted int, kept jsonb default null)
+create or replace function pgpipe_internal.scan_is_exact(
+    e pgpipe.embedding, condition text, wanted int, kept jsonb default null)
     returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    -- In µs, measured on a million vectors of 128 dimensions.
-    visit constant double precision := 20;   -- a step of the walk through the graph that meets one more row
-    compare constant double precision := 5;  -- fetching a row, its vector by the key, and comparing it
-    beside constant double precision := 0.4; -- comparing a vector that lies in the index of a filter table
-    unit constant double precision := 0.6;   -- one of the planner's units
-    rare constant double precision := 0.05;  -- below this share of rows the walk also misses more of the nearest: 2 % of them at 5 %
-                                             -- of the rows, 5 % at 2 %, 13 % at 1 %; so its price rises
-    expected record;
+    -- In µs of the server's CPU, on one core of an AMD EPYC and a million vectors of 128
+    -- dimensions that lie in memory: `make bench-search`, with ROWS=1000000 and DIMS=128.
+    visit constant double precision := 20;   -- A step of the walk meets one more row in 20 µs.
+    compare constant double precision := 5;  -- To fetch a row and its vector, and compare it: 5 µs.
+    in_index constant double precision := 0.4;  -- To compare one that lies in an index: 0.4 µs.
+    unit constant double precision := 0.6;   -- One of the planner's units is 0.6 µs.
+    -- Below 5 % of the rows the walk also misses more of the nearest: 2 % of them at 5 % of the
+    -- rows, 5 % at 2 %, 13 % at 1 %. So its price rises.
+    rare constant double precision := 0.05;
+    passing record;
     price double precision;
-    vectors double precision := (select greatest(c.reltuples, 1) from pg_catalog.pg_class c where c.oid = e.store);
+    vectors double precision := (select greatest(class.reltuples, 1) from pg_catalog.pg_class class
+                                  where class.oid = e.store);
     rows double precision := greatest(pgpipe_internal.known_rows(e.target), 1);
 begin
-    if not exists (select from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
-                     join pg_catalog.pg_am m on m.oid = x.relam
-                    where i.indrelid = e.store and i.indisvalid and m.amname in ('hnsw', 'ivfflat')) then
+    if not pgpipe_internal.has_vector_index(e.store) then
         return true;
     elsif condition is null then
         return false;
+    elsif kept is not null then
+        passing := pgpipe_internal.estimate(
+            e.filter_table, pgpipe_internal.filter_condition(e.target, 'row', kept));
+        price := unit * passing.cost + in_index * passing.rows;
     end if;
-    if kept is not null then
-        expected := pgpipe_internal.estimate(e.filter_table, pgpipe_internal.filter_condition(e.target, 't', kept));
-        price := unit * expected.cost + beside * expected.rows;
-    end if;
-    expected := pgpipe_internal.estimate(e.target, condition);
-    price := coalesce(price, unit * expected.cost + compare * expected.rows * greatest(vectors / rows, 1));
-    -- The graph is walked until enough of what it meets passes; the other way compares all that passes.
-    return price < visit * wanted * rows / greatest(expected.rows, 1) * (1 + rare * rows / greatest(expected.rows, 1));
+    passing := pgpipe_internal.estimate(e.target, condition);
+    price := coalesce(price, unit * passing.cost
+                             + compare * passing.rows * greatest(vectors / rows, 1));
+    -- The graph is walked until enough of what it meets passes; the other way compares all that
+    -- passes.
+    return price < visit * wanted * rows / greatest(passing.rows, 1)
+                   * (1 + rare * rows / greatest(passing.rows, 1));
 end
 $$;
 comment on function pgpipe_internal.scan_is_exact(pgpipe.embedding, text, int, jsonb) is
-    'Whether to compare every vector that a condition (null: none) leaves instead of walking the index: few are left, or there is none. '
-    '`kept` is the part of the filter that the filter table answers.';
+    'Whether to compare every vector that a condition (null: none) leaves instead of walking the '
+    'index: few are left, or there is none. `kept` is the part of the filter that the filter table '
+    'answers.';
 
-create or replace function pgpipe_internal.nearest_statement(e pgpipe.embedding, filter jsonb, filtered boolean, exact boolean, kept jsonb)
+create or replace function pgpipe_internal.has_vector_index(store regclass)
+    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (
+        select from pg_catalog.pg_index index
+          join pg_catalog.pg_class class on class.oid = index.indexrelid
+          join pg_catalog.pg_am access on access.oid = class.relam
+         where index.indrelid = store and index.indisvalid
+           and access.amname in ('hnsw', 'ivfflat'))  -- ivfflat: of 0.1.0, until HNSW is built
+$$;
+comment on function pgpipe_internal.has_vector_index(regclass) is
+    'Whether a store has an index on its vectors.';
+
+create or replace function pgpipe_internal.nearest_statement(
+    e pgpipe.embedding, filter jsonb, filtered boolean, exact boolean, kept jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    schema constant name := pgpipe_internal.vector_schema();
-    store_key constant text := pgpipe_internal.column_list(e.key_columns, 's');
-    -- Any index on the vectors is passed over by a sum, in whose order none is.
-    distance constant text := format('(s.vector operator(%1$I.<=>) $1::%1$I.%2$s)%3$s', schema,
-                                     case when e.dims > 2000 then 'halfvec' else 'vector' end, case when exact then ' + 0' else '' end);
-    rest constant jsonb := filter - array(select jsonb_object_keys(kept));  -- what the target must say
-    chosen constant text := format('select %s, s.char_start, s.char_end, s.content_hash, %s as distance from',
-                                   pgpipe_internal.numbered_list(e.key_columns, 's'), distance);
+    source text := format('%s store', e.store);
 begin
     if exact and kept is not null then
-        -- Half the precision may swap neighbours: some more than are wanted are compared in full.
-        return format($sql$
-            %1$s (select %2$s, f.chunk from %3$s f %4$s where %5$s
-                   order by (f.vector operator(%6$I.<=>) $1::%6$I.halfvec) + 0 limit $2 + 20) n
-              join %7$s s on %9$s and s.chunk = n.chunk
-             order by distance, %8$s limit $2
-            $sql$, chosen, pgpipe_internal.column_list(e.key_columns, 'f'), e.filter_table,
-            case when rest <> '{}' then format('join %s t on %s and %s', e.target,
-                pgpipe_internal.same_key(e.target, e.key_columns, 't', 'f'), pgpipe_internal.filter_condition(e.target, 't', rest)) else '' end,
-            pgpipe_internal.filter_condition(e.target, 'f', kept), schema, e.store, store_key,
-            pgpipe_internal.same_key(e.target, e.key_columns, 's', 'n'));
+        source := format('(%s) nearest join %s on %s and store.chunk = nearest.chunk',
+                         pgpipe_internal.kept_statement(e, filter, kept), source,
+                         pgpipe_internal.same_key(e.target, e.key_columns, 'store', 'nearest'));
+    elsif filtered then
+        source := format('%s join %s row on %s where %s', source, e.target,
+                         pgpipe_internal.same_key(e.target, e.key_columns, 'row', 'store'),
+                         pgpipe_internal.filter_condition(e.target, 'row', filter));
     end if;
-    return format('%s %s s %s order by distance%s limit $2', chosen, e.store,
-                  case when filtered then format('join %s t on %s where %s', e.target, pgpipe_internal.same_key(e.target, e.key_columns, 't', 's'),
-                                                 pgpipe_internal.filter_condition(e.target, 't', filter)) else '' end,
-                  case when exact then ', ' || store_key else '' end);  -- equal vectors: the same ones every time
+    return pgpipe_internal.fill($sql$
+        select {key_columns}, store.char_start, store.char_end, store.content_hash,
+               (store.vector operator({schema}.<=>) $1::{schema}.{type}){passed_over} as distance
+          from {source}
+         order by distance{tie} limit $2
+        $sql$, jsonb_build_object(
+            'key_columns', pgpipe_internal.numbered_list(e.key_columns, 'store'),
+            'schema', quote_ident(pgpipe_internal.vector_schema()),
+            'type', case when e.dims > 2000 then 'halfvec' else 'vector' end,
+            -- Any index on the vectors is passed over by a sum, in whose order none is.
+            'passed_over', case when exact then ' + 0' end,
+            'source', source,
+            -- Equal vectors: the same ones every time.
+            'tie', ', ' || case when exact
+                           then pgpipe_internal.column_list(e.key_columns, 'store') end));
 end
 $$;
-comment on function pgpipe_internal.nearest_statement(pgpipe.embedding, jsonb, boolean, boolean, jsonb) is
+comment on function pgpipe_internal.nearest_statement(
+    pgpipe.embedding, jsonb, boolean, boolean, jsonb) is
     'SQL text: the $2 chunks nearest to the vector $1 of the rows that pass. It goes by the index '
     'of the store. With `exact` all that pass are compared, in the filter table if that answers a '
     'part of the filter (`kept`).';
 
-create or replace function pgpipe_internal.rank_vector(
-    target regclass, query vector, k int, filter jsonb default null, embedding text default null)
-    returns table (key jsonb, score double precision, char_start int, char_end int, content_hash bytea)
-    stable rows 100
-    set search_path = pg_catalog, pg_temp set jit = off
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
-    set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 400  -- a filtered scan goes on until it has enough
-    set random_page_cost = 1.1  -- rows fetched by key, not a scan of the whole store, which is slower as long as a few per cent are meant
-    set parallel_setup_cost = 10000  -- with an index that holds the keys, one process reads 10,000 rows in the time that two take to start
-    set ivfflat.iterative_scan = 'relaxed_order' set ivfflat.probes = 10  -- an index of 0.1.0 serves until HNSW is built
-    language plpgsql
+create or replace function pgpipe_internal.require_question(
+    e pgpipe.embedding, question real[])
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    e pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
-    condition text := pgpipe_internal.filter_condition(target, 't', filter);
-    -- Rows that row level security hides are filtered like any others, before the k best are counted.
-    filtered boolean := condition <> 'true' or row_security_active(target);
-    -- So many to begin with: a row may have several. Behind a filter each costs the walk of all that does not pass.
-    chunks int := case when filtered then ceil(1.25 * k) + 12 else 2 * k + 10 end;
-    kept jsonb := pgpipe_internal.kept_filter(e, filter);
-    exact boolean := pgpipe_internal.scan_is_exact(e, case when filtered then condition end, chunks, kept);
-    seen int;
-    keys jsonb[];
-    distances double precision[];
-    starts int[];
-    ends int[];
-    hashes bytea[];
+    dims constant int := coalesce(cardinality(question), 0);
 begin
-    if coalesce(cardinality(query::real[]), 0) <> e.dims then
-        raise exception 'the question has % dimensions, the vectors of % have %', coalesce(cardinality(query::real[]), 0), target, e.dims
-            using errcode = 'PP009', hint = format('They are of the model %s: compute the question''s vector with it.', e.model);
-    elsif not pgpipe_internal.has_direction(query::real[], e.dims > 2000) then
-        raise exception 'the question''s vector is zero or out of range, so no row is nearer to it than another'
-            using errcode = 'PP009',
-            hint = format('The model %s makes nothing of the question: ask in other words, or search by words alone.', e.model);
+    if dims <> e.dims then
+        raise exception 'the question has % dimensions, the vectors of % have %',
+            dims, e.target, e.dims using errcode = 'PP009',
+            hint = format('They are of the model %s: compute the question''s vector with it.',
+                          e.model);
+    elsif not pgpipe_internal.has_direction(question, e.dims > 2000) then
+        raise exception 'the question''s vector is zero or out of range, so no row is nearer to it '
+                        'than another' using errcode = 'PP009',
+            hint = format('The model %s makes nothing of the question: ask in other words, or '
+                          'search by words alone.', e.model);
     end if;
+end
+$$;
+comment on function pgpipe_internal.require_question(pgpipe.embedding, real[]) is
+    'Raises PP009 for a vector of another model, or one without a direction.';
+
+create or replace function pgpipe_internal.look_near(
+    e pgpipe.embedding, statement text, query vector, chunks int,
+    out seen int, out keys jsonb[], out distances double precision[], out starts int[],
+    out ends int[], out hashes bytea[])
+    stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    perform set_config('hnsw.ef_search', least(greatest(400, chunks), 1000)::text, true);
+    execute pgpipe_internal.fill($sql$
+        with nearest as materialized ({statement}), best as (
+            select distinct on ({key_columns}) nearest.* from nearest
+             order by {key_columns}, nearest.distance
+        ), ordered as (
+            select {key} as key, best.* from best order by best.distance, key
+        )
+        select (select count(*) from nearest), array_agg(ordered.key),
+               array_agg(ordered.distance), array_agg(ordered.char_start),
+               array_agg(ordered.char_end), array_agg(ordered.content_hash)
+          from ordered
+        $sql$, jsonb_build_object(
+            'statement', statement,
+            'key_columns', pgpipe_internal.number_list(e.key_columns, 'nearest'),
+            'key', pgpipe_internal.numbered_json(e.target, e.key_columns, 'best')))
+       into seen, keys, distances, starts, ends, hashes using query, chunks;
+end
+$$;
+comment on function pgpipe_internal.look_near(pgpipe.embedding, text, vector, int) is
+    'What a nearest_statement finds with so many chunks: how many it saw, and of each row the best '
+    'one, from the nearest on.';
+
+create or replace function pgpipe_internal.find_near(
+    e pgpipe.embedding, query vector, k int, filter jsonb, condition text,
+    out keys jsonb[], out distances double precision[], out starts int[],
+    out ends int[], out hashes bytea[])
+    stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    filtered constant boolean := condition is not null;
+    kept constant jsonb := pgpipe_internal.kept_filter(e, filter);
+    -- So many to begin with: a row may have several. Behind a filter each costs the walk of all
+    -- that does not pass.
+    chunks int := case when filtered then ceil(1.25 * k) + 12 else 2 * k + 10 end;
+    exact boolean := pgpipe_internal.scan_is_exact(e, condition, chunks, kept);
+    seen int;
+begin
     loop  -- look further until there are k rows, or no more chunks
-        perform set_config('hnsw.ef_search', least(greatest(400, chunks), 1000)::text, true);
-        execute format($sql$
-            with nearest as materialized (%s), best as (
-                select distinct on (%s) n.* from nearest n order by %s, n.distance
-            ), ordered as (
-                select %s as key, b.* from best b order by b.distance, key
-            )
-            select (select count(*) from nearest), array_agg(o.key), array_agg(o.distance), array_agg(o.char_start),
-                   array_agg(o.char_end), array_agg(o.content_hash)
-              from ordered o
-            $sql$, pgpipe_internal.nearest_statement(e, filter, filtered, exact, kept), pgpipe_internal.number_list(e.key_columns, 'n'),
-            pgpipe_internal.number_list(e.key_columns, 'n'), pgpipe_internal.numbered_json(target, e.key_columns, 'b'))
-            into seen, keys, distances, starts, ends, hashes using query, chunks;
+        select found.* into seen, keys, distances, starts, ends, hashes
+          from pgpipe_internal.look_near(
+                   e, pgpipe_internal.nearest_statement(e, filter, filtered, exact, kept),
+                   query, chunks) found;
         if seen < chunks and not exact then
             exact := true;  -- the walk was given up before it had enough
         elsif cardinality(keys) >= k or seen < chunks then
@@ -133,23 +177,126 @@ begin
             chunks := chunks * 4;
         end if;
     end loop;
-    return query select b.key, 1 - b.distance, b.char_start, b.char_end, b.content_hash
-                   from unnest(keys, distances, starts, ends, hashes) b (key, distance, char_start, char_end, content_hash)
-                  where b.distance < 'Infinity' limit k;  -- a vector of zeros has no direction: its distance is NaN
+end
+$$;
+comment on function pgpipe_internal.find_near(pgpipe.embedding, vector, int, jsonb, text) is
+    'The rows nearest to a vector, at least k if there are as many, each with its best chunk. '
+    '`condition` is the filter as SQL text; null if all rows pass.';
+
+-- Its settings: a filtered scan goes on until it has enough (iterative_scan). Rows are fetched by
+-- key, not by a scan of the whole store, which is slower if a few per cent are meant
+-- (random_page_cost). With an index that holds the keys, one process reads 10,000 rows in the time
+-- that two take to start (parallel_setup_cost). An index of 0.1.0 serves until HNSW is built
+-- (ivfflat).
+create or replace function pgpipe_internal.rank_vector(
+    target regclass, query vector, k int, filter jsonb default null, embedding text default null)
+    returns table (key jsonb, score double precision, char_start int, char_end int,
+                   content_hash bytea)
+    stable rows 100
+    set search_path = pg_catalog, pg_temp set jit = off
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
+    set bytea_output = 'hex' set extra_float_digits = 1
+    set hnsw.iterative_scan = 'relaxed_order' set hnsw.ef_search = 400
+    set random_page_cost = 1.1 set parallel_setup_cost = 10000
+    set ivfflat.iterative_scan = 'relaxed_order' set ivfflat.probes = 10
+    language plpgsql
+as $$
+declare
+    e pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
+    condition text := pgpipe_internal.filter_condition(target, 'row', filter);
+    -- Rows that row level security hides are filtered too.
+    filtered boolean := condition <> 'true' or row_security_active(target);
+    near record;
+begin
+    perform pgpipe_internal.require_question(e, query::real[]);
+    near := pgpipe_internal.find_near(e, query, k, filter, case when filtered then condition end);
+    return query
+    select best.key, 1 - best.distance, best.char_start, best.char_end, best.content_hash
+      from unnest(near.keys, near.distances, near.starts, near.ends, near.hashes)
+           best (key, distance, char_start, char_end, content_hash)
+     where best.distance < 'Infinity' limit k;  -- the distance of a vector of zeros is NaN
 end
 $$;
 comment on function pgpipe_internal.rank_vector(regclass, vector, int, jsonb, text) is
-    'Keys of the k rows nearest to a vector, with the cosine similarity and the character range of the best chunk of each. '
-    'Raises PP008 without an embedding, PP009 for a vector of another model or one of zeros, PP002 and PP003 as filter_condition.';
+    'Keys of the k rows nearest to a vector, with the cosine similarity and the character range of '
+    'the best chunk of each. Raises PP008 without an embedding, PP009 for a vector of another '
+    'model or one of zeros, PP002 and PP003 as filter_condition.';
 
 create or replace function pgpipe_internal.passage_expression(e pgpipe.embedding, chunk text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select case when exists (select from unnest(e.columns) c where not has_column_privilege(e.target, c::text, 'select')) then 'null::text'
-           -- A row that changed since it was embedded: its ranges are of the text it had, so its beginning is shown.
-           else format('(select case when pgpipe_internal.content_hash(i.input) = %1$s.content_hash '
-                       'then substr(i.input, %1$s.char_start + 1, %1$s.char_end - %1$s.char_start) else left(i.input, 400) end '
-                       'from (select %2$s) i (input))', chunk, pgpipe_internal.input_expression(e.columns, e.template)) end
+    -- A row that changed since it was embedded: its ranges are of the text it had, so its beginning
+    -- is shown.
+    select case when exists (select from unnest(e.columns) col
+                              where not has_column_privilege(e.target, col::text, 'select'))
+           then 'null::text'
+           else pgpipe_internal.fill($sql$(
+               select case when pgpipe_internal.content_hash(shown.input) = {chunk}.content_hash
+                           then substr(shown.input, {chunk}.char_start + 1,
+                                       {chunk}.char_end - {chunk}.char_start)
+                           else left(shown.input, 400) end
+                 from (select {input}) shown (input))$sql$, jsonb_build_object(
+               'chunk', chunk,
+               'input', pgpipe_internal.input_expression(e.columns, e.template))) end
 $$;
 comment on function pgpipe_internal.passage_expression(pgpipe.embedding, text) is
-    'SQL text: the part of row `t` that the vector of `chunk` stands for. Null where the caller may not read all of it.';
+    'SQL text: the part of row `t` that the vector of `chunk` stands for. Null if the caller may '
+    'not read all of it.';
+
+create or replace function pgpipe_internal.require_weights(
+    text_weight double precision, vector_weight double precision, rrf_k int)
+    returns void  immutable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if (text_weight between 0 and 1e6 and vector_weight between 0 and 1e6
+        and coalesce(rrf_k, 0) >= 0) is not true then
+        raise exception 'weights are numbers from 0 to a million, rrf_k one from 0 on, not %, % '
+                        'and %', text_weight, vector_weight, rrf_k using errcode = 'PP003';
+    end if;
+end
+$$;
+comment on function pgpipe_internal.require_weights(double precision, double precision, int) is
+    'Raises PP003 for weights that a hybrid search cannot use.';
+
+create or replace function pgpipe_internal.rank_hybrid(
+    target regclass, query text, query_vector vector, k int, candidates int, filter jsonb,
+    text_weight float8, vector_weight float8, rrf_k int, skip int, prefix boolean, embedding text)
+    returns table (key jsonb, score float8, text_rank int, vector_rank int, content_hash bytea,
+                   char_start int, char_end int)
+    stable rows 10  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    with listed as (
+        select found.key, found.rank::int, found.score, max(found.score) over () as best,
+               -- If the list has room for more, all other rows hold none of the words.
+               case when count(*) over () < greatest(candidates, k) then 0
+                    else min(found.score) over () end as least
+          from pgpipe_internal.rank_text(target, query, greatest(candidates, k), filter, prefix)
+               with ordinality found (key, score, rank)
+    ), near as (
+        select found.*, row_number() over (order by found.score desc, found.key)::int as rank,
+               max(found.score) over () as best, min(found.score) over () as least
+          from pgpipe_internal.rank_vector(
+                   target, query_vector, greatest(candidates, k), filter, embedding) found
+    ), words as (
+        select listed.*, coalesce(1.0::float8 / (rrf_k + listed.rank),
+                                  (listed.score - listed.least)
+                                  / nullif(listed.best - listed.least, 0), 1) as share
+          from listed
+    ), meaning as (
+        select near.*, coalesce(1.0::float8 / (rrf_k + near.rank),
+                                (near.score - near.least)
+                                / nullif(near.best - near.least, 0), 1) as share
+          from near
+    )
+    select coalesce(words.key, meaning.key) as key,
+           coalesce(text_weight * words.share, 0) + coalesce(vector_weight * meaning.share, 0)
+           as score, words.rank, meaning.rank, meaning.content_hash, meaning.char_start,
+           meaning.char_end
+      from words full join meaning on meaning.key = words.key
+     order by 2 desc, 1 limit k offset skip
+$$;
+comment on function pgpipe_internal.rank_hybrid(
+    regclass, text, vector, int, int, jsonb, float8, float8, int, int, boolean, text) is
+    'The k best rows of the lists of rank_text and rank_vector together, after the first `skip`, '
+    'with both ranks and the best chunk. `share` is a score on a scale from the last of its list '
+    'to the best, or 1 / (rrf_k + rank).';

@@ -1,7 +1,23 @@
 -- requires: vector
--- Filter tables: a store's vectors once more, in half precision, beside the columns that searches are filtered by. The index of such a
--- column holds the vectors of the rows that pass side by side, where the store has each on a page of its own.
--- Applied once pgvector is installed.
+-- Filter tables: a store's vectors once more, in half precision, with columns that filters name.
+-- The index of such a column holds the vectors of the rows that pass next to each other; in the
+-- store each lies on a page of its own. Applied once pgvector is installed.
+--
+-- Two triggers keep a filter table equal, and both end in one place, suspend_filters, if they
+-- cannot: new vectors come from the store (copy_vectors, as who writes them), changed columns from
+-- the target (copy_filters). Both compose their statement when they run. Rendered beforehand it
+-- would name the operators of the types that the columns had then. An owner could change a type to
+-- one with an implicit cast of his own, which would run with the rights of whoever writes.
+--
+-- What other files know of a filter table, and why:
+-- * 30_embedding: is_filter_table, which lets the declaration be checked and dropped without
+--   pgvector. A dropped embedding drops its table.
+-- * 52_merge: a widened column of the target is widened in its copies too.
+-- * 61_vector_search: kept_filter says which part of a filter the table answers; scan_is_exact
+--   prices it, and kept_statement reads it.
+-- * 80_roles: the table's owner and rights follow the store's.
+-- * pgpipe/embed: a load declares filters, `pgpipe reconcile` calls repair_filters; `pgpipe doctor`
+--   reads filter_error.
 
 create or replace function pgpipe_internal.require_filters(target regclass, columns name[])
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -11,111 +27,181 @@ declare
 begin
     perform pgpipe_internal.require_columns(target, columns);
     perform pgpipe_internal.require_kept(target, columns);
-    select a.attname into wrong from pg_catalog.pg_attribute a join pg_catalog.pg_type y on y.oid = pgpipe_internal.base_type(a.atttypid)
-     where a.attrelid = target and a.attname = any (columns) and (y.typcategory = 'A' or a.attname in ('chunk', 'vector')) limit 1;
+    select col.attname into wrong from pg_catalog.pg_attribute col
+      join pg_catalog.pg_type type on type.oid = pgpipe_internal.base_type(col.atttypid)
+     where col.attrelid = target and col.attname = any (columns)
+       and (type.typcategory = 'A' or col.attname in ('chunk', 'vector')) limit 1;
     if found then
-        raise exception 'searches cannot be filtered by an index on %', quote_ident(wrong) using errcode = 'PP003',
-            hint = 'A column of an array type has several values in a row, and chunk and vector are names in use. '
-                   'Such a column can be in a filter without being declared.';
+        raise exception 'searches cannot be filtered by an index on %', quote_ident(wrong)
+            using errcode = 'PP003',
+            hint = 'A column of an array type has several values in a row, and chunk and vector '
+                   'are names in use. Such a column can be in a filter without being declared.';
     end if;
 end
 $$;
 comment on function pgpipe_internal.require_filters(regclass, name[]) is
-    'Raises PP002 for a column that the target lacks, PP003 for one that a filter table cannot hold.';
+    'Raises PP002 for a column that the target lacks, PP003 for one that a filter table cannot '
+    'hold.';
 
-create or replace function pgpipe_internal.make_filter_table(e pgpipe.embedding, columns name[])
-    returns regclass  volatile  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
+create or replace function pgpipe_internal.copied_columns(e pgpipe.embedding)
+    returns name[]  immutable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select array(select col from unnest(e.filters) col where col <> all (e.key_columns))
+$$;
+comment on function pgpipe_internal.copied_columns(pgpipe.embedding) is
+    'The filter columns that are not in the key, which a filter table has anyway.';
+
+create or replace function pgpipe_internal.make_filter_table(e pgpipe.embedding)
+    returns regclass
+    volatile  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
 as $$
 declare
-    widest constant int := 1200;  -- dimensions whose half vector fits into the row of an index, 2,704 bytes, with a key and a value
-    made text := (select format('%I.%I', n.nspname, pgpipe_internal.derived_name(c.relname, '_filter'))
-                    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = e.store);
-    key text := pgpipe_internal.column_list(e.key_columns);
-    copied text := pgpipe_internal.column_list(array(select c from unnest(columns) c where c <> all (e.key_columns)), 't');
-    indexed name;
+    parts constant jsonb := (
+        select jsonb_build_object(
+                   'made', format('%I.%I', schema.nspname,
+                                  pgpipe_internal.derived_name(class.relname, '_filter')),
+                   'store', e.store, 'owner', class.relowner::regrole)
+          from pg_catalog.pg_class class
+          join pg_catalog.pg_namespace schema on schema.oid = class.relnamespace
+         where class.oid = e.store);
 begin
-    execute format('create table %s as select %s, s.chunk, s.vector::%I.halfvec(%s) as vector%s from %s s join %s t on %s', made,
-                   pgpipe_internal.column_list(e.key_columns, 's'), pgpipe_internal.vector_schema(), e.dims, coalesce(', ' || copied, ''), e.store, e.target,
-                   pgpipe_internal.same_key(e.target, e.key_columns, 's', 't'));
-    execute format('alter table %s add primary key (%s, chunk), alter column vector set storage main, alter column vector set not null, '
-                   'add foreign key (%s, chunk) references %s on update cascade on delete cascade', made, key, key, e.store);
-    foreach indexed in array columns loop
-        execute format('create index on %s (%I) include (%s)', made, indexed, pgpipe_internal.column_list(
-            array(select c from unnest(e.key_columns) c where c <> indexed) || '{chunk}'::name[]
-            || case when e.dims <= widest then '{vector}'::name[] end));
-    end loop;
-    execute format('alter table %s owner to %s', made,
-                   (select c.relowner::regrole from pg_catalog.pg_class c where c.oid = e.store));
-    execute format('analyze %s', made);
-    return made::regclass;
+    execute pgpipe_internal.fill($sql$
+        create table {made} as
+        select {store_key}, store.chunk, store.vector::{schema}.halfvec({dims}) as vector {copied}
+          from {store} store join {target} row on {same_key}
+        $sql$, parts - 'owner' || jsonb_build_object(
+            'target', e.target, 'dims', e.dims,
+            'store_key', pgpipe_internal.column_list(e.key_columns, 'store'),
+            'schema', quote_ident(pgpipe_internal.vector_schema()),
+            'copied', ', ' || pgpipe_internal.column_list(
+                          pgpipe_internal.copied_columns(e), 'row'),
+            'same_key', pgpipe_internal.same_key(e.target, e.key_columns, 'store', 'row')));
+    execute pgpipe_internal.fill($sql$
+        alter table {made}
+            add primary key ({key}, chunk),
+            alter column vector set storage main,
+            alter column vector set not null,
+            add foreign key ({key}, chunk) references {store} on update cascade on delete cascade
+        $sql$, parts - 'owner'
+               || jsonb_build_object('key', pgpipe_internal.column_list(e.key_columns)));
+    perform pgpipe_internal.index_filters(e, (parts ->> 'made')::regclass);
+    execute pgpipe_internal.fill(
+        'alter table {made} owner to {owner}; analyze {made}', parts - 'store');
+    return (parts ->> 'made')::regclass;
 end
 $$;
-comment on function pgpipe_internal.make_filter_table(pgpipe.embedding, name[]) is
-    'Creates the filter table of an embedding with these columns, filled and indexed; it belongs to whom the store belongs to.';
+comment on function pgpipe_internal.make_filter_table(pgpipe.embedding) is
+    'Creates the filter table of an embedding with its filters, filled and indexed. The owner of '
+    'the store owns it.';
+
+create or replace function pgpipe_internal.index_filters(e pgpipe.embedding, made regclass)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    -- The half vector of so many dimensions fits into the row of an index, 2,704 bytes, with a key
+    -- and a value.
+    widest constant int := 1200;
+    indexed name;
+begin
+    foreach indexed in array e.filters loop
+        execute format(
+            'create index on %s (%I) include (%s)', made, indexed, pgpipe_internal.column_list(
+                array(select col from unnest(e.key_columns) col where col <> indexed)
+                || '{chunk}'::name[] || case when e.dims <= widest then '{vector}'::name[] end));
+    end loop;
+end
+$$;
+comment on function pgpipe_internal.index_filters(pgpipe.embedding, regclass) is
+    'Gives each filter column of a filter table its index, which holds the key and the vector.';
 
 create or replace function pgpipe_internal.suspend_filters(embedding_id int, reason text)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    update pgpipe.embedding e set filter_error = reason where e.embedding_id = suspend_filters.embedding_id;
-    raise warning 'filtered searches leave the filter table of embedding % alone: %', embedding_id, reason
-        using hint = 'Run `pgpipe reconcile`, or pgpipe.enable_filters with columns that can be kept.';
+    update pgpipe.embedding e set filter_error = reason
+     where e.embedding_id = suspend_filters.embedding_id;
+    raise warning 'filtered searches leave the filter table of embedding % alone: %',
+        embedding_id, reason using hint = 'Run `pgpipe reconcile`, or pgpipe.enable_filters with '
+                                          'columns that can be kept.';
 end
 $$;
 comment on function pgpipe_internal.suspend_filters(int, text) is
-    'Takes a filter table out of service: it could not be kept equal, and the write to the target goes on.';
+    'Takes a filter table out of service: it could not be kept equal, and the write to the target '
+    'goes on.';
 
 create or replace function pgpipe_internal.suspend_copy(embedding_id int, reason text)
-    returns void  volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
+    returns void
+    volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
-declare
-    of_store regclass := (select e.store from pgpipe.embedding e where e.embedding_id = suspend_copy.embedding_id);
 begin
-    perform pgpipe_internal.require_written(of_store);
+    perform pgpipe_internal.require_written((
+        select e.store from pgpipe.embedding e
+         where e.embedding_id = suspend_copy.embedding_id));
     perform pgpipe_internal.suspend_filters(embedding_id, reason);
 end
 $$;
 comment on function pgpipe_internal.suspend_copy(int, text) is
-    'suspend_filters for those who write a store. Open to all as enqueue_keys is, and as closed to a transaction that wrote nothing there.';
+    'suspend_filters for those who write a store. Open to all as enqueue_keys is, and as closed to '
+    'a transaction that wrote nothing there.';
 
 create or replace function pgpipe_internal.copies_safely(e pgpipe.embedding)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- What could run on such a write: triggers, rules and policies, CHECKs and defaults, expressions of indexes, partitions and
-    -- statistics; foreign keys from another table, which is written too; and the casts between two types, also those of foreign keys.
-    select c.relkind = 'r' and not c.relispartition and not c.relhassubclass and not c.relhasrules and not c.relrowsecurity
-           and not exists (select from pg_catalog.pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal)
+    -- What could run on such a write: triggers, rules and policies, CHECKs and defaults,
+    -- expressions of indexes, partitions and statistics; foreign keys from another table, which is
+    -- written too; and the casts between two types, also those of foreign keys.
+    select made.relkind = 'r' and not made.relispartition and not made.relhassubclass
+           and not made.relhasrules and not made.relrowsecurity
+           and not exists (select from pg_catalog.pg_trigger fired
+                            where fired.tgrelid = made.oid and not fired.tgisinternal)
            and not exists (
-               select from pg_catalog.pg_constraint k
-                where k.confrelid = c.oid
-                   or k.conrelid = c.oid and (k.contype in ('c', 'x') or k.contype = 'f' and k.confrelid <> e.store))
-           and (select count(*) from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'f') <= 1
-           and not exists (select from pg_catalog.pg_statistic_ext s where s.stxrelid = c.oid)
-           and not exists (select from pg_catalog.pg_attrdef d where d.adrelid = c.oid)
-           and not exists (select from pg_catalog.pg_index i
-                            where i.indrelid = c.oid and (i.indexprs is not null or i.indpred is not null))
+               select from pg_catalog.pg_constraint rule
+                where rule.confrelid = made.oid
+                   or rule.conrelid = made.oid
+                      and (rule.contype in ('c', 'x')
+                           or rule.contype = 'f' and rule.confrelid <> e.store))
+           and (select count(*) from pg_catalog.pg_constraint rule
+                 where rule.conrelid = made.oid and rule.contype = 'f') <= 1
+           and not exists (select from pg_catalog.pg_statistic_ext counted
+                            where counted.stxrelid = made.oid)
+           and not exists (select from pg_catalog.pg_attrdef computed
+                            where computed.adrelid = made.oid)
            and not exists (
-               select from unnest(e.key_columns || e.filters) k (name)
-                where pgpipe_internal.column_type_of(e.target, k.name) is distinct from pgpipe_internal.column_type_of(c.oid, k.name)
-                   or k.name = any (e.key_columns)
-                      and pgpipe_internal.column_type_of(e.store, k.name) is distinct from pgpipe_internal.column_type_of(c.oid, k.name))
-      from pg_catalog.pg_class c where c.oid = e.filter_table
+               select from pg_catalog.pg_index index
+                where index.indrelid = made.oid
+                  and (index.indexprs is not null or index.indpred is not null))
+           and not exists (
+               select from unnest(e.key_columns || e.filters) col (name)
+                cross join pgpipe_internal.column_type_of(made.oid, col.name) type
+                where pgpipe_internal.column_type_of(e.target, col.name) is distinct from type
+                   or col.name = any (e.key_columns)
+                      and pgpipe_internal.column_type_of(e.store, col.name) is distinct from type)
+      from pg_catalog.pg_class made where made.oid = e.filter_table
 $$;
 comment on function pgpipe_internal.copies_safely(pgpipe.embedding) is
-    'Whether writing the filter columns runs nothing that the owner of the filter table, or of a type, made.';
+    'Whether writing the filter columns runs nothing that the owner of the filter table, or of a '
+    'type, made.';
 
-create or replace function pgpipe_internal.vector_copy(store regclass, out embedding_id int, out statement text)
+create or replace function pgpipe_internal.vector_copy(
+    store regclass, out embedding_id int, out statement text)
     stable strict  security definer  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select e.embedding_id, format($sql$
-            insert into %1$s (%2$s, chunk, %3$s) select %4$s, n.chunk, n.vector::%5$I.halfvec(%6$s)%7$s
-              from new_rows n join %8$s t on %9$s
-                on conflict (%2$s, chunk) do update set (%3$s) = row (%10$s)
-            $sql$, e.filter_table, pgpipe_internal.column_list(e.key_columns), pgpipe_internal.column_list(c.copied), pgpipe_internal.column_list(e.key_columns, 'n'),
-            pgpipe_internal.vector_schema(), e.dims, coalesce(', ' || pgpipe_internal.column_list(c.copied[2:], 't'), ''), e.target,
-            pgpipe_internal.same_key(e.target, e.key_columns, 't', 'n'), pgpipe_internal.column_list(c.copied, 'excluded'))
-      from pgpipe.embedding e
-     cross join lateral (select '{vector}' || array(select f from unnest(e.filters) f where f <> all (e.key_columns)) as copied) c
+    select e.embedding_id, pgpipe_internal.fill($sql$
+        insert into {filter_table} ({key}, chunk, {copied})
+        select {key_of_written}, written.chunk, written.vector::{schema}.halfvec({dims})
+               {copied_of_row}
+          from new_rows written join {target} row on {same_key}
+            on conflict ({key}, chunk) do update set ({copied}) = row ({copied_of_excluded})
+        $sql$, jsonb_build_object(
+            'filter_table', e.filter_table, 'target', e.target, 'dims', e.dims,
+            'schema', quote_ident(pgpipe_internal.vector_schema()),
+            'key', pgpipe_internal.column_list(e.key_columns),
+            'key_of_written', pgpipe_internal.column_list(e.key_columns, 'written'),
+            'same_key', pgpipe_internal.same_key(e.target, e.key_columns, 'row', 'written'),
+            'copied', pgpipe_internal.column_list('{vector}' || copied),
+            'copied_of_row', ', ' || pgpipe_internal.column_list(copied, 'row'),
+            'copied_of_excluded', pgpipe_internal.column_list('{vector}' || copied, 'excluded')))
+      from pgpipe.embedding e cross join pgpipe_internal.copied_columns(e) copied
      where e.store = vector_copy.store and e.filters <> '{}' and e.filter_error is null
 $$;
 comment on function pgpipe_internal.vector_copy(regclass) is
@@ -129,11 +215,12 @@ as $$
 declare
     copy record;
 begin
-    select * into copy from pgpipe_internal.vector_copy(tg_relid) c;
+    select * into copy from pgpipe_internal.vector_copy(tg_relid);
     if copy.statement is not null then
         begin
             execute copy.statement;
-        exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
+        exception when data_exception or syntax_error_or_access_rule_violation
+                       or program_limit_exceeded then
             perform pgpipe_internal.suspend_copy(copy.embedding_id, sqlerrm);
         end;
     end if;
@@ -141,36 +228,70 @@ begin
 end
 $$;
 comment on function pgpipe_internal.copy_vectors() is
-    'Trigger on a store: new vectors go into its filter table too, with the filter columns of their rows. It runs as the one who writes '
-    'them.';
+    'Trigger on a store: new vectors go into its filter table too, with the filter columns of '
+    'their rows. It runs as the one who writes them.';
+
+create or replace function pgpipe_internal.column_copy(
+    e pgpipe.embedding, out of_jobs text, out of_columns text)
+    stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- A worker that just writes a vector of such a row has read what was there before. Its job
+    -- tells: either it holds it, and is waited for here, so that the next statement sees its
+    -- vector; or it finds gen moved, and the row is embedded again.
+    select pgpipe_internal.fill(
+               'update pgpipe.job job set gen = job.gen + 1 from {changed} '
+               'where job.embedding_id = {embedding} and job.key = {key}', jsonb_build_object(
+                   'changed', changed, 'embedding', e.embedding_id,
+                   'key', pgpipe_internal.key_json(e.target, e.key_columns, 'after'))),
+           pgpipe_internal.fill(
+               'update {filter_table} copy set ({copied}) = row ({copied_of_after}) '
+               'from {changed} where {same_key}', jsonb_build_object(
+                   'filter_table', e.filter_table, 'changed', changed,
+                   'copied', pgpipe_internal.column_list(copied),
+                   'copied_of_after', pgpipe_internal.column_list(copied, 'after'),
+                   'same_key', pgpipe_internal.same_key(
+                       e.target, e.key_columns, 'copy', 'after')))
+      from pgpipe_internal.copied_columns(e) copied
+     cross join pgpipe_internal.fill(
+               '(select after.* from new_rows after left join old_rows before on {same_key} '
+               'where before.{first_key} is not distinct from null or {differs}) after',
+               jsonb_build_object(
+                   'same_key', pgpipe_internal.same_key(
+                       e.target, e.key_columns, 'after', 'before'),
+                   'first_key', quote_ident(e.key_columns[1]),
+                   'differs', pgpipe_internal.changed(copied, 'after', 'before'))) changed
+$$;
+comment on function pgpipe_internal.column_copy(pgpipe.embedding) is
+    'SQL texts that copy changed columns of a target into a filter table: one moves the jobs of '
+    'their rows, one writes them.';
 
 create or replace function pgpipe_internal.copy_filters()
-    returns trigger  security definer  set search_path = pg_catalog, pg_temp set jit = off
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    returns trigger
+    security definer  set search_path = pg_catalog, pg_temp set jit = off
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
+    set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$
 declare
     e pgpipe.embedding;
-    copied name[];
-    changed text;
+    copy record;
 begin
-    for e in select * from pgpipe.embedding x where x.target = tg_relid and x.filters <> '{}' and x.filter_error is null loop
-        copied := array(select c from unnest(e.filters) c where c <> all (e.key_columns));
-        continue when copied = '{}';  -- a key is changed by the foreign keys
-        changed := format('(select n.* from new_rows n left join old_rows o on %s where o.%I is not distinct from null or %s) n',
-                          pgpipe_internal.same_key(e.target, e.key_columns, 'n', 'o'), e.key_columns[1], pgpipe_internal.changed(copied, 'n', 'o'));
+    for e in select * from pgpipe.embedding known
+              where known.target = tg_relid and known.filters <> '{}'
+                and known.filter_error is null loop
+        -- A key is changed by the foreign keys.
+        continue when pgpipe_internal.copied_columns(e) = '{}';
         if not pgpipe_internal.copies_safely(e) then
-            perform pgpipe_internal.suspend_filters(e.embedding_id, 'it was altered, or the types of the target were');
+            perform pgpipe_internal.suspend_filters(
+                e.embedding_id, 'it was altered, or the types of the target were');
             continue;
         end if;
         begin
-            -- A worker that just writes a vector of such a row has read what was there before. Its job tells: either it holds it, and is
-            -- waited for here, so that the next statement sees its vector; or it finds gen moved, and the row is embedded again.
-            execute format('update pgpipe.job j set gen = j.gen + 1 from %s where j.embedding_id = $1 and j.key = %s', changed,
-                           pgpipe_internal.key_json(e.target, e.key_columns, 'n')) using e.embedding_id;
-            execute format('update %s f set (%s) = row (%s) from %s where %s', e.filter_table, pgpipe_internal.column_list(copied),
-                           pgpipe_internal.column_list(copied, 'n'), changed, pgpipe_internal.same_key(e.target, e.key_columns, 'f', 'n'));
-        exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
+            copy := pgpipe_internal.column_copy(e);
+            execute copy.of_jobs;
+            execute copy.of_columns;
+        exception when data_exception or syntax_error_or_access_rule_violation
+                       or program_limit_exceeded then
             perform pgpipe_internal.suspend_filters(e.embedding_id, sqlerrm);
         end;
     end loop;
@@ -178,35 +299,55 @@ begin
 end
 $$;
 comment on function pgpipe_internal.copy_filters() is
-    'Trigger on a target: filter columns that an UPDATE changed are changed in the filter tables. With its owner''s rights, because a '
-    'writer of the target has none there; so only where copies_safely.';
+    'Trigger on a target: filter columns that an UPDATE changed are changed in the filter tables. '
+    'With its owner''s rights, because a writer of the target has none there; so only if '
+    'copies_safely.';
+
+create or replace function pgpipe_internal.filters_differ(e pgpipe.embedding)
+    returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    differ boolean;
+begin
+    execute pgpipe_internal.fill($sql$
+        select exists (
+            select from {store} store join {target} row on {same_row}
+              left join {filter_table} copy on {same_copy} and copy.chunk = store.chunk
+             where copy.chunk is null or {changed}
+                or copy.vector operator({schema}.<>) store.vector::{schema}.halfvec({dims}))
+        $sql$, jsonb_build_object(
+            'store', e.store, 'target', e.target, 'filter_table', e.filter_table, 'dims', e.dims,
+            'same_row', pgpipe_internal.same_key(e.target, e.key_columns, 'store', 'row'),
+            'same_copy', pgpipe_internal.same_key(e.target, e.key_columns, 'copy', 'store'),
+            'changed', pgpipe_internal.changed(e.filters, 'copy', 'row'),
+            'schema', quote_ident(pgpipe_internal.vector_schema()))) into differ;
+    return differ;
+end
+$$;
+comment on function pgpipe_internal.filters_differ(pgpipe.embedding) is
+    'Whether a filter table differs from the store or the target.';
 
 create or replace function pgpipe_internal.repair_filters(embedding_id int)
-    returns boolean  volatile strict  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
+    returns boolean
+    volatile strict  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
 as $$
 declare
     e pgpipe.embedding;
-    differs boolean := true;
 begin
-    select * into strict e from pgpipe.embedding x where x.embedding_id = repair_filters.embedding_id;
-    if e.filters = '{}' then
+    select * into strict e from pgpipe.embedding known
+     where known.embedding_id = repair_filters.embedding_id;
+    if e.filters = '{}' or e.filter_error is null and not pgpipe_internal.filters_differ(e) then
         return false;
-    elsif e.filter_error is null then
-        execute format($sql$
-            select exists (select from %1$s s join %2$s t on %3$s left join %4$s f on %5$s and f.chunk = s.chunk
-                            where f.chunk is null or %6$s or f.vector operator(%7$I.<>) s.vector::%7$I.halfvec(%8$s))
-            $sql$, e.store, e.target, pgpipe_internal.same_key(e.target, e.key_columns, 's', 't'), e.filter_table,
-            pgpipe_internal.same_key(e.target, e.key_columns, 'f', 's'), pgpipe_internal.changed(e.filters, 'f', 't'),
-            pgpipe_internal.vector_schema(), e.dims) into differs;
     end if;
-    if differs then
-        perform pgpipe_internal.suspend_filters(e.embedding_id, coalesce(e.filter_error, 'it differs from the store or the target'));
-        if (select pg_has_role(c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = e.store) then
-            perform pgpipe.enable_filters(e.target, e.filters, e.name);
-        end if;
+    perform pgpipe_internal.suspend_filters(
+        e.embedding_id, coalesce(e.filter_error, 'it differs from the store or the target'));
+    if (select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+         where class.oid = e.store) then
+        perform pgpipe.enable_filters(e.target, e.filters, e.name);
     end if;
-    return differs;
-exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded or sqlstate 'PP002' then
+    return true;
+exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded
+               or sqlstate 'PP002' then
     perform pgpipe_internal.suspend_filters(e.embedding_id, sqlerrm);
     return true;
 end
@@ -216,14 +357,74 @@ comment on function pgpipe_internal.repair_filters(int) is
     'without triggers, the owner of the store makes it again. Searches leave it alone until then. '
     'Returns whether it differed.';
 
+create or replace function pgpipe_internal.keep_filters(e pgpipe.embedding)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    keeper constant regrole := (
+        select routine.proowner from pg_catalog.pg_proc routine
+         where routine.oid = 'pgpipe_internal.copy_filters()'::regprocedure);
+    writers text;
+    event text;
+begin
+    execute format('grant select, update on %s to %s', e.filter_table, keeper);
+    -- Vectors are copied by those who write them.
+    select string_agg(distinct granted.grantee::regrole::text, ', ') into writers
+      from pg_catalog.pg_class class cross join lateral aclexplode(class.relacl) granted
+     where class.oid = e.store and granted.privilege_type = 'INSERT' and granted.grantee <> 0
+       and granted.grantee <> class.relowner;
+    if writers is not null then
+        execute format('grant select, insert, update on %s to %s', e.filter_table, writers);
+    end if;
+    execute format('create or replace trigger pgpipe_filters after update on %s '
+                   'referencing old table as old_rows new table as new_rows '
+                   'for each statement execute function pgpipe_internal.copy_filters()', e.target);
+    foreach event in array '{insert,update}'::text[] loop
+        execute format('create or replace trigger pgpipe_filters_%1$s after %1$s on %2$s '
+                       'referencing new table as new_rows for each statement '
+                       'execute function pgpipe_internal.copy_vectors()', event, e.store);
+    end loop;
+end
+$$;
+comment on function pgpipe_internal.keep_filters(pgpipe.embedding) is
+    'Puts the triggers on target and store that keep a filter table equal, and grants what they '
+    'need.';
+
 create or replace function pgpipe_internal.kept_filter(e pgpipe.embedding, filter jsonb)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Where the caller does not see all rows, or not the columns, the target itself must say so.
-    select jsonb_object_agg(f.key, f.value)
-      from jsonb_each(case when jsonb_typeof(filter) = 'object' and e.filters <> '{}' and e.filter_error is null then filter end) f
-     where f.key = any (e.filters) and not row_security_active(e.target) and has_table_privilege(e.filter_table, 'select')
-       and has_column_privilege(e.target, f.key, 'select')
+    -- If the caller does not see all rows, or not the columns, the target itself must say so.
+    select jsonb_object_agg(asked.key, asked.value)
+      from jsonb_each(case when jsonb_typeof(filter) = 'object' and e.filters <> '{}'
+                                and e.filter_error is null then filter end) asked
+     where asked.key = any (e.filters) and not row_security_active(e.target)
+       and has_table_privilege(e.filter_table, 'select')
+       and has_column_privilege(e.target, asked.key, 'select')
 $$;
 comment on function pgpipe_internal.kept_filter(pgpipe.embedding, jsonb) is
-    'The part of a filter that the filter table of an embedding can answer for the caller; null for none.';
+    'The part of a filter that the filter table of an embedding can answer for the caller; null '
+    'for none.';
+
+create or replace function pgpipe_internal.kept_statement(
+    e pgpipe.embedding, filter jsonb, kept jsonb)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Half the precision may swap neighbours: some more than are wanted are compared in full.
+    select pgpipe_internal.fill($sql$
+        select {key_columns}, copy.chunk from {filter_table} copy {rows} where {condition}
+         order by (copy.vector operator({schema}.<=>) $1::{schema}.halfvec) + 0 limit $2 + 20
+        $sql$, jsonb_build_object(
+            'key_columns', pgpipe_internal.column_list(e.key_columns, 'copy'),
+            'filter_table', e.filter_table,
+            'schema', quote_ident(pgpipe_internal.vector_schema()),
+            'condition', pgpipe_internal.filter_condition(e.target, 'copy', kept),
+            -- What the filter table lacks, the target must say.
+            'rows', case when rest <> '{}' then format(
+                'join %s row on %s and %s', e.target,
+                pgpipe_internal.same_key(e.target, e.key_columns, 'row', 'copy'),
+                pgpipe_internal.filter_condition(e.target, 'row', rest)) end))
+      from (select filter - array(select jsonb_object_keys(kept)) as rest) part
+$$;
+comment on function pgpipe_internal.kept_statement(pgpipe.embedding, jsonb, jsonb) is
+    'SQL text: the keys of the $2 chunks, and some more, that are nearest to the vector $1 in the '
+    'filter table, which answers the part `kept` of the filter.';

@@ -207,7 +207,7 @@ def test_numbers_beyond_the_type(conn: Connection) -> None:
     assert selected(conn, {"id": {"gte": 999.5}}) == [1000]
     assert selected(conn, {"id": [3.0, 4.5, 7]}) == [3, 7]
     rows, cost = conn.execute(
-        "select rows, cost from pgpipe_internal.estimate('thing', 't.id = ''7''::int8')"
+        "select rows, cost from pgpipe_internal.estimate('thing', 'row.id = ''7''::int8')"
     ).fetchone() or (
         0,
         0,

@@ -87,9 +87,9 @@ def test_the_index_holds_the_vectors(docs: Connection) -> None:
         docs.execute("deallocate near")
 
     assert "Index Only Scan using doc_embedding_filter_size" in plans[1, True]
-    assert " on doc t" not in plans[1, True]
+    assert ' on doc "row"' not in plans[1, True]
     assert "doc_embedding_filter" in plans[2, True]
-    assert " on doc t" in plans[2, True]
+    assert ' on doc "row"' in plans[2, True]
     assert "doc_embedding_filter" not in plans[1, False]
 
 

@@ -126,8 +126,10 @@ def test_passages_are_the_text_as_written(conn: Connection) -> None:
 @settings(max_examples=examples(20, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(ALPHABET, max_size=40), cut=st.tuples(st.integers(0, 40), st.integers(1, 8)))
 def test_any_piece_is_found(conn: Connection, text: str, cut: tuple[int, int]) -> None:
-    """Whatever is cut out of a run is found as a phrase; pairing can be undone."""
+    """Whatever is cut out of a run is found as a phrase; pairing can be undone. The column's expression pairs alike."""
     paired = "pgpipe_internal.paired('simple', %s)"
+    expression = value(conn, "select pgpipe_internal.paired_expression('simple', %s)", "%s::text")
+    assert value(conn, f"select {paired} = {expression}", text, *[text] * expression.count("%s")) is True
     assert value(conn, f"select pgpipe_internal.unpaired({paired})", text) == text
     piece = text[cut[0] : cut[0] + cut[1]]
     if piece and all(c > "\u3002" and c != "\uff0c" for c in piece):

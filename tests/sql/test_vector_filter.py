@@ -19,7 +19,7 @@ EXACT = """
 """
 SCAN = """
     select pgpipe_internal.scan_is_exact(pgpipe_internal.require_embedding('doc', null),
-                                         pgpipe_internal.filter_condition('doc', 't', %s), 15)
+                                         pgpipe_internal.filter_condition('doc', 'row', %s), 15)
 """
 
 
