@@ -23,7 +23,8 @@ begin
         end if;
     end loop;
     if parts - used <> '{}' then
-        raise exception 'a template does not fit its parts: %', parts - used;
+        raise exception 'a template does not fit its parts: %',
+            (select string_agg(name, ', ') from jsonb_object_keys(parts - used) name);
     end if;
     return filled;
 end

@@ -6,25 +6,16 @@ create or replace function pgpipe_internal.render(template text, parts jsonb)
 as $$
 declare
     body text := (select known.body from pgpipe.template known where known.name = render.template);
-    a_hole constant text := '\{(\w+)\}';
-    wrong text;
 begin
-    select string_agg(distinct coalesce(hole.name, part.name), ', ') into wrong
-      from (select hit.words[1] as name from regexp_matches(body, a_hole, 'g') hit (words)) hole
-      full join jsonb_object_keys(parts) part (name) on part.name = hole.name
-     where hole.name is null or part.name is null;
-    if body is null or wrong is not null then
-        raise exception 'the template % does not fit its parts: %', quote_literal(template),
-            coalesce(wrong, 'it does not exist') using hint = 'Run `pgpipe migrate`.';
+    if body is null then
+        raise exception 'the template % does not exist', quote_literal(template)
+            using hint = 'Run `pgpipe migrate`.';
     end if;
     -- No part can end the quotation of the body: what holds the tag does not hold its own hash.
     if strpos(parts::text, '$body') > 0 then
         body := replace(body, '$body$', '$body_' || md5(parts::text) || '$');
     end if;
-    -- In one pass: braces within a part are no holes.
-    return (select string_agg(concat(text.piece, parts ->> hole.words[1]), '' order by text.n)
-              from regexp_split_to_table(body, a_hole) with ordinality text (piece, n)
-              left join regexp_matches(body, a_hole, 'g') with ordinality hole (words, n) using (n));
+    return pgpipe_internal.fill(body, parts);
 end
 $$;
 comment on function pgpipe_internal.render(text, jsonb) is
