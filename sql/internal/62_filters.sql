@@ -5,10 +5,10 @@
 --
 -- Two triggers keep a filter table equal (62_filter_copies.sql): new vectors come from the store
 -- (copy_vectors, as who writes them), changed columns from the target (copy_filters). If one
--- cannot, suspend_filters takes the table out of service. Both compose their statement when they run. If it
--- were rendered beforehand it would name the operators of the types that the columns had then. An
--- owner could change a type to one with an implicit cast of his own, which would run with the
--- rights of the one who writes.
+-- cannot, suspend_filters takes the table out of service. Both compose their statement when they
+-- run. If it were rendered beforehand it would name the operators of the types that the columns
+-- had then. An owner could change a type to one with an implicit cast of his own, which would run
+-- with the rights of the one who writes.
 --
 -- What other files know of a filter table, and why:
 -- * 30_embedding: is_filter_table, which lets the declaration be checked and dropped without

@@ -221,7 +221,6 @@ WIDE: set[str] = {
     "internal/34_render.sql",
     "internal/35_triggers.sql",
     "internal/42_coverage.sql",
-    "internal/62_filters.sql",
 }
 LONG: set[str] = {
     "enable_embedding",
