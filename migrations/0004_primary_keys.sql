@@ -6,8 +6,8 @@ comment on table pgpipe.sql_file is
     'The files of sql/ as last applied, and a checksum of the owners and rights that the last '
     'migrate left.';
 
--- A trigger function of a search column lies beside its target, out of reach of sql/: it gets the
--- path that new ones have.
+-- A trigger function of a search column lies in the schema of its target, out of reach of sql/: it
+-- gets the path that new ones have.
 do $$
 declare
     keeper regprocedure;

@@ -61,7 +61,7 @@ begin
     execute format('select count(*) from %s', e.store) into rows;
     select pgpipe_internal.derived_name(class.relname, '_hnsw') into index_name
       from pg_catalog.pg_class class where class.oid = e.store;
-    -- The graph, m = 16: 711 to 717 bytes a row beside the vector, measured on 0.8; workers in
+    -- The graph, m = 16: 711 to 717 bytes a row without the vector, measured on 0.8; workers in
     -- parallel share 3 MB more.
     memory := rows * (width + 720) + (4 << 20);
     statement := format(

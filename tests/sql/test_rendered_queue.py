@@ -162,7 +162,7 @@ def test_a_row_whose_text_cannot_be_computed(any_database: Database, conn: Conne
 
     assert held.ids == {1, 2, 3, 4}
     assert finish(conn, held) == (4, 0)
-    assert column(conn, ERRORS) == ["its text cannot be computed: invalid input syntax for type integer: …"] * 2
+    assert column(conn, ERRORS) == ["its text cannot be computed: invalid input syntax for type integer: ..."] * 2
     assert job(conn, embedding, '{"id": 50}')["attempts"] == 1
     for _ in range(4):
         conn.execute("update pgpipe.job set visible_at = now() where dead_at is null")

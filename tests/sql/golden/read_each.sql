@@ -18,7 +18,7 @@ begin
                 or program_limit_exceeded or internal_error then
             -- Without the values that a message quotes.
             reason := 'its text cannot be computed: '
-                      || regexp_replace(sqlerrm, '["«„].*["»“]', '…');
+                      || regexp_replace(sqlerrm, '["\u00ab\u201e].*["\u00bb\u201c]', '...');
         end;
         if reason is not null then
             perform pgpipe_internal.fail_jobs(
