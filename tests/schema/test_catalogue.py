@@ -210,6 +210,12 @@ def test_openings() -> None:
             assert re.match(r"-- [A-Z].*[.:]?", opening), file
 
 
+def test_templates_are_ascii() -> None:
+    """They are kept in a table, and a database's encoding may lack any other character."""
+    for file in (ROOT / "sql" / "templates").iterdir():
+        assert file.read_bytes().isascii(), file
+
+
 # Files of sql/ that are not in shape yet: those with lines over 100 columns, and the functions over 40 lines.
 # Both lists only shrink: who brings a file into shape takes it off.
 WIDE: set[str] = {

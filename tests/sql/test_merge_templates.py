@@ -57,9 +57,3 @@ def test_golden_files(database: Database) -> None:
 
     assert rendered == {file.stem: file.read_text(encoding="utf-8") for file in GOLDEN.glob("merge_*.sql")}
     assert sorted(rendered) == TEMPLATES
-
-
-def test_templates_are_ascii() -> None:
-    """They are kept in a table, and a database's encoding may lack any other character."""
-    for file in (schema.ROOT / "sql" / "templates").iterdir():
-        assert file.read_bytes().isascii(), file
