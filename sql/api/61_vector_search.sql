@@ -12,7 +12,7 @@ create or replace function pgpipe.vector_search(
     language plpgsql
 as $$
 declare
-    e pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
+    declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
 begin
     perform pgpipe_internal.require_page(k, skip);
     return query execute pgpipe_internal.fill($sql$
@@ -25,10 +25,10 @@ begin
          order by page.rank
         $sql$, jsonb_build_object(
             'target', target,
-            'passage', pgpipe_internal.passage_expression(e, 'page'),
+            'passage', pgpipe_internal.passage_expression(declared, 'page'),
             'row', pgpipe_internal.row_expression(target, 't'),
-            'same_row', pgpipe_internal.key_match(target, e.key_columns, 't', 'page.key')))
-        using target, query, k, skip, filter, e.name;
+            'same_row', pgpipe_internal.key_match(target, declared.key_columns, 't', 'page.key')))
+        using target, query, k, skip, filter, declared.name;
 end
 $$;
 comment on function pgpipe.vector_search(regclass, vector, int, jsonb, int, text) is
@@ -52,7 +52,7 @@ create or replace function pgpipe.hybrid_search(
     language plpgsql
 as $$
 declare
-    e pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
+    declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
     languages regconfig[] := pgpipe_internal.search_languages(target);
 begin
     perform pgpipe_internal.require_page(k, skip);
@@ -69,11 +69,12 @@ begin
         $sql$, jsonb_build_object(
             'target', target,
             'headline', pgpipe_internal.headline_expression(target, 't', '$12'),
-            'passage', pgpipe_internal.passage_expression(e, 'page'),
+            'passage', pgpipe_internal.passage_expression(declared, 'page'),
             'row', pgpipe_internal.row_expression(target, 't'),
-            'same_row', pgpipe_internal.key_match(target, e.key_columns, 't', 'page.key')))
+            'same_row', pgpipe_internal.key_match(target, declared.key_columns, 't', 'page.key')))
         using target, query, query_vector, k, candidates, filter, text_weight, vector_weight,
-              rrf_k, skip, prefix, pgpipe_internal.asked_words(languages, query, prefix), e.name;
+              rrf_k, skip, prefix, pgpipe_internal.asked_words(languages, query, prefix),
+              declared.name;
 end
 $$;
 comment on function pgpipe.hybrid_search(

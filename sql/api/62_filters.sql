@@ -6,25 +6,26 @@ create or replace function pgpipe.enable_filters(
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    e pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
+    declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
 begin
-    if e.filters @> columns and e.filters <@ columns and e.filter_error is null then
+    if declared.filters @> columns and declared.filters <@ columns
+       and declared.filter_error is null then
         return;
     end if;
     perform pgpipe_internal.require_filters(target, columns);
     -- Nothing may change between the copy and the triggers that keep it. The target first, as its
     -- writers do.
-    execute format('lock table %s, %s in share row exclusive mode', target, e.store);
-    perform pgpipe.disable_filters(target, e.name);
+    execute format('lock table %s, %s in share row exclusive mode', target, declared.store);
+    perform pgpipe.disable_filters(target, declared.name);
     if cardinality(columns) = 0 then
         return;
     end if;
-    e.filters := columns;
-    e.filter_table := pgpipe_internal.make_filter_table(e);
+    declared.filters := columns;
+    declared.filter_table := pgpipe_internal.make_filter_table(declared);
     update pgpipe.embedding known
-       set filters = e.filters, filter_table = e.filter_table
-     where known.embedding_id = e.embedding_id;
-    perform pgpipe_internal.keep_filters(e);
+       set filters = declared.filters, filter_table = declared.filter_table
+     where known.embedding_id = declared.embedding_id;
+    perform pgpipe_internal.keep_filters(declared);
     perform pgpipe_internal.grant_target(target);
 end
 $$;
@@ -40,17 +41,17 @@ create or replace function pgpipe.disable_filters(target regclass, embedding tex
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    e pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
+    declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
 begin
-    if e.filter_table is null then
+    if declared.filter_table is null then
         return;
     end if;
     update pgpipe.embedding known
        set filters = '{}', filter_table = null, filter_error = null
-     where known.embedding_id = e.embedding_id;
+     where known.embedding_id = declared.embedding_id;
     execute format('drop trigger if exists pgpipe_filters_insert on %1$s; '
-                   'drop trigger if exists pgpipe_filters_update on %1$s', e.store);
-    perform pgpipe_internal.drop_table(e.filter_table);
+                   'drop trigger if exists pgpipe_filters_update on %1$s', declared.store);
+    perform pgpipe_internal.drop_table(declared.filter_table);
     if not exists (select from pgpipe.embedding known
                     where known.target = disable_filters.target
                       and known.filter_table is not null) then

@@ -2,7 +2,7 @@
 -- Search by meaning. Applied once pgvector is installed.
 
 create or replace function pgpipe_internal.scan_is_exact(
-    e pgpipe.embedding, condition text, wanted int, kept jsonb default null)
+    declared pgpipe.embedding, condition text, wanted int, kept jsonb default null)
     returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -18,19 +18,19 @@ declare
     passing record;
     price double precision;
     vectors double precision := (select greatest(class.reltuples, 1) from pg_catalog.pg_class class
-                                  where class.oid = e.store);
-    rows double precision := greatest(pgpipe_internal.known_rows(e.target), 1);
+                                  where class.oid = declared.store);
+    rows double precision := greatest(pgpipe_internal.known_rows(declared.target), 1);
 begin
-    if not pgpipe_internal.has_vector_index(e.store) then
+    if not pgpipe_internal.has_vector_index(declared.store) then
         return true;
     elsif condition is null then
         return false;
     elsif kept is not null then
         passing := pgpipe_internal.estimate(
-            e.filter_table, pgpipe_internal.filter_condition(e.target, 'row', kept));
+            declared.filter_table, pgpipe_internal.filter_condition(declared.target, 'row', kept));
         price := unit * passing.cost + in_index * passing.rows;
     end if;
-    passing := pgpipe_internal.estimate(e.target, condition);
+    passing := pgpipe_internal.estimate(declared.target, condition);
     price := coalesce(price, unit * passing.cost
                              + compare * passing.rows * greatest(vectors / rows, 1));
     -- The graph is walked until enough of what it meets passes; the other way compares all that
@@ -58,20 +58,22 @@ comment on function pgpipe_internal.has_vector_index(regclass) is
     'Whether a store has an index on its vectors.';
 
 create or replace function pgpipe_internal.nearest_statement(
-    e pgpipe.embedding, filter jsonb, filtered boolean, exact boolean, kept jsonb)
+    declared pgpipe.embedding, filter jsonb, filtered boolean, exact boolean, kept jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    source text := format('%s store', e.store);
+    source text := format('%s store', declared.store);
 begin
     if exact and kept is not null then
         source := format('(%s) nearest join %s on %s and store.chunk = nearest.chunk',
-                         pgpipe_internal.kept_statement(e, filter, kept), source,
-                         pgpipe_internal.same_key(e.target, e.key_columns, 'store', 'nearest'));
+                         pgpipe_internal.kept_statement(declared, filter, kept), source,
+                         pgpipe_internal.same_key(
+                             declared.target, declared.key_columns, 'store', 'nearest'));
     elsif filtered then
-        source := format('%s join %s row on %s where %s', source, e.target,
-                         pgpipe_internal.same_key(e.target, e.key_columns, 'row', 'store'),
-                         pgpipe_internal.filter_condition(e.target, 'row', filter));
+        source := format('%s join %s row on %s where %s', source, declared.target,
+                         pgpipe_internal.same_key(
+                             declared.target, declared.key_columns, 'row', 'store'),
+                         pgpipe_internal.filter_condition(declared.target, 'row', filter));
     end if;
     return pgpipe_internal.fill($sql$
         select {key_columns}, store.char_start, store.char_end, store.content_hash,
@@ -79,15 +81,15 @@ begin
           from {source}
          order by distance{tie} limit $2
         $sql$, jsonb_build_object(
-            'key_columns', pgpipe_internal.numbered_list(e.key_columns, 'store'),
+            'key_columns', pgpipe_internal.numbered_list(declared.key_columns, 'store'),
             'schema', quote_ident(pgpipe_internal.vector_schema()),
-            'type', case when e.dims > 2000 then 'halfvec' else 'vector' end,
+            'type', case when declared.dims > 2000 then 'halfvec' else 'vector' end,
             -- Any index on the vectors is passed over by a sum, in whose order none is.
             'passed_over', case when exact then ' + 0' end,
             'source', source,
             -- Equal vectors: the same ones every time.
             'tie', ', ' || case when exact
-                           then pgpipe_internal.column_list(e.key_columns, 'store') end));
+                           then pgpipe_internal.column_list(declared.key_columns, 'store') end));
 end
 $$;
 comment on function pgpipe_internal.nearest_statement(
@@ -97,22 +99,22 @@ comment on function pgpipe_internal.nearest_statement(
     'part of the filter (`kept`).';
 
 create or replace function pgpipe_internal.require_question(
-    e pgpipe.embedding, question real[])
+    declared pgpipe.embedding, question real[])
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     dims constant int := coalesce(cardinality(question), 0);
 begin
-    if dims <> e.dims then
+    if dims <> declared.dims then
         raise exception 'the question has % dimensions, the vectors of % have %',
-            dims, e.target, e.dims using errcode = 'PP009',
+            dims, declared.target, declared.dims using errcode = 'PP009',
             hint = format('They are of the model %s: compute the question''s vector with it.',
-                          e.model);
-    elsif not pgpipe_internal.has_direction(question, e.dims > 2000) then
+                          declared.model);
+    elsif not pgpipe_internal.has_direction(question, declared.dims > 2000) then
         raise exception 'the question''s vector is zero or out of range, so no row is nearer to it '
                         'than another' using errcode = 'PP009',
             hint = format('The model %s makes nothing of the question: ask in other words, or '
-                          'search by words alone.', e.model);
+                          'search by words alone.', declared.model);
     end if;
 end
 $$;
@@ -120,7 +122,7 @@ comment on function pgpipe_internal.require_question(pgpipe.embedding, real[]) i
     'Raises PP009 for a vector of another model, or one without a direction.';
 
 create or replace function pgpipe_internal.look_near(
-    e pgpipe.embedding, statement text, query vector, chunks int,
+    declared pgpipe.embedding, statement text, query vector, chunks int,
     out seen int, out keys jsonb[], out distances double precision[], out starts int[],
     out ends int[], out hashes bytea[])
     stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -140,8 +142,8 @@ begin
           from ordered
         $sql$, jsonb_build_object(
             'statement', statement,
-            'key_columns', pgpipe_internal.number_list(e.key_columns, 'nearest'),
-            'key', pgpipe_internal.numbered_json(e.target, e.key_columns, 'best')))
+            'key_columns', pgpipe_internal.number_list(declared.key_columns, 'nearest'),
+            'key', pgpipe_internal.numbered_json(declared.target, declared.key_columns, 'best')))
        into seen, keys, distances, starts, ends, hashes using query, chunks;
 end
 $$;
@@ -150,24 +152,25 @@ comment on function pgpipe_internal.look_near(pgpipe.embedding, text, vector, in
     'one, from the nearest on.';
 
 create or replace function pgpipe_internal.find_near(
-    e pgpipe.embedding, query vector, k int, filter jsonb, condition text,
+    declared pgpipe.embedding, query vector, k int, filter jsonb, condition text,
     out keys jsonb[], out distances double precision[], out starts int[],
     out ends int[], out hashes bytea[])
     stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     filtered constant boolean := condition is not null;
-    kept constant jsonb := pgpipe_internal.kept_filter(e, filter);
+    kept constant jsonb := pgpipe_internal.kept_filter(declared, filter);
     -- So many to begin with: a row may have several. Behind a filter each costs the walk of all
     -- that does not pass.
     chunks int := case when filtered then ceil(1.25 * k) + 12 else 2 * k + 10 end;
-    exact boolean := pgpipe_internal.scan_is_exact(e, condition, chunks, kept);
+    exact boolean := pgpipe_internal.scan_is_exact(declared, condition, chunks, kept);
     seen int;
 begin
     loop  -- look further until there are k rows, or no more chunks
         select found.* into seen, keys, distances, starts, ends, hashes
           from pgpipe_internal.look_near(
-                   e, pgpipe_internal.nearest_statement(e, filter, filtered, exact, kept),
+                   declared, pgpipe_internal.nearest_statement(
+                                 declared, filter, filtered, exact, kept),
                    query, chunks) found;
         if seen < chunks and not exact then
             exact := true;  -- the walk was given up before it had enough
@@ -202,14 +205,15 @@ create or replace function pgpipe_internal.rank_vector(
     language plpgsql
 as $$
 declare
-    e pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
+    declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
     condition text := pgpipe_internal.filter_condition(target, 'row', filter);
     -- Rows that row level security hides are filtered too.
     filtered boolean := condition <> 'true' or row_security_active(target);
     near record;
 begin
-    perform pgpipe_internal.require_question(e, query::real[]);
-    near := pgpipe_internal.find_near(e, query, k, filter, case when filtered then condition end);
+    perform pgpipe_internal.require_question(declared, query::real[]);
+    near := pgpipe_internal.find_near(
+        declared, query, k, filter, case when filtered then condition end);
     return query
     select best.key, 1 - best.distance, best.char_start, best.char_end, best.content_hash
       from unnest(near.keys, near.distances, near.starts, near.ends, near.hashes)
@@ -222,13 +226,13 @@ comment on function pgpipe_internal.rank_vector(regclass, vector, int, jsonb, te
     'the best chunk of each. Raises PP008 without an embedding, PP009 for a vector of another '
     'model or one of zeros, PP002 and PP003 as filter_condition.';
 
-create or replace function pgpipe_internal.passage_expression(e pgpipe.embedding, chunk text)
+create or replace function pgpipe_internal.passage_expression(declared pgpipe.embedding, chunk text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A row that changed since it was embedded: its ranges are of the text it had, so its beginning
     -- is shown.
-    select case when exists (select from unnest(e.columns) col
-                              where not has_column_privilege(e.target, col::text, 'select'))
+    select case when exists (select from unnest(declared.columns) col
+                              where not has_column_privilege(declared.target, col::text, 'select'))
            then 'null::text'
            else pgpipe_internal.fill($sql$(
                select case when pgpipe_internal.content_hash(shown.input) = {chunk}.content_hash
@@ -237,7 +241,7 @@ as $$
                            else left(shown.input, 400) end
                  from (select {input}) shown (input))$sql$, jsonb_build_object(
                'chunk', chunk,
-               'input', pgpipe_internal.input_expression(e.columns, e.template))) end
+               'input', pgpipe_internal.input_expression(declared.columns, declared.template))) end
 $$;
 comment on function pgpipe_internal.passage_expression(pgpipe.embedding, text) is
     'SQL text: the part of row `t` that the vector of `chunk` stands for. Null if the caller may '

@@ -44,7 +44,7 @@ comment on function pgpipe_internal.require_filters(regclass, name[]) is
     'Raises PP002 for a column that the target lacks, PP003 for one that a filter table cannot '
     'hold.';
 
-create or replace function pgpipe_internal.make_filter_table(e pgpipe.embedding)
+create or replace function pgpipe_internal.make_filter_table(declared pgpipe.embedding)
     returns regclass
     volatile  set search_path = pg_catalog, pg_temp set work_mem = '128MB'  language plpgsql
 as $$
@@ -53,22 +53,23 @@ declare
         select jsonb_build_object(
                    'made', format('%I.%I', schema.nspname,
                                   pgpipe_internal.derived_name(class.relname, '_filter')),
-                   'store', e.store, 'owner', class.relowner::regrole)
+                   'store', declared.store, 'owner', class.relowner::regrole)
           from pg_catalog.pg_class class
           join pg_catalog.pg_namespace schema on schema.oid = class.relnamespace
-         where class.oid = e.store);
+         where class.oid = declared.store);
 begin
     execute pgpipe_internal.fill($sql$
         create table {made} as
         select {store_key}, store.chunk, store.vector::{schema}.halfvec({dims}) as vector {copied}
           from {store} store join {target} row on {same_key}
         $sql$, parts - 'owner' || jsonb_build_object(
-            'target', e.target, 'dims', e.dims,
-            'store_key', pgpipe_internal.column_list(e.key_columns, 'store'),
+            'target', declared.target, 'dims', declared.dims,
+            'store_key', pgpipe_internal.column_list(declared.key_columns, 'store'),
             'schema', quote_ident(pgpipe_internal.vector_schema()),
             'copied', ', ' || pgpipe_internal.column_list(
-                          pgpipe_internal.copied_columns(e), 'row'),
-            'same_key', pgpipe_internal.same_key(e.target, e.key_columns, 'store', 'row')));
+                          pgpipe_internal.copied_columns(declared), 'row'),
+            'same_key', pgpipe_internal.same_key(
+                declared.target, declared.key_columns, 'store', 'row')));
     execute pgpipe_internal.fill($sql$
         alter table {made}
             add primary key ({key}, chunk),
@@ -76,8 +77,8 @@ begin
             alter column vector set not null,
             add foreign key ({key}, chunk) references {store} on update cascade on delete cascade
         $sql$, parts - 'owner'
-               || jsonb_build_object('key', pgpipe_internal.column_list(e.key_columns)));
-    perform pgpipe_internal.index_filters(e, (parts ->> 'made')::regclass);
+               || jsonb_build_object('key', pgpipe_internal.column_list(declared.key_columns)));
+    perform pgpipe_internal.index_filters(declared, (parts ->> 'made')::regclass);
     execute pgpipe_internal.fill(
         'alter table {made} owner to {owner}; analyze {made}', parts - 'store');
     return (parts ->> 'made')::regclass;
@@ -87,7 +88,7 @@ comment on function pgpipe_internal.make_filter_table(pgpipe.embedding) is
     'Creates the filter table of an embedding with its filters, filled and indexed. The owner of '
     'the store owns it.';
 
-create or replace function pgpipe_internal.index_filters(e pgpipe.embedding, made regclass)
+create or replace function pgpipe_internal.index_filters(declared pgpipe.embedding, made regclass)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -96,18 +97,19 @@ declare
     widest constant int := 1200;
     indexed name;
 begin
-    foreach indexed in array e.filters loop
+    foreach indexed in array declared.filters loop
         execute format(
             'create index on %s (%I) include (%s)', made, indexed, pgpipe_internal.column_list(
-                array(select col from unnest(e.key_columns) col where col <> indexed)
-                || '{chunk}'::name[] || case when e.dims <= widest then '{vector}'::name[] end));
+                array(select col from unnest(declared.key_columns) col where col <> indexed)
+                || '{chunk}'::name[]
+                || case when declared.dims <= widest then '{vector}'::name[] end));
     end loop;
 end
 $$;
 comment on function pgpipe_internal.index_filters(pgpipe.embedding, regclass) is
     'Gives each filter column of a filter table its index, which holds the key and the vector.';
 
-create or replace function pgpipe_internal.keep_filters(e pgpipe.embedding)
+create or replace function pgpipe_internal.keep_filters(declared pgpipe.embedding)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -117,22 +119,23 @@ declare
     writers text;
     event text;
 begin
-    execute format('grant select, update on %s to %s', e.filter_table, keeper);
+    execute format('grant select, update on %s to %s', declared.filter_table, keeper);
     -- Vectors are copied by those who write them.
     select string_agg(distinct granted.grantee::regrole::text, ', ') into writers
       from pg_catalog.pg_class class cross join lateral aclexplode(class.relacl) granted
-     where class.oid = e.store and granted.privilege_type = 'INSERT' and granted.grantee <> 0
+     where class.oid = declared.store and granted.privilege_type = 'INSERT' and granted.grantee <> 0
        and granted.grantee <> class.relowner;
     if writers is not null then
-        execute format('grant select, insert, update on %s to %s', e.filter_table, writers);
+        execute format('grant select, insert, update on %s to %s', declared.filter_table, writers);
     end if;
     execute format('create or replace trigger pgpipe_filters after update on %s '
                    'referencing old table as old_rows new table as new_rows '
-                   'for each statement execute function pgpipe_internal.copy_filters()', e.target);
+                   'for each statement execute function pgpipe_internal.copy_filters()',
+                   declared.target);
     foreach event in array '{insert,update}'::text[] loop
         execute format('create or replace trigger pgpipe_filters_%1$s after %1$s on %2$s '
                        'referencing new table as new_rows for each statement '
-                       'execute function pgpipe_internal.copy_vectors()', event, e.store);
+                       'execute function pgpipe_internal.copy_vectors()', event, declared.store);
     end loop;
 end
 $$;
@@ -140,23 +143,23 @@ comment on function pgpipe_internal.keep_filters(pgpipe.embedding) is
     'Puts the triggers on target and store that keep a filter table equal, and grants what they '
     'need.';
 
-create or replace function pgpipe_internal.kept_filter(e pgpipe.embedding, filter jsonb)
+create or replace function pgpipe_internal.kept_filter(declared pgpipe.embedding, filter jsonb)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- If the caller does not see all rows, or not the columns, the target itself must say so.
     select jsonb_object_agg(asked.key, asked.value)
-      from jsonb_each(case when jsonb_typeof(filter) = 'object' and e.filters <> '{}'
-                                and e.filter_error is null then filter end) asked
-     where asked.key = any (e.filters) and not row_security_active(e.target)
-       and has_table_privilege(e.filter_table, 'select')
-       and has_column_privilege(e.target, asked.key, 'select')
+      from jsonb_each(case when jsonb_typeof(filter) = 'object' and declared.filters <> '{}'
+                                and declared.filter_error is null then filter end) asked
+     where asked.key = any (declared.filters) and not row_security_active(declared.target)
+       and has_table_privilege(declared.filter_table, 'select')
+       and has_column_privilege(declared.target, asked.key, 'select')
 $$;
 comment on function pgpipe_internal.kept_filter(pgpipe.embedding, jsonb) is
     'The part of a filter that the filter table of an embedding can answer for the caller; null '
     'for none.';
 
 create or replace function pgpipe_internal.kept_statement(
-    e pgpipe.embedding, filter jsonb, kept jsonb)
+    declared pgpipe.embedding, filter jsonb, kept jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Half the precision may swap neighbours: some more than are wanted are compared in full.
@@ -164,15 +167,15 @@ as $$
         select {key_columns}, copy.chunk from {filter_table} copy {rows} where {condition}
          order by (copy.vector operator({schema}.<=>) $1::{schema}.halfvec) + 0 limit $2 + 20
         $sql$, jsonb_build_object(
-            'key_columns', pgpipe_internal.column_list(e.key_columns, 'copy'),
-            'filter_table', e.filter_table,
+            'key_columns', pgpipe_internal.column_list(declared.key_columns, 'copy'),
+            'filter_table', declared.filter_table,
             'schema', quote_ident(pgpipe_internal.vector_schema()),
-            'condition', pgpipe_internal.filter_condition(e.target, 'copy', kept),
+            'condition', pgpipe_internal.filter_condition(declared.target, 'copy', kept),
             -- What the filter table lacks, the target must say.
             'rows', case when rest <> '{}' then format(
-                'join %s row on %s and %s', e.target,
-                pgpipe_internal.same_key(e.target, e.key_columns, 'row', 'copy'),
-                pgpipe_internal.filter_condition(e.target, 'row', rest)) end))
+                'join %s row on %s and %s', declared.target,
+                pgpipe_internal.same_key(declared.target, declared.key_columns, 'row', 'copy'),
+                pgpipe_internal.filter_condition(declared.target, 'row', rest)) end))
       from (select filter - array(select jsonb_object_keys(kept)) as rest) part
 $$;
 comment on function pgpipe_internal.kept_statement(pgpipe.embedding, jsonb, jsonb) is
