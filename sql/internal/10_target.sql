@@ -101,7 +101,7 @@ create or replace function pgpipe_internal.key_json(target regclass, columns nam
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select format('pg_catalog.jsonb_build_object(%s)', string_agg(
-               format('%L, %s', part.name, pgpipe_internal.json_value(
+               format('%L, %s', part.name, pgpipe_internal.pinned(
                    pgpipe_internal.column_type_of(target, part.name),
                    format('%s.%I', alias, part.name))), ', ' order by part.place))
       from unnest(columns) with ordinality part (name, place)
@@ -147,6 +147,8 @@ as $$
            when base.type >= 16384 and pgpipe_internal.holds_domain(base.type)
            then pgpipe_internal.refuse_domain(target, column_name)
            when not pgpipe_internal.is_trusted_type(base.type)
+                or pgpipe_internal.element_type(base.type) is not null
+                   and not pgpipe_internal.is_builtin(base.type)
            then format('(select held.%I from pg_catalog.jsonb_to_record(%s) held (%I %s))',
                        column_name, key, column_name, base.name)
            when pgpipe_internal.element_type(base.type) is not null
@@ -167,7 +169,7 @@ as $$
     -- Before PostgreSQL 16 nothing says it but the error.
     select coalesce(string_agg(format(
                'pg_catalog.pg_input_is_valid(%s, %L) is false',
-               case when pgpipe_internal.is_trusted_type(base.type)
+               case when pgpipe_internal.is_builtin(base.type)
                      and pgpipe_internal.element_type(base.type) is not null
                     then format('pgpipe_internal.array_literal(%s -> %L)', key, part.name)
                     else format('%s ->> %L', key, part.name) end,

@@ -37,7 +37,7 @@ create or replace function pgpipe_internal.numbered_json(
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select format('pg_catalog.jsonb_build_object(%s)', string_agg(
-               format('%L, %s', part.name, pgpipe_internal.json_value(
+               format('%L, %s', part.name, pgpipe_internal.pinned(
                    pgpipe_internal.column_type_of(target, part.name),
                    format('%s.key_%s', alias, part.place))), ', ' order by part.place))
       from unnest(columns) with ordinality part (name, place)

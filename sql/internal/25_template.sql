@@ -163,14 +163,17 @@ as $$
           from rule join pg_catalog.pg_attribute item
             on item.attrelid = rule.conrelid and item.attnum = any (rule.conkey)
          where not pgpipe_internal.is_trusted_type(item.atttypid)
-        union all  -- no catalogue says which of PostgreSQL's own functions it calls; its text does
-        select 3, format('there is %s, which is volatile or reads tables,', called.words[1])
-          from rule cross join lateral regexp_matches(
-                   regexp_replace(pg_catalog.pg_get_expr(rule.conbin, rule.conrelid),
-                                  '''(''''|[^''])*''', '', 'g'), '(\w+)"?\(', 'g') called (words)
-         where called.words[1] ~ '_to_xml(schema|_and_xmlschema)?$'
-            or exists (select from pg_catalog.pg_proc routine
-                        where routine.proname = called.words[1] and routine.provolatile = 'v')
+        union all  -- no catalogue says which of PostgreSQL's own functions it calls; its tree does
+        select 3, format('there is %s, which is volatile, or reads tables or types by their names,',
+                         routine.proname)
+          from rule
+         cross join lateral regexp_matches(rule.conbin::text, ':(?:funcid|opfuncid) (\d+)', 'g')
+                            called (words)
+          join pg_catalog.pg_proc routine on routine.oid = called.words[1]::oid
+         where routine.provolatile = 'v'
+            or routine.proname ~ '(_to_xml(schema|_and_xmlschema)?|^pg_input_.*)$'
+            or '{cstring,internal}'::regtype[]::oid[]
+               && (routine.proargtypes::oid[] || routine.prorettype)
     )
     select found.part from found order by found.place limit 1
 $$;

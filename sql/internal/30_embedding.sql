@@ -13,14 +13,13 @@ begin
             content_hash bytea not null,                        -- of the whole text
             model        text not null,
             vector       %3$s not null,
-            primary key (%4$s, chunk),
-            foreign key (%4$s) references %5$s (%4$s) on update cascade on delete cascade
+            primary key (%4$s, chunk)
         )$sql$, store,
         (select string_agg(format('%I %s not null', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' order by k.n)
            from unnest(key_columns) with ordinality k (c, n)
            join pg_catalog.pg_attribute a on a.attrelid = create_store.target and a.attname = k.c),
         format('%I.%s(%s)', pgpipe_internal.vector_schema(), case when dims > 2000 then 'halfvec' else 'vector' end, dims),
-        pgpipe_internal.column_list(key_columns), target);
+        pgpipe_internal.column_list(key_columns));
     execute format('alter table %s alter column vector set storage main', store);  -- inline: a scan reads it faster
     execute format('create index on %s (content_hash) where chunk = 0', store);    -- an equal text is not embedded twice
     execute format('alter table %s owner to %s', store,
@@ -28,7 +27,39 @@ begin
     return store::regclass;
 end
 $$;
-comment on function pgpipe_internal.create_store(regclass, text, name[], int) is 'Creates the table of an embedding''s vectors.';
+comment on function pgpipe_internal.create_store(regclass, text, name[], int) is
+    'Creates the table of an embedding''s vectors. No foreign key ties it to the target: nothing that is done to the '
+    'target is refused for its sake.';
+
+create or replace function pgpipe_internal.repair_store(e pgpipe.embedding)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    change text;
+begin
+    if not pgpipe_internal.is_store(e.store, e)
+       or not (select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class where class.oid = e.store) then
+        return;
+    end if;
+    for change in
+        select format('drop constraint %I', tie.conname) from pg_catalog.pg_constraint tie
+         where tie.conrelid = e.store and tie.contype = 'f' and tie.confrelid = e.target and tie.conparentid = 0
+        union all  -- a cast of a user's type, or a CHECK of the store's owner, would run as the caller
+        select format('alter column %I type %s', own.attname, pg_catalog.format_type(key.atttypid, key.atttypmod))
+          from pg_catalog.pg_attribute key
+          join pg_catalog.pg_attribute own on own.attrelid = e.store and own.attname = key.attname
+         where key.attrelid = e.target and key.attname = any (e.key_columns)
+           and (key.atttypid, key.atttypmod) is distinct from (own.atttypid, own.atttypmod)
+           and pgpipe_internal.is_builtin(key.atttypid) and pgpipe_internal.is_builtin(own.atttypid)
+           and not pgpipe_internal.runs_code(e.store)
+    loop
+        execute format('alter table %s %s', e.store, change);
+    end loop;
+end
+$$;
+comment on function pgpipe_internal.repair_store(pgpipe.embedding) is
+    'Takes the foreign key off a store that an earlier version made, and gives its key the types that the key of the '
+    'target has now. For the owner of the store; it does nothing for others.';
 
 create or replace function pgpipe_internal.is_store(relation regclass, e pgpipe.embedding)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql

@@ -1,5 +1,6 @@
 -- Rendering: templates with {holes} become the functions of one embedding, in pgpipe_target.
--- What goes into the holes comes from the catalogue and from a declaration. Rendering runs none of it.
+-- What goes into the holes comes from the catalogue and from a declaration. Rendering runs nothing
+-- of it.
 
 create or replace function pgpipe_internal.render(template text, parts jsonb)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -19,27 +20,83 @@ begin
 end
 $$;
 comment on function pgpipe_internal.render(text, jsonb) is
-    'The text of a template, its holes filled. Raises an error if a hole has no part, or a part no hole.';
+    'The text of a template, its holes filled. Raises an error if a hole has no part, or a part no '
+    'hole.';
+
+create or replace function pgpipe_internal.wanted_on(e pgpipe.embedding, alias text)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Of the very types that were looked at: what is plain for them need not be so for others.
+    select coalesce(
+           (select format('exists (select from (select %s) t where (%s))', string_agg(
+                       format('%s as %I', pgpipe_internal.pinned(
+                                  pgpipe_internal.column_type_of(e.target, used.name),
+                                  format('%s.%I', wanted_on.alias, used.name)), used.name),
+                       ', ' order by used.place) filter (where used.name is not null), e.condition)
+              from (select pgpipe_internal.plain_columns(e.target, e.condition) as columns) plain
+              left join unnest(plain.columns) with ordinality used (name, place) on true
+             where plain.columns is not null
+            having count(*) > 0), 'true')
+$$;
+comment on function pgpipe_internal.wanted_on(pgpipe.embedding, text) is
+    'SQL text: the row `alias` belongs to an embedding. `true` if its condition is not plain: then '
+    'the worker decides.';
+
+create or replace function pgpipe_internal.dependencies(e pgpipe.embedding)
+    returns setof name  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- A column whose name merely stands in the condition may be one too many: that costs a sweep,
+    -- never a stale vector.
+    select item.attname from pg_catalog.pg_attribute item
+     where item.attrelid = e.target and item.attnum > 0 and not item.attisdropped
+       and (item.attname = any (e.key_columns || e.columns)
+            or strpos(e.condition, quote_ident(item.attname)) > 0)
+$$;
+comment on function pgpipe_internal.dependencies(pgpipe.embedding) is
+    'The columns that the keys, texts and condition of an embedding are made of.';
+
+create or replace function pgpipe_internal.watched_columns(e pgpipe.embedding)
+    returns name[]  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Of a condition that a trigger may not compute, the columns that may stand in it.
+    select e.columns
+           || case when e.condition is null
+                     or pgpipe_internal.plain_columns(e.target, e.condition) is not null then '{}'
+                   else array(select named from pgpipe_internal.dependencies(e) named
+                               where named <> all (e.columns || e.key_columns) order by named) end
+$$;
+comment on function pgpipe_internal.watched_columns(pgpipe.embedding) is
+    'The columns whose change makes a trigger ask for a fresh vector.';
 
 create or replace function pgpipe_internal.trigger_parts(e pgpipe.embedding, event text)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- A changed key is a row that went and a row that came.
-    select jsonb_build_object('name', event || '_' || e.embedding_id, 'embedding', e.embedding_id)
+    select jsonb_build_object('name', event || '_' || e.embedding_id, 'embedding', e.embedding_id,
+                              'key_columns', format('%L::name[]', e.key_columns))
            || case event
               when 'insert' then jsonb_build_object(
                   'key_of_added', pgpipe_internal.key_json(e.target, e.key_columns, 'added'),
-                  'condition_of_added', pgpipe_internal.condition_on(e.condition, 'added'))
-              when 'update' then jsonb_build_object(
-                  'key_of_after', pgpipe_internal.key_json(e.target, e.key_columns, 'after'),
-                  'key_of_before', pgpipe_internal.key_json(e.target, e.key_columns, 'before'),
-                  'first_key', quote_ident(e.key_columns[1]),
-                  'same_key', pgpipe_internal.same_key(e.target, e.key_columns, 'after', 'before'),
-                  'condition_of_after', pgpipe_internal.condition_on(e.condition, 'after'),
-                  'condition_of_before', pgpipe_internal.condition_on(e.condition, 'before'),
-                  'changed', pgpipe_internal.changed(e.columns, 'after', 'before'))
-              else jsonb_build_object(
-                  'key_of_before', pgpipe_internal.key_json(e.target, e.key_columns, 'before'))
+                  'added_is_wanted', pgpipe_internal.wanted_on(e, 'added'))
+              when 'delete' then jsonb_build_object(
+                  'key_of_removed', pgpipe_internal.key_json(e.target, e.key_columns, 'removed'),
+                  'removed_is_wanted', pgpipe_internal.wanted_on(e, 'removed'))
+              else (
+                  select jsonb_build_object(
+                      'key_of_after', pgpipe_internal.key_json(e.target, e.key_columns, 'after'),
+                      'key_of_before', pgpipe_internal.key_json(e.target, e.key_columns, 'before'),
+                      'after_is_wanted', pgpipe_internal.wanted_on(e, 'after'),
+                      'before_is_wanted', pgpipe_internal.wanted_on(e, 'before'),
+                      'columns_of_after', string_agg(
+                          format('after.%I as column_%s', watched.name, watched.place), ', '
+                          order by watched.place),
+                      'columns_of_before', string_agg(
+                          format('before.%I as column_%s', watched.name, watched.place), ', '
+                          order by watched.place),
+                      'changed', pgpipe_internal.changed(
+                          array_agg(format('column_%s', watched.place)::name
+                                    order by watched.place), 'after', 'before'))
+                    from unnest(pgpipe_internal.watched_columns(e))
+                         with ordinality watched (name, place))
               end
 $$;
 comment on function pgpipe_internal.trigger_parts(pgpipe.embedding, text) is
@@ -48,6 +105,8 @@ comment on function pgpipe_internal.trigger_parts(pgpipe.embedding, text) is
 create or replace function pgpipe_internal.render_triggers(embedding_id int)
     returns void
     volatile strict  security definer  set search_path = pg_catalog, pg_temp
+    -- How a session reads a backslash must not change what is plain, nor what a template becomes.
+    set standard_conforming_strings = on set quote_all_identifiers = off
     set check_function_bodies = off  -- a declaration that was forged must not stop a migrate
     language plpgsql
 as $$
@@ -69,8 +128,8 @@ begin
     foreach event in array '{insert,update,delete}'::text[] loop
         routine := format('pgpipe_target.%s_%s()', event, e.embedding_id);
         wanted := pgpipe_internal.render(event, pgpipe_internal.trigger_parts(e, event));
-        note := format('Trigger of the embedding %s: its jobs, after each %s. Rendered by pgpipe, %s.',
-                       e.embedding_id, event, md5(wanted));
+        note := format('Trigger of the embedding %s: its jobs, after each %s. '
+                       'Rendered by pgpipe, %s.', e.embedding_id, event, md5(wanted));
         if note is distinct from obj_description(to_regprocedure(routine), 'pg_proc') then
             execute wanted;
             execute format('comment on function %s is %L', routine, note);
@@ -81,8 +140,9 @@ begin
 end
 $$;
 comment on function pgpipe_internal.render_triggers(int) is
-    'Renders the trigger functions of an embedding, and those of its queue, for its table as it is now. It leaves them alone if they '
-    'fit, or if a column is missing. They run as the one who writes. Open to all: the declaration alone '
+    'Renders the trigger functions of an embedding, and those of its queue, for its table as it is '
+    'now. It leaves them alone if they fit, or if a column is missing. Triggers run with the '
+    'rights of the role of the queue, and nobody may call them. Open to all: the declaration alone '
     'decides what it makes.';
 
 create or replace function pgpipe_internal.lend_triggers(embedding_id int, lent boolean)
@@ -110,28 +170,36 @@ begin
 end
 $$;
 comment on function pgpipe_internal.lend_triggers(int, boolean) is
-    'Lets the owner of a target make triggers of its rendered functions, or no longer. A trigger that runs '
-    'needs no such right. Open to all: only the owner of the target gets anything.';
+    'Lets the owner of a target make triggers of its rendered functions, or no longer. A trigger '
+    'that runs needs no such right. Open to all: only the owner of the target gets anything.';
 
 create or replace function pgpipe_internal.drop_rendered()
     returns void
     volatile  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    routine regprocedure;
+    routine record;
 begin
     for routine in
-        select made.oid from pg_catalog.pg_proc made
+        select made.oid::regprocedure as name,
+               exists (select from pg_catalog.pg_depend used
+                        where used.refclassid = 'pg_catalog.pg_proc'::regclass
+                          and used.refobjid = made.oid) as is_used
+          from pg_catalog.pg_proc made
          where made.pronamespace = 'pgpipe_target'::regnamespace
            and not exists (select from pgpipe.embedding e
                             where made.proname ~ ('_' || e.embedding_id || '$'))
-           and not exists (select from pg_catalog.pg_depend used
-                            where used.refclassid = 'pg_catalog.pg_proc'::regclass
-                              and used.refobjid = made.oid)
     loop
-        execute format('drop function %s', routine);
+        if routine.is_used then  -- by a trigger that only the owner of its table may drop
+            execute format('create or replace function %s returns trigger '
+                           'set search_path = pg_catalog, pg_temp language plpgsql as %L',
+                           routine.name, 'begin return null; end');
+        else
+            execute format('drop function %s', routine.name);
+        end if;
     end loop;
 end
 $$;
 comment on function pgpipe_internal.drop_rendered() is
-    'Drops rendered functions whose embedding is gone and that no trigger calls.';
+    'Drops rendered functions whose embedding is gone. One that a trigger still calls does nothing '
+    'from then on.';

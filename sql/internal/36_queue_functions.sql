@@ -76,6 +76,8 @@ comment on function pgpipe_internal.queue_function(text, jsonb) is
 create or replace function pgpipe_internal.render_queue(embedding_id int)
     returns void
     volatile strict  security definer  set search_path = pg_catalog, pg_temp
+    -- How a session reads a backslash must not change what a template becomes.
+    set standard_conforming_strings = on set quote_all_identifiers = off
     set check_function_bodies = off  -- a declaration that was forged must not stop a migrate
     language plpgsql
 as $$

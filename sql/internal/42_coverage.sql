@@ -46,18 +46,6 @@ comment on function pgpipe_internal.stored_rows(pgpipe.embedding) is
     'How many rows have vectors: counted, or above 64 MB an estimate. Null without the right to read the store, and if its owner '
     'altered it: whoever asks runs no code of his.';
 
-create or replace function pgpipe_internal.dependencies(e pgpipe.embedding)
-    returns setof name  stable  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- A column whose name merely stands in the condition may be one too many: that costs a sweep, never a stale vector.
-    select item.attname from pg_catalog.pg_attribute item
-     where item.attrelid = e.target and item.attnum > 0 and not item.attisdropped
-       and (item.attname = any (e.key_columns || e.columns)
-            or strpos(e.condition, quote_ident(item.attname)) > 0)
-$$;
-comment on function pgpipe_internal.dependencies(pgpipe.embedding) is
-    'The columns that the keys, texts and condition of an embedding are made of.';
-
 create or replace function pgpipe_internal.embedding_definition(e pgpipe.embedding)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
@@ -88,8 +76,11 @@ as $$
     select md5(concat_ws(E'\n', (select string_agg(item.text, E'\n' order by item.attnum) from item),
                          (select string_agg(routine.text, E'\n' order by routine.oid) from routine)))
            || ' ' ||
-           md5((select string_agg(concat_ws(' ', class.oid, class.relfilenode), ',' order by class.oid)
+           -- A partition that went and came back has another tie, whatever was done to it meanwhile.
+           md5((select string_agg(concat_ws(' ', class.oid, class.relfilenode, tie.xmin), ','
+                                  order by class.oid, tie.inhparent)
                   from pg_catalog.pg_class class
+                  left join pg_catalog.pg_inherits tie on tie.inhrelid = class.oid
                  where class.oid = e.store or class.oid in (select pgpipe_internal.parts(e.target))))
 $$;
 comment on function pgpipe_internal.embedding_definition(pgpipe.embedding) is
@@ -98,20 +89,35 @@ comment on function pgpipe_internal.embedding_definition(pgpipe.embedding) is
     'files of its store, its table and the partitions of that. Those change if a statement '
     'rewrites, attaches or detaches one.';
 
+create or replace function pgpipe_internal.missed_doubt(reason text)
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select case reason
+           when '00000' then
+               'its table was truncated: an embedder or `pgpipe reconcile` clears its vectors away'
+           when '01P01' then
+               'its triggers are of an earlier version: let the owner of its table run `pgpipe reconcile`'
+           else format('its triggers could not read rows that were written since its table changed (SQLSTATE %s): '
+                       'an embedder or `pgpipe reconcile` looks for them', reason) end
+$$;
+comment on function pgpipe_internal.missed_doubt(text) is
+    'What a note of pgpipe.missed says about the coverage.';
+
 create or replace function pgpipe_internal.coverage_doubt(e pgpipe.embedding, swept text, missed text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select case
         when lost.name is not null then
             format('%s has no column %s: declare the embedding again', e.target, quote_ident(lost.name))
+        when pgpipe_internal.key_columns(e.target) is distinct from e.key_columns then
+            format('the primary key of %s is not (%s) any more: declare the embedding again',
+                   e.target, pgpipe_internal.column_list(e.key_columns))
         when computed.name is not null then
             format('%s is a virtual generated column, whose values no trigger sees: name the columns that it is '
                    'computed from, or generate it STORED', quote_ident(computed.name))
         when trigger.enabled < 4 then
             'triggers of its table are missing or disabled: `pgpipe reconcile` brings them back'
-        when missed is not null then
-            format('its triggers could not read rows that were written since its table changed (SQLSTATE %s): '
-                   'an embedder or `pgpipe reconcile` looks for them', missed)
+        when missed is not null then pgpipe_internal.missed_doubt(missed)
         when swept is null then
             'its rows were never compared with its vectors: an embedder or `pgpipe reconcile` does it'
         when split_part(swept, ' ', 1) <> split_part(present.definition, ' ', 1) then

@@ -50,7 +50,9 @@ begin
     present := pgpipe_internal.embedding_definition(e);
     -- What was compared so far may have been compared with something else.
     if sweep.embedding_id is not null and sweep.definition is distinct from present then
+        perform pgpipe_internal.repair_store(e);
         perform pgpipe_internal.render_triggers(e.embedding_id);
+        present := pgpipe_internal.embedding_definition(e);
         -- A note that a writer counts on, who has not ended, is locked by him, and left.
         delete from pgpipe.missed note
          where note.ctid = any (array(

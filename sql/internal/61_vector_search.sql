@@ -122,7 +122,7 @@ comment on function pgpipe_internal.require_question(pgpipe.embedding, real[]) i
     'Raises PP009 for a vector of another model, or one without a direction.';
 
 create or replace function pgpipe_internal.look_near(
-    declared pgpipe.embedding, statement text, query vector, chunks int,
+    declared pgpipe.embedding, statement text, condition text, query vector, chunks int,
     out seen int, out keys jsonb[], out distances double precision[], out starts int[],
     out ends int[], out hashes bytea[])
     stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -133,8 +133,9 @@ begin
         with nearest as materialized ({statement}), best as (
             select distinct on ({key_columns}) nearest.* from nearest
              order by {key_columns}, nearest.distance
-        ), ordered as (
-            select {key} as key, best.* from best order by best.distance, key
+        ), ordered as (  -- a row that is gone, or that came back with other values, takes no place
+            select {key} as key, best.* from best join {target} row on {is_same} where {condition}
+             order by best.distance, key
         )
         select (select count(*) from nearest), array_agg(ordered.key),
                array_agg(ordered.distance), array_agg(ordered.char_start),
@@ -143,11 +144,14 @@ begin
         $sql$, jsonb_build_object(
             'statement', statement,
             'key_columns', pgpipe_internal.number_list(declared.key_columns, 'nearest'),
-            'key', pgpipe_internal.numbered_json(declared.target, declared.key_columns, 'best')))
+            'key', pgpipe_internal.numbered_json(declared.target, declared.key_columns, 'best'),
+            'target', declared.target::text, 'condition', coalesce(condition, 'true'),
+            'is_same', pgpipe_internal.same_numbered(
+                declared.target, declared.key_columns, 'best', 'row')))
        into seen, keys, distances, starts, ends, hashes using query, chunks;
 end
 $$;
-comment on function pgpipe_internal.look_near(pgpipe.embedding, text, vector, int) is
+comment on function pgpipe_internal.look_near(pgpipe.embedding, text, text, vector, int) is
     'What a nearest_statement finds with so many chunks: how many it saw, and of each row the best '
     'one, from the nearest on.';
 
@@ -171,7 +175,7 @@ begin
           from pgpipe_internal.look_near(
                    declared, pgpipe_internal.nearest_statement(
                                  declared, filter, filtered, exact, kept),
-                   query, chunks) found;
+                   condition, query, chunks) found;
         if seen < chunks and not exact then
             exact := true;  -- the walk was given up before it had enough
         elsif cardinality(keys) >= k or seen < chunks then

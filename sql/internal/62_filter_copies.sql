@@ -37,7 +37,7 @@ begin
 end
 $$;
 comment on function pgpipe_internal.suspend_copy(int, text) is
-    'suspend_filters for those who write a store. Open to all as enqueue_keys is, and as closed to '
+    'suspend_filters for those who write a store. Open to all, for triggers call it, and closed to '
     'a transaction that wrote nothing there.';
 
 create or replace function pgpipe_internal.copies_safely(declared pgpipe.embedding)
@@ -180,7 +180,7 @@ begin
     for declared in select * from pgpipe.embedding known
               where known.target = tg_relid and known.filters <> '{}'
                 and known.filter_error is null loop
-        -- A key is changed by the foreign keys.
+        -- A key that changed is another row.
         continue when pgpipe_internal.copied_columns(declared) = '{}';
         if not pgpipe_internal.copies_safely(declared) then
             perform pgpipe_internal.suspend_filters(

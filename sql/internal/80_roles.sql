@@ -98,8 +98,8 @@ create or replace function pgpipe_internal.own_definers()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    open constant name[] := '{enqueue_keys,forget_keys,note_missed,watched_changes,vector_copy,
-                              suspend_copy,render_triggers,render_queue,lend_triggers}';
+    open constant name[] := '{vector_copy,suspend_copy,render_triggers,render_queue,
+                              lend_triggers}';
     part record;
     known boolean := pgpipe_internal.make_queue_role();
 begin
@@ -187,7 +187,7 @@ begin
         select known.oid from pg_catalog.pg_proc known
          where known.pronamespace::regnamespace::text in ('pgpipe', 'pgpipe_internal')
            and not known.prosecdef
-           and known.proname in ('enqueue_changes', 'copy_vectors', 'refresh_stale_searches')
+           and known.proname in ('copy_vectors', 'refresh_stale_searches')
     loop
         execute format('grant execute on function %s to public', routine);
     end loop;

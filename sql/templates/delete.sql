@@ -1,40 +1,39 @@
 create or replace function pgpipe_target.{name}()
-    returns trigger  set search_path = pg_catalog, pg_temp
+    returns trigger  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
     set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
     language plpgsql
 as $body$
+#variable_conflict use_column
 declare
-    key jsonb;
-    keys jsonb[];
+    are_several boolean;
     unread text;
 begin
-    begin  -- reads only: a write would take the id of a subtransaction
-        keys := array(select {key_of_before} from old_rows before limit 101);
-    exception
-        when insufficient_privilege then raise;
-        when syntax_error_or_access_rule_violation or invalid_text_representation then
+    if to_regclass('pg_temp.old_rows') is not null then
+        unread := '42P07';  -- without transition tables, a table of the session would be read
+    else
+        begin  -- reads only: a write would take the id of a subtransaction
+            select exists (select from old_rows offset 1) into are_several
+              from (select count({key_of_removed}) from old_rows removed
+                     where not {removed_is_wanted} offset 0) judged;
+            if are_several
+               and pgpipe_internal.key_columns(tg_relid) is distinct from {key_columns} then
+                unread := '42704';  -- without its primary key, two rows could have one key
+            end if;
+        exception when syntax_error_or_access_rule_violation or data_exception then
             unread := sqlstate;
-    end;
+        end;
+    end if;
     if unread is not null then
         perform pgpipe_internal.note_missed({embedding}, unread);
-    elsif cardinality(keys) <= 100 then
-        if cardinality(keys) > 0 then
-            perform pgpipe_internal.forget_keys({embedding}, keys);
-        end if;
-    else
-        keys := '{}';
-        for key in select {key_of_before} from old_rows before loop
-            keys := keys || key;
-            if cardinality(keys) = 10000 then
-                perform pgpipe_internal.forget_keys({embedding}, keys);
-                keys := '{}';
-            end if;
-        end loop;
-        if cardinality(keys) > 0 then
-            perform pgpipe_internal.forget_keys({embedding}, keys);
-        end if;
+        return null;
     end if;
+    insert into pgpipe.job as job (embedding_id, key)
+    select {embedding}, {key_of_removed} from old_rows removed where {removed_is_wanted}
+        on conflict on constraint job_pkey do update
+       set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
+           visible_at = case when job.lease_token is null then excluded.visible_at
+                             else job.visible_at end;
     return null;
 end
 $body$

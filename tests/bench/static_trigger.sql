@@ -6,7 +6,7 @@ create schema bench;
 create function bench.enqueue_inserted()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
-    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off set enable_seqscan = off
+    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
     language plpgsql
 as $$
 begin
@@ -22,23 +22,32 @@ $$;
 create function bench.enqueue_updated()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
-    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off set enable_seqscan = off
+    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
     language plpgsql
 as $$
-declare
-    gone jsonb[] := array(select jsonb_build_object('id', before.id) from old_rows before
-                           where not exists (select from new_rows after where after.id = before.id));
 begin
-    if cardinality(gone) > 0 then  -- by the index: a join would read all jobs, by a plan of an empty queue
-        delete from pgpipe.job job where job.embedding_id = 1 and job.key = any (gone);
-    end if;
     insert into pgpipe.job as job (embedding_id, key)
-    select 1, jsonb_build_object('id', after.id)
-      from new_rows after
-      left join old_rows before on before.id = after.id
-     where before.id is null
+    select 1, jsonb_build_object('id', coalesce(after.id, before.id))
+      from new_rows after full join old_rows before on before.id = after.id
+     where before.id is null or after.id is null
         or (after.title collate "C", after.body collate "C")
            is distinct from (before.title collate "C", before.body collate "C")
+        on conflict (embedding_id, key) do update
+       set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
+           visible_at = case when job.lease_token is null then excluded.visible_at else job.visible_at end;
+    return null;
+end
+$$;
+
+create function bench.enqueue_deleted()
+    returns trigger  security definer  set search_path = pg_catalog, pg_temp
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
+    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
+    language plpgsql
+as $$
+begin
+    insert into pgpipe.job as job (embedding_id, key)
+    select 1, jsonb_build_object('id', removed.id) from old_rows removed
         on conflict (embedding_id, key) do update
        set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
            visible_at = case when job.lease_token is null then excluded.visible_at else job.visible_at end;
@@ -50,3 +59,5 @@ create trigger bench_insert after insert on doc referencing new table as new_row
     for each statement execute function bench.enqueue_inserted();
 create trigger bench_update after update on doc referencing old table as old_rows new table as new_rows
     for each statement execute function bench.enqueue_updated();
+create trigger bench_delete after delete on doc referencing old table as old_rows
+    for each statement execute function bench.enqueue_deleted();

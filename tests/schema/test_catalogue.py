@@ -42,7 +42,7 @@ def test_every_function_pins_its_search_path(conn: Connection) -> None:
          where pronamespace in ({OURS}) and lanname in ('sql', 'plpgsql')
            and not coalesce(proconfig @> array['search_path=pg_catalog, pg_temp'], false)
     """
-    inlined = {"content_hash"}  # names everything in full, and may be inlined because it sets nothing
+    inlined = {"content_hash", "of_type"}  # name everything in full, and may be inlined because they set nothing
 
     assert set(column(conn, open_)) <= CALLERS_PATH | COMMITS | inlined
 
@@ -51,16 +51,18 @@ OPEN = "a trigger of any writer calls it; without a row written in the same tran
 TEXT = "a trigger of any writer reads it; it composes SQL text and runs none"
 DECLARED = "who declares calls it; what it makes or grants is decided by the declaration"
 CLOSED = "it has fixed types and statements"
+PINNED = "it reads its transition tables alone; its columns are pinned, its condition is plain"
 DEFINERS = {  # what runs with its owner's rights, and why that is safe
-    "enqueue_keys": OPEN,
-    "forget_keys": OPEN,
-    "note_missed": OPEN,
+    "insert": PINNED,
+    "update": PINNED,
+    "delete": PINNED,
+    "note_missed": CLOSED,
+    "enqueue_changes": CLOSED,
     "suspend_copy": OPEN,
     "render_triggers": DECLARED,
     "render_queue": DECLARED,
     "lend_triggers": DECLARED,
     "drop_rendered": CLOSED,
-    "watched_changes": TEXT,
     "vector_copy": TEXT,
     "hold_keys": "it locks rows by their place, and none of a table whose indexes run a function of a user's",
     "hold_rows": "as hold_keys",
@@ -185,7 +187,6 @@ def test_what_makes_a_key_or_a_text_pins_its_settings(conn: Connection) -> None:
     some = {name for name, settings in pinned.items() if settings}
     assert {name for name, settings in pinned.items() if settings == wanted} == some
     makers = {
-        "enqueue_changes",
         "enqueue_all",
         "read",
         "settle",
@@ -223,14 +224,10 @@ WIDE: set[str] = {
     "api/40_queue.sql",
     "api/48_drift.sql",
     "internal/30_embedding.sql",
-    "internal/34_earlier_triggers.sql",
-    "internal/34_render.sql",
-    "internal/35_triggers.sql",
     "internal/42_coverage.sql",
 }
 LONG: set[str] = {
     "enable_embedding",
-    "enqueue_changes",
     "update",
 }
 MADE = re.compile(r"^create (?:or replace )?(?:function|procedure) [\w.]+?\.([\w{}]+)", re.MULTILINE)

@@ -24,8 +24,7 @@ CHANGES = {
     "a column of the condition renamed": "alter table doc rename kind to sort",
     "a column of the condition dropped": "alter table doc drop kind",
     "a column of the condition retyped": "alter table doc alter kind drop default, alter kind type int using 1",
-    "the key retyped": "alter table doc_embedding drop constraint doc_embedding_id_fkey;"
-    " alter table doc alter id type numeric",
+    "the key retyped": "alter table doc alter id type numeric",
     "the table renamed": "alter table doc rename to texts",
     "the schema changed": "create schema elsewhere; alter table doc set schema elsewhere",
     "the schema renamed": "create schema elsewhere; alter table doc set schema elsewhere;"
@@ -137,11 +136,108 @@ def test_an_owners_reconcile_renders_again(conn: Connection) -> None:
         "alter table doc rename title to other; alter table doc rename body to title;"
         " alter table doc rename other to body"
     )
-    conn.execute("alter table doc_embedding drop constraint doc_embedding_id_fkey")
-    conn.execute("alter table doc alter id type text; alter table doc_embedding alter id type text")
+    conn.execute("alter table doc alter id type text")
 
     reconcile(conn, queue.embeddings(conn)[0])
 
     conn.execute("delete from pgpipe.job")
     conn.execute("update doc set title = 'x' where id = '1'")
     assert jobs(conn, embedding) == {'{"id": "1"}': 1}
+
+
+PARTED = """
+    create table doc (id int primary key, title text, body text, size int) partition by range (id);
+    create table low partition of doc for values from (0) to (100);
+    create table high partition of doc for values from (100) to (1000)
+"""
+PARTITIONS = {
+    "detached": "alter table doc detach partition low",
+    "attached again": "alter table doc detach partition low; update low set title = 'unseen';"
+    " alter table doc attach partition low for values from (0) to (100)",
+    "dropped": "drop table low",
+    "truncated": "truncate low",
+    "all truncated": "truncate doc",
+}
+
+
+@pytest.mark.parametrize("change", PARTITIONS)
+def test_partitions_come_and_go(any_database: Database, conn: Connection, change: str) -> None:
+    """V3, V5, V6: nothing is refused, writes go on, and a drain leaves vectors of exactly the rows that are there."""
+    conn.execute(PARTED)
+    conn.execute("insert into doc select n, 'title ' || n, 'body', n from generate_series(90, 120) n")
+    drain(conn, embed(conn))
+    conn.execute("delete from pgpipe.missed")
+    conn.execute(PARTITIONS[change].encode())
+    coverage, reason = conn.execute(STATUS).fetchone() or (0, "")
+    assert coverage is None
+    assert reason
+    conn.execute("insert into doc values (500, 'new', 'new', 1)")
+    conn.execute("update doc set title = 'changed' where id = 101")
+    conn.execute("delete from doc where id = 102")
+
+    make_worker(any_database, Fake()).drain()
+
+    assert stored(conn) == column(conn, "select id from doc order by 1")
+    assert conn.execute(STATUS).fetchone() == (1, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table doc drop constraint doc_pkey",
+        "alter table doc drop constraint doc_pkey, add column other serial primary key",
+    ],
+)
+def test_without_its_primary_key(conn: Connection, change: str) -> None:
+    """V5: writes go on, two rows of one key included, and status says what to do."""
+    embedded_docs(conn)
+    conn.execute(change.encode())
+    conn.execute("insert into doc (id, title) values (1, 'again'), (9, 'new'), (9, 'new')")
+    conn.execute("insert into doc (id, title) select n % 100, 'many' from generate_series(1, 200) n")
+    conn.execute("update doc set title = title || 'x'")
+    conn.execute("update doc set title = 'y' where id < 10")
+    conn.execute("delete from doc where id = 9")
+
+    coverage, reason = conn.execute(STATUS).fetchone() or (0, "")
+    assert coverage is None
+    assert "the primary key of public.doc is not (id) any more: declare the embedding again" in reason
+
+
+def test_a_primary_key_that_comes_back(conn: Connection) -> None:
+    """V5: a key that is dropped and made again is as it was."""
+    embedding = embedded_docs(conn)
+    conn.execute("alter table doc drop constraint doc_pkey cascade; alter table doc add primary key (id)")
+    assert conn.execute(STATUS).fetchone() == (1, None)
+    conn.execute("delete from doc where id = 1")
+    drain(conn, embedding)
+    assert stored(conn) == [2, 3]
+
+
+def test_a_wider_key(any_database: Database, conn: Connection) -> None:
+    """V7: the store's key follows, and a row beyond the old range gets its vector."""
+    embedded_docs(conn)
+    conn.execute("alter table doc alter id type bigint")
+    conn.execute("insert into doc values (3000000000, 'far', 'out', 1), (4, 'near', 'by', 1)")
+
+    make_worker(any_database, Fake()).drain()
+
+    assert stored(conn) == [1, 2, 3, 4, 3000000000]
+    assert conn.execute(STATUS).fetchone() == (1, None)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_rows_that_are_gone_take_no_place(conn: Connection, indexed: bool) -> None:
+    """V5: a thousand deleted rows nearer than the others, whose jobs wait, leave a search its k rows."""
+    make_docs(conn, 1100)
+    embedding = embed(conn)
+    for _ in range(2):
+        drain(conn, embedding)
+    conn.execute("update doc_embedding set vector = case when id <= 1000 then '[1,0,0]' else '[1,1,0]' end::vector")
+    if indexed:
+        conn.execute("create index on doc_embedding using hnsw (vector vector_cosine_ops)")
+    conn.execute("delete from doc where id <= 1000")
+
+    found = column(conn, "select (key->>'id')::int from pgpipe.vector_search('doc', '[1,0,0]', k => 10)")
+
+    assert len(found) == 10
+    assert min(found) > 1000

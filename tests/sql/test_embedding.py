@@ -103,7 +103,7 @@ def test_a_partitioned_target(conn: Connection) -> None:
     conn.execute("update doc set title = 'c' where id = 101")
     conn.execute("update doc set id = 102 where id = 1")
 
-    assert sorted(jobs(conn, embedding)) == ['{"id": 101}', '{"id": 102}']
+    assert sorted(jobs(conn, embedding)) == ['{"id": 101}', '{"id": 102}', '{"id": 1}']
     drain(conn, embedding)
     assert stored(conn) == [101, 102]
 

@@ -140,13 +140,15 @@ def test_a_change_that_no_trigger_saw(conn: Connection) -> None:
 
 
 def test_a_row_deleted_meanwhile(conn: Connection) -> None:
-    """Row and job went while the model ran: nothing is written, nothing fails."""
+    """A row went while the model ran: nothing is written, nothing fails, and its job clears up after it."""
     embedding = waiting_docs(conn, 2)
     held = claim(conn, embedding)
     conn.execute("delete from doc where id = 1")
 
-    assert finish(conn, held) == (1, 1)
+    assert finish(conn, held) == (2, 0)
 
+    assert (stored(conn), jobs(conn, embedding)) == ([2], {'{"id": 1}': 2})
+    drain(conn, embedding)
     assert (stored(conn), jobs(conn, embedding)) == ([2], {})
 
 

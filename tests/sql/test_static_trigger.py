@@ -16,6 +16,8 @@ STATEMENTS = [
     "update doc set id = id + 1000 where id between 3 and 5",
     "update doc set body = 'B' where id = 7",
     "insert into doc values (3, 'again', 'again', 1) on conflict (id) do update set title = excluded.title",
+    "delete from doc where id = 9",
+    "delete from doc where id between 10 and 130",
 ]
 
 

@@ -91,17 +91,20 @@ def test_what_is_rendered_goes_with_its_embedding(conn: Connection) -> None:
 
 
 def test_who_may_call_and_make_them(conn: Connection) -> None:
-    """They run as their caller, but two that lock; belong to the role of the queue; and no other role may make one."""
+    """Triggers and locks run as the role of the queue, which owns all, the others as their caller; who may make one."""
     embedded_docs(conn)
     conn.execute("select pgpipe.create_roles()")
     query = """
-        select prosecdef and proname !~ '^hold_', proowner::regrole::text,
+        select proname::text, prosecdef, proowner::regrole::text,
                proconfig @> '{"search_path=pg_catalog, pg_temp"}',
                has_function_privilege('public', oid, 'execute'), obj_description(oid, 'pg_proc') is null
           from pg_proc where pronamespace = 'pgpipe_target'::regnamespace
     """
 
-    assert conn.execute(query).fetchall() == [(False, "pgpipe_queue", True, False, False)] * len(TEMPLATES)
+    definers = {f"{name}_1" for name in TRIGGERS}
+    rows = conn.execute(query).fetchall()
+    assert {name for name, definer, *_ in rows if definer and not name.startswith("hold_")} == definers
+    assert [rest for _, _, *rest in rows] == [["pgpipe_queue", True, False, False]] * len(TEMPLATES)
     callers = """
         select proname::text from pg_proc where pronamespace = 'pgpipe_target'::regnamespace
            and has_function_privilege('pgpipe_embedder', oid, 'execute') order by 1

@@ -2,7 +2,9 @@
 
 import pytest
 
-from pgpipe.db import Connection
+from pgpipe.db import Connection, Database
+from tests.schema.attack import plain_role
+from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import (
     claim,
     drain,
@@ -14,7 +16,6 @@ from tests.sql.support import (
     job,
     jobs,
     make_docs,
-    sqlstate,
     stored,
     value,
 )
@@ -75,53 +76,54 @@ def test_null_to_null_is_no_change(conn: Connection) -> None:
 
 
 def test_key_change_is_one_job_and_the_vector_follows(conn: Connection) -> None:
-    """The old key's job goes, the new key gets exactly one; the stored vector moves, and needs no model."""
+    """Both keys get a job: the old one loses its vector, which the new one has got, and no model is needed."""
     embedding = embedded_docs(conn)
     conn.execute("update doc set title = 'other' where id = 1")
 
     conn.execute("update doc set id = 100, title = 'title 1' where id = 1")
 
-    assert jobs(conn, embedding) == {'{"id": 100}': 1}
-    assert stored(conn) == [2, 3, 100]
+    assert jobs(conn, embedding) == {'{"id": 1}': 2, '{"id": 100}': 1}
     held = claim(conn, embedding)
-    assert [j[5] for j in held.jobs] == [True]
-    assert finish(conn, held) == (1, 0)
+    assert {j[0]: (j[3] is None, j[6]) for j in held.jobs} == {'{"id": 1}': (True, False), '{"id": 100}': (False, True)}
+    assert finish(conn, held) == (2, 0)
     assert stored(conn) == [2, 3, 100]
 
 
 def test_rows_may_change_places(conn: Connection) -> None:
-    """Keys that move onto one another in one statement: each row still there has one job."""
-    conn.execute("create table doc (id int, title text, body text, primary key (id) deferrable initially immediate)")
-    conn.execute("alter table doc drop constraint doc_pkey, add primary key (id)")
+    """Keys that move onto one another in one statement: each key that went, came or has another text has one job."""
+    conn.execute("create table doc (id int primary key deferrable, title text, body text)")
     conn.execute("insert into doc select n, 't' || n, 'b' || n from generate_series(1, 3) n")
     embedding = embed_quietly(conn)
 
-    conn.execute("update doc set id = id + 10")
+    conn.execute("update doc set id = case id when 3 then 4 else 3 - id end")
 
-    assert sorted(jobs(conn, embedding)) == ['{"id": 11}', '{"id": 12}', '{"id": 13}']
+    assert sorted(jobs(conn, embedding)) == [f'{{"id": {key}}}' for key in (1, 2, 3, 4)]
 
 
-def test_delete_takes_job_and_vectors(conn: Connection) -> None:
-    """A deleted row leaves no job and no vector."""
+def test_delete_takes_the_vectors(conn: Connection) -> None:
+    """V6: a deleted row is a job, which takes its vectors away."""
     embedding = embedded_docs(conn)
     conn.execute("update doc set title = 'other' where id in (1, 2)")
 
     conn.execute("delete from doc where id in (1, 3)")
 
-    assert jobs(conn, embedding) == {'{"id": 2}': 1}
+    assert jobs(conn, embedding) == {'{"id": 1}': 2, '{"id": 2}': 1, '{"id": 3}': 1}
+    drain(conn, embedding)
     assert stored(conn) == [2]
 
 
 def test_delete_and_insert_again(conn: Connection) -> None:
-    """A row that comes back under its key is a new row: one job, and no vector of the old one."""
+    """A row that comes back under its key is a changed row: one job, and then its own vector."""
     embedding = embedded_docs(conn)
 
     with conn.transaction():
         conn.execute("delete from doc where id = 1")
         conn.execute("insert into doc values (1, 'again', 'here', 0)")
 
-    assert jobs(conn, embedding) == {'{"id": 1}': 1}
-    assert stored(conn) == [2, 3]
+    assert jobs(conn, embedding) == {'{"id": 1}': 2}
+    drain(conn, embedding, "[0,1,0]")
+    assert value(conn, "select vector = '[0,1,0]' from doc_embedding where id = 1")
+    assert stored(conn) == [1, 2, 3]
 
 
 def test_a_row_moved_within_one_statement(conn: Connection) -> None:
@@ -130,19 +132,23 @@ def test_a_row_moved_within_one_statement(conn: Connection) -> None:
 
     conn.execute("with gone as (delete from doc where id = 1 returning *) insert into doc select * from gone")
 
-    assert jobs(conn, embedding) == {'{"id": 1}': 1}
+    assert jobs(conn, embedding) == {'{"id": 1}': 2}
 
 
-def test_truncate_empties_queue_and_store(conn: Connection) -> None:
-    """TRUNCATE … CASCADE leaves neither jobs nor vectors; without CASCADE the foreign key refuses it."""
+def test_truncate(any_database: Database, conn: Connection) -> None:
+    """V6: TRUNCATE by a role with no right but this one works; the next drain clears the vectors away."""
     embedding = embedded_docs(conn)
     conn.execute("update doc set title = 'other'")
-
-    assert sqlstate(conn, "truncate doc") == "0A000"
-    conn.execute("truncate doc cascade")
+    with plain_role(any_database, "truncate on doc") as own:
+        own.execute("truncate doc")
 
     assert jobs(conn, embedding) == {}
+    coverage, reason = conn.execute("select coverage, reason from pgpipe.embedding_status").fetchone() or (0, "")
+    assert coverage is None
+    assert "was truncated" in reason
+    make_worker(any_database, Fake()).drain()
     assert stored(conn) == []
+    assert value(conn, "select reason from pgpipe.embedding_status") is None
 
 
 def test_thousands_of_rows_in_one_statement(conn: Connection) -> None:
@@ -158,7 +164,7 @@ def test_thousands_of_rows_in_one_statement(conn: Connection) -> None:
     assert len(jobs(conn, embedding)) == 2500
 
     conn.execute("delete from doc where id > 1000")
-    assert len(jobs(conn, embedding)) == 500
+    assert len(jobs(conn, embedding)) == 4500
 
 
 def test_insert_on_conflict_update(conn: Connection) -> None:
@@ -185,7 +191,7 @@ def test_merge_statement(conn: Connection) -> None:
          when not matched then insert (id, title) values (s.id, s.title)
     """)
 
-    assert jobs(conn, embedding) == {'{"id": 1}': 1, '{"id": 8}': 1}
+    assert jobs(conn, embedding) == {'{"id": 1}': 1, '{"id": 3}': 2, '{"id": 8}': 1}
 
 
 def test_a_rolled_back_change_asks_for_nothing(conn: Connection) -> None:
@@ -274,7 +280,7 @@ def test_a_writer_needs_no_right_but_on_the_table(conn: Connection) -> None:
         conn.execute("update doc set id = 20 where id = 2")
         conn.execute("delete from doc where id = 3")
         conn.execute("reset role")
-        assert sorted(jobs(conn, embedding)) == ['{"id": 1}', '{"id": 20}', '{"id": 9}']
+        assert sorted(jobs(conn, embedding)) == sorted(f'{{"id": {key}}}' for key in (1, 2, 3, 9, 20))
     finally:
         conn.execute("reset role")
         conn.execute("drop owned by writer")

@@ -14,7 +14,7 @@ declare
 begin
     -- In the order of the primary key. Blind, each row counts as another than the stored one.
     with range as materialized (
-        select pg_catalog.jsonb_build_object('shop', target.shop, 'Item no', target."Item no") as key,
+        select pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(target.shop, null::integer), 'Item no', pgpipe_internal.of_type(target."Item no", null::text)) as key,
                case when not compare_1.is_blind
                     then pgpipe_internal.content_hash(case when exists (select from (select target.*) t where ((NOT sold)
 )) and btrim(concat(target.title, target.body), E' \t\n\r') <> '' then btrim(concat_ws(E'\n', case when concat(target.title) <> '' then concat(target.title) end, case when concat(target.body) <> '' then concat(target.body) end), E' \t\n\r') end) end as content_hash,

@@ -25,7 +25,7 @@ begin
          where stored.content_hash in (select bad.content_hash from bad) for update skip locked
     ), dropped as (
         delete from public.item_embedding stored using held where stored.ctid = held.place
-        returning pg_catalog.jsonb_build_object('shop', stored.shop, 'Item no', stored."Item no") as key
+        returning pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(stored.shop, null::integer), 'Item no', pgpipe_internal.of_type(stored."Item no", null::text)) as key
     )
     select coalesce(array_agg(distinct dropped.key), '{}') into keys from dropped;
     return keys;

@@ -13,7 +13,7 @@ declare
     high jsonb := last;
 begin
     return array(
-        select distinct pg_catalog.jsonb_build_object('shop', stored.shop, 'Item no', stored."Item no")
+        select distinct pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(stored.shop, null::integer), 'Item no', pgpipe_internal.of_type(stored."Item no", null::text))
           from public.item_embedding stored
          where (bounds.low is null or (stored.shop, stored."Item no") operator(pg_catalog.>) ((bounds.low ->> 'shop')::integer, (bounds.low ->> 'Item no')::text))
            and (bounds.high is null or (stored.shop, stored."Item no") operator(pg_catalog.<=) ((bounds.high ->> 'shop')::integer, (bounds.high ->> 'Item no')::text))

@@ -1,82 +1,71 @@
 create or replace function pgpipe_target.update_1()
-    returns trigger  set search_path = pg_catalog, pg_temp
+    returns trigger  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
     set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
     language plpgsql
 as $body$
 #variable_conflict use_column
 declare
-    key jsonb;
-    keys jsonb[];
-    came jsonb[];
-    went jsonb[];
     are_many boolean;
+    keys jsonb[];
     unread text;
 begin
-    begin  -- reads only: a write would take the id of a subtransaction
-        -- For up to 100 rows: a plan that is good for them is quadratic for many, and it is kept.
-        select size.are_many,
-               array(select pg_catalog.jsonb_build_object('shop', after.shop, 'Item no', after."Item no") from new_rows after
-                       left join old_rows before on after.shop operator(pg_catalog.=) before.shop and after."Item no" operator(pg_catalog.=) before."Item no"
-                      where not size.are_many
-                        and case when before.shop is not distinct from null then true
-                                 when exists (select from (select after.*) t where ((NOT sold)
-))
-                                 then not exists (select from (select before.*) t where ((NOT sold)
-)) or row(after.title, after.body)::pg_catalog.record operator(pg_catalog.*<>) row(before.title, before.body)::pg_catalog.record
-                                 else exists (select from (select before.*) t where ((NOT sold)
-)) end),
-               array(select pg_catalog.jsonb_build_object('shop', before.shop, 'Item no', before."Item no") from old_rows before
-                      where not size.are_many
-                        and not exists (select from new_rows after where after.shop operator(pg_catalog.=) before.shop and after."Item no" operator(pg_catalog.=) before."Item no"))
-          into are_many, came, went
-          from (select exists (select from new_rows offset 100) as are_many offset 0) size;
-    exception
-        when insufficient_privilege then raise;
-        when syntax_error_or_access_rule_violation or invalid_text_representation then
+    if to_regclass('pg_temp.old_rows') is not null
+       or to_regclass('pg_temp.new_rows') is not null then
+        unread := '42P07';  -- without transition tables, a table of the session would be read
+    else
+        begin  -- reads only: a write would take the id of a subtransaction
+            -- A changed key is a row that went and a row that came.
+            select size.are_many, array(
+                select coalesce(after.key, before.key)
+                  from (select pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(after.shop, null::integer), 'Item no', pgpipe_internal.of_type(after."Item no", null::text)) as key, exists (select from (select pgpipe_internal.of_type(after.sold, null::boolean) as sold) t where ((NOT sold))) as is_wanted,
+                               after.title as column_1, after.body as column_2
+                          from new_rows after) after
+                  full join (select pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(before.shop, null::integer), 'Item no', pgpipe_internal.of_type(before."Item no", null::text)) as key, exists (select from (select pgpipe_internal.of_type(before.sold, null::boolean) as sold) t where ((NOT sold))) as is_wanted,
+                                    before.title as column_1, before.body as column_2
+                               from old_rows before) before on before.key = after.key
+                 where not size.are_many
+                   and case when after.is_wanted and before.is_wanted then row(after.column_1, after.column_2)::pg_catalog.record operator(pg_catalog.*<>) row(before.column_1, before.column_2)::pg_catalog.record
+                            else after.is_wanted or before.is_wanted end)
+              into are_many, keys
+              from (select exists (select from new_rows offset 100) as are_many offset 0) size;
+            if are_many then  -- a row that cannot be judged is met here
+                perform count(*) from new_rows after where not exists (select from (select pgpipe_internal.of_type(after.sold, null::boolean) as sold) t where ((NOT sold)));
+                perform count(*) from old_rows before where not exists (select from (select pgpipe_internal.of_type(before.sold, null::boolean) as sold) t where ((NOT sold)));
+                if pgpipe_internal.key_columns(tg_relid) is distinct from '{shop,"Item no"}'::name[] then
+                    unread := '42704';  -- without its primary key, two rows could have one key
+                end if;
+            end if;
+        exception when syntax_error_or_access_rule_violation or data_exception then
             unread := sqlstate;
-    end;
+        end;
+    end if;
     if unread is not null then
         perform pgpipe_internal.note_missed(1, unread);
-        return null;
-    elsif not are_many then
-        if cardinality(went) > 0 then
-            perform pgpipe_internal.forget_keys(1, went);
+    elsif are_many then  -- the same again: a plan for a few rows is kept, and may be slow for many
+        insert into pgpipe.job as job (embedding_id, key)
+        select 1, coalesce(after.key, before.key)
+          from (select pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(after.shop, null::integer), 'Item no', pgpipe_internal.of_type(after."Item no", null::text)) as key, exists (select from (select pgpipe_internal.of_type(after.sold, null::boolean) as sold) t where ((NOT sold))) as is_wanted,
+                       after.title as column_1, after.body as column_2
+                  from new_rows after) after
+          full join (select pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(before.shop, null::integer), 'Item no', pgpipe_internal.of_type(before."Item no", null::text)) as key, exists (select from (select pgpipe_internal.of_type(before.sold, null::boolean) as sold) t where ((NOT sold))) as is_wanted,
+                            before.title as column_1, before.body as column_2
+                       from old_rows before) before on before.key = after.key
+         where case when after.is_wanted and before.is_wanted then row(after.column_1, after.column_2)::pg_catalog.record operator(pg_catalog.*<>) row(before.column_1, before.column_2)::pg_catalog.record
+                    else after.is_wanted or before.is_wanted end
+            on conflict on constraint job_pkey do update
+           set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
+               visible_at = case when job.lease_token is null then excluded.visible_at
+                                 else job.visible_at end;
+    elsif cardinality(keys) > 0 then
+        if cardinality(keys) > 1 then  -- without a primary key, two rows could have one key
+            keys := array(select distinct known.key from unnest(keys) known (key));
         end if;
-        if cardinality(came) > 0 then
-            perform pgpipe_internal.enqueue_keys(1, came, false);
-        end if;
-        return null;
-    end if;
-    keys := '{}';
-    for key in select pg_catalog.jsonb_build_object('shop', before.shop, 'Item no', before."Item no") from old_rows before
-                where not exists (select from new_rows after where after.shop operator(pg_catalog.=) before.shop and after."Item no" operator(pg_catalog.=) before."Item no") loop
-        keys := keys || key;
-        if cardinality(keys) = 10000 then
-            perform pgpipe_internal.forget_keys(1, keys);
-            keys := '{}';
-        end if;
-    end loop;
-    if cardinality(keys) > 0 then
-        perform pgpipe_internal.forget_keys(1, keys);
-    end if;
-    keys := '{}';
-    for key in select pg_catalog.jsonb_build_object('shop', after.shop, 'Item no', after."Item no") from new_rows after
-                 left join old_rows before on after.shop operator(pg_catalog.=) before.shop and after."Item no" operator(pg_catalog.=) before."Item no"
-                where case when before.shop is not distinct from null then true
-                           when exists (select from (select after.*) t where ((NOT sold)
-)) then not exists (select from (select before.*) t where ((NOT sold)
-)) or row(after.title, after.body)::pg_catalog.record operator(pg_catalog.*<>) row(before.title, before.body)::pg_catalog.record
-                           else exists (select from (select before.*) t where ((NOT sold)
-)) end loop
-        keys := keys || key;
-        if cardinality(keys) = 10000 then
-            perform pgpipe_internal.enqueue_keys(1, keys, false);
-            keys := '{}';
-        end if;
-    end loop;
-    if cardinality(keys) > 0 then
-        perform pgpipe_internal.enqueue_keys(1, keys, false);
+        insert into pgpipe.job as job (embedding_id, key) select 1, unnest(keys)
+            on conflict on constraint job_pkey do update
+           set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
+               visible_at = case when job.lease_token is null then excluded.visible_at
+                                 else job.visible_at end;
     end if;
     return null;
 end
