@@ -106,6 +106,20 @@ def test_the_worker_follows_a_changed_table(any_database: Database, conn: Connec
     assert stored(conn, store) == [1, 2, 3, 4]
 
 
+def test_keys_that_look_like_a_composite(any_database: Database, conn: Connection) -> None:
+    """A key travels as it is, whatever characters it has; a row without text has no hash."""
+    keys = ['a"b', "a\\b", "(1,2)", "{},", ",", "'", "", " ", "é\n"]
+    conn.execute("create table odd (id text primary key, text text)")
+    for key in keys:
+        conn.execute("insert into odd values (%s, 'okapi ' || %s), (%s, null)", (key, key, f"{key} none"))
+    embed(conn, "odd", ["text"])
+
+    make_worker(any_database, Fake()).drain()
+
+    assert sorted(stored(conn, "odd_embedding")) == sorted(keys)
+    assert value(conn, "select count(*) from pgpipe.job") == 0
+
+
 def test_another_table_by_the_name_is_not_read(conn: Connection) -> None:
     """Tables that swap names: a claim reads the table that was declared, or none."""
     embedding = waiting_docs(conn, 2)
