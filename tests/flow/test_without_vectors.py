@@ -81,7 +81,7 @@ def test_text_search_works(plain_cli: Cli, docs_lake: DocsLake) -> None:
     assert json.loads(text.out)[0]["key"]["name"].startswith("bisect.insort")
     for mode in ("vector", "hybrid"):
         line = fails(plain_cli("search", "a question", "--mode", mode), 2)
-        assert line == "pgpipe: function has no embedding, so it can be searched in mode text only"
+        assert line == "pgpipe: public.function has no embedding, so it can be searched in mode text only"
 
 
 def test_the_embedder_says_what_is_missing(plain_cli: Cli) -> None:
