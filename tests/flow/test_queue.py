@@ -17,7 +17,7 @@ KEYS = "select key ->> 'name' from pgpipe.job"
 
 
 def test_only_changed_texts_are_enqueued(cli: Cli, docs_lake: DocsLake, database: Database) -> None:
-    """First every row; after the second date the rows that were inserted or updated, and no job of a deleted one."""
+    """First every row; after the second date the rows that were inserted, updated or deleted."""
     Path("pgpipe.toml").write_text(CONFIG)
     changes = docs_lake.changes["function"]
 
@@ -29,14 +29,14 @@ def test_only_changed_texts_are_enqueued(cli: Cli, docs_lake: DocsLake, database
         conn.execute("create temp table before as select name, summary, doc from function")
         second = load(cli, docs_lake.url, "--entity", "function", embed=True)["function", "embed"]
         differ = conn.execute(
-            "select f.name from function f left join before b using (name)"
+            "select name from function f full join before b using (name)"
             " where (f.summary, f.doc) is distinct from (b.summary, b.doc)"
         ).fetchall()
 
     assert {name for (name,) in waiting} == older
     assert first["note"] == f"{len(older)} rows wait for `pgpipe embedder`"
     assert sorted(rows(database, KEYS)) == sorted(differ)
-    assert len(differ) == changes.inserted + changes.updated
+    assert len(differ) == changes.inserted + changes.updated + changes.deleted
     assert second["note"] == f"{len(differ)} rows wait for `pgpipe embedder`"
 
 

@@ -23,7 +23,6 @@ COMPOSING = {  # how many statements each composes
     "is_filled": 1,
     "copy_vectors": 1,  # triggers of filter tables: sql/internal/62_filters.sql says why
     "copy_filters": 2,
-    "enqueue_changes": 2,  # the trigger of 0.1.0, until the owner of its table loads or reconciles
 }
 
 

@@ -56,7 +56,7 @@ class Queue(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.conn.execute("truncate doc cascade")
+        self.conn.execute("truncate doc, doc_embedding")
         self.conn.execute("delete from pgpipe.job")
         self.model = Model()
         self.versions = 0
@@ -71,6 +71,10 @@ class Queue(RuleBasedStateMachine):
             (key, f"version {self.versions}"),
         )
         self.model.rows[key] = self.versions
+        self.enqueue(key)
+
+    def enqueue(self, key: int) -> None:
+        """What a trigger does."""
         job = self.model.jobs.get(key)
         if job is None:
             self.model.jobs[key] = Job()
@@ -79,10 +83,10 @@ class Queue(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def delete(self, key: int) -> None:
-        """A row goes: its vector and its job too."""
+        """A row goes: a job takes its vector away."""
         self.conn.execute("delete from doc where id = %s", (key,))
-        for part in (self.model.rows, self.model.stored, self.model.jobs):
-            part.pop(key, None)
+        if self.model.rows.pop(key, None) is not None:
+            self.enqueue(key)
 
     @rule(key=KEYS)
     def touch(self, key: int) -> None:
@@ -135,6 +139,8 @@ class Queue(RuleBasedStateMachine):
                 del self.model.jobs[key]
                 if version is not None:
                     self.model.stored[key] = version
+                else:
+                    self.model.stored.pop(key, None)
             else:
                 self.model.jobs[key].token = None
 
@@ -172,7 +178,7 @@ class Queue(RuleBasedStateMachine):
         )
         right = {row[0] for row in self.conn.execute(RIGHT).fetchall()}
         assert set(self.model.rows) - set(self.model.jobs) <= right
-        assert right == {k for k, v in self.model.stored.items() if self.model.rows[k] == v}
+        assert right == {k for k, v in self.model.stored.items() if self.model.rows.get(k) == v}
 
 
 @pytest.fixture
