@@ -27,6 +27,7 @@ OF_A_TABLE = re.compile(r"^(\s+\w+) (?:pgpipe\.\w+|pg_catalog\.pg_class)(?=;| :=
 WITHOUT_PATH = [  # tests/schema/test_catalogue.py says why; they name in full whatever they use
     "pgpipe.fill_search(target regclass,rows integer)",
     "pgpipe_internal.content_hash(content text)",
+    "pgpipe_internal.of_type(value anyelement,wanted anyelement)",
     "pgpipe_internal.declared_type(declared text,OUT type_name text,OUT base text,OUT labels text[])",
 ]
 UNREAD = {
