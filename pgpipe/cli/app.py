@@ -37,7 +37,7 @@ MODULES = {
     "jobs": "admin",
     "load": "load",
     "migrate": "admin",
-    "plan": "load",
+    "plan": "plan",
     "reconcile": "embedding",
     "roles": "roles",
     "run": "load",

@@ -164,7 +164,7 @@ def test_an_error_that_nobody_foresaw(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     def fail(*_: object) -> None:
         raise RuntimeError(f"no answer from https://user:{CORE}@host")
 
-    monkeypatch.setattr("pgpipe.cli.load.open_source", fail)
+    monkeypatch.setattr("pgpipe.cli.plan.open_source", fail)
     unforeseen = cli("plan", "--source", "memory://x")
     assert unforeseen.code == 1
     assert "RuntimeError: no answer from https://user:***@host" in unforeseen.err

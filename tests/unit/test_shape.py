@@ -4,19 +4,6 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SHRINKING = {  # files that are to be split
-    "sql/internal/40_queue.sql",
-    "tests/flow/test_bad_values.py",
-    "tests/flow/test_contracts.py",
-    "tests/flow/test_doctor.py",
-    "tests/flow/test_hostile_model.py",
-    "tests/flow/test_settings_of_a_role.py",
-    "tests/flow/test_type_table.py",
-    "tests/schema/test_migrate.py",
-    "tests/schema/test_roles.py",
-    "tests/sql/test_filters.py",
-    "tests/sql/test_search_online.py",
-}
 FOLDERS = ("pgpipe", "sql", "migrations", "tests", "docs")
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 40
@@ -46,7 +33,7 @@ def test_files_are_short() -> None:
     """Python, SQL and templates."""
     sizes = {str(f.relative_to(ROOT)): len(f.read_text(encoding="utf-8").splitlines()) for f in sources(".py", ".sql")}
 
-    assert {name for name, size in sizes.items() if size >= LONGEST_FILE} <= SHRINKING
+    assert {name for name, size in sizes.items() if size >= LONGEST_FILE} == set()
 
 
 def test_functions_are_short() -> None:

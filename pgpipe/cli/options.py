@@ -1,0 +1,74 @@
+"""Options that commands which read the source share."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import click
+
+from pgpipe.cli.app import json_option
+
+
+def _day(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if value == "latest":
+        return value
+    first, is_range, last = value.partition("..")
+    try:
+        days = [date.fromisoformat(day) for day in ((first, last) if is_range else (first,)) if day or not is_range]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither `latest` nor a date as YYYY-MM-DD") from None
+    if not days or days != sorted(days):
+        raise click.BadParameter(
+            f"{value!r} is not a range of dates: write the older one first, 2026-11-01..2026-11-22"
+        )
+    return value
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that reads the source."""
+    for option in (
+        json_option,
+        click.option("--skip-embeddings", is_flag=True, help="Leave embeddings out: declare and compute none."),
+        click.option("--skip-search", is_flag=True, help="Leave search columns out."),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1, 64),
+            help="Connections to copy over [default: one a core, at most 8]",
+        ),
+        click.option("--key", help="Columns that identify a row, separated by commas."),
+        click.option(
+            "--mode",
+            type=click.Choice(["append", "upsert", "snapshot"]),
+            help="How files come into the target [default: upsert with a key, else append]",
+        ),
+        click.option(
+            "--accept",
+            multiple=True,
+            type=click.Choice(["max_deleted", "older"]),
+            help="Let pass once what is otherwise refused; may be repeated.",
+        ),
+        click.option("--entity", "entities", multiple=True, metavar="NAME", help="Only this one; may be repeated."),
+        click.option(
+            "--date",
+            "day",
+            default="latest",
+            show_default=True,
+            callback=_day,
+            metavar="latest|YYYY-MM-DD|FIRST..LAST",
+            help="Which date folder to load; of a range every complete one, oldest first.",
+        ),
+        click.option("--source", "url", help="s3://bucket/prefix or file:///path"),
+    ):
+        command = option(command)
+    return command
+
+
+def override(mode: str | None, key: str | None) -> dict[str, Any]:
+    """Mode and key as the options give them, for every entity."""
+    given = {"mode": mode, "key": [name.strip() for name in key.split(",")] if key else None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def skipped(search: bool, embeddings: bool) -> frozenset[str]:
+    """The components that the options leave out."""
+    return frozenset(name for name, given in (("search", search), ("embed", embeddings)) if given)
