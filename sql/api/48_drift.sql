@@ -2,36 +2,40 @@
 -- Drift: how far what is stored is from what is declared. Applied once pgvector is installed.
 
 create or replace function pgpipe.embedding_drift(target regclass, sample int default 1000)
-    returns table (name text, model text, active boolean, rows bigint, missing double precision, other_text double precision,
-                   other_model double precision, orphans double precision)
+    returns table (name text, model text, active boolean, rows bigint, missing double precision,
+                   other_text double precision, other_model double precision,
+                   orphans double precision)
     volatile  set search_path = pg_catalog, pg_temp
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
+    set bytea_output = 'hex' set extra_float_digits = 1
     language plpgsql
 as $$
 declare
     e pgpipe.embedding;
-    portion double precision;
 begin
-    for e in select * from pgpipe.embedding x where x.target = embedding_drift.target order by x.active desc, x.embedding_id loop
+    for e in
+        select * from pgpipe.embedding known where known.target = embedding_drift.target
+         order by known.active desc, known.embedding_id
+    loop
         perform pgpipe_internal.require_all_rows(e);
-        name := e.name;
-        model := e.model;
-        active := e.active;
-        -- Never analysed: all of it. The sample is a half larger, so that chance seldom makes it smaller than asked for.
-        select coalesce(least(100, 150.0 * sample / nullif(greatest(c.reltuples, 0), 0)), 100) into portion
-          from pg_catalog.pg_class c where c.oid = target;
+        select e.name, e.model, e.active into name, model, active;
         execute format($sql$
-            select count(*), avg((s.chunk is null)::int), avg((s.content_hash <> i.hash)::int), avg((s.model <> $1)::int)
-              from (select %1$s, pgpipe_internal.content_hash(%2$s) as hash from %3$s t tablesample bernoulli (%4$s)) i
-              left join %5$s s on %6$s and s.chunk = 0
-             where i.hash is not null
-            $sql$, pgpipe_internal.numbered_list(e.key_columns, 't'), pgpipe_internal.input_expression(e.columns, e.template, e.condition), target, portion,
-            e.store, pgpipe_internal.same_numbered(e.target, e.key_columns, 'i', 's'))
+            select count(*), avg((stored.chunk is null)::int),
+                   avg((stored.content_hash <> input.hash)::int), avg((stored.model <> $1)::int)
+              from (select %1$s, pgpipe_internal.content_hash(%2$s) as hash
+                      from %3$s t tablesample bernoulli (%4$s)) input
+              left join %5$s stored on %6$s and stored.chunk = 0
+             where input.hash is not null
+            $sql$, pgpipe_internal.numbered_list(e.key_columns, 't'),
+            pgpipe_internal.input_expression(e.columns, e.template, e.condition), target,
+            pgpipe_internal.sampled_percent(target, sample), e.store,
+            pgpipe_internal.same_numbered(e.target, e.key_columns, 'input', 'stored'))
             into rows, missing, other_text, other_model using e.model;
-        select coalesce(least(100, 150.0 * sample / nullif(greatest(c.reltuples, 0), 0)), 100) into portion
-          from pg_catalog.pg_class c where c.oid = e.store;
-        execute format('select avg((not exists (select from %1$s t where %2$s))::int) from %3$s s tablesample bernoulli (%4$s) '
-                       'where s.chunk = 0', target, pgpipe_internal.same_key(target, e.key_columns, 't', 's'), e.store, portion) into orphans;
+        execute format($sql$
+            select avg((not exists (select from %1$s target where %2$s))::int)
+              from %3$s stored tablesample bernoulli (%4$s) where stored.chunk = 0
+            $sql$, target, pgpipe_internal.same_key(target, e.key_columns, 'target', 'stored'),
+            e.store, pgpipe_internal.sampled_percent(e.store, sample)) into orphans;
         return next;
     end loop;
 end

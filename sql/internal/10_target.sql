@@ -246,7 +246,7 @@ declare
     columns name[] := pgpipe_internal.key_columns(target);
 begin
     if columns is null then
-        raise exception '% has no primary key, so its rows could not be told apart', target
+        raise exception '% has no primary key, so nothing identifies its rows', target
             using errcode = 'PP007',
             hint = format('Add one: alter table %s add primary key (…)', target);
     end if;

@@ -1,111 +1,94 @@
--- Embeddings: declaring them, where their vectors lie, and which of them search uses.
+-- Embeddings: what declaring one checks and begins, and which of them search uses.
 
-create or replace function pgpipe_internal.create_store(target regclass, store text, key_columns name[], dims int)
-    returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-begin
-    execute format($sql$
-        create table %1$s (
-            %2$s,
-            chunk        int not null check (chunk >= 0),       -- 0, 1, … where a long text was split
-            char_start   int not null check (char_start >= 0),  -- the passage, in characters of the text
-            char_end     int not null check (char_end > char_start),
-            content_hash bytea not null,                        -- of the whole text
-            model        text not null,
-            vector       %3$s not null,
-            primary key (%4$s, chunk)
-        )$sql$, store,
-        (select string_agg(format('%I %s not null', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' order by k.n)
-           from unnest(key_columns) with ordinality k (c, n)
-           join pg_catalog.pg_attribute a on a.attrelid = create_store.target and a.attname = k.c),
-        format('%I.%s(%s)', pgpipe_internal.vector_schema(), case when dims > 2000 then 'halfvec' else 'vector' end, dims),
-        pgpipe_internal.column_list(key_columns));
-    execute format('alter table %s alter column vector set storage main', store);  -- inline: a scan reads it faster
-    execute format('create index on %s (content_hash) where chunk = 0', store);    -- an equal text is not embedded twice
-    execute format('alter table %s owner to %s', store,
-                   (select c.relowner::regrole from pg_catalog.pg_class c where c.oid = create_store.target));
-    return store::regclass;
-end
-$$;
-comment on function pgpipe_internal.create_store(regclass, text, name[], int) is
-    'Creates the table of an embedding''s vectors. No foreign key ties it to the target: nothing that is done to the '
-    'target is refused for its sake.';
-
-create or replace function pgpipe_internal.repair_store(e pgpipe.embedding)
-    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+create or replace function pgpipe_internal.require_embeddable(
+    target regclass, columns name[], name text)
+    returns name[]  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    change text;
+    key_columns name[];
 begin
-    if not pgpipe_internal.is_store(e.store, e)
-       or not (select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class where class.oid = e.store) then
-        return;
+    if pgpipe_internal.vector_schema() is null then
+        raise exception 'vectors need the extension pgvector, which this database lacks'
+            using errcode = 'PP006',
+            hint = 'Install it (Debian: postgresql-NN-pgvector), run `create extension vector`, '
+                   'then `pgpipe migrate`.';
     end if;
-    for change in
-        select format('drop constraint %I', tie.conname) from pg_catalog.pg_constraint tie
-         where tie.conrelid = e.store and tie.contype = 'f' and tie.confrelid = e.target and tie.conparentid = 0
-        union all  -- a cast of a user's type, or a CHECK of the store's owner, would run as the caller
-        select format('alter column %I type %s', own.attname, pg_catalog.format_type(key.atttypid, key.atttypmod))
-          from pg_catalog.pg_attribute key
-          join pg_catalog.pg_attribute own on own.attrelid = e.store and own.attname = key.attname
-         where key.attrelid = e.target and key.attname = any (e.key_columns)
-           and (key.atttypid, key.atttypmod) is distinct from (own.atttypid, own.atttypmod)
-           and pgpipe_internal.is_builtin(key.atttypid) and pgpipe_internal.is_builtin(own.atttypid)
-           and not pgpipe_internal.runs_code(e.store)
-    loop
-        execute format('alter table %s %s', e.store, change);
-    end loop;
+    key_columns := pgpipe_internal.require_key(target);
+    if key_columns && '{chunk,char_start,char_end,content_hash,model,vector}'::name[] then
+        raise exception 'the key of % has a column by a name that its vectors need: %',
+                        target, key_columns
+            using errcode = 'PP003',
+            hint = 'Rename it: the store has the columns chunk, char_start, char_end, '
+                   'content_hash, model and vector of its own.';
+    elsif name !~ '^[a-z][a-z0-9_]{0,39}$' then
+        raise exception 'an embedding cannot be called %', quote_literal(name)
+            using errcode = 'PP003',
+            hint = 'Up to 40 lower-case letters, digits and _, a letter first: the name becomes '
+                   'part of a table''s name.';
+    end if;
+    perform pgpipe_internal.require_columns(target, columns);
+    perform pgpipe_internal.require_kept(target, columns);
+    return key_columns;
 end
 $$;
-comment on function pgpipe_internal.repair_store(pgpipe.embedding) is
-    'Takes the foreign key off a store that an earlier version made, and gives its key the types that the key of the '
-    'target has now. For the owner of the store; it does nothing for others.';
+comment on function pgpipe_internal.require_embeddable(regclass, name[], text) is
+    'The key columns of a table that can have an embedding of these columns, by this name. Raises '
+    'PP002, PP003, PP006 or PP007 if it cannot.';
 
-create or replace function pgpipe_internal.is_store(relation regclass, e pgpipe.embedding)
-    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
+create or replace function pgpipe_internal.refuse_another(known pgpipe.embedding)
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
-    -- Whoever could make another table look so owns both, and may drop it or grant rights on it anyway.
-    select exists (
-        select from pg_catalog.pg_class c
-          left join pg_catalog.pg_class t on t.oid = e.target
-         where c.oid = relation and c.relkind = 'r' and (t.oid is null or t.relowner = c.relowner)
-           and pgpipe_internal.key_columns(relation) = e.key_columns || '{chunk}'::name[]
-           and (select count(*) from (values ('chunk', 'int4'), ('char_start', 'int4'), ('char_end', 'int4'), ('content_hash', 'bytea'),
-                                             ('model', 'text')) w (name, type)
-                 where pgpipe_internal.column_type_of(relation, w.name) = to_regtype('pg_catalog.' || w.type)) = 5
-           and pgpipe_internal.column_type_of(relation, 'vector') in (
-               select y.oid from pg_catalog.pg_type y join pg_catalog.pg_namespace n on n.oid = y.typnamespace
-                where n.nspname = pgpipe_internal.vector_schema() and y.typname in ('vector', 'halfvec')))
+begin
+    raise exception '% has an embedding % already: % of % with % dimensions',
+                    known.target, quote_ident(known.name), known.columns, known.model, known.dims
+        using errcode = 'PP004',
+        hint = format('Fill a second one under another name, then '
+                      'pgpipe.switch_embedding(%1$L, …); or drop it first: '
+                      'select pgpipe.disable_embedding(%1$L, %2$L).', known.target, known.name);
+end
 $$;
-comment on function pgpipe_internal.is_store(regclass, pgpipe.embedding) is
-    'Whether the catalogue shows a table to be the store of an embedding. It looks at its columns '
-    'and key, and at the owner of the target, unless that is gone.';
+comment on function pgpipe_internal.refuse_another(pgpipe.embedding) is
+    'Raises PP004: an embedding of this name is declared, and otherwise.';
 
-create or replace function pgpipe_internal.is_filter_table(relation regclass, e pgpipe.embedding)
-    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
+create or replace function pgpipe_internal.default_template(columns name[])
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select exists (
-        select from pg_catalog.pg_class c left join pg_catalog.pg_class s on s.oid = e.store
-         where c.oid = relation and c.relkind = 'r' and (s.oid is null or s.relowner = c.relowner)
-           and pgpipe_internal.key_columns(relation) = e.key_columns || '{chunk}'::name[]
-           and pgpipe_internal.column_type_of(relation, 'vector') in (
-               select y.oid from pg_catalog.pg_type y join pg_catalog.pg_namespace n on n.oid = y.typnamespace
-                where n.nspname = pgpipe_internal.vector_schema() and y.typname = 'halfvec')
-           and (s.oid is null or exists (select from pg_catalog.pg_constraint k
-                                          where k.conrelid = c.oid and k.contype = 'f' and k.confrelid = s.oid)))
+    select string_agg(pgpipe_internal.brace(wanted.name), E'\n' order by wanted.place)
+      from unnest(columns) with ordinality wanted (name, place)
 $$;
-comment on function pgpipe_internal.is_filter_table(regclass, pgpipe.embedding) is
-    'Whether the catalogue shows a table to be the filter table of an embedding.';
+comment on function pgpipe_internal.default_template(name[]) is
+    'The template if none is given: each column on a line.';
+
+create or replace function pgpipe_internal.start_queue(e pgpipe.embedding, enqueue boolean)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if enqueue then
+        perform pgpipe_internal.require_all_rows(e);
+        perform pgpipe_internal.enqueue_all(e.embedding_id);
+    end if;
+    insert into pgpipe.sweep (embedding_id, definition, swept_at)
+    select e.embedding_id, pgpipe_internal.embedding_definition(e), now() where enqueue
+    union all
+    select e.embedding_id, null, null where not enqueue;
+end
+$$;
+comment on function pgpipe_internal.start_queue(pgpipe.embedding, boolean) is
+    'Enqueues every row of a new embedding, or leaves that to its first sweep.';
 
 create or replace function pgpipe_internal.check_declaration()
     returns trigger  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
     if not pgpipe_internal.is_store(new.store, new) then
-        raise exception '% is not the store of an embedding of %', new.store, new.target using errcode = '42501',
+        raise exception '% is not the store of an embedding of %', new.store, new.target
+            using errcode = '42501',
             hint = 'pgpipe.enable_embedding makes it; nobody else has to.';
-    elsif new.filter_table is not null and not pgpipe_internal.is_filter_table(new.filter_table, new) then
-        raise exception '% is not the filter table of an embedding of %', new.filter_table, new.target using errcode = '42501',
+    elsif new.filter_table is not null
+          and not pgpipe_internal.is_filter_table(new.filter_table, new) then
+        raise exception '% is not the filter table of an embedding of %',
+                        new.filter_table, new.target
+            using errcode = '42501',
             hint = 'pgpipe.enable_filters makes it; nobody else has to.';
     elsif tg_op = 'INSERT' then  -- later only its owner may change the condition
         perform pgpipe_internal.checked_condition(new.target, new.condition);
@@ -118,19 +101,9 @@ comment on function pgpipe_internal.check_declaration() is
     'condition is one that checked_condition passes. So nothing that drops such a table, or '
     'grants rights on it, ever meets another.';
 
-create or replace trigger check_declaration before insert or update of target, store, filter_table, key_columns on pgpipe.embedding
+create or replace trigger check_declaration
+    before insert or update of target, store, filter_table, key_columns on pgpipe.embedding
     for each row execute function pgpipe_internal.check_declaration();
-
-create or replace function pgpipe_internal.drop_table(relation regclass)
-    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-begin
-    if exists (select from pg_catalog.pg_class c where c.oid = relation and pg_has_role(c.relowner, 'usage')) then
-        execute format('drop table %s', relation);
-    end if;
-end
-$$;
-comment on function pgpipe_internal.drop_table(regclass) is 'Drops a table that pgpipe made, where nobody else has, as its owner.';
 
 create or replace function pgpipe_internal.drop_orphaned_embeddings()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -138,8 +111,11 @@ as $$
 declare
     gone pgpipe.embedding;
 begin
-    for gone in delete from pgpipe.embedding e where not exists (select from pg_catalog.pg_class c where c.oid = e.target)
-                returning * loop
+    for gone in
+        delete from pgpipe.embedding e
+         where not exists (select from pg_catalog.pg_class class where class.oid = e.target)
+        returning *
+    loop
         if pgpipe_internal.is_filter_table(gone.filter_table, gone) then
             perform pgpipe_internal.drop_table(gone.filter_table);
         end if;
@@ -153,15 +129,18 @@ comment on function pgpipe_internal.drop_orphaned_embeddings() is
     'Drops the stores, with their filter tables, whose target DROP TABLE … CASCADE took away.';
 
 create or replace function pgpipe_internal.note_fingerprint(embedding_id int, fingerprint bytea)
-    returns bytea  volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
+    returns bytea
+    volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    known bytea := (select e.fingerprint from pgpipe.embedding e where e.embedding_id = note_fingerprint.embedding_id);
+    known bytea := (select e.fingerprint from pgpipe.embedding e
+                     where e.embedding_id = note_fingerprint.embedding_id);
 begin
     if known is null then  -- the second to come waits here, and finds it set
         update pgpipe.embedding e set fingerprint = note_fingerprint.fingerprint
          where e.embedding_id = note_fingerprint.embedding_id and e.fingerprint is null;
-        select e.fingerprint into known from pgpipe.embedding e where e.embedding_id = note_fingerprint.embedding_id;
+        select e.fingerprint into known from pgpipe.embedding e
+         where e.embedding_id = note_fingerprint.embedding_id;
     end if;
     return known;
 end
@@ -177,17 +156,24 @@ as $$
 declare
     e pgpipe.embedding;
 begin
-    select * into e from pgpipe.embedding x
-     where x.target = require_embedding.target
-       and case when require_embedding.embedding is null then x.active else x.name = require_embedding.embedding end;
+    select * into e from pgpipe.embedding known
+     where known.target = require_embedding.target
+       and case when require_embedding.embedding is null then known.active
+                else known.name = require_embedding.embedding end;
     if not found then
-        raise exception '% has no embedding%', target, coalesce(' ' || quote_ident(embedding), '') using errcode = 'PP008',
-            hint = coalesce((select 'It has ' || string_agg(quote_ident(x.name), ', ' order by x.embedding_id) || '.'
-                               from pgpipe.embedding x where x.target = require_embedding.target),
-                            format('Declare one: select pgpipe.enable_embedding(%L, ''{column}'', model => …, dims => …)', target));
+        raise exception '% has no embedding%', target, coalesce(' ' || quote_ident(embedding), '')
+            using errcode = 'PP008',
+            hint = coalesce(
+                (select format('It has %s.', string_agg(quote_ident(known.name), ', '
+                                                        order by known.embedding_id))
+                   from pgpipe.embedding known where known.target = require_embedding.target
+                 having count(*) > 0),
+                format('Declare one: select pgpipe.enable_embedding(%L, ''{column}'', '
+                       'model => …, dims => …)', target));
     end if;
     return e;
 end
 $$;
 comment on function pgpipe_internal.require_embedding(regclass, text) is
-    'The embedding of that name, the active one where none is named. Raises PP008, naming those it has.';
+    'The embedding of that name; the active one if none is named. Raises PP008, naming those it '
+    'has.';

@@ -11,7 +11,7 @@
 -- with the rights of the one who writes.
 --
 -- What other files know of a filter table, and why:
--- * 30_embedding: is_filter_table, which lets the declaration be checked and dropped without
+-- * 30_store: is_filter_table, which lets the declaration be checked and dropped without
 --   pgvector. A dropped embedding drops its table.
 -- * 52_columns: a widened column of the target is widened in its copies too.
 -- * 61_vector_search: kept_filter says which part of a filter the table answers; scan_is_exact
