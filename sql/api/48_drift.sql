@@ -17,7 +17,7 @@ begin
         select * from pgpipe.embedding known where known.target = embedding_drift.target
          order by known.active desc, known.embedding_id
     loop
-        perform pgpipe_internal.require_all_rows(e);
+        perform pgpipe_internal.require_all_rows(e), pgpipe_internal.require_computable(e);
         select e.name, e.model, e.active into name, model, active;
         execute format($sql$
             select count(*), avg((stored.chunk is null)::int),

@@ -32,12 +32,21 @@ $$;
 comment on function pgpipe_internal.is_plain_function(text) is
     'Whether all functions of PostgreSQL by this name are immutable and return one value.';
 
+create or replace function pgpipe_internal.is_keyword(word text)
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (select from pg_get_keywords() known
+                    where known.word = is_keyword.word and known.catcode <> 'U')
+$$;
+comment on function pgpipe_internal.is_keyword(text) is
+    'Whether a word names a column in quotes only.';
+
 create or replace function pgpipe_internal.is_plain_token(
     target regclass, before text, token text, after text)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    keywords constant text[] := '{and,or,not,null,true,false,any,all,array,case,when,then,else,end,
+    keywords constant text[] := '{and,or,not,"null",true,false,any,all,array,case,when,then,else,end,
                                   distinct,from,is,coalesce,nullif,greatest,least}';
     types constant text[] := '{text,integer,bigint,smallint,numeric,boolean,real,double,precision,
                                date,uuid,character,varying,bpchar,timestamp,time,with,without,zone,
@@ -58,8 +67,9 @@ begin
         return true;
     elsif token ~ '^[A-Za-z_"]' and after = '(' then
         return not is_quoted and pgpipe_internal.is_plain_function(word);
-    elsif token ~ '^[A-Za-z_"]' then
-        return pgpipe_internal.is_builtin(pgpipe_internal.column_type_of(target, word));
+    elsif token ~ '^[A-Za-z_"]' then  -- select is a column only in quotes
+        return (is_quoted or not pgpipe_internal.is_keyword(word))
+           and pgpipe_internal.is_builtin(pgpipe_internal.column_type_of(target, word));
     end if;
     return token ~ '^[0-9]' or token in ('::', '(', ')', '[', ']', ',')
         or token ~ operators and token !~ '--|/\*';
@@ -93,3 +103,48 @@ as $$
 $$;
 comment on function pgpipe_internal.plain_columns(regclass, text) is
     'The columns that a plain condition reads; null for a condition that is not plain.';
+
+create or replace function pgpipe_internal.condition_columns(target regclass, condition text)
+    returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select array(select item.attname from pg_catalog.pg_attribute item
+                  where item.attrelid = target and item.attnum > 0 and not item.attisdropped
+                    and exists (
+                        select from pgpipe_internal.condition_tokens(condition) part
+                         where part.token = concat('"', replace(item.attname, '"', '""'), '"')
+                            or lower(part.token collate "C") = item.attname
+                               and not pgpipe_internal.is_keyword(item.attname))
+                  order by item.attnum)
+$$;
+comment on function pgpipe_internal.condition_columns(regclass, text) is
+    'The columns that a condition names. A function of the same name makes it one too many.';
+
+create or replace function pgpipe_internal.require_computable(e pgpipe.embedding)
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    lost name := pgpipe_internal.lost_column(e);
+    foreign_type record;
+begin
+    if lost is not null then  -- `row.name` would call the function of that name
+        raise exception '% has no column %, which its embedding % needs', e.target,
+            quote_ident(lost), quote_ident(e.name) using errcode = 'PP002',
+            hint = 'Rename the column back, or declare the embedding again.';
+    end if;
+    select used.name, pgpipe_internal.column_type_of(e.target, used.name)::regtype as type
+      into foreign_type
+      from unnest(pgpipe_internal.condition_columns(e.target, e.condition)) used (name)
+     where not pgpipe_internal.is_trusted_type(
+                   pgpipe_internal.column_type_of(e.target, used.name)) limit 1;
+    if found then
+        raise exception 'the condition of the embedding % of % reads %, which has the type %',
+            quote_ident(e.name), e.target, quote_ident(foreign_type.name), foreign_type.type
+            using errcode = 'PP003',
+            hint = 'The owner of that type could run code by it. Give the column a type of '
+                   'PostgreSQL or of an extension, or declare the embedding again.';
+    end if;
+end
+$$;
+comment on function pgpipe_internal.require_computable(pgpipe.embedding) is
+    'Raises PP002 if a column of an embedding is gone. Raises PP003 if its condition reads a column '
+    'whose type has got casts of a user''s. Then its texts would run code of that user''s.';

@@ -91,7 +91,7 @@ begin
             using errcode = '42501',
             hint = 'pgpipe.enable_filters makes it; nobody else has to.';
     elsif tg_op = 'INSERT' then  -- later only its owner may change the condition
-        perform pgpipe_internal.checked_condition(new.target, new.condition);
+        new.condition := pgpipe_internal.checked_condition(new.target, new.condition);
     end if;
     return new;
 end

@@ -11,7 +11,9 @@ as $$
                          item.atttypid >= 16384 and pgpipe_internal.holds_domain(item.atttypid)),
                ', ' order by item.attnum)))
       from pg_catalog.pg_attribute item
-     where item.attrelid = e.target and item.attname = any (e.key_columns || e.columns)
+     where item.attrelid = e.target
+       and item.attname = any (e.key_columns || e.columns
+                               || pgpipe_internal.condition_columns(e.target, e.condition))
        and item.attnum > 0 and not item.attisdropped
 $$;
 comment on function pgpipe_internal.rendered_definition(pgpipe.embedding) is
@@ -91,6 +93,7 @@ begin
     if e.embedding_id is null or pgpipe_internal.vector_schema() is null then
         return;  -- what stands says why when it is called
     end if;
+    perform pgpipe_internal.require_computable(e);
     parts := pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e);
     for template in select known.name, format('%s_%s', known.name, e.embedding_id) as routine,
                            substring(known.body from '^-- (.*?)\n') as purpose
@@ -184,12 +187,7 @@ begin
     select * into strict e from pgpipe.embedding known
      where known.embedding_id = require_rendered.embedding_id;
     if pgpipe_internal.rendered_definition(e) <> definition then
-        if pgpipe_internal.lost_column(e) is not null then
-            raise exception '% has no column %, which its embedding % needs', e.target,
-                quote_ident(pgpipe_internal.lost_column(e)), quote_ident(e.name)
-                using errcode = 'PP002',
-                hint = 'Rename the column back, or declare the embedding again.';
-        end if;
+        perform pgpipe_internal.require_computable(e);
         perform pgpipe_internal.queue_parts(e);  -- says what cannot be rendered
         raise exception 'the functions of the embedding % of % are of an earlier definition',
             quote_ident(e.name), e.target using errcode = 'PP021', hint = 'Run `pgpipe reconcile`.';

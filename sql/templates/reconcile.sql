@@ -6,10 +6,12 @@ create or replace function pgpipe_target.reconcile_{embedding}(
     language plpgsql
 as $body$
 declare
-    e pgpipe.embedding := pgpipe_internal.require_rendered({embedding}, {definition});
+    e pgpipe.embedding;
     range_ record;
     is_blind boolean := false;
 begin
+    lock table only {target} in access share mode;  -- before the end no column of it changes
+    e := pgpipe_internal.require_rendered({embedding}, {definition});
     loop
         begin  -- reads only
             select compared.* into range_

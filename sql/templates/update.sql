@@ -10,6 +10,10 @@ declare
     keys jsonb[];
     unread text;
 begin
+    if exists (select from pgpipe.embedding known
+                where known.embedding_id = {embedding} and known.target <> tg_relid) then
+        return null;  -- a former owner's trigger, on a table of his
+    end if;
     if to_regclass('pg_temp.old_rows') is not null
        or to_regclass('pg_temp.new_rows') is not null then
         unread := '42P07';  -- without transition tables, a table of the session would be read
@@ -20,18 +24,21 @@ begin
                 select coalesce(after.key, before.key)
                   from (select {key_of_after} as key, {after_is_wanted} as is_wanted,
                                {columns_of_after}
-                          from new_rows after) after
+                          from (select {columns} from new_rows) after) after
                   full join (select {key_of_before} as key, {before_is_wanted} as is_wanted,
                                     {columns_of_before}
-                               from old_rows before) before on before.key = after.key
+                               from (select {columns} from old_rows) before) before
+                         on before.key = after.key
                  where not size.are_many
                    and case when after.is_wanted and before.is_wanted then {changed}
                             else after.is_wanted or before.is_wanted end)
               into are_many, keys
               from (select exists (select from new_rows offset 100) as are_many offset 0) size;
             if are_many then  -- a row that cannot be judged is met here
-                perform count(*) from new_rows after where not {after_is_wanted};
-                perform count(*) from old_rows before where not {before_is_wanted};
+                perform count(*) from (select {columns} from new_rows) after
+                  where not {after_is_wanted};
+                perform count(*) from (select {columns} from old_rows) before
+                  where not {before_is_wanted};
                 if pgpipe_internal.key_columns(tg_relid) is distinct from {key_columns} then
                     unread := '42704';  -- without its primary key, two rows could have one key
                 end if;
@@ -47,10 +54,11 @@ begin
         select {embedding}, coalesce(after.key, before.key)
           from (select {key_of_after} as key, {after_is_wanted} as is_wanted,
                        {columns_of_after}
-                  from new_rows after) after
+                  from (select {columns} from new_rows) after) after
           full join (select {key_of_before} as key, {before_is_wanted} as is_wanted,
                             {columns_of_before}
-                       from old_rows before) before on before.key = after.key
+                       from (select {columns} from old_rows) before) before
+                 on before.key = after.key
          where case when after.is_wanted and before.is_wanted then {changed}
                     else after.is_wanted or before.is_wanted end
             on conflict on constraint job_pkey do update

@@ -16,7 +16,7 @@ declare
     failed boolean := false;
 begin
     lock table only public.item in access share mode;  -- before the end no policy of it changes
-    e := pgpipe_internal.require_rendered(1, '5a1f3da0d59fd55b373fd159bc0d9c9b');
+    e := pgpipe_internal.require_rendered(1, '5cec394cc8c5029e175901a2e15a5902');
     while e.paused_at is null loop
         batch := array(
             select pgpipe_internal.lease_jobs(1, max_jobs, worker, token, lease));

@@ -11,7 +11,7 @@ declare
     has_twins boolean := (select bool_or(job.twin) from unnest(batch) job);
 begin
     lock table only public.item in access share mode;  -- before the end no policy of it changes
-    e := pgpipe_internal.require_rendered(1, '5a1f3da0d59fd55b373fd159bc0d9c9b');
+    e := pgpipe_internal.require_rendered(1, '5cec394cc8c5029e175901a2e15a5902');
     if has_twins then
         batch := pgpipe_target.find_twins_1(batch, e.model);
     end if;

@@ -6,7 +6,7 @@ create or replace function pgpipe_target.hold_keys_1(parts oid[], places tid[])
     language plpgsql
 as $body$
 begin
-    perform pgpipe_internal.require_lockable(1, '5a1f3da0d59fd55b373fd159bc0d9c9b');
+    perform pgpipe_internal.require_lockable(1, '5cec394cc8c5029e175901a2e15a5902');
     return query
     select target.tableoid, target.ctid
       from unnest(parts, places) wanted (part, place)

@@ -9,12 +9,16 @@ declare
     are_several boolean;
     unread text;
 begin
+    if exists (select from pgpipe.embedding known
+                where known.embedding_id = 1 and known.target <> tg_relid) then
+        return null;  -- a former owner's trigger, on a table of his
+    end if;
     if to_regclass('pg_temp.new_rows') is not null then
         unread := '42P07';  -- without transition tables, a table of the session would be read
     else
         begin  -- reads only: a write would take the id of a subtransaction
             select exists (select from new_rows offset 1) into are_several
-              from (select count(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(added.shop, null::integer), 'Item no', pgpipe_internal.of_type(added."Item no", null::text))) from new_rows added
+              from (select count(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(added.shop, null::integer), 'Item no', pgpipe_internal.of_type(added."Item no", null::text))) from (select "Item no", shop, sold from new_rows) added
                      where not exists (select from (select pgpipe_internal.of_type(added.sold, null::boolean) as sold) t where ((NOT sold))) offset 0) judged;
             if are_several
                and pgpipe_internal.key_columns(tg_relid) is distinct from '{shop,"Item no"}'::name[] then
@@ -29,7 +33,8 @@ begin
         return null;
     end if;
     insert into pgpipe.job as job (embedding_id, key)
-    select 1, pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(added.shop, null::integer), 'Item no', pgpipe_internal.of_type(added."Item no", null::text)) from new_rows added where exists (select from (select pgpipe_internal.of_type(added.sold, null::boolean) as sold) t where ((NOT sold)))
+    select 1, pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(added.shop, null::integer), 'Item no', pgpipe_internal.of_type(added."Item no", null::text)) from (select "Item no", shop, sold from new_rows) added
+     where exists (select from (select pgpipe_internal.of_type(added.sold, null::boolean) as sold) t where ((NOT sold)))
         on conflict on constraint job_pkey do update
        set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
            visible_at = case when job.lease_token is null then excluded.visible_at

@@ -6,10 +6,12 @@ create or replace function pgpipe_target.reconcile_1(
     language plpgsql
 as $body$
 declare
-    e pgpipe.embedding := pgpipe_internal.require_rendered(1, '5a1f3da0d59fd55b373fd159bc0d9c9b');
+    e pgpipe.embedding;
     range_ record;
     is_blind boolean := false;
 begin
+    lock table only public.item in access share mode;  -- before the end no column of it changes
+    e := pgpipe_internal.require_rendered(1, '5cec394cc8c5029e175901a2e15a5902');
     loop
         begin  -- reads only
             select compared.* into range_
