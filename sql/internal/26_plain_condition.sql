@@ -46,8 +46,8 @@ create or replace function pgpipe_internal.is_plain_token(
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    keywords constant text[] := '{and,or,not,"null",true,false,any,all,array,case,when,then,else,end,
-                                  distinct,from,is,coalesce,nullif,greatest,least}';
+    keywords constant text[] := '{and,or,not,"null",true,false,any,all,array,case,when,then,else,
+                                  end,distinct,from,is,coalesce,nullif,greatest,least}';
     types constant text[] := '{text,integer,bigint,smallint,numeric,boolean,real,double,precision,
                                date,uuid,character,varying,bpchar,timestamp,time,with,without,zone,
                                jsonb,json,interval,bytea}';
@@ -146,5 +146,5 @@ begin
 end
 $$;
 comment on function pgpipe_internal.require_computable(pgpipe.embedding) is
-    'Raises PP002 if a column of an embedding is gone. Raises PP003 if its condition reads a column '
-    'whose type has got casts of a user''s. Then its texts would run code of that user''s.';
+    'Raises PP002 if a column of an embedding is gone. Raises PP003 if its condition reads a '
+    'column whose type a user made. Then its texts would run code of that user''s.';
