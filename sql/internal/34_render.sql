@@ -68,26 +68,30 @@ $$;
 comment on function pgpipe_internal.watched_columns(pgpipe.embedding) is
     'The columns whose change makes a trigger ask for a fresh vector.';
 
-create or replace function pgpipe_internal.trigger_columns(e pgpipe.embedding, event text)
+create or replace function pgpipe_internal.trigger_rows(
+    e pgpipe.embedding, event text, rows text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- By their bare names: if a column is gone, `row.name` would call the function of that name.
-    select pgpipe_internal.column_list(array(
+    select format('(select %s from %I)', pgpipe_internal.column_list(array(
         select distinct needed.name
           from unnest(e.key_columns || pgpipe_internal.plain_columns(e.target, e.condition)
                       || case event when 'update'
                          then pgpipe_internal.watched_columns(e) end) needed (name)
-         order by needed.name))
+         order by needed.name)), rows)
 $$;
-comment on function pgpipe_internal.trigger_columns(pgpipe.embedding, text) is
-    'SQL text: the columns that a trigger function reads.';
+comment on function pgpipe_internal.trigger_rows(pgpipe.embedding, text, text) is
+    'SQL text: the columns of a transition table that a trigger function reads.';
 
 create or replace function pgpipe_internal.trigger_parts(e pgpipe.embedding, event text)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select jsonb_build_object('name', event || '_' || e.embedding_id, 'embedding', e.embedding_id,
-                              'key_columns', format('%L::name[]', e.key_columns),
-                              'columns', pgpipe_internal.trigger_columns(e, event))
+                              'key_columns', format('%L::name[]', e.key_columns))
+           || case when event <> 'delete' then jsonb_build_object(
+                  'new_rows', pgpipe_internal.trigger_rows(e, event, 'new_rows')) else '{}' end
+           || case when event <> 'insert' then jsonb_build_object(
+                  'old_rows', pgpipe_internal.trigger_rows(e, event, 'old_rows')) else '{}' end
            || case event
               when 'insert' then jsonb_build_object(
                   'key_of_added', pgpipe_internal.key_json(e.target, e.key_columns, 'added'),

@@ -1,9 +1,7 @@
 -- Compares a range of rows with their vectors, and enqueues those that differ.
 create or replace function pgpipe_target.reconcile_{embedding}(
     after jsonb, max_rows int, out examined bigint, out enqueued bigint, out skipped bigint,
-    out last jsonb)
-    volatile  set search_path = pg_catalog, pg_temp
-    language plpgsql
+    out last jsonb)  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $body$
 declare
     e pgpipe.embedding;

@@ -1,8 +1,7 @@
 create or replace function pgpipe_target.{name}()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
-    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
-    language plpgsql
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set jit = off
+    set bytea_output = 'hex' set extra_float_digits = 1 set row_security = on  language plpgsql
 as $body$
 #variable_conflict use_column
 declare
@@ -10,11 +9,9 @@ declare
     keys jsonb[];
     unread text;
 begin
-    if exists (select from pgpipe.embedding known
-                where known.embedding_id = {embedding} and known.target <> tg_relid) then
+    if (select e.target <> tg_relid from pgpipe.embedding e where e.embedding_id = {embedding}) then
         return null;  -- a former owner's trigger, on a table of his
-    end if;
-    if to_regclass('pg_temp.old_rows') is not null
+    elsif to_regclass('pg_temp.old_rows') is not null
        or to_regclass('pg_temp.new_rows') is not null then
         unread := '42P07';  -- without transition tables, a table of the session would be read
     else
@@ -24,10 +21,10 @@ begin
                 select coalesce(after.key, before.key)
                   from (select {key_of_after} as key, {after_is_wanted} as is_wanted,
                                {columns_of_after}
-                          from (select {columns} from new_rows) after) after
+                          from {new_rows} after) after
                   full join (select {key_of_before} as key, {before_is_wanted} as is_wanted,
                                     {columns_of_before}
-                               from (select {columns} from old_rows) before) before
+                               from {old_rows} before) before
                          on before.key = after.key
                  where not size.are_many
                    and case when after.is_wanted and before.is_wanted then {changed}
@@ -35,9 +32,9 @@ begin
               into are_many, keys
               from (select exists (select from new_rows offset 100) as are_many offset 0) size;
             if are_many then  -- a row that cannot be judged is met here
-                perform count(*) from (select {columns} from new_rows) after
+                perform count(*) from {new_rows} after
                   where not {after_is_wanted};
-                perform count(*) from (select {columns} from old_rows) before
+                perform count(*) from {old_rows} before
                   where not {before_is_wanted};
                 if pgpipe_internal.key_columns(tg_relid) is distinct from {key_columns} then
                     unread := '42704';  -- without its primary key, two rows could have one key
@@ -54,10 +51,10 @@ begin
         select {embedding}, coalesce(after.key, before.key)
           from (select {key_of_after} as key, {after_is_wanted} as is_wanted,
                        {columns_of_after}
-                  from (select {columns} from new_rows) after) after
+                  from {new_rows} after) after
           full join (select {key_of_before} as key, {before_is_wanted} as is_wanted,
                             {columns_of_before}
-                       from (select {columns} from old_rows) before) before
+                       from {old_rows} before) before
                  on before.key = after.key
          where case when after.is_wanted and before.is_wanted then {changed}
                     else after.is_wanted or before.is_wanted end

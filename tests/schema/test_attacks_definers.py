@@ -51,6 +51,20 @@ def test_only_inserting_enqueues(any_database: Database, conn: Connection) -> No
         assert sqlstate(own, "select * from pgpipe.embedding") == DENIED
 
 
+def test_a_session_without_row_security(any_database: Database, conn: Connection) -> None:
+    """A writer whose session has row_security off, as pg_restore's, is not stopped where no superuser migrated."""
+    embedding = embedded_docs(conn)
+    conn.execute("alter role pgpipe_queue nobypassrls")
+    try:
+        with plain_role(any_database, "insert on doc") as own:
+            own.execute("set row_security = off")
+            own.execute("insert into doc values (9, 'a', 'b', 1)")
+    finally:
+        conn.execute("alter role pgpipe_queue bypassrls")
+
+    assert jobs(conn, embedding) == {'{"id": 9}': 1}
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_who_wrote_nothing_calls_in_vain(any_database: Database, conn: Connection, call: str) -> None:
     """K1: what is open to a writer's trigger does nothing for a role that only connects, also after a PREPARE."""

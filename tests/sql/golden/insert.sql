@@ -1,19 +1,16 @@
 create or replace function pgpipe_target.insert_1()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
-    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
-    language plpgsql
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set jit = off
+    set bytea_output = 'hex' set extra_float_digits = 1 set row_security = on  language plpgsql
 as $body$
 #variable_conflict use_column
 declare
     are_several boolean;
     unread text;
 begin
-    if exists (select from pgpipe.embedding known
-                where known.embedding_id = 1 and known.target <> tg_relid) then
+    if (select e.target <> tg_relid from pgpipe.embedding e where e.embedding_id = 1) then
         return null;  -- a former owner's trigger, on a table of his
-    end if;
-    if to_regclass('pg_temp.new_rows') is not null then
+    elsif to_regclass('pg_temp.new_rows') is not null then
         unread := '42P07';  -- without transition tables, a table of the session would be read
     else
         begin  -- reads only: a write would take the id of a subtransaction
@@ -33,8 +30,7 @@ begin
         return null;
     end if;
     insert into pgpipe.job as job (embedding_id, key)
-    select 1, pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(added.shop, null::integer), 'Item no', pgpipe_internal.of_type(added."Item no", null::text)) from (select "Item no", shop, sold from new_rows) added
-     where exists (select from (select pgpipe_internal.of_type(added.sold, null::boolean) as sold) t where ((NOT sold)))
+    select 1, pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(added.shop, null::integer), 'Item no', pgpipe_internal.of_type(added."Item no", null::text)) from (select "Item no", shop, sold from new_rows) added where exists (select from (select pgpipe_internal.of_type(added.sold, null::boolean) as sold) t where ((NOT sold)))
         on conflict on constraint job_pkey do update
        set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
            visible_at = case when job.lease_token is null then excluded.visible_at

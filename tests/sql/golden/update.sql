@@ -1,8 +1,7 @@
 create or replace function pgpipe_target.update_1()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
-    set bytea_output = 'hex' set extra_float_digits = 1 set jit = off
-    language plpgsql
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set jit = off
+    set bytea_output = 'hex' set extra_float_digits = 1 set row_security = on  language plpgsql
 as $body$
 #variable_conflict use_column
 declare
@@ -10,11 +9,9 @@ declare
     keys jsonb[];
     unread text;
 begin
-    if exists (select from pgpipe.embedding known
-                where known.embedding_id = 1 and known.target <> tg_relid) then
+    if (select e.target <> tg_relid from pgpipe.embedding e where e.embedding_id = 1) then
         return null;  -- a former owner's trigger, on a table of his
-    end if;
-    if to_regclass('pg_temp.old_rows') is not null
+    elsif to_regclass('pg_temp.old_rows') is not null
        or to_regclass('pg_temp.new_rows') is not null then
         unread := '42P07';  -- without transition tables, a table of the session would be read
     else
