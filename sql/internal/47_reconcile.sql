@@ -41,8 +41,7 @@ declare
     present text;
 begin
     if sweep.embedding_id is not null and sweep.definition is null and worker is null then
-        if (select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
-             where class.oid = e.target) then
+        if pgpipe_internal.owns(e.target) then
             perform pgpipe_internal.repair_triggers(e.target);
         end if;
         perform pgpipe_internal.repair_filters(e.embedding_id);

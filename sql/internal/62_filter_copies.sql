@@ -247,8 +247,7 @@ begin
     perform pgpipe_internal.suspend_filters(
         declared.embedding_id,
         coalesce(declared.filter_error, 'it differs from the store or the target'));
-    if (select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
-         where class.oid = declared.store) then
+    if pgpipe_internal.owns(declared.store) then
         perform pgpipe.enable_filters(declared.target, declared.filters, declared.name);
     end if;
     return true;

@@ -178,7 +178,7 @@ def test_a_twin_that_goes_meanwhile(conn: Connection) -> None:
     conn.execute("insert into doc values (2, 'title 1', 'body 1', 0)")
     held = claim(conn, embedding)
     assert [j[6] for j in held.jobs] == [True]
-    conn.execute("delete from doc where id = 1")
+    conn.execute("delete from doc_embedding where id = 1")
 
     assert finish(conn, held) == (1, 0)
 
