@@ -84,6 +84,7 @@ def test_rendering_gives_nobody_anything(any_database: Database, conn: Connectio
     embedding = embedded_docs(conn)
     seen = """
         select oid, prosrc, proowner, proacl::text from pg_proc where pronamespace = 'pgpipe_target'::regnamespace
+         order by oid
     """
     before = conn.execute(seen).fetchall()
     with plain_role(any_database) as own:
