@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The tests start hundreds of processes: each would compile pgpipe's modules again.
 export PYTHONDONTWRITEBYTECODE =
-WORKERS ?= auto
+# Tests wait more than they compute, so a machine of two cores takes four workers.
+WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 > 4 ? $$1 : 4) }')
 # A worker takes neighbouring tests, so that what a file's tests share is mostly made once.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
@@ -31,7 +32,7 @@ migrate: install  ## bring the database to this version
 demo: install  ## from nothing to a hybrid search answer, on the docstrings of Python
 	$(BIN)/pgpipe demo
 
-test: install  ## all tests, on real PostgreSQL and a real S3 server; WORKERS=, one a core if left out
+test: install  ## all tests, on real PostgreSQL and a real S3 server; WORKERS=, one a core and at least four if left out
 	$(PYTEST)
 
 test-long: install  ## the tests that take longer: more seeds, larger data, more examples of a property
