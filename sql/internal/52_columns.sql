@@ -44,6 +44,10 @@ begin
                            change.type);
         end loop;
     end loop;
+    -- Triggers read a column of the type that it had when they were rendered, and no other.
+    if exists (select from pgpipe.embedding e where e.target = evolve.target) then
+        perform pgpipe_internal.repair_triggers(target);
+    end if;
 end
 $$;
 comment on function pgpipe_internal.evolve(regclass, jsonb, jsonb) is

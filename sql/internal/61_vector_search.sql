@@ -21,7 +21,7 @@ declare
                                   where class.oid = declared.store);
     rows double precision := greatest(pgpipe_internal.known_rows(declared.target), 1);
 begin
-    if not pgpipe_internal.has_vector_index(declared.store) then
+    if not pgpipe_internal.has_usable_index(declared.store) then
         return true;
     elsif condition is null then
         return false;
@@ -44,7 +44,7 @@ comment on function pgpipe_internal.scan_is_exact(pgpipe.embedding, text, int, j
     'index: few are left, or there is none. `kept` is the part of the filter that the filter table '
     'answers.';
 
-create or replace function pgpipe_internal.has_vector_index(store regclass)
+create or replace function pgpipe_internal.has_usable_index(store regclass)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select exists (
@@ -54,7 +54,7 @@ as $$
          where index.indrelid = store and index.indisvalid
            and access.amname in ('hnsw', 'ivfflat'))  -- ivfflat: of 0.1.0, until HNSW is built
 $$;
-comment on function pgpipe_internal.has_vector_index(regclass) is
+comment on function pgpipe_internal.has_usable_index(regclass) is
     'Whether a store has an index on its vectors.';
 
 create or replace function pgpipe_internal.nearest_statement(

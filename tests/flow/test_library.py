@@ -50,6 +50,6 @@ def test_a_program_hears_through_the_standard_library(database: Database, lake: 
 
     assert (done.returncode, done.stdout) == (0, "")
     lines = done.stderr.splitlines()
-    assert any(line.startswith("INFO:pgpipe.pipeline:run source=file://") for line in lines)
-    assert any(line.startswith("ERROR:pgpipe.component:stage ") and "entity=broken" in line for line in lines)
+    assert any(line.startswith("INFO:pgpipe.pipeline.run:run source=file://") for line in lines)
+    assert any(line.startswith("ERROR:pgpipe.pipeline.component:stage ") and "entity=broken" in line for line in lines)
     assert database.url not in done.stderr

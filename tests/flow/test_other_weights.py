@@ -52,6 +52,6 @@ def test_changed_weights_are_noticed(
 
     assert [r.code for r in results] == [2, 2, 78]
     for result in results:
-        assert "is not the one that made the vectors of doc" in result.err, result.err
+        assert "is not the one that made the vectors of public.doc" in result.err, result.err
         assert "Traceback" not in result.err
     assert cli("search", "title", "--mode", "vector", "--json").out == ""

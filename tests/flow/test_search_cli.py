@@ -200,6 +200,7 @@ def test_rows_of_plain_sql_are_found(asked: SimpleNamespace) -> None:
         assert asked.cli("embedder", "--drain").out == "0 rows embedded, 0 were fresh\n"
         conn.execute("delete from function where name = 'kitchen.brew'")
     assert "kitchen.brew" not in names(ask(asked.cli, "a stroll with my puppy", "--mode", "hybrid"))
+    assert asked.cli("embedder", "--drain").code == 0
     assert rows(database, "select count(*) from function_embedding where name like 'kitchen%'") == [(0,)]
 
 

@@ -172,6 +172,9 @@ def test_one_function_of_a_name(conn: Connection) -> None:
     twice = f"select proname::text from pg_proc where pronamespace in ({OURS}) group by proname having count(*) > 1"
 
     assert column(conn, twice) == []
+    made = [name for file in ROOT.glob("sql/*/*.sql") for name in MADE.findall(file.read_text(encoding="utf-8"))]
+    made = [name for name in made if not name.startswith("{")]
+    assert [name for name in set(made) if made.count(name) > 1] == []  # the later one would take its place
 
 
 def test_what_makes_a_key_or_a_text_pins_its_settings(conn: Connection) -> None:
