@@ -10,7 +10,8 @@ create type pgpipe_internal.batch_row as (
     source       tid,      -- where the first chunk of that other row lies
     outcome      text      -- done, gone, changed, stale, locked; dead if it was not even claimed
 );
-comment on type pgpipe_internal.batch_row is 'A job of a batch: what was claimed, and what became of it.';
+comment on type pgpipe_internal.batch_row is
+    'A job of a batch: what was claimed, and what became of it.';
 
 create type pgpipe_internal.passage as (
     job        int,  -- its number in the batch, from 1

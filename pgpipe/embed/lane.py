@@ -203,7 +203,7 @@ class Lane:
         self._waiting()
 
     def _waiting(self) -> None:
-        """Hold on to the lease, as long as there is no halt. No beat: a model that hangs is no progress."""
+        """Extend the lease until there is a halt. It does not beat, because a model that hangs makes no progress."""
         self._halt.check()
         if time.monotonic() - self._extended <= self._shared.lease.total_seconds() * EXTEND:
             return

@@ -1,4 +1,4 @@
-"""What the lanes of a worker agree on: which embedding is next, and which lane looks out while there is no work."""
+"""What the lanes of a worker share: which embedding is next, and which lane looks for work when the queue is empty."""
 
 import threading
 import time

@@ -15,7 +15,7 @@ MAX_DELETED = 0.5
 
 @dataclass(frozen=True)
 class MaxDeleted:
-    """How much a snapshot may delete: rows or a share. Without both there is no limit."""
+    """How much a snapshot may delete: rows or a share. If neither is given, it may delete any number."""
 
     rows: int | None = None
     share: float | None = None

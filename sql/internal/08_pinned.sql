@@ -5,8 +5,8 @@ create or replace function pgpipe_internal.of_type(value anyelement, wanted anye
     returns anyelement  immutable parallel safe  language sql
 as $$ select value $$;
 comment on function pgpipe_internal.of_type(anyelement, anyelement) is
-    'The value, if it has the very type of `wanted`. For another type there is no such function. '
-    'So a query fails before it runs a cast, if a column of it has got another type.';
+    'The value, if it has exactly the type of `wanted`. A value of another type finds no function, '
+    'so a query fails before it runs a cast if one of its columns has got another type.';
 
 create or replace function pgpipe_internal.is_builtin(type oid)
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql

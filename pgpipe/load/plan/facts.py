@@ -46,6 +46,6 @@ class Facts:
 class Details:
     """What is read only once it is clear that files will be loaded: it takes a query each, or a scan of the target."""
 
-    types: Mapping[str, DeclaredType | None] = field(default_factory=dict)  # by column; None: there is no such type
+    types: Mapping[str, DeclaredType | None] = field(default_factory=dict)  # by column; None: the type does not exist
     not_unique: PgpipeError | None = None  # two rows of the target have one key, or it lacks a column of the key
     has_rows: bool = False  # asked for a snapshot without rows only
