@@ -10,7 +10,7 @@ declare
     piece text;
     hole text;
 begin
-    -- In one pass, from brace to brace: braces within a part are no holes.
+    -- In one pass, from brace to brace: braces within a part stay as they are.
     foreach piece in array pieces[2:] loop
         hole := split_part(piece, '}', 1);
         if parts ? hole then

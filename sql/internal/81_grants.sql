@@ -93,7 +93,7 @@ begin
                 perform pgpipe_internal.repair_triggers(part.target);  -- of an earlier version
             end if;
             perform pgpipe_internal.grant_target(part.target);
-        exception when others then  -- what its owner did to a table is no reason to leave others
+        exception when others then  -- one broken table does not stop the others
             raise warning '% is left as it is: %', part.target, sqlerrm
                 using hint = 'Mend the table, or drop what is declared about it; then '
                              '`pgpipe reconcile`.';
