@@ -19,17 +19,18 @@ comment on function pgpipe_internal.has_direction(real[], boolean) is
     'Whether a vector, in half precision or not, has a cosine with any other: it is not zero, and '
     'neither too small nor too large.';
 
-create or replace function pgpipe_internal.has_vector_index(store regclass)
+create or replace function pgpipe_internal.has_vector_index(
+    store regclass, methods text[] default '{hnsw}')
     returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select exists (
         select from pg_catalog.pg_index index
           join pg_catalog.pg_class class on class.oid = index.indexrelid
           join pg_catalog.pg_am method on method.oid = class.relam
-         where index.indrelid = store and index.indisvalid and method.amname = 'hnsw')
+         where index.indrelid = store and index.indisvalid and method.amname = any (methods))
 $$;
-comment on function pgpipe_internal.has_vector_index(regclass) is
-    'Whether a store has a valid HNSW index.';
+comment on function pgpipe_internal.has_vector_index(regclass, text[]) is
+    'Whether a store has a valid index on its vectors by one of these methods.';
 
 create or replace function pgpipe_internal.vector_index(
     embedding_id int, min_rows int default 5000, max_wait interval default '1 hour',

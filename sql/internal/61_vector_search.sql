@@ -21,7 +21,8 @@ declare
                                   where class.oid = declared.store);
     rows double precision := greatest(pgpipe_internal.known_rows(declared.target), 1);
 begin
-    if not pgpipe_internal.has_usable_index(declared.store) then
+    -- 0.1.0 could build IVFFlat: it serves until there is HNSW.
+    if not pgpipe_internal.has_vector_index(declared.store, '{hnsw,ivfflat}') then
         return true;
     elsif condition is null then
         return false;
@@ -43,19 +44,6 @@ comment on function pgpipe_internal.scan_is_exact(pgpipe.embedding, text, int, j
     'Whether to compare every vector that a condition (null: none) leaves instead of walking the '
     'index: few are left, or there is none. `kept` is the part of the filter that the filter table '
     'answers.';
-
-create or replace function pgpipe_internal.has_usable_index(store regclass)
-    returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    select exists (
-        select from pg_catalog.pg_index index
-          join pg_catalog.pg_class class on class.oid = index.indexrelid
-          join pg_catalog.pg_am access on access.oid = class.relam
-         where index.indrelid = store and index.indisvalid
-           and access.amname in ('hnsw', 'ivfflat'))  -- ivfflat: of 0.1.0, until HNSW is built
-$$;
-comment on function pgpipe_internal.has_usable_index(regclass) is
-    'Whether a store has an index on its vectors.';
 
 create or replace function pgpipe_internal.nearest_statement(
     declared pgpipe.embedding, filter jsonb, filtered boolean, exact boolean, kept jsonb)
