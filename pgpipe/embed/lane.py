@@ -132,8 +132,11 @@ class Lane:
         """Compare a range of rows with their vectors, if an embedding is due; returns whether one was."""
         self._halt.check()
         with self._call() as conn:
-            mine = {e.embedding_id for e in queue.embeddings(conn) if self._policy.wants(e)}
-            swept = self._shared.sweeper.step(conn, mine.__contains__, changed_only=changed_only)
+            swept = self._shared.sweeper.step(
+                conn,
+                lambda: {e.embedding_id for e in queue.embeddings(conn) if self._policy.wants(e)},
+                changed_only=changed_only,
+            )
         self._shared.report.beat()
         return swept
 

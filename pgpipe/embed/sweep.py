@@ -31,12 +31,12 @@ class Sweeper:
         self._backoff = Backoff()
         self._lock = threading.Lock()
 
-    def step(self, conn: Connection, wanted: Callable[[int], bool], *, changed_only: bool) -> bool:
+    def step(self, conn: Connection, wanted: Callable[[], set[int]], *, changed_only: bool) -> bool:
         """Compare one range of rows, if an embedding is due; returns whether one was.
 
         Args:
             conn: that commits each statement.
-            wanted: whether an embedding is this worker's to serve.
+            wanted: the embeddings that this worker serves; asked only when it looks for one that is due.
             changed_only: sweep only for a changed definition, because there is other work.
         """
         if not self._lock.acquire(blocking=False):  # another lane is at it
@@ -46,7 +46,7 @@ class Sweeper:
         finally:
             self._lock.release()
 
-    def _step(self, conn: Connection, wanted: Callable[[int], bool], *, changed_only: bool) -> bool:
+    def _step(self, conn: Connection, wanted: Callable[[], set[int]], *, changed_only: bool) -> bool:
         if not self._due and time.monotonic() - self._looked >= LOOK:
             self._look(conn, wanted, changed_only=changed_only)
         if not self._due:
@@ -55,13 +55,14 @@ class Sweeper:
             del self._due[0]
         return True
 
-    def _look(self, conn: Connection, wanted: Callable[[int], bool], *, changed_only: bool) -> None:
+    def _look(self, conn: Connection, wanted: Callable[[], set[int]], *, changed_only: bool) -> None:
+        mine = wanted()
         with translated():
             due = conn.execute(DUE, (self._every, self._worker)).fetchall()
         self._due = [
             embedding
             for embedding, changed in due
-            if (changed or not changed_only) and wanted(embedding) and not self._backoff.left(embedding)
+            if (changed or not changed_only) and embedding in mine and not self._backoff.left(embedding)
         ]
         self._looked = time.monotonic()
 
