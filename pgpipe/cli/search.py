@@ -1,10 +1,10 @@
 """pgpipe search and fill-search."""
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import click
@@ -16,12 +16,35 @@ from pgpipe.api import search as ask
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.searching import fill
 from pgpipe.searching.ask import Hit
+from pgpipe.searching.passage import pieces
 from pgpipe.target import find
 
 SHOWN = 320  # characters of a passage without marks, in a terminal; --json has it whole
 
 
-@cli.command()
+class FreeText(click.Command):
+    """A command whose argument may begin with a hyphen, as the question -jacket does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """A word behind one hyphen is text, unless it is an option: -h, -k or -k5."""
+        known = {name: param for param in self.get_params(ctx) for name in param.opts}
+        options: list[str] = []
+        words: list[str] = []
+        rest = iter(args)
+        for word in rest:
+            short = known.get(word[:2])
+            if word == "--":
+                words += rest
+            elif word in known:
+                options += [word, *islice(rest, 0 if getattr(known[word], "is_flag", False) else 1)]
+            elif word.startswith("-") and word[1:2] not in {"-", ""} and not (short and word[2:].isdecimal()):
+                words.append(word)
+            else:
+                options.append(word)
+        return super().parse_args(ctx, [*options, "--", *words])
+
+
+@cli.command(cls=FreeText)
 @click.argument("query")
 @click.option(
     "--entity", metavar="NAME", help="Where to look, as NAME or SCHEMA.NAME; may be left out if there is only one."
@@ -102,12 +125,8 @@ def _print(app: App, place: int, hit: Hit) -> None:
     ranks = [f"{name} {rank}" for name, rank in (("text", hit.text_rank), ("vector", hit.vector_rank)) if rank]
     app.out.print(f"[bold]{place:>2}. {escape(key)}[/]  [dim]{hit.score:.3f} ({', '.join(ranks)})[/]")
     passage = Text("    ")
-    bold = False
     words = " ".join((hit.passage or "").split())
     shown = words if "<b>" in words or len(words) <= SHOWN else words[:SHOWN] + " …"
-    for piece in re.split("(</?b>)", shown):  # a text may hold such marks of its own
-        if piece in {"<b>", "</b>"}:
-            bold = piece == "<b>"
-        else:
-            passage.append(piece, "bold yellow" if bold else "")
+    for piece, marked in pieces(shown):
+        passage.append(piece, "bold yellow" if marked else "")
     app.out.print(passage)

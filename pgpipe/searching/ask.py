@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 from pgpipe import errors
 from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import LEFT_OUT, storable
+from pgpipe.searching.passage import as_html
 from pgpipe.target import Target, only
 
 SearchMode = Literal["text", "vector", "hybrid"]
@@ -55,8 +56,13 @@ class Hit:
     score: float  # text: BM25F; vector: cosine similarity; hybrid: 0 to 1 of each, added
     text_rank: int | None  # its place among the keyword answers, from 1; None: not among them
     vector_rank: int | None
-    passage: str | None  # words of the question between <b> and </b>
+    passage: str | None  # words of the question between <b> and </b>; not escaped, see html
     row: dict[str, Any]
+
+    @property
+    def html(self) -> str:
+        """The passage for a page: escaped, with the marks as the only tags."""
+        return as_html(self.passage)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """How values are written on the page: passages with marks, ages, plots. Pure functions that templates call."""
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pgpipe.searching import passage as passages
 from pgpipe.web.plots import Bar, bars, short
 from pgpipe.web.queries import Entity, Row
 
@@ -32,15 +32,11 @@ def environment() -> Environment:
 
 
 def pieces(passage: str | None) -> list[tuple[str, bool]]:
-    """A passage in pieces of text and whether each is a word of the question; <b> and </b> are what tells them."""
+    """A passage in pieces of text and whether each is a word of the question, up to as many characters as shown."""
     out: list[tuple[str, bool]] = []
-    marked = False
     left = SHOWN
-    words = " ".join((passage or "").split())
-    for piece in re.split("(</?b>)", words):
-        if piece in {"<b>", "</b>"}:
-            marked = piece == "<b>"
-        elif piece and left > 0:
+    for piece, marked in passages.pieces(" ".join((passage or "").split())):
+        if left > 0:
             out.append((cut(piece, left), marked))
             left -= len(piece)
     return out

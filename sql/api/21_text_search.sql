@@ -35,8 +35,24 @@ end
 $$;
 comment on function pgpipe.text_search(regclass, text, int, jsonb, int, boolean) is
     'The k rows that answer a question best by its words, after the first `skip`. Columns: key, '
-    'score (BM25F), text_rank, passage with the words between <b> and </b>, row. Bare words are '
+    'score (BM25F), text_rank, passage with the words between <b> and </b>, row. A passage is not '
+    'escaped as HTML, see pgpipe.escape_passage. Bare words are '
     'alternatives, "phrases" must occur, -words must not, word* is a beginning. With `prefix` the '
     'last word is one too. Equal scores are ordered by key. '
     'Example: select key, score, passage from pgpipe.text_search(''article'', '
     '''compress "a file" -tar'', k => 5)';
+
+create or replace function pgpipe.escape_passage(passage text)
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select marked || repeat('</b>', regexp_count(marked, '<b>') - regexp_count(marked, '</b>'))
+      from replace(replace(replace(replace(replace(
+               passage, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
+           escaped
+     cross join replace(replace(escaped, '&lt;b&gt;', '<b>'), '&lt;/b&gt;', '</b>') marked
+$$;
+comment on function pgpipe.escape_passage(text) is
+    'A passage for a page: escaped as HTML, with the marks <b> and </b> as its only tags. The '
+    'passages of the searches hold the text of the row as it is, also what looks like HTML. '
+    'Example: select pgpipe.escape_passage(passage) from pgpipe.text_search(''article'', '
+    '''compress'')';

@@ -4,7 +4,7 @@ import json
 
 from pgpipe.db import Database
 from tests.conftest import Cli, Lake
-from tests.flow.support import load, rows
+from tests.flow.support import fails, load, rows
 
 PROSE = "A sentence of several words, as people write them"
 CONFIG = """
@@ -117,3 +117,17 @@ def test_pages_and_beginnings(cli: Cli, lake: Lake) -> None:
     assert cli("search", "sentence", "-k", "1", "--skip", "5", "--mode", "text").out.startswith(" 6. ")
     assert (found(cli, "okap"), found(cli, "okap", "--prefix"), found(cli, "okap*")) == (0, 20, 20)
     assert found(cli, "okapi\0") == 20
+
+
+def test_a_question_that_begins_with_a_hyphen(cli: Cli, lake: Lake) -> None:
+    """V31: -word is a question like any other; -k and -h stay options, and a misspelt option is said."""
+    load(cli, items(lake), "--key", "id")
+
+    assert (found(cli, "-okapi sentence"), found(cli, "-kayak sentence"), found(cli, "-kayak")) == (0, 20, 0)
+    page = ("--json", "--mode", "text", "-k3", "--skip", "2")
+    plain = json.loads(cli("search", *page, "--", "-kayak sentence").out)
+    assert json.loads(cli("search", "-kayak sentence", *page).out) == plain
+    assert len(plain) == 3
+    assert cli("search", "-h").out.startswith("Usage: pgpipe search")
+    fails(cli("search", "--jsn", "-okapi"), 2, "No such option '--jsn'")
+    fails(cli("search", "okapi", "--skip", "-1"), 2, "--skip")

@@ -10,7 +10,9 @@ import pytest
 import pgpipe
 from pgpipe import errors
 from pgpipe.db import Connection, Database
+from pgpipe.searching.passage import as_html
 from pgpipe.settings.model import Settings
+from tests.sql.support import value
 
 TABLE = """
     create table doc (id int primary key, title text, day date, at timestamptz, price numeric, u uuid);
@@ -50,6 +52,21 @@ def ids(database: Database, query: str = "okapi", **how: Any) -> list[int]:
 def test_values_of_a_filter(any_database: Database, where: dict[str, Any], expected: list[int]) -> None:
     """What a program has in its hands: dates, decimals, uuids, sets and tuples as well as what JSON knows."""
     assert ids(any_database, filter=where) == expected
+
+
+def test_passages_of_a_page(any_database: Database, conn: Connection) -> None:
+    """V33: a passage is the row's own text; its escaped form has the marks as its only tags, in SQL and in Python."""
+    conn.execute(TABLE.encode())
+    conn.execute("update doc set title = %s where id = 2", ("""<img src=x onerror="a('b')" &lt; okapi <b""",))
+
+    hit = pgpipe.search("okapi", mode="text", settings=Settings(), database=any_database, filter={"id": 2})[0]
+
+    assert hit.passage == """<img src=x onerror="a('b')" &lt; <b>okapi</b> <b"""
+    escaped = "&lt;img src=x onerror=&quot;a({0}b{0})&quot; &amp;lt; <b>okapi</b> &lt;b"
+    assert value(conn, "select pgpipe.escape_passage(%s)", hit.passage) == escaped.format("&#39;")
+    assert hit.html == escaped.format("&#x27;")
+    assert value(conn, "select pgpipe.escape_passage('a <b>b')") == "a <b>b</b>"
+    assert as_html("a <b>b") == "a <b>b</b>"
 
 
 @pytest.mark.usefixtures("doc")
