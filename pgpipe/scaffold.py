@@ -7,16 +7,19 @@ from pathlib import Path
 
 from psycopg import sql
 
+from pgpipe.db import one, translated
 from pgpipe.embed.declare import plan_embedding
 from pgpipe.embed.model.base import dimensions
 from pgpipe.errors import UsageError
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Plan
+from pgpipe.load.write.run import STAGING
 from pgpipe.pipeline.context import Context, require_schema
 from pgpipe.searching.declare import plan_search
 from pgpipe.settings.entity import EmbedDeclaration, SearchDeclaration
 from pgpipe.source.layout import EntityFiles
 
+STAGING_NAME = "select pgpipe_internal.staging_name(%s, %s)"
 NUMBER = re.compile(r"(\d+)")
 HEAD = """\
 -- {entity}: made by `pgpipe scaffold` from {files} files of {date}. Review it, then `pgpipe migrate` and `load`.
@@ -55,9 +58,11 @@ def scaffold(context: Context, files: EntityFiles) -> str:
     with context.database.connect(autocommit=True) as conn:
         require_schema(conn, schema)
         plan = Loader(context.database, context.source, context.settings.load.jobs).plan(conn, files, settings)
+        with translated():
+            stage = one(conn, STAGING_NAME, (schema, files.entity))
     if plan.action != "create":
         raise UsageError(f"{schema}.{files.entity} is there already; a scaffold is for a table that is not")
-    parts = [_tables(files, plan, schema)]
+    parts = [_tables(files, plan, schema, stage)]
     choices = context.choices(files)
     if "search" not in context.skip and (search := plan_search(settings, choices).declaration):
         parts.append(_search(files, search, schema))
@@ -72,7 +77,7 @@ def next_file(folder: Path, entity: str) -> Path:
     return folder / f"{max(taken, default=0) + 1:04}_{re.sub(r'[^A-Za-z0-9]+', '_', entity).strip('_') or 'entity'}.sql"
 
 
-def _tables(files: EntityFiles, plan: Plan, schema: str) -> str:
+def _tables(files: EntityFiles, plan: Plan, schema: str, stage: str) -> str:
     target = _name(schema, files.entity)
     head = HEAD.format(
         entity=_comment(files.entity),
@@ -84,7 +89,7 @@ def _tables(files: EntityFiles, plan: Plan, schema: str) -> str:
     head += LEDGER.format(target=_text(target), entity=_text(files.entity))
     if plan.mode == "append":  # which copies straight into the target
         return head
-    return head + STAGE.format(stage=_name("pgpipe_staging", files.entity), target=target)
+    return head + STAGE.format(stage=_name(STAGING, stage), target=target)
 
 
 def _columns(plan: Plan) -> Iterator[str]:

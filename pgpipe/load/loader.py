@@ -1,5 +1,6 @@
 """One load of one entity: alone, planned, done, recorded, and retried if the database or the source was lost."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -23,13 +24,13 @@ from pgpipe.source.layout import EntityFiles
 
 log = get_logger(__name__)
 
-LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
-UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe load'), hashtext(%s))"
-AWAIT_LOCK = "select pg_advisory_lock(hashtext('pgpipe load'), hashtext(%s))"
+LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(format('%%I.%%I', %s::text, %s::text)))"
+UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe load'), hashtext(format('%%I.%%I', %s::text, %s::text)))"
+ASK = 0.2  # seconds between two tries for the lock
 BEGIN_LOAD = """
     with interrupted as (  -- the load that left these held the lock that we hold
         update pgpipe.load set finished_at = now(), error = 'interrupted'
-         where entity = %(entity)s and finished_at is null
+         where schema = %(schema)s and entity = %(entity)s and finished_at is null
     )
     insert into pgpipe.load (entity, schema, date, mode) values (%(entity)s, %(schema)s, %(date)s, %(mode)s)
     returning load_id
@@ -97,16 +98,18 @@ class Loader:
     @contextmanager
     def _alone(self, conn: Connection, entity: str) -> Iterator[None]:
         """One load of an entity at a time: the others wait, and say so."""
+        target = self._database.schema, entity
         with translated():
-            if not one(conn, LOCK, (entity,)):
+            if not one(conn, LOCK, target):
                 log.warning("another load of this entity is running; waiting for it to end", entity=entity)
                 self._tell(f"another load of {entity} is running; waiting for it to end")
-                conn.execute(AWAIT_LOCK, (entity,))
+                while not one(conn, LOCK, target):  # one statement that waits would hold back vacuum, and be silent
+                    time.sleep(ASK)
         try:
             yield
         finally:  # closing alone would leave it to the server when, and who comes next would wait
             with suppress(psycopg.Error):
-                conn.execute(UNLOCK, (entity,))
+                conn.execute(UNLOCK, target)
 
     def _begin(self, conn: Connection, plan: Plan) -> int:
         entity, schema = plan.files.entity, self._database.schema
@@ -128,7 +131,7 @@ class Loader:
         try:
             rejects = Rejects(plan.key, plan.max_rejected)
             parts = self._database, self._source, self._jobs
-            return _write(Run(*parts, conn, plan, load_id, prepare, progress(plan), rejects))
+            return _write(Run(*parts, conn, plan, load_id, prepare, progress(plan), rejects, self._tell))
         except errors.PgpipeError as exc:
             with suppress(errors.Unreachable), translated():
                 conn.execute(FAIL_LOAD, (storable(conn, str(exc)), load_id))
@@ -146,7 +149,7 @@ def _write(run: Run) -> Counts:
     if plan.action == "append":
         return append(run, diagnosis)
     way = create if plan.action == "create" else merge
-    return diagnosis.twice(plan.parts, lambda lesson: way(run, lesson))
+    return diagnosis.twice(run.conn, plan.parts, lambda lesson: way(run, lesson))
 
 
 def _counted(conn: Connection, begun: list[tuple[Plan, int]]) -> Counts:

@@ -1,6 +1,6 @@
 """Making a plan: what it is decided from is read first, and no more of it than the outline asks for."""
 
-from pgpipe.db import Connection
+from pgpipe.db import Connection, awake
 from pgpipe.load.plan.decide import CAREFUL, DONE, Consent, Plan, decide, outline
 from pgpipe.load.plan.files import check_name, read_footers, with_path
 from pgpipe.load.plan.target import read_details, read_facts
@@ -28,10 +28,11 @@ def make_plan(
     if plan.action in DONE:
         return plan
     # Footers of many files take long, and so may a look at all rows of the target.
-    parts = [
-        with_path(part, files.entity, partitions=settings.partitions, path_column=settings.path_column)
-        for part in (read_footers(source, plan.reads) if plan.reads else ())
-    ]
+    with awake(conn):
+        parts = [
+            with_path(part, files.entity, partitions=settings.partitions, path_column=settings.path_column)
+            for part in (read_footers(source, plan.reads) if plan.reads else ())
+        ]
     merged_with = facts.table if plan.action == "merge" else None
     details = read_details(conn, merged_with, parts, plan.key, plan.mode, settings)
     return decide(plan, parts, facts, details, settings)

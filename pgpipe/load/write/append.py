@@ -29,7 +29,7 @@ def append(run: Run, diagnosis: Diagnosis) -> Counts:
     stop = threading.Event()
 
     def commit(conn: Connection, parts: list[Part], *, new_shape: bool = False) -> int:
-        return diagnosis.twice(parts, lambda lesson: _commit(run, conn, parts, lesson, stop, new_shape=new_shape))
+        return diagnosis.twice(conn, parts, lambda lesson: _commit(run, conn, parts, lesson, stop, new_shape=new_shape))
 
     def commit_all(conn: Connection) -> int:
         return sum(_each_or_all(lambda some: commit(conn, some), parts) for parts in left)
@@ -41,7 +41,7 @@ def append(run: Run, diagnosis: Diagnosis) -> Counts:
     left = copy.drained(waiting)
     jobs = min(run.jobs, len(waiting))
     if jobs > 1:
-        rows += sum(copy.on_connections(run.database, jobs, commit_all, stop))
+        rows += sum(copy.on_connections(run, jobs, commit_all, stop))
     else:
         rows += commit_all(run.conn)
     with translated():

@@ -4,7 +4,8 @@ import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -16,12 +17,13 @@ import pyarrow as pa
 from psycopg import sql
 
 from pgpipe import errors
-from pgpipe.db import Connection, Database, translate
+from pgpipe.db import Connection, awake, translate
 from pgpipe.load.rows.ahead import ahead
 from pgpipe.load.rows.bad_values import to_wire
 from pgpipe.load.rows.read import Batch, RowGroup, read_groups, row_groups, where
 from pgpipe.load.rows.rejects import Rejects, bad_row
 from pgpipe.load.write.run import Lesson, Progress, Run
+from pgpipe.log import get_logger
 from pgpipe.source import Source
 from pgpipe.target import Target
 
@@ -35,6 +37,7 @@ TRACE = ("pgpipe_part", "pgpipe_number")
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
 T = TypeVar("T")
+log = get_logger(__name__)
 
 
 class RefusedByServer(errors.DataError):
@@ -135,7 +138,7 @@ def copy_parallel(run: Run, table: Target, lesson: Lesson) -> int:
         with conn.transaction():
             return copier.copy(conn, work)
 
-    return sum(on_connections(run.database, min(run.jobs, len(todo)) or 1, copy, stop))
+    return sum(on_connections(run, min(run.jobs, len(todo)) or 1, copy, stop))
 
 
 def drained(items: Iterable[T]) -> Iterator[T]:
@@ -159,17 +162,18 @@ class _Drain(Iterator[T]):
             raise StopIteration from None
 
 
-def on_connections(database: Database, count: int, run: Callable[[Connection], T], stop: threading.Event) -> list[T]:
-    """Run the same on several connections at once; when one fails, `stop` tells the others.
+def on_connections(run: Run, count: int, work: Callable[[Connection], T], stop: threading.Event) -> list[T]:
+    """Do the same over several connections at once; when one fails, `stop` tells the others.
+
+    If the server has fewer free, over those; if it has none, over the load's own.
 
     Raises:
         PgpipeError: the first that was not caused by another's.
     """
 
-    def guarded() -> T:
+    def guarded(conn: Connection) -> T:
         try:
-            with database.connect(autocommit=True) as conn:
-                return run(conn)
+            return work(conn)
         except psycopg.Error as exc:
             stop.set()
             raise translate(exc) from exc
@@ -177,16 +181,43 @@ def on_connections(database: Database, count: int, run: Callable[[Connection], T
             stop.set()
             raise
 
-    with ThreadPoolExecutor(count, thread_name_prefix="copy") as pool:
+    with ThreadPoolExecutor(count, thread_name_prefix="copy") as pool, ExitStack() as opened:
+        connections = _connections(run, count, pool, opened)
+        if not connections:
+            return [guarded(run.conn)]
+        running: list[Future[T]] = []
         try:
-            running = [pool.submit(guarded) for _ in range(count)]
-            failed = [exc for future in running if (exc := future.exception())]
+            with awake(run.conn):
+                running += [pool.submit(guarded, conn) for conn in connections]
+                failed = [exc for future in running if (exc := future.exception())]
         except BaseException:  # interrupted: let the connections end before the error goes on
             stop.set()
+            wait(running)
             raise
     if failed:
         raise next((exc for exc in failed if not isinstance(exc, Stopped)), failed[0])
     return [future.result() for future in running]
+
+
+def _connections(run: Run, count: int, pool: Executor, opened: ExitStack) -> list[Connection]:
+    """Up to so many connections, opened at once; a user is told if the server refused some."""
+
+    def connect(_number: int) -> Connection | errors.Unreachable:
+        try:
+            conn = run.database.connect(autocommit=True)
+        except errors.Unreachable as exc:
+            return exc
+        opened.callback(conn.close)
+        return conn
+
+    tried = list(pool.map(connect, range(count)))
+    refused = [each for each in tried if isinstance(each, errors.Unreachable)]
+    connections = [each for each in tried if not isinstance(each, errors.Unreachable)]
+    if refused:
+        got = len(connections) or 1
+        log.warning("fewer connections than wanted", entity=run.entity, wanted=count, got=got, error=str(refused[0]))
+        run.tell(f"{run.entity} is copied over {got} of {count} connections: {refused[0]}")
+    return connections
 
 
 class Sent:

@@ -3,10 +3,9 @@
 from pgpipe.db import translated
 from pgpipe.load.write import copy
 from pgpipe.load.write.run import Counts, Lesson, Run, create_staging, inserted, record
-from pgpipe.target import require
 
-INDEX_STAGING = "select pgpipe_internal.index_staging(%s, %s)"
-PUBLISH = "select pgpipe_internal.publish(%s, %s)"
+INDEX_STAGING = "select pgpipe_internal.index_staging(%s::oid::regclass, %s)"
+PUBLISH = "select pgpipe_internal.publish(%s::oid::regclass, %s, %s)"
 KEEP_LEDGER = "select pgpipe.keep_ledger(%s::oid::regclass, %s)"
 
 
@@ -18,10 +17,10 @@ def create(run: Run, lesson: Lesson) -> Counts:
         run.prepare(conn, staging)
     rows = copy.copy_parallel(run, staging, lesson)
     with translated():
-        conn.execute(INDEX_STAGING, (run.entity, list(run.plan.key)))
+        conn.execute(INDEX_STAGING, (staging.oid, list(run.plan.key)))
         with conn.transaction():
-            conn.execute(PUBLISH, (run.entity, schema))
-            conn.execute(KEEP_LEDGER, (require(conn, schema, run.entity).oid, run.entity))
+            conn.execute(PUBLISH, (staging.oid, schema, run.entity))
+            conn.execute(KEEP_LEDGER, (staging.oid, run.entity))
             counts = inserted(rows, run.rejects)
             record(run, counts)
     return counts

@@ -8,7 +8,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
-from pgpipe.db import translated
+from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import codec
 from pgpipe.errors import DataError
 from pgpipe.load.plan.files import Column, Part
@@ -35,8 +35,8 @@ class Diagnosis:
         self._codec = codec(run.conn)
         self._lock = threading.Lock()  # there is one staging table
 
-    def twice(self, parts: Sequence[Part], attempt: Callable[[Lesson], T]) -> T:
-        """Attempt something with the rows of these files, twice at most.
+    def twice(self, conn: Connection, parts: Sequence[Part], attempt: Callable[[Lesson], T]) -> T:
+        """Attempt something with the rows of these files on this connection, twice at most.
 
         Raises:
             DataError: a bad row whose policy is `error`; it is named.
@@ -44,27 +44,27 @@ class Diagnosis:
         try:
             return attempt(Lesson(self._columns))
         except DataError as exc:
-            lesson = self._learnt(parts, exc)
+            lesson = self._learnt(conn, parts, exc)
         return attempt(lesson)
 
-    def _learnt(self, parts: Sequence[Part], exc: DataError) -> Lesson:
+    def _learnt(self, conn: Connection, parts: Sequence[Part], exc: DataError) -> Lesson:
         """What a refusal teaches: to look at each value as the server does, and which rows break a CHECK."""
         lenient = any(column.bad != "error" for column in self._columns)
         located = isinstance(exc, copy.RefusedByServer)
         lesson = Lesson(tuple(replace(column, careful=True, codec=self._codec) for column in self._columns))
         if _breaks_check(exc) and (lenient or not located):
             with self._lock:
-                return replace(lesson, known=self._find_violations(parts, lesson))
+                return replace(lesson, known=self._find_violations(conn, parts, lesson))
         if not (lenient and located):
             raise exc
         return lesson
 
-    def _find_violations(self, parts: Sequence[Part], lesson: Lesson) -> Known:
+    def _find_violations(self, conn: Connection, parts: Sequence[Part], lesson: Lesson) -> Known:
         """Stage the rows with where they come from, and ask the database which of them break a CHECK."""
         run, todo = self._run, row_groups(parts)
         numbers = {group.place: number for number, group in enumerate(todo)}
         traced = [*self._columns, *(Column(name, "bigint") for name in copy.TRACE)]
-        with run.database.connect(autocommit=True) as conn, translated():
+        with translated():
             staging = create_staging(conn, run, traced, unlogged=True)
             table, stop = sql.Identifier(*staging.pair), threading.Event()
             copier = copy.Copier(run.source, table, lesson, lambda _rows: None, stop, run.rejects, numbers)
@@ -72,7 +72,7 @@ class Diagnosis:
                 copier.copy(conn, todo)
             names, key = [column.name for column in self._columns], list(run.plan.key)
             found = conn.execute(FIND_VIOLATIONS, (run.target.oid, staging.oid, names, key)).fetchall()
-            conn.execute(DROP_STAGING, (run.entity,))
+            conn.execute(DROP_STAGING, (staging.oid,))
         known: dict[tuple[str, int], Reasons] = {}
         policies = {column.name: column.bad for column in self._columns}
         for number, row, rule, columns in found:

@@ -32,7 +32,7 @@ def merge(run: Run, lesson: Lesson) -> Counts:
     with translated(), run.conn.transaction():
         counts = _merge(run, staging, rows)
         record(run, counts)
-        run.conn.execute(DROP_STAGING, (run.entity,))
+        run.conn.execute(DROP_STAGING, (staging.oid,))
     return counts
 
 

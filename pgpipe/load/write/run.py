@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from pgpipe.db import Connection, Database, one
+from pgpipe.db import Connection, Database
 from pgpipe.db.encoding import storable
 from pgpipe.errors import DataError
 from pgpipe.load.plan.decide import Plan
@@ -16,8 +16,11 @@ from pgpipe.source import File, Source
 from pgpipe.target import Target, at
 
 STAGING = "pgpipe_staging"
-CREATE_STAGING = "select pgpipe_internal.create_staging(%s, %s, %s, %s)::oid::bigint"
-DROP_STAGING = "select pgpipe_internal.drop_staging(%s)"
+CREATE_STAGING = """
+    select made::oid::bigint, pgpipe_internal.staging_name(%(schema)s, %(entity)s)
+      from pgpipe_internal.create_staging(%(schema)s, %(entity)s, %(columns)s, %(key)s, %(unlogged)s) made
+"""
+DROP_STAGING = "select pgpipe_internal.drop_staging(%s::oid::regclass)"
 EVOLVE = "select pgpipe_internal.evolve(%s::oid::regclass, %s, %s)"
 RECORD_FILES = "select pgpipe_internal.record_files(%s, %s)"
 REJECT_ROWS = "select pgpipe_internal.reject_rows(%s, %s::jsonb)"
@@ -62,10 +65,11 @@ class Run:
     prepare: Prepare
     progress: Progress
     rejects: Rejects
+    tell: Callable[[str], None]  # takes a line for a waiting user
 
     @property
     def entity(self) -> str:
-        """The name of target and staging table."""
+        """The name of the target."""
         return self.plan.files.entity
 
     @property
@@ -90,8 +94,12 @@ def as_json(columns: Sequence[Column]) -> Jsonb:
 
 def create_staging(conn: Connection, run: Run, columns: Sequence[Column], *, unlogged: bool) -> Target:
     """Make the staging table, in place of an older one: logged if it will be published, else unlogged."""
-    made = one(conn, CREATE_STAGING, (run.entity, as_json(columns), list(run.plan.key), unlogged))
-    return Target(made, STAGING, run.entity)
+    names = {"schema": run.database.schema, "entity": run.entity}
+    values = {"columns": as_json(columns), "key": list(run.plan.key), "unlogged": unlogged}
+    made = conn.execute(CREATE_STAGING, names | values).fetchone()
+    assert made is not None
+    oid, name = made
+    return Target(oid, STAGING, name)
 
 
 def evolve(conn: Connection, run: Run, add: Sequence[Column]) -> None:
