@@ -179,7 +179,7 @@ def test_a_full_disk(mode: str, server18: Server, database: Database, small_disk
             done = state(conn)
     finally:
         with database.connect(autocommit=True) as conn:
-            conn.execute("drop table if exists item cascade; drop table if exists pgpipe_staging.item")
+            conn.execute('drop table if exists item cascade; drop table if exists pgpipe_staging."public.item"')
             conn.execute(f"alter database {name} reset default_tablespace".encode())
         server18.execute(f"drop tablespace {space}".encode())
 
@@ -192,33 +192,49 @@ def test_a_full_disk(mode: str, server18: Server, database: Database, small_disk
     assert done[0] == 50_000
 
 
-@pytest.mark.parametrize("conflict", ["deadlock", "repeatable read"])
-def test_another_writer_in_the_way(conflict: str, database: Database, tmp_path: Path) -> None:
-    """A deadlock ends the load's transaction, and it is retried; a database's isolation level is not met at all."""
-    deadlock = conflict == "deadlock"
-    for date, ids, word in ((OLDER, [1, 2, 3], "old"), (NEWER, [2, 3], "new")):
+CONFLICTS = [
+    ("deadlock", "snapshot"),
+    ("repeatable read", "snapshot"),
+    ("same key", "snapshot"),
+    ("same key", "upsert"),
+]
+
+
+@pytest.mark.parametrize(("conflict", "mode"), CONFLICTS)
+def test_another_writer_in_the_way(conflict: str, mode: str, database: Database, tmp_path: Path) -> None:
+    """K16: a deadlock, or a key that an application inserts too, costs a second merge; an isolation level nothing."""
+    for date, ids, word in ((OLDER, [1, 2, 3], "old"), (NEWER, [2, 3, 4], "new")):
         (tmp_path / date / "item").mkdir(parents=True)
         pq.write_table(pa.table({"id": ids, "text": [word] * len(ids)}), tmp_path / date / "item" / "a.parquet")
     url = f"file://{tmp_path}"
-    assert run(database, url, *MODES["merge"], "--date", OLDER).code == 0
+    options = ("--mode", mode, "--key", "id")
+    assert run(database, url, *options, "--date", OLDER).code == 0
     with database.connect(autocommit=True) as conn, database.connect() as other:
         name = (conn.execute("select current_database()").fetchone() or ("",))[0]
         # Only who waits for so long looks for a deadlock, and is the one that ends: the load, not the other.
-        setting = "deadlock_timeout = '5s'" if deadlock else "default_transaction_isolation = 'repeatable read'"
+        deadlock, isolation = "deadlock_timeout = '5s'", "default_transaction_isolation = 'repeatable read'"
+        setting = isolation if conflict == "repeatable read" else deadlock
         conn.execute(f"alter database {name} set {setting}".encode())
         other.execute("set deadlock_timeout = '10min'")
-        other.execute("update item set text = 'theirs' where id = 3")
-        load = Load(database, url, *MODES["merge"], "--date", NEWER)
-        while not conn.execute(MERGING.encode()).fetchall():  # it has deleted 1 and waits for 3
+        same_key = conflict == "same key"
+        other.execute(b"insert into item values (4, 'theirs')" if same_key else b"update item set id = id where id = 3")
+        load = Load(database, url, *options, "--date", NEWER)
+        while not conn.execute(MERGING.encode()).fetchall():  # it has deleted 1 and waits for 3, or for 4
             assert load.process.poll() is None, load.end()
             time.sleep(0.005)
-        if deadlock:
+        staged = conn.execute("select count(*) from pg_class where relname = 'public.item'").fetchone()
+        if conflict == "deadlock":
             other.execute("update item set text = 'theirs' where id = 1")
         other.commit()
         ended = load.end()
 
         assert ended.code == 0, ended.said
-        assert ("retried" in ended.said) is deadlock  # a load pins read committed
-        assert ("deadlock detected" in ended.said) is deadlock
-        assert conn.execute("select id, text from item order by id").fetchall() == [(2, "new"), (3, "new")]
-        assert conn.execute("select count(*) from pgpipe.load_file").fetchone() == (1,)
+        why = {"deadlock": "deadlock detected", "same key": "item_pkey"}.get(conflict)  # a load pins read committed
+        retries = [line for line in ended.said.splitlines() if "retried" in line]
+        assert len(retries) == bool(why)  # the rows stay staged
+        assert all("the merge of item is retried: " in line and why and why in line for line in retries)
+        kept = [] if mode == "snapshot" else [(1, "old")]
+        expected = [*kept, (2, "new"), (3, "new"), (4, "new")]
+        assert staged == (1,)
+        assert conn.execute("select id, text from item order by id").fetchall() == expected
+        assert conn.execute("select count(*) from pgpipe.load_file").fetchone() == (1 + len(kept),)

@@ -76,10 +76,11 @@ def test_append_commits_file_by_file(cli: Cli, lake: Lake, database: Database) -
 
 
 LEFT = """
-    insert into pgpipe.load (entity, date, mode) values ('product', '2026-01-01', 'upsert');
-    create table pgpipe_staging.product (id text, search tsvector);
-    insert into pgpipe_staging.product values ('half');
-    insert into pgpipe.search (target, weights, language) values ('pgpipe_staging.product', '{"text": "A"}', 'english');
+    insert into pgpipe.load (schema, entity, date, mode) values ('public', 'product', '2026-01-01', 'upsert');
+    create table pgpipe_staging."public.product" (id text, search tsvector);
+    insert into pgpipe_staging."public.product" values ('half');
+    insert into pgpipe.search (target, weights, language)
+    values ('pgpipe_staging."public.product"', '{"text": "A"}', 'english');
 """
 
 

@@ -3,6 +3,7 @@
 from pgpipe.db import one, translated
 from pgpipe.db.encoding import storable
 from pgpipe.load.write import copy
+from pgpipe.load.write.rivals import among_rivals
 from pgpipe.load.write.run import (
     DROP_STAGING,
     Counts,
@@ -29,11 +30,15 @@ def merge(run: Run, lesson: Lesson) -> Counts:
     with translated():
         staging = create_staging(run.conn, run, run.plan.columns, unlogged=True)
     rows = copy.copy_parallel(run, staging, lesson)
-    with translated(), run.conn.transaction():
-        counts = _merge(run, staging, rows)
-        record(run, counts)
-        run.conn.execute(DROP_STAGING, (staging.oid,))
-    return counts
+
+    def write() -> Counts:
+        with translated(), run.conn.transaction():
+            counts = _merge(run, staging, rows)
+            record(run, counts)
+            run.conn.execute(DROP_STAGING, (staging.oid,))
+        return counts
+
+    return among_rivals(write, f"the merge of {run.entity}", run.tell)
 
 
 def _merge(run: Run, staging: Target, rows: int) -> Counts:
