@@ -1,137 +1,5 @@
--- The merge: one join finds the keys whose rows differ, then only these rows are written, by key.
--- Its statements are templates, sql/templates/merge_*.sql.
-
-create or replace function pgpipe_internal.written_columns(
-    target regclass, columns name[], key name[])
-    returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    select array(select part.name from unnest(columns) with ordinality part (name, place)
-                  where part.name <> all (key)
-                     or part.name = any (pgpipe_internal.inexact_columns(target, key))
-                  order by part.place)
-$$;
-comment on function pgpipe_internal.written_columns(regclass, name[], name[]) is
-    'The columns that may differ in rows of the same key: all but the key, and what of the key may '
-    'differ in a byte.';
-
-create or replace function pgpipe_internal.count_staged(
-    stage regclass, key name[], counting boolean)
-    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    staged record;
-begin
-    execute format('analyze %s (%s)', stage, pgpipe_internal.column_list(key));
-    execute format(
-        'select count(*) as rows, count(*) filter (where num_nulls(%s) > 0) as nulls '
-        'from %s staged', pgpipe_internal.column_list(key, 'staged'), stage) into staged;
-    if staged.nulls > 0 or not counting then
-        perform pgpipe_internal.check_key(stage, key);
-    end if;
-    return staged.rows;
-end
-$$;
-comment on function pgpipe_internal.count_staged(regclass, name[], boolean) is
-    'How many rows are staged. Raises PP010 if a key is NULL, and without `counting` also if one '
-    'occurs twice.';
-
-create or replace function pgpipe_internal.lost_change(
-    target regclass, key name[], rejected jsonb)
-    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- A row that was rejected is in the snapshot all the same: its earlier version stays.
-    select case rejected when '[]' then quote_literal('delete') else format(
-               'case when exists (select from jsonb_array_elements(%L) held (key) where %s) '
-               'then %L else %L end',
-               rejected, pgpipe_internal.key_match(target, key, 'target', 'held.key'), 'keep',
-               'delete') end
-$$;
-comment on function pgpipe_internal.lost_change(regclass, name[], jsonb) is
-    'SQL text: what becomes of a row of the target that is not staged.';
-
-create or replace function pgpipe_internal.find_difference(
-    target regclass, stage regclass, columns name[], key name[], mode text, rejected jsonb,
-    counting boolean)
-    returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    difference text := format('pgpipe_staging.%I', 'pgpipe_difference_' || stage::oid);
-    written name[] := pgpipe_internal.written_columns(target, columns, key);
-begin
-    execute pgpipe_internal.render('merge_difference', jsonb_build_object(
-        'difference', difference, 'target', target, 'stage', stage,
-        'keys', (select string_agg(format('coalesce(staged.%I, target.%I) as key_%s', part.name,
-                                          part.name, part.place), ', ' order by part.place)
-                   from unnest(key) with ordinality part (name, place)),
-        'is_gone', format('staged.%I is null', key[1]),  -- no part of a key is null
-        'is_new', format('target.%I is null', key[1]),
-        'lost', pgpipe_internal.lost_change(target, key, rejected),
-        'join', case mode when 'snapshot' then 'full' else 'right' end,
-        'same_key', pgpipe_internal.same_key(target, key, 'target', 'staged'),
-        'differ', pgpipe_internal.differ(target, written, 'target', 'staged'),
-        'count_of_target', case when counting then
-            format('union all select %s null, count(*) from %s',
-                   repeat('null, ', cardinality(key)), target) end));
-    execute 'analyze ' || difference;
-    return difference::regclass;
-end
-$$;
-comment on function pgpipe_internal.find_difference(
-    regclass, regclass, name[], name[], text, jsonb, boolean) is
-    'Makes a table of the keys whose rows differ: key_1, key_2, …, and `change`. This is insert, '
-    'update, delete, or keep for a row that the snapshot has but could not bring. With '
-    '`counting`, `held` of one more row is how many rows the target has.';
-
-create or replace function pgpipe_internal.count_changes(
-    difference regclass,
-    out inserts bigint, out updates bigint, out deletes bigint, out keeps bigint, out held bigint)
-    stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-begin
-    execute format($sql$
-        select count(*) filter (where difference.change = 'insert'),
-               count(*) filter (where difference.change = 'update'),
-               count(*) filter (where difference.change = 'delete'),
-               count(*) filter (where difference.change = 'keep'), max(difference.held)
-          from %s difference $sql$, difference) into inserts, updates, deletes, keeps, held;
-end
-$$;
-comment on function pgpipe_internal.count_changes(regclass) is
-    'How many changes of each kind a difference has.';
-
-create or replace function pgpipe_internal.check_deletions(
-    target regclass, difference regclass, key name[], deleted bigint, held bigint,
-    max_rows bigint, max_share double precision)
-    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    allowed text := coalesce(max_rows || ' rows',
-                             round(max_share::numeric * 100, 2)::float8 || ' %');
-    keys text := pgpipe_internal.number_list(key, 'difference');
-    examples text;
-begin
-    if deleted = 0 or allowed is null or deleted < held and deleted <= coalesce(
-           max_rows, case when held > 100 then max_share * held else held end) then
-        return;
-    end if;
-    execute format($sql$
-        select string_agg(example.key, '; ')
-          from (select left(concat_ws(', ', %s), 60) as key from %s difference
-                 where difference.change = 'delete' order by %s limit 3) example $sql$,
-        keys, difference, keys) into examples;
-    raise exception
-        'the snapshot would delete % of the % rows of %, such as (%) %: max_deleted is %', deleted,
-        held, target, pgpipe_internal.column_list(key), examples,
-        allowed || case deleted when held then ', and never all' else '' end
-        using errcode = 'PP013',
-        hint = 'Nothing was changed. If the files are right, let it pass once with '
-               '`--accept max_deleted`.';
-end
-$$;
-comment on function pgpipe_internal.check_deletions(
-    regclass, regclass, name[], bigint, bigint, bigint, double precision) is
-    'Raises PP013 if a snapshot would delete all rows of the target, more than `max_rows`, or of '
-    'over 100 rows more than `max_share`. If both are null, nothing is refused.';
+-- The merge: only the rows of a difference are written, by key. Its statements are templates,
+-- sql/templates/merge_*.sql.
 
 create or replace function pgpipe_internal.merge_statement(
     change text, target regclass, stage regclass, difference regclass, columns name[],
@@ -178,48 +46,82 @@ comment on function pgpipe_internal.count_stored(
     'How many changes of a kind the target shows. A rule or a trigger may have done something '
     'else than the server counted.';
 
+create or replace function pgpipe_internal.has_rules(target regclass)
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select class.relhasrules from pg_catalog.pg_class class where class.oid = target
+$$;
+comment on function pgpipe_internal.has_rules(regclass) is
+    'Whether a statement on the table may do something else than it says.';
+
 create or replace function pgpipe_internal.write_difference(
     target regclass, stage regclass, difference regclass, columns name[], key name[], path text,
-    wanted_inserts bigint,
-    out inserted bigint, out updated bigint, out deleted bigint)
-    volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+    wanted_inserts bigint, deletes_last boolean, out inserted bigint, out updated bigint)
+    volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     written name[] := pgpipe_internal.written_columns(target, columns, key);
-    rules boolean := (select class.relhasrules from pg_catalog.pg_class class
-                       where class.oid = target);
+    insertion text := pgpipe_internal.merge_statement('insert', target, stage, difference, columns,
+                                                      key);
+    change text[] := case when written = '{}' then '{}' else array[pgpipe_internal.merge_statement(
+                         'update', target, stage, difference, written, key)] end;
+    rows bigint[];
 begin
-    deleted := pgpipe_internal.execute_in(path, pgpipe_internal.merge_statement(
-        'delete', target, stage, difference, columns, key));
-    updated := 0;
-    if written <> '{}' then
-        updated := pgpipe_internal.execute_in(path, pgpipe_internal.merge_statement(
-            'update', target, stage, difference, written, key));
+    if deletes_last then  -- a row may refer to one that is new
+        rows := pgpipe_internal.write_moving(target, stage, difference, written, key, path,
+                                             insertion || change, '{update,delete}');
+    else
+        rows := pgpipe_internal.write_moving(target, stage, difference, written, key, path, change,
+                                             '{update}');
+        rows := pgpipe_internal.write_moving(target, stage, difference, written, key, path,
+                                             array[insertion], '{}') || rows;
     end if;
-    begin
-        inserted := pgpipe_internal.execute_in(path, pgpipe_internal.merge_statement(
-            'insert', target, stage, difference, columns, key));
-    exception when unique_violation then
-        perform pgpipe_internal.check_key(stage, key);  -- new rows of one key
-        raise;
-    end;
-    if rules or inserted <> wanted_inserts then
+    inserted := rows[1];
+    updated := coalesce(rows[2], 0);
+    if pgpipe_internal.has_rules(target) or inserted <> wanted_inserts then
         inserted := pgpipe_internal.count_stored(target, stage, difference, columns, key, 'insert');
     end if;
-    if rules then
+    if pgpipe_internal.has_rules(target) then
         updated := pgpipe_internal.count_stored(target, stage, difference, columns, key, 'update');
-        deleted := pgpipe_internal.count_stored(target, stage, difference, columns, key, 'delete');
     end if;
 end
 $$;
 comment on function pgpipe_internal.write_difference(
-    regclass, regclass, regclass, name[], name[], text, bigint) is
-    'Deletes, updates and inserts the rows of a difference. Returns what the server counted, or '
-    'what the target shows if a rule or a trigger of it may have made these differ.';
+    regclass, regclass, regclass, name[], name[], text, bigint, boolean) is
+    'Updates and inserts the rows of a difference. Returns what the server counted, or what the '
+    'target shows if a rule or a trigger of it may have made these differ.';
+
+create or replace function pgpipe_internal.delete_difference(
+    target regclass, stage regclass, key name[], path text)
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    difference regclass := pgpipe_internal.difference_name(stage);
+    deleted bigint := pgpipe_internal.execute_in(path, pgpipe_internal.merge_statement(
+        'delete', target, stage, difference, '{}', key));
+begin
+    if pgpipe_internal.has_rules(target) then
+        return pgpipe_internal.count_stored(target, stage, difference, '{}', key, 'delete');
+    end if;
+    return deleted;
+end
+$$;
+comment on function pgpipe_internal.delete_difference(regclass, regclass, name[], text) is
+    'Deletes the rows of a difference that are to go, and counts them as write_difference does.';
+
+create or replace function pgpipe_internal.refers_to_itself(target regclass)
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (select from pg_catalog.pg_constraint link
+                    where link.contype = 'f' and link.conrelid = target
+                      and link.confrelid = target)
+$$;
+comment on function pgpipe_internal.refers_to_itself(regclass) is
+    'Whether a foreign key leads from a row of the table to another.';
 
 create or replace function pgpipe_internal.merge(
     target regclass, stage regclass, columns name[], key name[], mode text, rejected jsonb,
-    max_rows bigint, max_share double precision,
+    max_rows bigint, max_share double precision, deletes_later boolean default false,
     path text default pg_catalog.current_setting('search_path'),
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint,
     out left_out bigint, out kept bigint)
@@ -234,6 +136,7 @@ declare
     -- many rows a full join has: to count them costs a tenth of looking for the key.
     counting boolean := mode = 'snapshot' and rejected = '[]'
                         and pgpipe_internal.is_unique(target, key);
+    deletes_last boolean := deletes_later or pgpipe_internal.refers_to_itself(target);
 begin
     perform pgpipe_internal.require_unique(target, key, mode),
             pgpipe_internal.align_keys(target, stage, key);
@@ -246,21 +149,46 @@ begin
     end if;
     perform pgpipe_internal.check_deletions(target, difference, key, wanted.deletes,
         staged_rows - wanted.inserts + wanted.deletes + wanted.keeps, max_rows, max_share);
-    select written.* into inserted, updated, deleted
+    deleted := case when not deletes_last then
+                    pgpipe_internal.delete_difference(target, stage, key, path) end;
+    select written.* into inserted, updated
       from pgpipe_internal.write_difference(
-           target, stage, difference, columns, key, path, wanted.inserts) written;
-    execute 'drop table ' || difference;
+           target, stage, difference, columns, key, path, wanted.inserts, deletes_last) written;
     unchanged := staged_rows - wanted.inserts - wanted.updates;
     left_out := wanted.inserts - inserted + wanted.updates - updated;
-    kept := wanted.deletes - deleted;
+    if not deletes_later then
+        deleted := coalesce(deleted,
+                            pgpipe_internal.delete_difference(target, stage, key, path));
+        kept := wanted.deletes - deleted;
+        execute 'drop table ' || difference;
+    end if;
 end
 $$;
 comment on function pgpipe_internal.merge(
-    regclass, regclass, name[], name[], text, jsonb, bigint, double precision, text) is
+    regclass, regclass, name[], name[], text, jsonb, bigint, double precision, boolean, text) is
     'Brings the staged rows into the target by key, writing only rows that differ. Mode '
     '`snapshot` also deletes rows that are neither staged nor have one of the keys in `rejected`, '
-    'an array of objects. It does so within `max_rows` and `max_share`, see check_deletions. '
+    'an array of objects. It does so within `max_rows` and `max_share`, see check_deletions. With '
+    '`deletes_later` they are left for merge_deletions, and `deleted` and `kept` are null. '
     '`left_out` are staged rows that a trigger, rule or policy of the target did not store. '
     '`kept` are rows that it did not delete. The target''s triggers run with the search_path '
     '`path`, the caller''s. Raises PP010 for a key that is NULL or occurs twice, PP013 for too '
     'many deletions.';
+
+create or replace function pgpipe_internal.merge_deletions(
+    target regclass, stage regclass, key name[],
+    path text default pg_catalog.current_setting('search_path'),
+    out deleted bigint, out kept bigint)
+    volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    difference regclass := pgpipe_internal.difference_name(stage);
+begin
+    deleted := pgpipe_internal.delete_difference(target, stage, key, path);
+    select changes.deletes - merge_deletions.deleted into kept
+      from pgpipe_internal.count_changes(difference) changes;
+    execute 'drop table ' || difference;
+end
+$$;
+comment on function pgpipe_internal.merge_deletions(regclass, regclass, name[], text) is
+    'Deletes what a merge left for later: when no row of another table refers to these any more.';

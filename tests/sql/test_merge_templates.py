@@ -36,7 +36,11 @@ MERGE = """
                                  'snapshot', '[]', null, null);
     alter table pgpipe_staging.item add column color text;
     select pgpipe_internal.add_columns('item', 'pgpipe_staging.item', '[{"name": "color", "type": "text"}]',
-                                       '{shop,"Item no"}', 'snapshot')
+                                       '{shop,"Item no"}', 'snapshot');
+    alter table item add unique (title);
+    create table pgpipe_staging.difference as select 1 as key_1, 'b' as key_2, 'update' as change;
+    select pgpipe_internal.vacate('item', 'pgpipe_staging.item', 'pgpipe_staging.difference', '{title,price}',
+                                  '{shop,"Item no"}', 'public', 'null', '{update}')
 """
 
 

@@ -1,0 +1,140 @@
+-- The difference of a target and what is staged: one join finds the keys whose rows differ, and
+-- whether a snapshot may delete as many rows as it would.
+
+create or replace function pgpipe_internal.written_columns(
+    target regclass, columns name[], key name[])
+    returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select array(select part.name from unnest(columns) with ordinality part (name, place)
+                  where part.name <> all (key)
+                     or part.name = any (pgpipe_internal.inexact_columns(target, key))
+                  order by part.place)
+$$;
+comment on function pgpipe_internal.written_columns(regclass, name[], name[]) is
+    'The columns that may differ in rows of the same key: all but the key, and what of the key may '
+    'differ in a byte.';
+
+create or replace function pgpipe_internal.count_staged(
+    stage regclass, key name[], counting boolean)
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    staged record;
+begin
+    execute format('analyze %s (%s)', stage, pgpipe_internal.column_list(key));
+    execute format(
+        'select count(*) as rows, count(*) filter (where num_nulls(%s) > 0) as nulls '
+        'from %s staged', pgpipe_internal.column_list(key, 'staged'), stage) into staged;
+    if staged.nulls > 0 or not counting then
+        perform pgpipe_internal.check_key(stage, key);
+    end if;
+    return staged.rows;
+end
+$$;
+comment on function pgpipe_internal.count_staged(regclass, name[], boolean) is
+    'How many rows are staged. Raises PP010 if a key is NULL, and without `counting` also if one '
+    'occurs twice.';
+
+create or replace function pgpipe_internal.lost_change(
+    target regclass, key name[], rejected jsonb)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- A row that was rejected is in the snapshot all the same: its earlier version stays.
+    select case rejected when '[]' then quote_literal('delete') else format(
+               'case when exists (select from jsonb_array_elements(%L) held (key) where %s) '
+               'then %L else %L end',
+               rejected, pgpipe_internal.key_match(target, key, 'target', 'held.key'), 'keep',
+               'delete') end
+$$;
+comment on function pgpipe_internal.lost_change(regclass, name[], jsonb) is
+    'SQL text: what becomes of a row of the target that is not staged.';
+
+create or replace function pgpipe_internal.difference_name(stage regclass)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$ select format('pgpipe_staging.%I', 'pgpipe_difference_' || stage::oid) $$;
+comment on function pgpipe_internal.difference_name(regclass) is
+    'The table of the keys whose rows differ from those staged.';
+
+create or replace function pgpipe_internal.find_difference(
+    target regclass, stage regclass, columns name[], key name[], mode text, rejected jsonb,
+    counting boolean)
+    returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    difference text := pgpipe_internal.difference_name(stage);
+    written name[] := pgpipe_internal.written_columns(target, columns, key);
+begin
+    execute pgpipe_internal.render('merge_difference', jsonb_build_object(
+        'difference', difference, 'target', target, 'stage', stage,
+        'keys', (select string_agg(format('coalesce(staged.%I, target.%I) as key_%s', part.name,
+                                          part.name, part.place), ', ' order by part.place)
+                   from unnest(key) with ordinality part (name, place)),
+        'is_gone', format('staged.%I is null', key[1]),  -- no part of a key is null
+        'is_new', format('target.%I is null', key[1]),
+        'lost', pgpipe_internal.lost_change(target, key, rejected),
+        'join', case mode when 'snapshot' then 'full' else 'right' end,
+        'same_key', pgpipe_internal.same_key(target, key, 'target', 'staged'),
+        'differ', pgpipe_internal.differ(target, written, 'target', 'staged'),
+        'count_of_target', case when counting then
+            format('union all select %s null, count(*) from %s',
+                   repeat('null, ', cardinality(key)), target) end));
+    execute 'analyze ' || difference;
+    return difference::regclass;
+end
+$$;
+comment on function pgpipe_internal.find_difference(
+    regclass, regclass, name[], name[], text, jsonb, boolean) is
+    'Makes a table of the keys whose rows differ: key_1, key_2, …, and `change`. This is insert, '
+    'update, delete, or keep for a row that the snapshot has but could not bring. With '
+    '`counting`, `held` of one more row is how many rows the target has.';
+
+create or replace function pgpipe_internal.count_changes(
+    difference regclass,
+    out inserts bigint, out updates bigint, out deletes bigint, out keeps bigint, out held bigint)
+    stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    execute format($sql$
+        select count(*) filter (where difference.change = 'insert'),
+               count(*) filter (where difference.change = 'update'),
+               count(*) filter (where difference.change = 'delete'),
+               count(*) filter (where difference.change = 'keep'), max(difference.held)
+          from %s difference $sql$, difference) into inserts, updates, deletes, keeps, held;
+end
+$$;
+comment on function pgpipe_internal.count_changes(regclass) is
+    'How many changes of each kind a difference has.';
+
+create or replace function pgpipe_internal.check_deletions(
+    target regclass, difference regclass, key name[], deleted bigint, held bigint,
+    max_rows bigint, max_share double precision)
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    allowed text := coalesce(max_rows || ' rows',
+                             round(max_share::numeric * 100, 2)::float8 || ' %');
+    keys text := pgpipe_internal.number_list(key, 'difference');
+    examples text;
+begin
+    if deleted = 0 or allowed is null or deleted < held and deleted <= coalesce(
+           max_rows, case when held > 100 then max_share * held else held end) then
+        return;
+    end if;
+    execute format($sql$
+        select string_agg(example.key, '; ')
+          from (select left(concat_ws(', ', %s), 60) as key from %s difference
+                 where difference.change = 'delete' order by %s limit 3) example $sql$,
+        keys, difference, keys) into examples;
+    raise exception
+        'the snapshot would delete % of the % rows of %, such as (%) %: max_deleted is %', deleted,
+        held, target, pgpipe_internal.column_list(key), examples,
+        allowed || case deleted when held then ', and never all' else '' end
+        using errcode = 'PP013',
+        hint = 'Nothing was changed. If the files are right, let it pass once with '
+               '`--accept max_deleted`.';
+end
+$$;
+comment on function pgpipe_internal.check_deletions(
+    regclass, regclass, name[], bigint, bigint, bigint, double precision) is
+    'Raises PP013 if a snapshot would delete all rows of the target, more than `max_rows`, or of '
+    'over 100 rows more than `max_share`. If both are null, nothing is refused.';
