@@ -25,4 +25,5 @@ def test_a_tree(cli: Cli, lake: Lake, database: Database, configure: Configure, 
     stage = load(cli, lake.url)["product", "import"]
 
     assert counts(stage) == (2, 2, 2, 0)
-    assert rows(database, "select * from product order by id") == [(3, 4, "a"), (4, 9, "d"), (8, None, "x"), (9, 8, "b")]
+    found = rows(database, "select * from product order by id")
+    assert found == [(3, 4, "a"), (4, 9, "d"), (8, None, "x"), (9, 8, "b")]

@@ -96,9 +96,7 @@ def test_values_change_their_rows(cli: Cli, lake: Lake, database: Database, tmp_
 
 
 DOUBLE = ": Key (v)=({}) already exists. Two rows would have this value"
-NO_WAY = (
-    "pgpipe: values that {}_v_key keeps unique in public.{} move between rows, and no other value can"
-)
+NO_WAY = "pgpipe: values that {}_v_key keeps unique in public.{} move between rows, and no other value can"
 FAIL = {
     "two": ("v text unique)", ["a", "b"], ["c", "c"], "two_v_key", DOUBLE.format("c")),
     "kept": ("v int unique)", [1, 2, 3], [2, 3], "kept_v_key", DOUBLE.format("3")),
