@@ -235,7 +235,7 @@ create or replace function pgpipe_internal.refuse_double(
 as $$
 begin
     raise exception '%', concat_ws(': ', message, nullif(left(detail, 200), ''))
-        using errcode = state, constraint = rule, table = target::text,
+        using errcode = state, detail = detail, constraint = rule, table = target::text,
         hint = 'Two rows would have this value: two of the files, or one of them and one that the '
                'target keeps. Give one of them another value.';
 end
