@@ -110,11 +110,12 @@ create or replace function pgpipe_internal.drop_staging(stage regclass)
 as $$
 begin
     delete from pgpipe.search declared where declared.target = stage;
+    execute format('drop table if exists %s', pgpipe_internal.difference_name(stage));
     execute format('drop table %s', stage);
 end
 $$;
 comment on function pgpipe_internal.drop_staging(regclass) is
-    'Drops a staging table with what was declared on it.';
+    'Drops a staging table with its difference and with what was declared on it.';
 
 create or replace function pgpipe_internal.index_staging(stage regclass, key name[])
     returns void

@@ -132,8 +132,7 @@ declare
     staged_rows bigint;
     wanted record;
     difference regclass;
-    -- Where each row of the target has at most one match, a key that is staged twice shows in how
-    -- many rows a full join has: to count them costs a tenth of looking for the key.
+    -- If each row of the target has at most one match, rows of the full join show a double key.
     counting boolean := mode = 'snapshot' and rejected = '[]'
                         and pgpipe_internal.is_unique(target, key);
     deletes_last boolean := deletes_later or pgpipe_internal.refers_to_itself(target);
@@ -144,9 +143,8 @@ begin
     difference := pgpipe_internal.find_difference(target, stage, columns, key, mode, rejected,
                                                   counting);
     wanted := pgpipe_internal.count_changes(difference);
-    if staged_rows + wanted.deletes - wanted.inserts <> wanted.held then
-        perform pgpipe_internal.check_key(stage, key);
-    end if;
+    perform case when staged_rows + wanted.deletes - wanted.inserts <> wanted.held
+            then pgpipe_internal.check_key(stage, key) end;
     perform pgpipe_internal.check_deletions(target, difference, key, wanted.deletes,
         staged_rows - wanted.inserts + wanted.deletes + wanted.keeps, max_rows, max_share);
     deleted := case when not deletes_last then
@@ -157,10 +155,8 @@ begin
     unchanged := staged_rows - wanted.inserts - wanted.updates;
     left_out := wanted.inserts - inserted + wanted.updates - updated;
     if not deletes_later then
-        deleted := coalesce(deleted,
-                            pgpipe_internal.delete_difference(target, stage, key, path));
+        deleted := coalesce(deleted, pgpipe_internal.delete_difference(target, stage, key, path));
         kept := wanted.deletes - deleted;
-        execute 'drop table ' || difference;
     end if;
 end
 $$;
@@ -181,13 +177,10 @@ create or replace function pgpipe_internal.merge_deletions(
     out deleted bigint, out kept bigint)
     volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
-declare
-    difference regclass := pgpipe_internal.difference_name(stage);
 begin
     deleted := pgpipe_internal.delete_difference(target, stage, key, path);
     select changes.deletes - merge_deletions.deleted into kept
-      from pgpipe_internal.count_changes(difference) changes;
-    execute 'drop table ' || difference;
+      from pgpipe_internal.count_changes(pgpipe_internal.difference_name(stage)) changes;
 end
 $$;
 comment on function pgpipe_internal.merge_deletions(regclass, regclass, name[], text) is
