@@ -130,10 +130,10 @@ create or replace function pgpipe_internal.merge(
 as $$
 declare
     staged_rows bigint;
-    wanted record;
     difference regclass;
+    wanted record;
     -- If each row of the target has at most one match, rows of the full join show a double key.
-    counting boolean := mode = 'snapshot' and rejected = '[]'
+    counting boolean := (mode, rejected) = ('snapshot', '[]')
                         and pgpipe_internal.is_unique(target, key);
     deletes_last boolean := deletes_later or pgpipe_internal.refers_to_itself(target);
 begin
@@ -154,10 +154,9 @@ begin
            target, stage, difference, columns, key, path, wanted.inserts, deletes_last) written;
     unchanged := staged_rows - wanted.inserts - wanted.updates;
     left_out := wanted.inserts - inserted + wanted.updates - updated;
-    if not deletes_later then
-        deleted := coalesce(deleted, pgpipe_internal.delete_difference(target, stage, key, path));
-        kept := wanted.deletes - deleted;
-    end if;
+    deleted := coalesce(deleted, case when not deletes_later then
+                        pgpipe_internal.delete_difference(target, stage, key, path) end);
+    kept := wanted.deletes - deleted;
 end
 $$;
 comment on function pgpipe_internal.merge(
