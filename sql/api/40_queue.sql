@@ -12,7 +12,8 @@ as $$
            and (retry_jobs.keys is null or job.key = any (retry_jobs.keys))
            for update skip locked
     ), retried as (
-        update pgpipe.job set dead_at = null, visible_at = now(), attempts = 0, rescues = 0
+        update pgpipe.job set dead_at = null, visible_at = clock_timestamp(), attempts = 0,
+                              rescues = 0
           from dead where job.ctid = dead.place
         returning 1
     )

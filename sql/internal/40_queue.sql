@@ -5,50 +5,86 @@
 -- lag behind must not turn a claim into a scan of the table. What of it is rendered for each table
 -- (claim, finish) lies in sql/templates/.
 
-create or replace function pgpipe_internal.lease_jobs(
-    embedding_id int, max_jobs int, worker text, token uuid, lease interval)
-    returns setof pgpipe_internal.batch_row
+create or replace function pgpipe_internal.lease_from(
+    start timestamptz, present timestamptz, embedding_id int, max_jobs int, worker text,
+    token uuid, lease interval)
+    returns table (batch pgpipe_internal.batch_row[], reached timestamptz)
     volatile  set search_path = pg_catalog, pg_temp
     set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_sort = off set jit = off
-    language plpgsql
+    set enable_mergejoin = off set enable_sort = off set jit = off  language plpgsql
 as $$
 begin
     -- Each death of a holder halves the batch, until the row that may have caused it stands alone.
-    return query
-    with ready as materialized (
-        select job.ctid as place, job.attempts, job.lease_token is not null as is_rescued,
+    return query with ready as materialized (
+        select job.ctid as place, job.visible_at, job.attempts,
+               job.lease_token is not null as is_rescued,
                job.rescues + (job.lease_token is not null)::int as rescues
           from pgpipe.job job
-         where job.embedding_id = lease_jobs.embedding_id and job.visible_at <= now()
+         where job.embedding_id = lease_from.embedding_id
+           and job.visible_at between start and present
          order by job.visible_at limit max_jobs for update skip locked
     ), chosen as materialized (
-        select ready.place, ready.rescues, charged.charge,
-               charged.charge = 1 and ready.attempts + 1 >= declared.max_attempts as is_dead
+        select ready.*, charge, charge = 1 and ready.attempts + 1 >= max_attempts as is_dead
           from ready
-          join pgpipe.embedding declared on declared.embedding_id = lease_jobs.embedding_id
+          join pgpipe.embedding declared on declared.embedding_id = lease_from.embedding_id
          cross join lateral (select (ready.is_rescued and max_jobs >> least(ready.rescues, 30) = 0
                                     )::int as charge) charged
          limit (select greatest(1, max_jobs >> least(max(worst.rescues), 30)) from ready worst)
-    )
-    update pgpipe.job job
-       set rescues = chosen.rescues, attempts = job.attempts + chosen.charge,
-           lease_token = case when not chosen.is_dead then lease_jobs.token end,
-           leased_by = case when not chosen.is_dead then lease_jobs.worker end,
-           visible_at = case when chosen.is_dead then 'infinity' else now() + lease end,
-           dead_at = case when chosen.is_dead then now() end,
-           last_error = case when chosen.is_dead
-                             then 'each worker that took this row alone ended without a word'
-                             else job.last_error end
-      from chosen where job.ctid = chosen.place
-    returning job.key, job.gen, job.attempts, null::bytea, false, false, null::tid,
-              case when job.dead_at is not null then 'dead' end;
+    ), leased as (
+        update pgpipe.job job
+           set rescues = chosen.rescues, attempts = job.attempts + chosen.charge,
+               lease_token = case when not is_dead then token end,
+               leased_by = case when not is_dead then worker end,
+               visible_at = case when is_dead then 'infinity' else now() + lease end,
+               dead_at = case when is_dead then now() end,
+               last_error = case when not is_dead then job.last_error
+                   else 'each worker that took this row alone ended without a word' end
+          from chosen where job.ctid = chosen.place
+        returning row(job.key, job.gen, job.attempts, null, false, false, null, case when is_dead
+                      then 'dead' end)::pgpipe_internal.batch_row as item, chosen.visible_at
+    ) select array_agg(leased.item), max(leased.visible_at) from leased;
+end
+$$;
+comment on function pgpipe_internal.lease_from(
+    timestamptz, timestamptz, int, int, text, uuid, interval) is
+    'Leases jobs that became ready from `start` to `present`, as lease_jobs does. `reached` is '
+    'when the last of them did.';
+
+drop function if exists pgpipe_internal.lease_jobs(int, int, text, uuid, interval);
+create function pgpipe_internal.lease_jobs(
+    embedding_id int, max_jobs int, worker text, token uuid, lease interval)
+    returns pgpipe_internal.batch_row[]
+    volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    present timestamptz := clock_timestamp();
+    setting text := format('pgpipe.queue_front_%s', embedding_id);
+    -- Jobs before the first time were claimed, as this session found; until the second it starts
+    -- there. Else each claim steps over every job that was finished since the oldest snapshot
+    -- that anybody holds, whose index entries stay.
+    front timestamptz[] := nullif(current_setting(setting, true), '')::timestamptz[];
+    start timestamptz := case when front[2] > present then front[1] else '-infinity' end;
+    leased record;
+begin
+    loop
+        select * into leased from pgpipe_internal.lease_from(
+            start, present, embedding_id, max_jobs, worker, token, lease);
+        exit when leased.batch is not null or start = '-infinity';
+        start := '-infinity';  -- one that was locked, or committed late, may stand before the front
+    end loop;
+    if leased.batch is not null then
+        front[2] := case when start > '-infinity' then front[2]
+                         else present + interval '10 seconds' end;
+        perform set_config(setting, array[leased.reached, front[2]]::text, false);
+    end if;
+    return coalesce(leased.batch, '{}');
 end
 $$;
 comment on function pgpipe_internal.lease_jobs(int, int, text, uuid, interval) is
     'Leases up to max_jobs ready jobs, longest waiting first, to `token`. Jobs whose lease ran '
     'out are rescued: leased again, in a smaller batch each time. A job with the outcome `dead` '
-    'is not leased any more.';
+    'is not leased any more. It notes how far it came in a setting of the session. The next '
+    'claims start there, for ten seconds or until they find nothing.';
 
 create or replace function pgpipe_internal.living_jobs(
     embedding_id int, token uuid, batch pgpipe_internal.batch_row[], are_strange boolean[])
@@ -129,7 +165,8 @@ begin
                    when exists (select from pgpipe.job known
                                  where known.embedding_id = acknowledge_jobs.embedding_id
                                    and known.key = job.key
-                                   and known.lease_token = acknowledge_jobs.token) then 'locked'
+                                   and known.lease_token = acknowledge_jobs.token
+                                offset 0) then 'locked'
                    else 'stale' end)::pgpipe_internal.batch_row
           from unnest(batch) with ordinality job order by job.ordinality);
     perform pgpipe_internal.count_finished(embedding_id, worker, batch);

@@ -18,8 +18,7 @@ begin
     lock table only {target} in access share mode;  -- before the end no policy of it changes
     e := pgpipe_internal.require_rendered({embedding}, {definition});
     while e.paused_at is null loop
-        batch := array(
-            select pgpipe_internal.lease_jobs({embedding}, max_jobs, worker, token, lease));
+        batch := pgpipe_internal.lease_jobs({embedding}, max_jobs, worker, token, lease);
         exit when cardinality(batch) = 0;
         batch := pgpipe_internal.living_jobs({embedding}, token, batch,
             array(select {key_is_unreadable} from unnest(batch) job));

@@ -12,12 +12,14 @@ create or replace function pgpipe_target.read_{embedding}(
 as $body$
 #variable_conflict use_column
 begin
+    -- `offset 0` keeps each `exists` a look at an index. Else it may be turned into one reading of
+    -- the whole store, for each batch, if the store has grown since it was last analyzed.
     return query
     select job.key, job.gen, job.attempts, input.content, hashed.content_hash, known.fresh,
            hashed.content_hash is not null and not known.fresh
            and exists (select from {store} other
                         where other.content_hash = hashed.content_hash
-                          and other.model = read_{embedding}.model and other.chunk = 0)
+                          and other.model = read_{embedding}.model and other.chunk = 0 offset 0)
       from unnest(batch) job
       left join lateral (
            select {input} as content
@@ -28,6 +30,7 @@ begin
            select exists (select from {store} stored
                            where {is_key_of_store} and stored.chunk = 0
                              and stored.content_hash = hashed.content_hash
-                             and stored.model = read_{embedding}.model) as fresh offset 0) known;
+                             and stored.model = read_{embedding}.model
+                          offset 0) as fresh offset 0) known;
 end
 $body$

@@ -1,7 +1,8 @@
 """`make bench-queue`: the queue alone, with a model that does nothing. Prints Markdown, and puts it into its page.
 
 Knobs, by environment: PENDING and LARGE, sizes of the queue for throughput and for the claim (10000,5000000 and
-10000,10000000); JOBS a run finishes (20000); ROWS of the bulk insert (1000000); RUNS (3); BENCH_DIR, for the server.
+10000,10000000); JOBS a run finishes (20000); HELD, jobs finished while somebody holds a snapshot (200000); ROWS of the
+bulk insert (1000000); RUNS (3); BENCH_DIR, for the server.
 With other sizes the page is left alone.
 """
 
@@ -29,11 +30,12 @@ from tests.bench import machine
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 BEGIN, END = "<!-- bench-queue: written by `make bench-queue` -->", "<!-- /bench-queue -->"
-KNOBS = ("PENDING", "LARGE", "ROWS", "JOBS")
+KNOBS = ("PENDING", "LARGE", "ROWS", "JOBS", "HELD")
 PENDING = [int(n) for n in os.environ.get("PENDING", "10000,5000000").split(",")]
 LARGE = [int(n) for n in os.environ.get("LARGE", "10000,10000000").split(",")]
 ROWS = int(os.environ.get("ROWS", "1000000"))
 JOBS = int(os.environ.get("JOBS", "20000"))
+HELD = int(os.environ.get("HELD", "200000"))
 RUNS = int(os.environ.get("RUNS", "3"))
 FILL = "insert into doc select n, 'title ' || n, 'body of the row ' || n, n from generate_series(1, %s) n"
 QUEUE = """
@@ -45,6 +47,9 @@ AGAIN = """
     select %s, jsonb_build_object('id', n), '2000-01-01' from generate_series(1, %s) n
         on conflict (embedding_id, key) do update
        set visible_at = excluded.visible_at, lease_token = null, leased_by = null, rescues = 0
+"""
+PRICE = """
+    select calls, total_time from pg_stat_user_functions where schemaname = 'pgpipe_target' and funcname = %s
 """
 DEAD = "select n_dead_tup from pg_stat_all_tables where relid = 'pgpipe.job'::regclass"
 
@@ -145,23 +150,25 @@ def drain(url: str, conn: Connection, workers: int, batch: int, pending: int) ->
     conn.execute(AGAIN, (embedding, min(JOBS, pending)))
     conn.execute("vacuum (analyze) pgpipe.job")
     conn.execute("checkpoint")
+    wal, dead = one(conn, "select pg_current_wal_lsn()"), one(conn, DEAD)
+    jobs, seconds = work_off(url, workers, batch, min(JOBS, pending))
+    written = float(one(conn, "select pg_current_wal_lsn() - %s::pg_lsn", wal))
+    return jobs / seconds, written / jobs, (one(conn, DEAD) - dead) / jobs
+
+
+def work_off(url: str, workers: int, batch: int, until: int) -> tuple[int, float]:
+    """Let processes finish so many jobs or a few more; how many, and in how many seconds."""
     context = multiprocessing.get_context("fork")
     start, done = context.Event(), context.Value("q", 0)
-    processes = [
-        context.Process(target=work, args=(url, batch, min(JOBS, pending), start, done)) for _ in range(workers)
-    ]
+    processes = [context.Process(target=work, args=(url, batch, until, start, done)) for _ in range(workers)]
     for process in processes:
         process.start()
     time.sleep(0.5)
-    wal, dead = one(conn, "select pg_current_wal_lsn()"), one(conn, DEAD)
     began = time.perf_counter()
     start.set()
     for process in processes:
         process.join()
-    seconds = time.perf_counter() - began
-    written = float(one(conn, "select pg_current_wal_lsn() - %s::pg_lsn", wal))
-    jobs = done.value
-    return jobs / seconds, written / jobs, (one(conn, DEAD) - dead) / jobs
+    return done.value, time.perf_counter() - began
 
 
 def throughput(url: str, conn: Connection, pending: int) -> list[str]:
@@ -178,6 +185,32 @@ def throughput(url: str, conn: Connection, pending: int) -> list[str]:
         rate, wal, dead = (statistics.median(values) for values in zip(*runs, strict=True))
         lines.append(f"| {pending:,} | {batch} | {workers} | {rate:,.0f} | {wal:,.0f} | {dead:.2f} |")
     return lines
+
+
+def held(url: str, conn: Connection) -> list[str]:
+    """What a claim costs at the start, and after many jobs were finished under a snapshot that somebody holds."""
+    embedding = declare(conn, HELD + 4 * JOBS)
+    conn.execute(QUEUE, (embedding, 1, HELD + 4 * JOBS))
+    conn.execute("vacuum (analyze) pgpipe.job, doc")
+    conn.execute("alter database bench set track_functions = 'pl'")
+    prices = {}
+    with psycopg.connect(url) as holder:
+        holder.execute("set transaction isolation level repeatable read")
+        holder.execute("select count(*) from pgpipe.job")
+        finished = 0
+        for until in (JOBS, HELD - JOBS, JOBS):
+            conn.execute("select pg_stat_reset()")
+            jobs, seconds = work_off(url, 2, 64, until)
+            calls, spent = conn.execute(PRICE, (f"claim_{embedding}",)).fetchone() or (0, 0.0)
+            say(f"held: after {finished:,}, a claim took {spent / calls:.2f} ms, {jobs / seconds:,.0f} jobs/s")
+            prices[finished] = spent / calls, jobs / seconds
+            finished += jobs
+    conn.execute("alter database bench reset track_functions")
+    return [
+        "| finished under a held snapshot | a claim of 64, ms | ratio | jobs/s of 2 workers |",
+        "|--:|--:|--:|--:|",
+        *(f"| {n:,} | {price:.2f} | {price / prices[0][0]:.2f} | {rate:,.0f} |" for n, (price, rate) in prices.items()),
+    ]
 
 
 def queue(url: str, conn: Connection) -> tuple[list[str], list[str]]:
@@ -216,13 +249,14 @@ def main() -> None:
         with psycopg.connect(server.url, autocommit=True) as conn:
             inserted = trigger(conn)
             claimed, drained = queue(server.url, conn)
+            kept = held(server.url, conn)
     what = (
         f"{JOBS:,} jobs a run, of two short columns, vectors of 8 dimensions; full pages after a checkpoint are in the"
         f" WAL, autovacuum is off so that the dead can be counted. Medians of {RUNS} runs, in turns. Measured"
         f" {datetime.now(UTC):%Y-%m-%d} on {machine.name()}, PostgreSQL 18 on the same machine; load average at the"
         f" start {load:.1f}."
     )
-    text = "\n".join([*drained, "", *claimed, "", *inserted, "", what])
+    text = "\n".join([*drained, "", *claimed, "", *kept, "", *inserted, "", what])
     sys.stdout.write(f"{text}\n")
     page = PAGE.read_text(encoding="utf-8")
     if set(KNOBS).isdisjoint(os.environ):

@@ -7,9 +7,28 @@ from collections.abc import Callable
 import pytest
 
 from pgpipe.db import Connection, Database
-from tests.sql.support import claim, drain, embed, extend, fail, finish, job, jobs, make_docs, release, stored, value
+from tests.sql.support import (
+    claim,
+    drain,
+    embed,
+    extend,
+    fail,
+    finish,
+    job,
+    jobs,
+    make_docs,
+    release,
+    stored,
+    value,
+    waiting_docs,
+)
 
 KEY = '{"id": 1}'
+READ = """
+    select sum(read) from (select relname, idx_tup_read as read from pg_stat_all_indexes
+                           union all select relname, seq_tup_read from pg_stat_all_tables) known
+     where relname in ('job', 'doc_embedding')
+"""
 ROUNDS = 100  # of each writer, while two workers go on
 
 
@@ -22,6 +41,12 @@ def embedding(conn: Connection, other: Connection) -> int:
         each.execute("set statement_timeout = '60s'")
         each.execute("set lock_timeout = '30s'")
     return number
+
+
+def entries(conn: Connection) -> int:
+    """Entries of the queue's and the store's indexes that were read so far, and rows without an index."""
+    conn.execute("select pg_stat_force_next_flush()")
+    return int(value(conn, READ))
 
 
 def settle(conn: Connection, embedding: int) -> None:
@@ -218,3 +243,34 @@ def test_disable_waits_and_makes_no_deadlock(conn: Connection, other: Connection
     assert not admin.is_alive()
     assert value(other, "select count(*) from pgpipe.job where embedding_id = %s", embedding) == 0
     assert value(other, "select count(*) from pg_trigger where tgrelid = 'doc'::regclass") == 0
+
+
+def test_a_snapshot_that_is_held(conn: Connection, other: Connection) -> None:
+    """K21: a claim reads a batch's entries of the indexes, however much was finished since the oldest snapshot."""
+    embedding = waiting_docs(conn, 3000)
+    other.execute("begin isolation level repeatable read; select count(*) from pgpipe.job")
+    reads = []
+    for _ in range(40):
+        before = entries(conn)
+        held = claim(conn, embedding, 64)
+        reads.append(entries(conn) - before)
+        assert finish(conn, held) == (64, 0)
+    other.execute("rollback")
+
+    assert max(reads[1:]) <= 2 * reads[0]
+    assert reads[0] < 1000
+
+
+def test_jobs_before_the_front_of_a_claim(conn: Connection, other: Connection) -> None:
+    """K21: a job that was locked, or that was committed late, is claimed although later ones were claimed before."""
+    embedding = waiting_docs(conn, 6)
+    other.execute("begin; select from pgpipe.job order by visible_at limit 2 for update")
+    assert len(claim(conn, embedding, 3).ids) == 3
+    other.execute("rollback")
+    late = (
+        "insert into pgpipe.job (embedding_id, key, visible_at) values (%s, '{\"id\": 99}', now() - interval '1 hour')"
+    )
+    conn.execute(late, (embedding,))
+
+    assert claim(conn, embedding, 3).ids == {6}
+    assert claim(conn, embedding, 3).ids == {1, 2, 99}

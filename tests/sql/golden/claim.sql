@@ -18,8 +18,7 @@ begin
     lock table only public.item in access share mode;  -- before the end no policy of it changes
     e := pgpipe_internal.require_rendered(1, '5cec394cc8c5029e175901a2e15a5902');
     while e.paused_at is null loop
-        batch := array(
-            select pgpipe_internal.lease_jobs(1, max_jobs, worker, token, lease));
+        batch := pgpipe_internal.lease_jobs(1, max_jobs, worker, token, lease);
         exit when cardinality(batch) = 0;
         batch := pgpipe_internal.living_jobs(1, token, batch,
             array(select pg_catalog.pg_input_is_valid(job.key ->> 'shop', 'integer') is false or pg_catalog.pg_input_is_valid(job.key ->> 'Item no', 'text') is false from unnest(batch) job));

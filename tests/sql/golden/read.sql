@@ -12,12 +12,14 @@ create or replace function pgpipe_target.read_1(
 as $body$
 #variable_conflict use_column
 begin
+    -- `offset 0` keeps each `exists` a look at an index. Else it may be turned into one reading of
+    -- the whole store, for each batch, if the store has grown since it was last analyzed.
     return query
     select job.key, job.gen, job.attempts, input.content, hashed.content_hash, known.fresh,
            hashed.content_hash is not null and not known.fresh
            and exists (select from public.item_embedding other
                         where other.content_hash = hashed.content_hash
-                          and other.model = read_1.model and other.chunk = 0)
+                          and other.model = read_1.model and other.chunk = 0 offset 0)
       from unnest(batch) job
       left join lateral (
            select case when exists (select from (select target.*) t where ((NOT sold)
@@ -29,6 +31,7 @@ begin
            select exists (select from public.item_embedding stored
                            where stored.shop operator(pg_catalog.=) (job.key ->> 'shop')::integer and stored."Item no" operator(pg_catalog.=) (job.key ->> 'Item no')::text and stored.chunk = 0
                              and stored.content_hash = hashed.content_hash
-                             and stored.model = read_1.model) as fresh offset 0) known;
+                             and stored.model = read_1.model
+                          offset 0) as fresh offset 0) known;
 end
 $body$
