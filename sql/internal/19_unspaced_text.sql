@@ -14,44 +14,93 @@ $$;
 comment on function pgpipe_internal.unspaced() is
     'A regular expression: one character of a script without blanks between words.';
 
-create or replace function pgpipe_internal.paired_expression(
-    language regconfig, value text, among int default 1)
-    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+drop function if exists pgpipe_internal.paired_expression(regconfig, text, int);
+
+create or replace function pgpipe_internal.searched_bytes(language regconfig)
+    returns int  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Functions of PostgreSQL only: this stands in the target's own definition, and runs as the
-    -- role that writes a row. To tell that a text is ASCII costs a hundredth of parsing it.
-    -- A tsvector holds 1 MB, and a row that would need more could not be written: what is too long
-    -- for it is cut. A character takes 3.5 bytes of it at most in texts with blanks, 12 in others;
-    -- in a book, whose words come again, less than one and 5.
-    select case when config.cfgparser <> own.parser  -- it knows such scripts itself
-           then format('coalesce(left(%s, %s), '''')', value, least(80000, 160000 / among))
-           else pgpipe_internal.fill($sql$case
+    -- A tsvector holds 1,048,575 bytes. PostgreSQL's own parser and dictionaries make at most 3.5
+    -- of them from a byte of text: of 'aé-bè ' the word with a hyphen and both of its parts, each
+    -- with its position. A dictionary that makes several words of one is trusted less.
+    select case when exists (
+               select from pg_catalog.pg_ts_config config
+                 join pg_catalog.pg_ts_parser parser on parser.oid = config.cfgparser
+                where config.oid = language
+                  and (parser.prsname, parser.prsnamespace)
+                      = ('default', 'pg_catalog'::regnamespace)
+                  and not exists (
+                      select from pg_catalog.pg_ts_config_map map
+                        join pg_catalog.pg_ts_dict dictionary on dictionary.oid = map.mapdict
+                        join pg_catalog.pg_ts_template template
+                          on template.oid = dictionary.dicttemplate
+                       where map.mapcfg = config.oid
+                         and template.tmplname <> all ('{simple,snowball,unaccent}'::name[])))
+           then 290000 else 72500 end
+$$;
+comment on function pgpipe_internal.searched_bytes(regconfig) is
+    'How many bytes of a row''s text are searched at most: so many that their words always fit '
+    'into a tsvector.';
+
+create or replace function pgpipe_internal.cut_expression(value text, room text)
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- PostgreSQL cuts at characters, of one to four bytes.
+    select pgpipe_internal.fill(
+        'left({value}, case when octet_length(left({value}, {room})) <= {room} then {room} '
+        'when octet_length(left({value}, {room} / 2)) <= {room} then {room} / 2 '
+        'else {room} / 4 end)', jsonb_build_object('value', value, 'room', room))
+$$;
+comment on function pgpipe_internal.cut_expression(text, text) is
+    'SQL text: the beginning of the SQL expression `value`, of at most `room` bytes. That is an '
+    'SQL expression too.';
+
+create or replace function pgpipe_internal.paired_branch(value text, room text)
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select pgpipe_internal.fill($sql$
                when octet_length({value}) > char_length({value}) and {value} collate "C" ~ {one}
                then regexp_replace(
                         regexp_replace(
-                            regexp_replace(left({value}, {unspaced_most}) collate "C",
+                            regexp_replace(left({value}, {room} / 4) collate "C",
                                            {run}, chr(31) || '\1' || chr(31), 'g'),
                             {each}, '\1' || chr(31) || '\1', 'g'),
                         chr(31) || {each} || chr(31) || {ahead}, chr(31), 'g')
-               when octet_length({value}) > {most} then left({value}, {most})
-               else coalesce({value}, '') end$sql$, jsonb_build_object(
-               'value', value, 'one', quote_literal(one), 'run', quote_literal('(' || one || '+)'),
+               $sql$, jsonb_build_object(
+               'value', value, 'room', room, 'one', quote_literal(one),
+               'run', quote_literal('(' || one || '+)'),
                'each', quote_literal('(' || one || ')'),
-               'ahead', quote_literal('(?=' || one || ')'),
-               'most', least(300000, 600000 / among),
-               'unspaced_most', least(80000, 160000 / among))) end
+               'ahead', quote_literal('(?=' || one || ')')))
+      from pgpipe_internal.unspaced() one
+$$;
+comment on function pgpipe_internal.paired_branch(text, text) is
+    'SQL text: the branch of a CASE for texts with characters of scripts without blanks.';
+
+create or replace function pgpipe_internal.paired_expression(
+    language regconfig, value text, room text default null, share int default null)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Functions of PostgreSQL only: this stands in the target's own definition, and runs as the
+    -- role that writes a row. To tell that a text is ASCII costs a hundredth of parsing it.
+    select pgpipe_internal.fill(
+               'case {paired}when octet_length({value}) > {share} then {cut} '
+               'else coalesce({value}, '''') end', jsonb_build_object(
+               'value', value, 'share', coalesce(paired_expression.share, most),
+               'cut', pgpipe_internal.cut_expression(value, wanted.room),
+               'paired', case when config.cfgparser = own.parser  -- others know such scripts
+                         then pgpipe_internal.paired_branch(value, wanted.room) end))
       from pg_catalog.pg_ts_config config
-     cross join pgpipe_internal.unspaced() one
+     cross join pgpipe_internal.searched_bytes(language) most
+     cross join lateral (select coalesce(paired_expression.room, most::text)) wanted (room)
      cross join (select parser.oid as parser from pg_catalog.pg_ts_parser parser
                   where parser.prsname = 'default'
                     and parser.prsnamespace = 'pg_catalog'::regnamespace) own
      where config.oid = language
 $$;
-comment on function pgpipe_internal.paired_expression(regconfig, text, int) is
+comment on function pgpipe_internal.paired_expression(regconfig, text, text, int) is
     'SQL text: the SQL expression `value` as it is given to the parser of a language. '
     'PostgreSQL''s own parser gets runs of characters without blanks as overlapping pairs. Of a '
-    'long text its first 300,000 characters (80,000 in such a script), less if a search is '
-    '`among` more than two columns.';
+    'value of more than `share` bytes it is the beginning, of at most `room` bytes, an SQL '
+    'expression.';
 
 create or replace function pgpipe_internal.paired(language regconfig, value text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -99,7 +148,7 @@ create or replace function pgpipe_internal.question_words(language regconfig, pa
 as $$
     -- The last character of a run is in its last pair.
     select to_tsvector(language, regexp_replace(
-               pgpipe_internal.paired(language, part),
+               pgpipe_internal.paired(language, left(part, 72500)),  -- their words fit a tsvector
                '(' || one || ')\x1f\1(?!' || one || ')', '\1', 'g'))
       from pgpipe_internal.unspaced() one
 $$;
@@ -114,7 +163,7 @@ as $$
     -- character nor \w asks for nothing.
     select regexp_replace(
                phraseto_tsquery(language, regexp_replace(
-                   pgpipe_internal.paired(language, phrase),
+                   pgpipe_internal.paired(language, left(phrase, 72500)),
                    '(' || one || ')\x1f\1[^\w' || substr(one, 2) || '*$', '\1'))::text,
                '(''' || one || ''')$', '\1:*')::tsquery
       from pgpipe_internal.unspaced() one

@@ -33,28 +33,67 @@ comment on function pgpipe_internal.parse_weights(text) is
     'Columns and their weights as jsonb, from {title=>A} or {"title": "A"}. Raises PP003 for '
     'anything else.';
 
+create or replace function pgpipe_internal.is_text_array(type oid)
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (select from pg_catalog.pg_type kind
+                    where kind.oid = pgpipe_internal.base_type(type) and kind.typcategory = 'A'
+                      and pgpipe_internal.base_type(kind.typelem)
+                          in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype))
+$$;
+comment on function pgpipe_internal.is_text_array(oid) is
+    'Whether a type is an array of PostgreSQL''s own string types, or of domains over these.';
+
+create or replace function pgpipe_internal.searched_text(
+    target regclass, column_name name, alias text)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- `::text` is immutable for the string types. Of an array it is not, and neither is
+    -- array_to_string: its elements are made the keys of a JSON object, whose text is.
+    select case when pgpipe_internal.is_text_array(
+                    pgpipe_internal.column_type_of(target, column_name))
+           then pgpipe_internal.fill(
+               'case array_ndims({value}::text[]) when 1 then regexp_replace(jsonb_object('
+               'array_remove({value}::text[], null), array_fill(''''::text, array[cardinality('
+               'array_remove({value}::text[], null))]))::text, {escape}, '' '', ''g'') end',
+               jsonb_build_object('value', value, 'escape', quote_literal('\\(u....|.)')))
+           else value || '::text' end
+      from pgpipe_internal.column_list(array[column_name], alias) value
+$$;
+comment on function pgpipe_internal.searched_text(regclass, name, text) is
+    'SQL text: the text of a column, of the row `alias` if one is given. An array of texts is '
+    'that of its elements, each once.';
+
 create or replace function pgpipe_internal.search_expression(
     target regclass, weights jsonb, language regconfig, language_column name default null,
     alias text default null)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Heavier columns first. `::text` is immutable for the string types, and PostgreSQL refuses it
-    -- for the others.
+    with part as (
+        select col.attnum, weighed.value as weight,
+               pgpipe_internal.searched_text(target, col.attname, alias) as value,
+               pgpipe_internal.searched_bytes(language) / count(*) over ()::int as share
+          from jsonb_each_text(weights) weighed
+          join pg_catalog.pg_attribute col
+            on col.attrelid = search_expression.target and col.attname = weighed.key
+    )
+    -- Heavier columns first. A long one has the room that the others leave, and its share of the
+    -- bytes that are searched at least.
     select string_agg(
                format('setweight(to_tsvector(%s, %s), %L)',
                       pgpipe_internal.language_expression(
                           search_expression.target, language, language_column,
                           pgpipe_internal.column_list(array[language_column], alias)),
-                      pgpipe_internal.paired_expression(
-                          language,
-                          pgpipe_internal.column_list(array[col.attname], alias) || '::text',
-                          part.among),
+                      pgpipe_internal.paired_expression(language, part.value, others.room,
+                                                        part.share),
                       part.weight),
-               ' || ' order by part.weight, col.attnum)
-      from (select weighed.key as name, weighed.value as weight, count(*) over ()::int as among
-              from jsonb_each_text(weights) weighed) part
-      join pg_catalog.pg_attribute col
-        on col.attrelid = search_expression.target and col.attname = part.name
+               ' || ' order by part.weight, part.attnum)
+      from part left join lateral (
+           select format('greatest(%s, %s - %s)', part.share,
+                         pgpipe_internal.searched_bytes(language),
+                         string_agg(format('coalesce(octet_length(%s), 0)', other.value), ' - '
+                                    order by other.attnum)) as room
+             from part other where other.attnum <> part.attnum having count(*) > 0) others on true
 $$;
 comment on function pgpipe_internal.search_expression(regclass, jsonb, regconfig, name, text) is
     'SQL text of the search column, of the row `alias` if one is given.';
@@ -78,6 +117,30 @@ $$;
 comment on function pgpipe_internal.require_plain(regclass, name[]) is
     'Raises PP003 for a generated column: another one cannot be computed from it, and a BEFORE '
     'trigger finds NULL in it.';
+
+create or replace function pgpipe_internal.require_lasting(target regclass, columns name[])
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    other record;
+begin
+    select col.attname, pg_catalog.format_type(col.atttypid, -1) as type into other
+      from pg_catalog.pg_attribute col
+      join pg_catalog.pg_type kind on kind.oid = pgpipe_internal.base_type(col.atttypid)
+      join pg_catalog.pg_proc output on output.oid = kind.typoutput
+     where col.attrelid = target and col.attname = any (columns) and output.provolatile <> 'i'
+       and not pgpipe_internal.is_text_array(col.atttypid)
+     order by col.attnum limit 1;
+    if found then
+        raise exception '% of % is of type %, whose text depends on settings: PostgreSQL generates '
+                        'no search column from it', quote_ident(other.attname), target, other.type
+            using errcode = 'PP003',
+            hint = 'Declare it with online => true: then a trigger computes the search column.';
+    end if;
+end
+$$;
+comment on function pgpipe_internal.require_lasting(regclass, name[]) is
+    'Raises PP003 for a column of a type whose text is not immutable, as that of dates.';
 
 create or replace function pgpipe_internal.check_search(wanted pgpipe.search_fill)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -148,6 +211,8 @@ create or replace function pgpipe_internal.generate_search(wanted pgpipe.search_
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
+    perform pgpipe_internal.require_lasting(
+        wanted.target, array(select jsonb_object_keys(wanted.weights)));
     -- storage main: ranking reads this column of thousands of rows, so of a long row other columns
     -- are stored apart.
     execute pgpipe_internal.fill(

@@ -113,7 +113,9 @@ as $$
                        pgpipe_internal.column_list(array[declared.language_column], alias)),
                    'default', quote_literal(declared.config),
                    'columns', string_agg(
-                       format('nullif(concat(%s), '''')',
+                       format(case when pgpipe_internal.is_text_array(col.atttypid)
+                                   then 'nullif(array_to_string(%s, '', ''), '''')'
+                                   else 'nullif(concat(%s), '''')' end,
                               pgpipe_internal.column_list(array[col.attname], alias)),
                        ', ' order by part.value, col.attnum),
                    'words', words))
