@@ -13,11 +13,14 @@ from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Plan as LoadPlan
+from pgpipe.log import get_logger
+from pgpipe.mask import said, trace
 from pgpipe.pipeline.context import Context, require_schema, select_entities
 from pgpipe.searching.declare import plan_search
 from pgpipe.source import open_source
 from pgpipe.source.layout import EntityFiles, choose_dates
 
+log = get_logger(__name__)
 ACTIONS = {
     "nothing": "nothing: in the ledger",
     "recognise": "nothing: the same bytes as the snapshot before",
@@ -76,6 +79,10 @@ def _plan_entity(run: Context, conn: Connection, files: EntityFiles) -> dict[str
         entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, files)
     except PgpipeError as exc:
         entry["refused"] = str(exc).removeprefix(f"{name}: ")
+    except Exception as exc:  # noqa: BLE001 - a fault of one entity must not take the others along
+        log.critical("unexpected error", entity=name, exception=trace(exc))
+        entry["refused"] = said(exc)
+    if "refused" in entry:
         click.echo(f"pgpipe: {name}: {entry['refused']}", err=True)
     return entry
 

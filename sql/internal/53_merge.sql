@@ -92,21 +92,26 @@ comment on function pgpipe_internal.write_difference(
     'target shows if a rule or a trigger of it may have made these differ.';
 
 create or replace function pgpipe_internal.delete_difference(
-    target regclass, stage regclass, key name[], path text)
+    target regclass, stage regclass, key name[], path text, wanted bigint)
     returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     difference regclass := pgpipe_internal.difference_name(stage);
-    deleted bigint := pgpipe_internal.execute_in(path, pgpipe_internal.merge_statement(
-        'delete', target, stage, difference, '{}', key));
+    deleted bigint;
 begin
+    if wanted = 0 then  -- who deletes none needs no right to delete
+        return 0;
+    end if;
+    deleted := pgpipe_internal.execute_in(path, pgpipe_internal.merge_statement(
+        'delete', target, stage, difference, '{}', key));
     if pgpipe_internal.has_rules(target) then
         return pgpipe_internal.count_stored(target, stage, difference, '{}', key, 'delete');
     end if;
     return deleted;
 end
 $$;
-comment on function pgpipe_internal.delete_difference(regclass, regclass, name[], text) is
+comment on function pgpipe_internal.delete_difference(
+    regclass, regclass, name[], text, bigint) is
     'Deletes the rows of a difference that are to go, and counts them as write_difference does.';
 
 create or replace function pgpipe_internal.refers_to_itself(target regclass)
@@ -148,14 +153,14 @@ begin
     perform pgpipe_internal.check_deletions(target, difference, key, wanted.deletes,
         staged_rows - wanted.inserts + wanted.deletes + wanted.keeps, max_rows, max_share);
     deleted := case when not deletes_last then
-                    pgpipe_internal.delete_difference(target, stage, key, path) end;
+                    pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end;
     select written.* into inserted, updated
       from pgpipe_internal.write_difference(
            target, stage, difference, columns, key, path, wanted.inserts, deletes_last) written;
     unchanged := staged_rows - wanted.inserts - wanted.updates;
     left_out := wanted.inserts - inserted + wanted.updates - updated;
     deleted := coalesce(deleted, case when not deletes_later then
-                        pgpipe_internal.delete_difference(target, stage, key, path) end);
+                   pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end);
     kept := wanted.deletes - deleted;
 end
 $$;
@@ -176,10 +181,12 @@ create or replace function pgpipe_internal.merge_deletions(
     out deleted bigint, out kept bigint)
     volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+declare
+    wanted bigint := (select changes.deletes from pgpipe_internal.count_changes(
+                          pgpipe_internal.difference_name(stage)) changes);
 begin
-    deleted := pgpipe_internal.delete_difference(target, stage, key, path);
-    select changes.deletes - merge_deletions.deleted into kept
-      from pgpipe_internal.count_changes(pgpipe_internal.difference_name(stage)) changes;
+    deleted := pgpipe_internal.delete_difference(target, stage, key, path, wanted);
+    kept := wanted - deleted;
 end
 $$;
 comment on function pgpipe_internal.merge_deletions(regclass, regclass, name[], text) is

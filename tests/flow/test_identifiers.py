@@ -122,6 +122,20 @@ def test_a_column_that_cannot_be_is_refused(cli: Cli, lake: Lake, names: list[st
     fails(cli("load", "--source", lake.url, "--key", "id", "--json"), 1, "pgpipe: t: ", "t/part-0.parquet", part)
 
 
+@pytest.mark.parametrize("name", [b"te\xff\xfe", b"t\xed\xa0\x80"])
+def test_a_column_name_that_is_not_utf8(cli: Cli, lake: Lake, name: bytes) -> None:
+    """L17: it is one line for its entity, in `plan` and `load`; the other entities are planned and loaded."""
+    file = lake.put("2026-01-01", "bad", pa.table({"id": [1], "texX": ["a"]}))
+    file.write_bytes(file.read_bytes().replace(b"texX", name))
+    lake.put("2026-01-01", "good", pa.table({"id": [1]}))
+
+    for command in ("plan", "load"):
+        line = f"pgpipe: bad: file://{file} has a column whose name is not UTF-8: '{str(name)[2:]}; rename it"
+        result = cli(command, "--source", lake.url, "--json", "--skip-search", "--skip-embeddings")
+        fails(result, 1, line.removeprefix("pgpipe: bad: "))
+        assert "good" in result.out
+
+
 def test_a_file_without_columns_is_refused(cli: Cli, lake: Lake) -> None:
     """There is nothing to make a table of."""
     file = lake.path / "2026-01-01/t/a.parquet"

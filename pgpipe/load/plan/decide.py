@@ -80,6 +80,8 @@ def outline(files: EntityFiles, facts: Facts, settings: EntitySettings, consent:
     """
     if files.problem:
         raise errors.DataError(f"{files.entity}: {files.problem}")
+    if facts.access.wrong_kind:
+        raise errors.DataError(f"{files.entity}: {facts.access.wrong_kind}")
     _check_ours(files.entity, facts, consent)
     ledger = facts.ledger
     files = ledger.judged(files)
@@ -90,6 +92,8 @@ def outline(files: EntityFiles, facts: Facts, settings: EntitySettings, consent:
         return plan
     if superseded := _check_order(plan, ledger, consent):
         return replace(plan, superseded=superseded)
+    if obstacle := facts.access.obstacles.get(mode):
+        raise errors.DataError(f"{files.entity}: {obstacle}")
     if not files.files:
         return _outline_empty(plan)
     if mode == "snapshot" and not settings.path_column and ledger.is_same_snapshot(files):
@@ -125,6 +129,7 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
     evolution = NO_CHANGE
     if facts.table:
         evolution, columns = contract.compare(columns, facts.columns, entity)
+        _check_owned(entity, facts, evolution)
         if settings.contract == "freeze":
             contract.require_same(parts, facts.columns, evolution, entity)
     columns = contract.with_policies(columns, settings, plan.key, entity)
@@ -188,6 +193,18 @@ def _check_ours(entity: str, facts: Facts, consent: Consent) -> None:
         raise errors.DataError(
             f"{entity}: pgpipe did not make the table {facts.schema}.{entity}, so it is left alone; to load into it,"
             f" write [entity.{toml_name(entity)}] in the configuration, or name it: --entity {entity}"
+        )
+
+
+def _check_owned(entity: str, facts: Facts, evolution: Evolution) -> None:
+    """Only the owner of a table may change its shape."""
+    assert facts.table is not None
+    actions = [f'add column "{c.name}" {c.sql}' for c in evolution.add]
+    actions += [f'alter column "{c.name}" type {c.sql}' for c in evolution.widen]
+    if actions and not facts.access.owned:
+        raise errors.DataError(
+            f"{entity}: the files need another shape of {facts.table.qualified}, which only its owner may change:"
+            f" alter table {facts.table.qualified} {', '.join(actions)}"
         )
 
 

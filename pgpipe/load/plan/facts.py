@@ -31,6 +31,15 @@ class DeclaredType:
 
 
 @dataclass(frozen=True)
+class Access:
+    """What the role may do; sentences that say what is missing and what to do."""
+
+    wrong_kind: str | None = None  # the target is not a table
+    owned: bool = True  # the role may change the target's shape
+    obstacles: Mapping[str, str | None] = field(default_factory=dict)  # by mode
+
+
+@dataclass(frozen=True)
 class Facts:
     """What catalogue and ledger say of a target."""
 
@@ -40,6 +49,7 @@ class Facts:
     primary_key: tuple[str, ...] = ()
     ours: bool = False  # pgpipe made it, or has loaded it
     ledger: Ledger = field(default_factory=Ledger)
+    access: Access = field(default_factory=Access)
 
 
 @dataclass(frozen=True)

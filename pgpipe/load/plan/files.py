@@ -183,6 +183,11 @@ class named:  # noqa: N801 - a context manager, used like a function
         """Nothing to prepare."""
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, UnicodeDecodeError):  # values are not decoded here
+            name = repr(exc.object[: NAME_BYTES + 1])[1:]
+            raise DataError(
+                f"{self._file.uri} has a column whose name is not UTF-8: {name}; rename it at the source"
+            ) from exc
         if isinstance(exc, pa.ArrowException | OSError) and not isinstance(exc, SourceError):
             raise DataError(f"{self._file.uri} cannot be read: {str(exc).splitlines()[0]}") from exc
 

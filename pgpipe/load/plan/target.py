@@ -5,7 +5,7 @@ from psycopg import sql
 from pgpipe import errors
 from pgpipe.db import Connection, one, translated
 from pgpipe.load.ledger import Ledger, read_ledger
-from pgpipe.load.plan.facts import DeclaredType, Details, Facts, TargetColumn
+from pgpipe.load.plan.facts import Access, DeclaredType, Details, Facts, TargetColumn
 from pgpipe.load.plan.files import Part
 from pgpipe.settings.entity import EntitySettings, Mode
 from pgpipe.target import Target, at
@@ -18,20 +18,38 @@ DECLARED = "select type_name, base, coalesce(labels, '{}') from pgpipe_internal.
 PRIMARY_KEY = "select pgpipe_internal.key_columns(%s::oid::regclass)"
 OURS = "select pgpipe_internal.has_ledger(%s::oid::regclass)"
 REQUIRE_UNIQUE = "select pgpipe_internal.require_unique(%s::oid::regclass, %s, %s)"
+ACCESS = """
+    select pgpipe_internal.wrong_kind(target.oid), coalesce(pg_catalog.pg_has_role(class.relowner, 'usage'), true),
+           pgpipe_internal.load_obstacle(%(schema)s, target.oid, 'append'),
+           pgpipe_internal.load_obstacle(%(schema)s, target.oid, 'upsert'),
+           pgpipe_internal.load_obstacle(%(schema)s, target.oid, 'snapshot')
+      from (select %(oid)s::oid::regclass as oid) target left join pg_catalog.pg_class class on class.oid = target.oid
+"""
 HAS_ROWS = sql.SQL("select exists (select from {})")
 
 
 def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
     """What catalogue and ledger say of a target."""
     table = at(conn, schema, entity)
-    if table is None:
-        return Facts(schema)
+    access = _read_access(conn, schema, table)
+    if table is None or access.wrong_kind:
+        return Facts(schema, table, access=access)
     with translated():
         rows = conn.execute(COLUMNS, (table.oid,)).fetchall()
         primary_key = one(conn, PRIMARY_KEY, (table.oid,)) or ()
         ours = bool(one(conn, OURS, (table.oid,)))
     columns = tuple(TargetColumn(name, kind, base, tuple(labels), *rest) for name, kind, base, labels, *rest in rows)
-    return Facts(schema, table, columns, tuple(primary_key), ours, read_ledger(conn, table) if ours else Ledger())
+    return Facts(
+        schema, table, columns, tuple(primary_key), ours, read_ledger(conn, table) if ours else Ledger(), access
+    )
+
+
+def _read_access(conn: Connection, schema: str, table: Target | None) -> Access:
+    with translated():
+        row = conn.execute(ACCESS, {"schema": schema, "oid": table and table.oid}).fetchone()
+    assert row is not None
+    wrong_kind, owned, append, upsert, snapshot = row
+    return Access(wrong_kind, owned, {"append": append, "upsert": upsert, "snapshot": snapshot})
 
 
 def read_details(
