@@ -16,7 +16,7 @@ from pgpipe.errors import UsageError
 
 Row = tuple[Any, ...]
 
-LOOKS = 5  # a pooler in transaction mode with much traffic gives another server nearly each time
+LOOKS = 3  # a pooler in transaction mode with much traffic gives another server nearly each time
 
 MEANING = {  # what a statement, a text or a value means
     "standard_conforming_strings": "on",
@@ -161,9 +161,12 @@ class _Cursor(psycopg.Cursor[Any]):
 
 
 def one_server_each(conn: psycopg.Connection[Row], other: psycopg.Connection[Row]) -> bool:
-    """Whether a pooler gives two open connections two servers, as it does in session mode."""
-    seen = [(_server(conn), _server(other)) for _ in range(LOOKS)]
-    return len(set(seen)) == 1 and seen[0][0] != seen[0][1]
+    """Whether a pooler gives two open connections two servers, as it does in session mode.
+
+    Each is asked twice in a row too: a pooler may give its servers out in turn.
+    """
+    seen = {(asked is conn, _server(asked)) for asked in (conn, conn, other, other) * LOOKS}
+    return len(seen) == len({server for _, server in seen}) == len((conn, other))
 
 
 def _server(conn: psycopg.Connection[Row]) -> int:

@@ -45,8 +45,8 @@ def _let_in(database: Database, user: str) -> None:
 
 
 @contextmanager
-def pgbouncer(database: Database, pool: int, mode: str = "transaction") -> Iterator[str]:
-    """Debian's PgBouncer; yields the url through it."""
+def pgbouncer(database: Database, pool: int, mode: str = "transaction", *, in_turn: bool = False) -> Iterator[str]:
+    """Debian's PgBouncer; yields the url through it. With `in_turn` it does not prefer the server used last."""
     if PGBOUNCER is None:
         if os.environ.get("CI"):
             pytest.fail("CI installs pgbouncer (Debian); it is missing")
@@ -57,7 +57,7 @@ def pgbouncer(database: Database, pool: int, mode: str = "transaction") -> Itera
     config.write_text(
         f"[databases]\n* = host={server['host']} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\n"
         f"unix_socket_dir = {folder}\nauth_type = any\npool_mode = {mode}\n"
-        f"default_pool_size = {pool}\nlogfile = {folder / 'log'}\npidfile =\n",
+        f"server_round_robin = {int(in_turn)}\ndefault_pool_size = {pool}\nlogfile = {folder / 'log'}\npidfile =\n",
         encoding="utf-8",
     )
     owner = Path(str(server["host"])).owner()  # of the server's socket: nobody else may go there

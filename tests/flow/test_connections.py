@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pgpipe.api import search
-from pgpipe.db import Database, translated
+from pgpipe.db import Database, one, translated
 from pgpipe.embed.queue import embeddings
 from pgpipe.embed.reconcile import reconcile
-from pgpipe.errors import DatabaseError
+from pgpipe.errors import DatabaseError, UsageError
 from pgpipe.settings.model import DatabaseSettings, Settings
 from tests.chaos.test_embedder_connections import pgbouncer
 from tests.conftest import Guarded, Lake, Server, make_cli, start_debian
@@ -99,8 +100,13 @@ def test_behind_a_pooler_in_transaction_mode(
         set_for(server18, "database", str(conninfo_to_dict(url)["dbname"]), SETTINGS | KEPT)
         with pgbouncer(direct, pool=2) as through:
             cli = make_cli(through, tmp_path, monkeypatch)
-            for command in (("load", "--source", two_nights.url), ("migrate",), ("fill-search",)):
+            commands = ("load", "--source", two_nights.url), ("migrate",), ("fill-search",)
+            for command in commands:
                 fails(cli(*command), 2, "pooler in transaction mode", "session mode")
+            with traffic(through):
+                fails(cli(*commands[0]), 2, "pooler in transaction mode")
+            with direct.connect() as conn:
+                assert one(conn, "select count(*) from pg_locks where locktype = 'advisory'") == 0
             pooled = Database(DatabaseSettings(url=through))
             worker = make_worker(pooled, Fake(), batch=4)
             assert worker.drain().embedded == {("public", "product"): 5}  # the seventh was rejected
@@ -116,6 +122,37 @@ def test_behind_a_pooler_in_transaction_mode(
                     ("hex",),
                 ]
         assert expected["reconciled"]
+
+
+def test_behind_a_pooler_that_gives_its_servers_in_turn(database: Database) -> None:
+    """L15: two connections that get one server each, as if it were theirs, are looked at more closely."""
+    with pgbouncer(database, pool=2, in_turn=True) as through:
+        with psycopg.connect(through, autocommit=True) as first, psycopg.connect(through, autocommit=True) as second:
+            pids = [one(conn, "select pg_backend_pid()") for conn in (first, second) * 3]
+        assert (len(set(pids[::2])), len(set(pids[1::2]))) == (1, 1)
+        with pytest.raises(UsageError, match="pooler in transaction mode"):
+            Database(DatabaseSettings(url=through)).connect(session=True)
+
+
+@contextmanager
+def traffic(url: str) -> Iterator[None]:
+    """Somebody else's transactions, some of which take a while."""
+    done, begun = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as conn:
+            while not done.is_set():
+                conn.execute("select pg_sleep(random() * 0.002)")
+                begun.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert begun.wait(60)
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_behind_a_pooler_in_session_mode(server18: Server, nights: Nights, ordinary: dict[str, object]) -> None:
