@@ -50,6 +50,11 @@ class Target:
         """Schema and name."""
         return self.schema, self.name
 
+    @property
+    def held(self) -> tuple[int, str]:
+        """As messages on locks name it."""
+        return self.oid, self.qualified
+
     def label(self, home: str) -> str:
         """How commands show it and take it: `name` in the schema of the settings (`home`), else `schema.name`."""
         return label(self.schema, self.name, home)

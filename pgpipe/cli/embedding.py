@@ -8,7 +8,7 @@ from psycopg.rows import dict_row
 
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.cli.status import approximate
-from pgpipe.db import Connection, translated
+from pgpipe.db import Connection, Patience, briefly, translated
 from pgpipe.embed import declare, queue
 from pgpipe.embed import reconcile as reconciling
 from pgpipe.embed.model.base import dimensions
@@ -81,7 +81,13 @@ def add(
         wanted = active.as_declaration() if active and not columns else EmbedDeclaration(columns=list(columns))
         given = {name: value for name, value in (("template", template), ("where", where)) if value is not None}
         wanted = wanted.model_copy(update=given)
-        declare.enable(conn, target, wanted, settings.model, dimensions(settings), name, enqueue=False)
+        patience, dims = Patience(app.settings.load.lock_wait, app.tell), dimensions(settings)
+        briefly(
+            conn,
+            target.held,
+            patience,
+            lambda: declare.enable(conn, target, wanted, settings.model, dims, name, enqueue=False),
+        )
         new = next(e for e in queue.embeddings(conn, paused=True) if (e.target, e.name) == (target, name))
         with app.bar(f"{entity}: enqueue", reconciling.rows(conn, new)) as advance:
             found = reconciling.reconcile(conn, new, advance)

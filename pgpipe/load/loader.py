@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from pgpipe import errors
-from pgpipe.db import Connection, Database, one, retry, translated
+from pgpipe.db import PATIENCE, Connection, Database, Patience, briefly, one, retry, translated
 from pgpipe.db.encoding import storable
 from pgpipe.load.plan.decide import CAREFUL, Consent, Plan
 from pgpipe.load.plan.make import make_plan
@@ -46,10 +46,9 @@ FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s 
 class Loader:
     """Loads entities of one source into one database."""
 
-    def __init__(
-        self, database: Database, source: Source, jobs: int, tell: Callable[[str], None] = lambda _line: None
-    ) -> None:
-        self._tell = tell
+    def __init__(self, database: Database, source: Source, jobs: int, patience: Patience = PATIENCE) -> None:
+        self._patience = patience
+        self._tell = patience.tell
         self._database = database
         self._source = source
         self._jobs = jobs
@@ -114,9 +113,10 @@ class Loader:
     def _begin(self, conn: Connection, plan: Plan) -> int:
         entity, schema = plan.files.entity, self._database.schema
         known = {"entity": entity, "schema": schema, "date": plan.files.date, "mode": plan.mode}
+        if plan.target:  # the plan let it pass: from now on the table is pgpipe's to load
+            keep = (plan.target.oid, entity)
+            briefly(conn, plan.target.held, self._patience, lambda: conn.execute(KEEP_LEDGER, keep))
         with translated():
-            if plan.target:  # the plan let it pass: from now on the table is pgpipe's to load
-                conn.execute(KEEP_LEDGER, (plan.target.oid, entity))
             return int(one(conn, BEGIN_LOAD, known))
 
     def _recorded(
@@ -131,7 +131,7 @@ class Loader:
         try:
             rejects = Rejects(plan.key, plan.max_rejected)
             parts = self._database, self._source, self._jobs
-            return _write(Run(*parts, conn, plan, load_id, prepare, progress(plan), rejects, self._tell))
+            return _write(Run(*parts, conn, plan, load_id, prepare, progress(plan), rejects, self._patience))
         except errors.PgpipeError as exc:
             with suppress(errors.Unreachable), translated():
                 conn.execute(FAIL_LOAD, (storable(conn, str(exc)), load_id))

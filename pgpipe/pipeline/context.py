@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pgpipe import errors
 from pgpipe.choose import SAMPLE_ROWS, Choice, choose
-from pgpipe.db import Connection, Database, translated
+from pgpipe.db import Connection, Database, Patience, translated
 from pgpipe.load.plan.decide import Consent
 from pgpipe.load.plan.files import read_footer
 from pgpipe.load.rows.read import RowGroup, read_batches
@@ -52,6 +52,11 @@ class Context:
     def entity(self, name: str) -> EntitySettings:
         """What holds for an entity."""
         return self.settings.for_entity(name).model_copy(update=self.override)
+
+    @property
+    def patience(self) -> Patience:
+        """How long locks are waited for."""
+        return Patience(self.settings.load.lock_wait, self.tell)
 
     def consent(self, entity: str) -> Consent:
         """What the user has agreed to for an entity."""

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
 from pgpipe import errors
-from pgpipe.db import Connection, retry, translated
+from pgpipe.db import Connection, briefly, retry, translated
 from pgpipe.embed import declare as embedding
 from pgpipe.embed import index, queue
 from pgpipe.embed.model.base import dimensions
@@ -35,7 +35,7 @@ class ParquetImporter(Component):
 
     def process_entity(self, entity: EntityFiles, context: Context) -> StageReport:
         """Load the files of the date."""
-        loader = Loader(context.database, context.source, context.settings.load.jobs, context.tell)
+        loader = Loader(context.database, context.source, context.settings.load.jobs, context.patience)
         settings, consent = context.entity(entity.entity), context.consent(entity.entity)
 
         def prepare(conn: Connection, table: Target) -> None:
@@ -77,7 +77,8 @@ class SearchIndexer(Component):
                 return StageReport(entity.entity, self.name, "skipped", note=_why_not(settings.search))
             target = target or require(conn, schema, entity.entity)
             if declared:
-                search.ensure(conn, target, declared)
+                wanted = declared
+                briefly(conn, target.held, context.patience, lambda: search.ensure(conn, target, wanted))
             filled = [self._fill(conn, pending, context) for pending in fill.pending(conn, target)]
             search.refresh(conn, target)
         return StageReport(entity.entity, self.name, note="; ".join(filled))
@@ -140,7 +141,9 @@ class EmbeddingsGenerator(Component):
                 return True
             dims = dimensions(context.settings.embedding)
             name = known.name if known else "default"
-            embedding.enable(conn, target, declared, context.settings.embedding.model, dims, name)
+            model, wanted = context.settings.embedding.model, declared
+            patience, table = context.patience, target.held
+            briefly(conn, table, patience, lambda: embedding.enable(conn, target, wanted, model, dims, name))
             return True
 
     def _work_off(self, target: Target, context: Context, waiting: int, what: str) -> StageReport:

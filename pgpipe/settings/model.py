@@ -179,6 +179,9 @@ class LoadSettings(Section):
         description="connections to copy over; by default one a core, at most 8",
         examples=[4],
     )
+    lock_wait: float = Field(
+        300, ge=0, description="seconds that a change of a table's columns or triggers waits for who uses the table"
+    )
     skip: list[str] = Field(
         [], description="components of other packages that are not run, for any entity", examples=[["audit"]]
     )

@@ -17,6 +17,38 @@ comment on function pgpipe_internal.execute_in(text, text) is
     'search_path of who loads. The statement itself names everything in full. Returns how many '
     'rows it wrote.';
 
+create or replace function pgpipe_internal.holders(target regclass, column_name name)
+    returns setof regclass  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- A store repeats the key, a filter table the key and more: with the old type they could not
+    -- take the new values.
+    select target
+    union all
+    select e.store from pgpipe.embedding e
+     where e.target = holders.target and column_name = any (e.key_columns)
+    union all
+    select e.filter_table from pgpipe.embedding e
+     where e.target = holders.target and e.filter_error is null and e.filters <> '{}'
+       and column_name = any (e.filters || e.key_columns)
+$$;
+comment on function pgpipe_internal.holders(regclass, name) is
+    'The tables that have the values of a column of a target: itself, and copies of it.';
+
+create or replace function pgpipe_internal.lock_holders(target regclass, widened jsonb)
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    -- All at once, before any of them is rewritten: who waits for a lock here gives up soon.
+    execute (
+        select format('lock table %s in access exclusive mode', string_agg(name, ', ' order by name))
+          from (select target::text as name
+                 union select holder::text from jsonb_array_elements(widened) change
+                cross join lateral pgpipe_internal.holders(target, change ->> 'name') holder) held);
+end
+$$;
+comment on function pgpipe_internal.lock_holders(regclass, jsonb) is
+    'Locks a target, and the tables that have copies of the columns that are widened.';
+
 create or replace function pgpipe_internal.evolve(target regclass, added jsonb, widened jsonb)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -24,35 +56,26 @@ declare
     change record;
     holder regclass;
 begin
+    perform pgpipe_internal.lock_holders(target, widened);
     for change in select * from jsonb_to_recordset(added) listed (name text, type text) loop
         execute format('alter table %s add column %I %s', target, change.name, change.type);
     end loop;
     for change in select * from jsonb_to_recordset(widened) listed (name text, type text) loop
-        -- A store repeats the key, a filter table the key and more: with the old type they could
-        -- not take the new values.
-        for holder in
-            select target
-            union all
-            select e.store from pgpipe.embedding e
-             where e.target = evolve.target and change.name = any (e.key_columns)
-            union all
-            select e.filter_table from pgpipe.embedding e
-             where e.target = evolve.target and e.filter_error is null and e.filters <> '{}'
-               and change.name = any (e.filters || e.key_columns)
-        loop
+        for holder in select * from pgpipe_internal.holders(target, change.name) loop
             execute format('alter table %s alter column %I type %s', holder, change.name,
                            change.type);
         end loop;
     end loop;
     -- Triggers read a column of the type that it had when they were rendered, and no other.
-    if exists (select from pgpipe.embedding e where e.target = evolve.target) then
+    if added <> '[]' or widened <> '[]'
+       and exists (select from pgpipe.embedding e where e.target = evolve.target) then
         perform pgpipe_internal.repair_triggers(target);
     end if;
 end
 $$;
 comment on function pgpipe_internal.evolve(regclass, jsonb, jsonb) is
-    'Adds columns, NULL in every row, and widens types, [{"name", "type"}] each, also of their '
-    'copies in stores and filter tables. A widened column rewrites the table.';
+    'Locks the target, adds columns, NULL in every row, and widens types, [{"name", "type"}] each, '
+    'also of their copies in stores and filter tables. A widened column rewrites the table.';
 
 create or replace function pgpipe_internal.add_columns(
     target regclass, stage regclass, added jsonb, key name[], mode text,

@@ -38,7 +38,7 @@ def merge(run: Run, lesson: Lesson) -> Counts:
             run.conn.execute(DROP_STAGING, (staging.oid,))
         return counts
 
-    return among_rivals(write, f"the merge of {run.entity}", run.tell)
+    return among_rivals(write, f"the merge of {run.entity}", run.patience.tell)
 
 
 def _merge(run: Run, staging: Target, rows: int) -> Counts:

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from pgpipe.db import Connection, Database
+from pgpipe.db import Connection, Database, Patience, briefly
 from pgpipe.db.encoding import storable
 from pgpipe.errors import DataError
 from pgpipe.load.plan.decide import Plan
@@ -65,7 +65,7 @@ class Run:
     prepare: Prepare
     progress: Progress
     rejects: Rejects
-    tell: Callable[[str], None]  # takes a line for a waiting user
+    patience: Patience
 
     @property
     def entity(self) -> str:
@@ -105,16 +105,28 @@ def create_staging(conn: Connection, run: Run, columns: Sequence[Column], *, unl
 def evolve(conn: Connection, run: Run, add: Sequence[Column]) -> None:
     """Give the target its new columns and types, in the transaction that brings its first rows: it fails with them.
 
+    If its shape changes, also by columns that are not in `add`, the table is locked from then on.
+
     Raises:
         DataError: the table was dropped or replaced since the plan was made; to be planned again.
+        DatabaseError: somebody held the table for too long.
     """
-    target, widen = run.target, run.plan.evolution.widen
+    target, evolution = run.target, run.plan.evolution
+
+    def change() -> None:
+        _require_planned(conn, target)
+        conn.execute(EVOLVE, (target.oid, as_json(add), as_json(evolution.widen)))
+
+    if evolution.add or evolution.widen:
+        briefly(conn, target.held, run.patience, change)
+    _require_planned(conn, target)
+
+
+def _require_planned(conn: Connection, target: Target) -> None:
     if at(conn, *target.pair) != target:
         error = DataError(f"the table {target.qualified} was dropped or replaced during the load")
         error.transient = True
         raise error
-    if add or widen:
-        conn.execute(EVOLVE, (target.oid, as_json(add), as_json(widen)))
 
 
 def inserted(rows: int, rejects: Rejects) -> Counts:
