@@ -154,7 +154,7 @@ def test_a_name_like_no_other_gets_the_list() -> None:
     """Where nothing is near, all settings of that table are named."""
     Path("pgpipe.toml").write_text("[load]\nxyzzy = 1\n")
 
-    assert fault() == "pgpipe.toml: unknown setting 'load.xyzzy'; choose from jobs, max_deleted, skip"
+    assert fault() == "pgpipe.toml: unknown setting 'load.xyzzy'; choose from jobs, lock_wait, max_deleted, skip"
 
 
 @pytest.mark.parametrize("origin", [".env", "the environment", "the options"])
