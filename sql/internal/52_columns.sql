@@ -40,7 +40,8 @@ as $$
 begin
     -- All at once, before any of them is rewritten: who waits for a lock here gives up soon.
     execute (
-        select format('lock table %s in access exclusive mode', string_agg(name, ', ' order by name))
+        select format('lock table %s in access exclusive mode',
+                      string_agg(held.name, ', ' order by held.name))
           from (select target::text as name
                  union select holder::text from jsonb_array_elements(widened) change
                 cross join lateral pgpipe_internal.holders(target, change ->> 'name') holder) held);
