@@ -2,9 +2,10 @@
 
 Each statement runs on a table without triggers, with pgpipe's, and with static triggers that a person wrote for that
 one table (static_trigger.sql). Then 1, 100,000 and 1 rows are updated in one session, and each in a fresh one: a plan
-that the first statement left behind must not be the wrong one for the next.
+that the first statement left behind must not be the wrong one for the next. Last, a million rows are inserted at once.
 
-Knobs, by environment: STATEMENTS of a round (2000), RUNS (7), ROWS of the table (100000), BENCH_DIR, for the server.
+Knobs, by environment: STATEMENTS of a round (2000), RUNS (7), ROWS of the table (100000), BULK rows (1000000), of which
+there are 3 rounds, BENCH_DIR, for the server.
 With other sizes the page is left alone.
 """
 
@@ -26,10 +27,12 @@ from tests.bench import machine
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bench-triggers: written by `make bench-triggers` -->", "<!-- /bench-triggers -->"
-KNOBS = ("STATEMENTS", "RUNS", "ROWS")
+KNOBS = ("STATEMENTS", "RUNS", "ROWS", "BULK")
 STATEMENTS = int(os.environ.get("STATEMENTS", "2000"))
 RUNS = int(os.environ.get("RUNS", "7"))
 ROWS = int(os.environ.get("ROWS", "100000"))
+BULK = int(os.environ.get("BULK", "1000000"))
+BULK_RUNS = 3
 WARM = 200  # statements before the clock starts: plans are cached, pages are read
 STATIC = Path(__file__).with_name("static_trigger.sql")
 MAKE = """
@@ -133,6 +136,24 @@ def statements(url: str) -> list[str]:
     return lines
 
 
+def bulk(url: str) -> list[str]:
+    """What a row of one large INSERT costs, by variant."""
+    taken: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    insert = "insert into doc select n, 'title ' || n, 'body ' || n, n from generate_series(%s, %s) n"
+    with psycopg.connect(url, autocommit=True) as conn:
+        for run in range(BULK_RUNS):
+            for variant in VARIANTS:
+                prepare(conn, variant)
+                conn.execute("checkpoint")
+                began = time.perf_counter()
+                conn.execute(insert, (ROWS + 1, ROWS + BULK))
+                taken[variant].append((time.perf_counter() - began) / BULK * 1e6)
+            say(f"bulk {run + 1}/{BULK_RUNS}")
+    none, ours, static = (statistics.median(taken[variant]) for variant in VARIANTS)
+    more = f"pgpipe's take {ours - none:.1f} µs a row more, static triggers {static - none:.1f}."
+    return [f"One INSERT of {BULK:,} rows takes {none:.1f} µs a row without triggers. {more}"]
+
+
 def main() -> None:
     """A server of its own, in the default configuration but for the memory."""
     load = os.getloadavg()[0]
@@ -142,12 +163,13 @@ def main() -> None:
         with psycopg.connect(server.url, autocommit=True) as conn:
             prepare(conn, "pgpipe")
         grown = sizes(server.url)
+        large = bulk(server.url)
     what = (
         f"µs a statement, {STATEMENTS:,} statements in one transaction over a Unix socket. Medians of {RUNS} rounds, in"
         f" turns. Measured {datetime.now(UTC):%Y-%m-%d} on {machine.name()}, PostgreSQL 18 on the same machine; load"
         f" average at the start {load:.1f}."
     )
-    text = "\n".join([*rows, "", *grown, "", what])
+    text = "\n".join([*rows, "", *grown, "", *large, "", what])
     sys.stdout.write(f"{text}\n")
     page = PAGE.read_text(encoding="utf-8")
     if BEGIN in page and set(KNOBS).isdisjoint(os.environ):
