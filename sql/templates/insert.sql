@@ -13,6 +13,17 @@ begin
     elsif to_regclass('pg_temp.new_rows') is not null then
         unread := '42P07';  -- without transition tables, a table of the session would be read
     else
+        if exists (select from new_rows offset 10000)
+           and pgpipe_internal.key_columns(tg_relid) is not distinct from {key_columns} then
+            begin  -- new rows have no job: to look for it first costs as much as the job itself
+                insert into pgpipe.job (embedding_id, key)
+                select {embedding}, {key_of_added} from {new_rows} added where {added_is_wanted};
+                return null;
+            exception when unique_violation or syntax_error_or_access_rule_violation
+                    or data_exception then
+                null;  -- as with fewer rows, which are not worth a subtransaction
+            end;
+        end if;
         begin  -- reads only: a write would take the id of a subtransaction
             select exists (select from new_rows offset 1) into are_several
               from (select count({key_of_added}) from {new_rows} added

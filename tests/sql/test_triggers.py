@@ -7,6 +7,7 @@ from tests.schema.attack import plain_role
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import (
     claim,
+    column,
     drain,
     embed,
     embed_quietly,
@@ -165,6 +166,30 @@ def test_thousands_of_rows_in_one_statement(conn: Connection) -> None:
 
     conn.execute("delete from doc where id > 1000")
     assert len(jobs(conn, embedding)) == 4500
+
+
+LARGE = "insert into doc (id, title, body, size) select n, 't' || n, 'b', n from generate_series(10, 10011) n"
+
+
+@pytest.mark.parametrize(
+    "change", ["select 1", "alter table doc rename id to number", "alter table doc drop constraint doc_pkey"]
+)
+def test_ten_thousand_new_rows(database: Database, change: str) -> None:
+    """V3: a large insert succeeds, and enqueues each row, also one that has a job; or a note says that it could not."""
+    with database.connect(autocommit=True) as conn:
+        embedding = embedded_docs(conn, 10)
+        conn.execute("delete from doc where id = 10")
+        conn.execute(change.encode())
+
+        conn.execute(LARGE.replace("(id", "(number" if "rename" in change else "(id").encode())
+
+        found = jobs(conn, embedding)
+        if change == "select 1":
+            assert len(found) == 10_002
+            assert (found['{"id": 10}'], found['{"id": 11}']) == (2, 1)
+        else:
+            assert found == {'{"id": 10}': 1}
+            assert column(conn, "select sqlstate from pgpipe.missed")
 
 
 def test_insert_on_conflict_update(conn: Connection) -> None:
