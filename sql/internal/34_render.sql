@@ -83,40 +83,50 @@ $$;
 comment on function pgpipe_internal.trigger_rows(pgpipe.embedding, text, text) is
     'SQL text: the columns of a transition table that a trigger function reads.';
 
+create or replace function pgpipe_internal.update_parts(e pgpipe.embedding)
+    returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    with said as materialized (
+        select pgpipe_internal.wanted_on(e, 'after') as after_is_wanted,
+               pgpipe_internal.wanted_on(e, 'before') as before_is_wanted,
+               pgpipe_internal.trigger_rows(e, 'update', 'new_rows') as new_rows,
+               pgpipe_internal.trigger_rows(e, 'update', 'old_rows') as old_rows,
+               pgpipe_internal.key_json(e.target, e.key_columns, 'after') as key_of_after,
+               pgpipe_internal.key_json(e.target, e.key_columns, 'before') as key_of_before
+    ), watched as materialized (
+        select string_agg(format('after.%I as column_%s', name, place), ', ' order by place)
+                   as of_after,
+               string_agg(format('before.%I as column_%s', name, place), ', ' order by place)
+                   as of_before,
+               array_agg(format('column_%s', place)::name order by place) as names
+          from unnest(pgpipe_internal.watched_columns(e)) with ordinality column_ (name, place)
+    )
+    select to_jsonb(said) || jsonb_build_object('changes', rtrim(pgpipe_internal.render(
+               'update_changes', to_jsonb(said) || jsonb_build_object(
+                   'columns_of_after', watched.of_after, 'columns_of_before', watched.of_before,
+                   'changed', pgpipe_internal.changed(watched.names, 'after', 'before'))), E'\n'))
+      from said cross join watched
+$$;
+comment on function pgpipe_internal.update_parts(pgpipe.embedding) is
+    'The parts of the template `update` that depend on the columns of an embedding.';
+
 create or replace function pgpipe_internal.trigger_parts(e pgpipe.embedding, event text)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select jsonb_build_object('name', event || '_' || e.embedding_id, 'embedding', e.embedding_id,
-                              'key_columns', format('%L::name[]', e.key_columns))
-           || case when event <> 'delete' then jsonb_build_object(
-                  'new_rows', pgpipe_internal.trigger_rows(e, event, 'new_rows')) else '{}' end
-           || case when event <> 'insert' then jsonb_build_object(
-                  'old_rows', pgpipe_internal.trigger_rows(e, event, 'old_rows')) else '{}' end
+    select jsonb_build_object(
+               'name', event || '_' || e.embedding_id, 'embedding', e.embedding_id,
+               'key_columns', format('%L::name[]', e.key_columns),
+               'again', rtrim(pgpipe_internal.render('enqueue_again', '{}'), E'\n'))
            || case event
               when 'insert' then jsonb_build_object(
+                  'new_rows', pgpipe_internal.trigger_rows(e, event, 'new_rows'),
                   'key_of_added', pgpipe_internal.key_json(e.target, e.key_columns, 'added'),
                   'added_is_wanted', pgpipe_internal.wanted_on(e, 'added'))
               when 'delete' then jsonb_build_object(
+                  'old_rows', pgpipe_internal.trigger_rows(e, event, 'old_rows'),
                   'key_of_removed', pgpipe_internal.key_json(e.target, e.key_columns, 'removed'),
                   'removed_is_wanted', pgpipe_internal.wanted_on(e, 'removed'))
-              else (
-                  select jsonb_build_object(
-                      'key_of_after', pgpipe_internal.key_json(e.target, e.key_columns, 'after'),
-                      'key_of_before', pgpipe_internal.key_json(e.target, e.key_columns, 'before'),
-                      'after_is_wanted', pgpipe_internal.wanted_on(e, 'after'),
-                      'before_is_wanted', pgpipe_internal.wanted_on(e, 'before'),
-                      'columns_of_after', string_agg(
-                          format('after.%I as column_%s', watched.name, watched.place), ', '
-                          order by watched.place),
-                      'columns_of_before', string_agg(
-                          format('before.%I as column_%s', watched.name, watched.place), ', '
-                          order by watched.place),
-                      'changed', pgpipe_internal.changed(
-                          array_agg(format('column_%s', watched.place)::name
-                                    order by watched.place), 'after', 'before'))
-                    from unnest(pgpipe_internal.watched_columns(e))
-                         with ordinality watched (name, place))
-              end
+              else pgpipe_internal.update_parts(e) end
 $$;
 comment on function pgpipe_internal.trigger_parts(pgpipe.embedding, text) is
     'The parts of the template of a trigger function, for one event: insert, update or delete.';

@@ -220,11 +220,6 @@ def test_templates_are_ascii() -> None:
         assert file.read_bytes().isascii(), file
 
 
-LONG = {  # the functions of sql/ over 40 lines, and why
-    # Transition tables are seen in the trigger function alone, and a plan for few rows is slow for many: so the query
-    # stands there twice. A function for any other part would be called by every statement that updates a row.
-    "update",
-}
 MADE = re.compile(r"^create (?:or replace )?(?:function|procedure) [\w.]+?\.([\w{}]+)", re.MULTILINE)
 
 
@@ -251,4 +246,4 @@ def test_length_of_functions() -> None:
             if text.count("\n", made.start(), end) >= 40:
                 long.add(file.stem if file.parent.name == "templates" else made[1])
 
-    assert long == LONG
+    assert long == set()

@@ -1,3 +1,4 @@
+-- Trigger: asks for the vectors of deleted rows to go.
 create or replace function pgpipe_target.delete_1()
     returns trigger  security definer  set search_path = pg_catalog, pg_temp
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set jit = off
@@ -6,35 +7,31 @@ as $body$
 #variable_conflict use_column
 declare
     are_several boolean;
-    unread text;
 begin
-    if (select e.target <> tg_relid from pgpipe.embedding e where e.embedding_id = 1) then
-        return null;  -- a former owner's trigger, on a table of his
-    elsif to_regclass('pg_temp.old_rows') is not null then
-        unread := '42P07';  -- without transition tables, a table of the session would be read
-    else
-        begin  -- reads only: a write would take the id of a subtransaction
-            select exists (select from old_rows offset 1) into are_several
-              from (select count(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(removed.shop, null::integer), 'Item no', pgpipe_internal.of_type(removed."Item no", null::text))) from (select "Item no", shop, sold from old_rows) removed
-                     where not exists (select from (select pgpipe_internal.of_type(removed.sold, null::boolean) as sold) t where ((NOT sold))) offset 0) judged;
-            if are_several
-               and pgpipe_internal.key_columns(tg_relid) is distinct from '{shop,"Item no"}'::name[] then
-                unread := '42704';  -- without its primary key, two rows could have one key
-            end if;
-        exception when syntax_error_or_access_rule_violation or data_exception then
-            unread := sqlstate;
-        end;
-    end if;
-    if unread is not null then
-        perform pgpipe_internal.note_missed(1, unread);
+    begin  -- it only reads: a write would take the id of a subtransaction
+        if (select e.target <> tg_relid from pgpipe.embedding e
+             where e.embedding_id = 1) then
+            return null;  -- a former owner's trigger, on a table of his
+        elsif to_regclass('pg_temp.old_rows') is not null then
+            raise duplicate_table;  -- of the session: read if there are no transition tables
+        end if;
+        select exists (select from old_rows offset 1) into are_several
+          from (select count(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(removed.shop, null::integer), 'Item no', pgpipe_internal.of_type(removed."Item no", null::text))) from (select "Item no", shop, sold from old_rows) removed
+                 where not exists (select from (select pgpipe_internal.of_type(removed.sold, null::boolean) as sold) t where ((NOT sold))) offset 0) judged;
+        if are_several then
+            perform pgpipe_internal.require_known_key(tg_relid, '{shop,"Item no"}'::name[]);
+        end if;
+    exception when syntax_error_or_access_rule_violation or data_exception then
+        perform pgpipe_internal.note_missed(1, sqlstate);
         return null;
-    end if;
+    end;
     insert into pgpipe.job as job (embedding_id, key)
     select 1, pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(removed.shop, null::integer), 'Item no', pgpipe_internal.of_type(removed."Item no", null::text)) from (select "Item no", shop, sold from old_rows) removed where exists (select from (select pgpipe_internal.of_type(removed.sold, null::boolean) as sold) t where ((NOT sold)))
+        -- A job that is there starts again, and its holder keeps the lease.
         on conflict on constraint job_pkey do update
-       set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
-           visible_at = case when job.lease_token is null then excluded.visible_at
-                             else job.visible_at end;
+           set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
+               visible_at = case when job.lease_token is null then excluded.visible_at
+                                 else job.visible_at end;
     return null;
 end
 $body$
