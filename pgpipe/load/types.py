@@ -1,7 +1,8 @@
-"""Arrow types and PostgreSQL types: what a column becomes, and what fits into a column that is there."""
+"""Arrow types and PostgreSQL types: what a column becomes, and in which form its values travel."""
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.types as at
@@ -11,8 +12,12 @@ TIMESTAMP, TIMESTAMPTZ = "timestamp without time zone", "timestamp with time zon
 INTEGERS = ("smallint", "integer", "bigint")
 FLOATS = ("real", "double precision")
 TEXTS = {"text", "character varying", "character", "citext", "xml", "json", "jsonb", "name"}
-PLAIN_TEXTS = {"text", "character varying", "citext"}  # take the text of every scalar
-PARSED = {"uuid", DATE, TIMESTAMP, TIMESTAMPTZ}  # read from text without loss: ISO 8601, a zone where the type has one
+PRECISE = {
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    "interval",
+}  # may keep fewer digits of a second than the files have
 VECTORS = {"vector", "halfvec"}
 MADE = {"jsonb", "uuid[]", f"{TIMESTAMPTZ}[]"}  # pgpq has no form of these: their field bytes are made here
 NUMERIC = re.compile(r"numeric(?:\((\d+),(-?\d+)\))?$")
@@ -42,6 +47,20 @@ SCALARS: list[tuple[str, str]] = [  # predicates of pyarrow.types by name, first
     ("is_duration", "interval"),
     ("is_null", "text"),
 ]
+
+
+Hollow = Literal["", "null", "list"]  # no value at all, or only lists of such
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A column type, as the database knows it."""
+
+    type: str
+    base: str  # in which its values are sent: under a domain, for an enum
+    labels: tuple[str, ...] = ()  # of an enum
+    element: int = 0  # the oid of the elements' type, of an array
+    reads: str = ""  # the type, or that of the elements, whose input function can read texts
 
 
 def storage(arrow: pa.DataType) -> pa.DataType:
@@ -85,8 +104,16 @@ def _nested_type(arrow: pa.DataType) -> str | None:
         below = arrow.field(0).type
         element = sql_type(below)
         nested = element == "jsonb" or at.is_nested(below) or at.is_null(storage(below))
-        return "jsonb" if nested else _array_of(element)
+        return "jsonb" if nested else array_of(element)
     return "jsonb" if at.is_struct(arrow) or at.is_map(arrow) else None
+
+
+def hollow(arrow: pa.DataType) -> Hollow:
+    """Whether a column of this type has no value that could tell what its type is."""
+    arrow = storage(arrow)
+    if at.is_null(arrow):
+        return "null"
+    return "list" if is_list(arrow) and at.is_null(storage(arrow.field(0).type)) else ""
 
 
 def is_list(arrow: pa.DataType) -> bool:
@@ -119,13 +146,15 @@ def is_wide(arrow: pa.DataType) -> bool:
     return at.is_decimal(arrow) and arrow.precision > DECIMAL128_DIGITS
 
 
-def _array_of(element: str | None) -> str | None:
+def array_of(element: str | None) -> str | None:
+    """The array type of these elements."""
     return f"{element}[]" if element else None
 
 
 def wire_type(sql: str) -> pa.DataType | None:
     """The Arrow type whose binary COPY form is that of the column type; None where the values decide, or are made."""
-    if sql in MADE or base(sql) in VECTORS:
+    name = base(sql)
+    if name in MADE or name in VECTORS:
         return None
     if sql.endswith("[]"):
         element = wire_type(sql[:-2])
@@ -145,94 +174,9 @@ def wire_type(sql: str) -> pa.DataType | None:
         "interval": pa.duration("us"),
         "uuid": pa.binary(16),
     }
-    if sql in fixed:
-        return fixed[sql]
-    return pa.string() if base(sql) in TEXTS else None
+    return fixed.get(name, pa.string() if name in TEXTS else None)
 
 
 def base(sql: str) -> str:
     """A type name without its modifiers: `character varying(20)` is `character varying`."""
     return re.sub(r"\(.*\)", "", sql)
-
-
-def fits(sql: str, target: str) -> bool:
-    """Whether every value of a column type goes into the target's column without loss.
-
-    Text also goes into every type that is written as text; a value that such a type does not take is a bad value.
-    """
-    if _holds(target, sql):
-        return True
-    name = base(target)
-    if sql == "text":
-        return name in TEXTS | PARSED
-    if sql.endswith("[]"):
-        numbers = sql[:-2] in {*FLOATS, *INTEGERS}
-        both = target.endswith("[]") and fits(sql[:-2], target[:-2]) and sql[:-2] not in NOT_IN_ARRAYS
-        return both or target in {"jsonb", "json"} or (numbers and name in VECTORS)
-    if name in PLAIN_TEXTS:
-        return sql not in {"jsonb", "bytea", "interval"}
-    return (sql, target) in EXACT
-
-
-EXACT = {
-    ("smallint", "real"),
-    ("smallint", "double precision"),
-    ("integer", "double precision"),
-    ("bytea", "uuid"),  # of 16 bytes; any other length is a bad value
-    ("jsonb", "json"),
-    (DATE, TIMESTAMP),
-}
-NOT_IN_ARRAYS = {"bytea"}  # its 16 bytes make a uuid, and arrays of uuids come from uuids alone
-
-
-def may_be_read_as(sql: str, declared: str) -> bool:
-    """Whether a user may declare this type for a column: it fits, or each value can be checked to fit exactly."""
-    numbers = {*INTEGERS, *FLOATS}
-    exact = NUMERIC.match(declared)
-    known = exact is None or (exact[1] is not None and int(exact[1]) <= DECIMAL128_DIGITS)
-    target = declared in numbers or (exact is not None and known)
-    source = sql in numbers or NUMERIC.match(sql) is not None or sql == "text"
-    return fits(sql, declared) or (source and target) or (sql, declared) == ("text", "boolean")
-
-
-def widened(sql: str, target: str) -> str | None:
-    """The type that the target's column must become to hold both; None where none does without loss."""
-    if _holds(target, sql):
-        return target
-    if _holds(sql, target):
-        return sql
-    if sql.endswith("[]") and target.endswith("[]"):
-        return _array_of(widened(sql[:-2], target[:-2]))
-    digits, room = _digits(sql), _digits(target)
-    if digits and room:
-        scale = max(digits[1], room[1])
-        return f"numeric({int(max(digits[0], room[0]) + scale)},{int(scale)})"
-    return None
-
-
-def _holds(wide: str, narrow: str) -> bool:
-    """Whether the type, or the array, is the same or a wider number."""
-    if wide == narrow:
-        return True
-    if wide.endswith("[]") and narrow.endswith("[]"):
-        return _holds(wide[:-2], narrow[:-2])
-    for order in (INTEGERS, FLOATS):
-        if wide in order and narrow in order:
-            return order.index(narrow) <= order.index(wide)
-    digits, room = _digits(narrow), _digits(wide)
-    if wide in INTEGERS and room:
-        room = room[0] - 1, 0  # not every number of as many digits goes into it
-    return digits is not None and room is not None and digits[0] <= room[0] and digits[1] <= room[1]
-
-
-def _digits(sql: str) -> tuple[float, float] | None:
-    """Digits before and behind the point of an exact number type; without modifiers, numeric has room for all."""
-    if sql in INTEGERS:
-        return {"smallint": 5, "integer": 10, "bigint": 19}[sql], 0
-    match = NUMERIC.match(sql)
-    if not match:
-        return None
-    if match[1] is None:
-        return float("inf"), float("inf")
-    precision, scale = int(match[1]), int(match[2])
-    return precision - scale, scale

@@ -1,70 +1,4 @@
--- Staging tables and first loads: the types of a target's columns, staging, the indexes of a first
--- load and its publication.
-
-create or replace function pgpipe_internal.column_type(
-    type oid, modifier int, out type_name text, out base text, out labels text[])
-    stable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- A domain is sent as the type below it, an enum as its labels. A type of an extension is
-    -- known by its bare name.
-    with recursive below (oid, modifier, kind) as (
-        select known.oid, column_type.modifier, known.typtype
-          from pg_catalog.pg_type known where known.oid = column_type.type
-        union all
-        select known.oid, domain.typtypmod, known.typtype
-          from below
-          join pg_catalog.pg_type domain on domain.oid = below.oid and domain.typtype = 'd'
-          join pg_catalog.pg_type known on known.oid = domain.typbasetype
-    )
-    select pg_catalog.format_type(column_type.type, column_type.modifier),
-           case below.kind
-           when 'e' then 'text'
-           when 'b' then regexp_replace(
-                             pg_catalog.format_type(below.oid, below.modifier), '^.+\.', '')
-           else pg_catalog.format_type(below.oid, below.modifier) end,
-           (select array_agg(label.enumlabel::text order by label.enumsortorder)
-              from pg_catalog.pg_enum label where label.enumtypid = below.oid)
-      from below where below.kind <> 'd'
-$$;
-comment on function pgpipe_internal.column_type(oid, int) is
-    'A type by its full name, the type in which its values are sent, and the labels of an enum.';
-
-create or replace function pgpipe_internal.target_columns(target regclass)
-    returns table (name name, type text, base text, labels text[],
-                   filled boolean, required boolean, defaulted boolean)
-    stable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    select item.attname, type.type_name, type.base, type.labels,
-           item.attgenerated <> '' or item.attidentity = 'a',
-           item.attnotnull or (select known.typnotnull from pg_catalog.pg_type known
-                                where known.oid = item.atttypid),
-           item.atthasdef or item.attidentity <> ''
-      from pg_catalog.pg_attribute item
-     cross join lateral pgpipe_internal.column_type(item.atttypid, item.atttypmod) type
-     where item.attrelid = target and item.attnum > 0 and not item.attisdropped
-     order by item.attnum
-$$;
-comment on function pgpipe_internal.target_columns(regclass) is
-    'The columns of a target in their order: type, which of them the target fills itself, which '
-    'refuse NULL, which have a default.';
-
-create or replace function pgpipe_internal.declared_type(
-    declared text, out type_name text, out base text, out labels text[])
-    stable strict  language sql
-as $$
-    -- The caller's search_path: a type is named as the user knows it. What stands in parentheses
-    -- is kept, not read.
-    select pg_catalog.regexp_replace(known.type_name, modifier.place, modifier.kept),
-           pg_catalog.regexp_replace(known.base, modifier.place, modifier.kept), known.labels
-      from (select '( with(?:out)? time zone)?(\[\])?$' as place,
-                   pg_catalog.concat(pg_catalog.substring(declared, '\([^)]*\)'), '\1\2') as kept
-           ) modifier
-     cross join pgpipe_internal.column_type(pg_catalog.to_regtype(
-                    pg_catalog.regexp_replace(declared, ' *\([^)]*\)', '')), -1) known
-     where known.type_name is not null
-$$;
-comment on function pgpipe_internal.declared_type(text) is
-    'The type that a user wrote, as column_type; null where there is none.';
+-- Staging tables and first loads: staging, the indexes of a first load and its publication.
 
 create or replace function pgpipe_internal.staging_name(schema name, entity name)
     returns name  immutable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -93,6 +27,7 @@ begin
         (select string_agg(format('%I %s', item ->> 'name', item ->> 'type'), ', '
                            order by place)
            from jsonb_array_elements(columns) with ordinality listed (item, place)));
+    perform pgpipe_internal.mark_untyped(stage::regclass, columns);
     if not unlogged and key = '{}' then
         execute format('alter table %s add column pgpipe_row '
                        'bigint generated always as identity', stage);
@@ -101,9 +36,9 @@ begin
 end
 $$;
 comment on function pgpipe_internal.create_staging(name, name, jsonb, name[], boolean) is
-    'Makes the staging table of an entity from [{"name", "type"}], replacing what an earlier load '
-    'left there. It is unlogged for rows that will be merged, logged for a target that will be '
-    'published. Without a key the latter gets a generated pgpipe_row.';
+    'Makes the staging table of an entity from [{"name", "type", "untyped"}], replacing what an '
+    'earlier load left there. It is unlogged for rows that will be merged, logged for a target '
+    'that will be published. Without a key the latter gets a generated pgpipe_row.';
 
 create or replace function pgpipe_internal.drop_staging(stage regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -61,11 +61,21 @@ begin
     for change in select * from jsonb_to_recordset(added) listed (name text, type text) loop
         execute format('alter table %s add column %I %s', target, change.name, change.type);
     end loop;
-    for change in select * from jsonb_to_recordset(widened) listed (name text, type text) loop
+    perform pgpipe_internal.mark_untyped(target, added);
+    for change in
+        select listed.name, listed.type, pgpipe_internal.is_untyped(target, item.attnum) as untyped
+          from jsonb_to_recordset(widened) listed (name name, type text)
+          join pg_catalog.pg_attribute item
+            on item.attrelid = target and item.attname = listed.name
+    loop
         for holder in select * from pgpipe_internal.holders(target, change.name) loop
-            execute format('alter table %s alter column %I type %s', holder, change.name,
-                           change.type);
+            execute format('alter table %s alter column %I type %s %s', holder, change.name,
+                           change.type, case when change.untyped then
+                               format('using %I::text::%s', change.name, change.type) end);
         end loop;
+        if change.untyped then  -- it has a type now
+            execute format('comment on column %s.%I is null', target, change.name);
+        end if;
     end loop;
     -- Triggers read a column of the type that it had when they were rendered, and no other.
     if added <> '[]' or widened <> '[]'
@@ -76,7 +86,8 @@ end
 $$;
 comment on function pgpipe_internal.evolve(regclass, jsonb, jsonb) is
     'Locks the target, adds columns, NULL in every row, and widens types, [{"name", "type"}] each, '
-    'also of their copies in stores and filter tables. A widened column rewrites the table.';
+    'also of their copies in stores and filter tables. A widened column rewrites the table. A '
+    'column that was untyped takes any type.';
 
 create or replace function pgpipe_internal.add_columns(
     target regclass, stage regclass, added jsonb, key name[], mode text,
@@ -105,6 +116,7 @@ begin
                        change.type, common);
         execute format('alter table %s alter column %I drop default', target, change.name);
     end loop;
+    perform pgpipe_internal.mark_untyped(target, added);
     perform pgpipe_internal.align_keys(target, stage, key);
     return pgpipe_internal.execute_in(path, pgpipe_internal.render('merge_fill', jsonb_build_object(
         'target', target, 'stage', stage, 'columns', pgpipe_internal.column_list(names),

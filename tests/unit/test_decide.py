@@ -10,8 +10,9 @@ import pytest
 from pgpipe.errors import DataError, PgpipeError, UsageError
 from pgpipe.load.ledger import Entry, Ledger
 from pgpipe.load.plan.decide import Consent, Plan, decide, outline
-from pgpipe.load.plan.facts import DeclaredType, Details, Facts, TargetColumn
+from pgpipe.load.plan.facts import Details, Facts, TargetColumn
 from pgpipe.load.plan.files import Part
+from pgpipe.load.types import Kind
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import File
 from pgpipe.source.layout import EntityFiles
@@ -42,8 +43,7 @@ def held(*files: File, day: date = MONDAY) -> Ledger:
 
 def column(name: str, kind: str, **what: bool) -> TargetColumn:
     """A column of the target."""
-    flags = {"filled": False, "required": False, "defaulted": False} | what
-    return TargetColumn(name, kind, kind, (), **flags)
+    return TargetColumn(name, Kind(kind, kind), **what)
 
 
 THERE = Facts(
@@ -171,7 +171,7 @@ def test_an_empty_snapshot() -> None:
 
 def test_declared_types() -> None:
     """A column gets the type that the settings declare, as the database knows it; an unknown one is named."""
-    known = {"name": DeclaredType("jsonb", "jsonb", ())}
+    known = {"name": Kind("jsonb", "jsonb")}
 
     plan = planned(listed(file(TUESDAY)), Facts("public"), Details(types=known), types={"name": "jsonb"})
 

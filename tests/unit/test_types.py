@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgpipe.load.types import fits, sql_type, widened
+from pgpipe.load.fit import fits, widened
+from pgpipe.load.types import sql_type
 
 COLUMNS = [
     (pa.bool_(), "boolean"),

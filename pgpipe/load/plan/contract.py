@@ -1,88 +1,157 @@
 """The contract between files and target: what the files' columns become there, and what is refused. Pure functions."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pgpipe.errors import DataError, UsageError
-from pgpipe.load import types
-from pgpipe.load.plan.facts import DeclaredType, TargetColumn
+from pgpipe.load import fit, types
+from pgpipe.load.plan.facts import Details, TargetColumn
 from pgpipe.load.plan.files import Column, Evolution, Part
+from pgpipe.load.plan.found import Found, join
+from pgpipe.load.types import Kind
 from pgpipe.settings.entity import EntitySettings
 
 
-def declare(
-    columns: Iterable[Column], settings: EntitySettings, known: Mapping[str, DeclaredType | None], entity: str
-) -> list[Column]:
-    """The columns with the types that the user declares for them.
-
-    Args:
-        columns: as the files have them.
-        settings: that declare types.
-        known: these types, as the database knows them.
-        entity: for messages.
-
-    Raises:
-        UsageError: the type does not exist.
-        DataError: the files' values cannot be read as it; the message names every such column.
-    """
-    found, refused = [], []
-    for column in columns:
-        declared = settings.types.get(column.name)
-        if declared is None:
-            found.append(column)
-            continue
-        wanted = known[column.name]
-        if wanted is None:
-            raise UsageError(
-                f"entity.{entity}.types.{column.name}: the type {declared!r} does not exist in this database"
-            )
-        if not column.untyped and not types.may_be_read_as(column.sql, wanted.base):
-            refused.append(f"{column.name!r} is {column.sql} in the files, which cannot be read as {wanted.type}")
-        made = replace(column, sql=wanted.type, base=wanted.base, labels=wanted.labels, natural=column.sql)
-        found.append(made)
-    if refused:
-        raise DataError(f"{entity}: {'; '.join(refused)}")
-    return found
+class _Refused(Exception):
+    """Why a column cannot be loaded."""
 
 
-def compare(columns: list[Column], target: Sequence[TargetColumn], entity: str) -> tuple[Evolution, list[Column]]:
-    """What must change in the target so that the columns fit, and the columns as they will be there.
+@dataclass(frozen=True)
+class Terms:
+    """What the columns of files are compared with."""
+
+    entity: str
+    declared: Mapping[str, str]  # types that the settings name
+    target: Mapping[str, TargetColumn]
+    exists: bool  # the target does
+    details: Details
+    updated: bool  # rows may be updated: not by the key, or not at all
+    key: tuple[str, ...]
+
+
+def settle(found: Sequence[Found], terms: Terms) -> tuple[Evolution, list[Column]]:
+    """What must change in the target so that the files' columns fit, and the columns as they will be there.
+
+    The type that the user declares decides, then that of the target, and only then what the files have in common.
 
     Raises:
+        UsageError: a declared type does not exist.
         DataError: values of a column would be lost, or the target makes it itself; the message names every such column.
     """
     add, widen, refused, settled = [], [], [], []
-    there = {c.name: c for c in target}
-    for column in columns:
-        known = there.get(column.name)
-        if known is None:
-            add.append(column)
-            settled.append(column)
+    for each in found:
+        there = terms.target.get(each.name)
+        try:
+            column = _declared(each, terms) if each.name in terms.declared else _undeclared(each, terms)
+        except _Refused as exc:
+            refused.append(f"{each.name!r} {exc}")
             continue
-        as_there = replace(column, sql=known.type, base=known.base, labels=known.labels, required=known.required)
-        if known.filled:
-            refused.append(
-                f"{column.name!r} is a column that the target fills itself; rename it at the source, or if it is the"
-                f" search column, give that another name by entity.{entity}.search.column_name"
-            )
-        elif not column.untyped and not _accepts(column, known):
-            wide = types.widened(column.natural or column.sql, known.base) if known.type == known.base else None
-            if wide is None or column.natural:
-                found = column.natural or column.sql
-                refused.append(f"{column.name!r} is {found} in the files but {known.type} in the target")
-            else:
-                as_there = replace(as_there, sql=wide, base="")
-                widen.append(as_there)
-        settled.append(as_there)
+        settled.append(column)
+        if there is None:
+            add.append(column)
+        elif column.sql != there.kind.type:
+            widen.append(column)
     if refused:
-        raise DataError(f"{entity}: {'; '.join(refused)}")
+        raise DataError(f"{terms.entity}: {'; '.join(refused)}")
     return Evolution(tuple(add), tuple(widen)), settled
 
 
-def _accepts(column: Column, known: TargetColumn) -> bool:
-    if column.natural:  # declared: each value is checked to go into the type that was declared, which is the target's
-        return types.may_be_read_as(column.natural, known.base) and column.sent == known.base
-    return types.fits(column.sql, known.base)
+def _declared(found: Found, terms: Terms) -> Column:
+    name, written = found.name, terms.declared[found.name]
+    kind, there = terms.details.types[name], _there(found, terms)
+    if kind is None:
+        raise UsageError(f"entity.{terms.entity}.types.{name}: the type {written!r} does not exist in this database")
+    wrong = [s.sql for s in found.sights if not (fit.may_be_read_as(s.sql, kind) or fit.accepts(kind, s.sql, s.hollow))]
+    if wrong:
+        raise _Refused(f"is {_and(wrong)} in the files, which cannot be read as {kind.type}")
+    if there is None:
+        return _of(found, kind)
+    if kind.base != there.kind.base:
+        raise _Refused(
+            f"is {there.kind.type} in the target, and entity.{terms.entity}.types.{name} declares {kind.type};"
+            " change one of them"
+        )
+    return replace(_of(found, there.kind), required=there.required)
+
+
+def _undeclared(found: Found, terms: Terms) -> Column:
+    there = _there(found, terms)
+    if there is None:
+        return join(found, terms.entity)
+    blocked = terms.details.dependents.get(found.name, ())
+    if there.untyped and found.name in terms.details.empty and not blocked:
+        return replace(join(found, terms.entity), required=there.required)
+    wrong = [sight for sight in found.sights if not fit.accepts(there.kind, sight.sql, sight.hollow)]
+    if not wrong:
+        return replace(_of(found, there.kind), required=there.required)
+    difference = f"is {_and(sight.sql for sight in wrong)} in the files but {there.kind.type} in the target"
+    wide = _widened(found, there) if not any(sight.hollow for sight in wrong) else None
+    if wide is None:
+        raise _Refused(difference)
+    if blocked:
+        raise _Refused(f"{difference}, and cannot be widened: {_way_out(found, there, blocked, terms.entity)}")
+    return Column(found.name, wide, files=found.types, required=there.required)
+
+
+def _there(found: Found, terms: Terms) -> TargetColumn | None:
+    """The target's column, if it has one, and if files may fill it."""
+    name, there = found.name, terms.target.get(found.name)
+    if there is None:
+        if terms.exists and terms.details.closed:
+            raise _Refused(f"is not in the target, which can get no column: {terms.details.closed}")
+    elif there.filled == "search":
+        raise _Refused(
+            "is the search column of the target, which fills it itself; rename it at the source, or give the search"
+            f" column another name by entity.{terms.entity}.search.column_name"
+        )
+    elif there.filled == "generated":
+        raise _Refused("is a generated column of the target, which fills it itself; rename it at the source")
+    elif there.filled == "identity" and terms.updated and name not in terms.key:
+        raise _Refused(
+            "is GENERATED ALWAYS AS IDENTITY in the target and not in the key, so rows that are there cannot get other"
+            f' numbers; put it into the key, or `alter table … alter column "{name}" set generated by default`'
+        )
+    return there
+
+
+def _of(found: Found, kind: Kind) -> Column:
+    read = bool(kind.reads) and any(fit.is_read(sql, kind.base) for sql in found.types)
+    return Column(found.name, kind.type, kind, found.types, read=read)
+
+
+def _widened(found: Found, there: TargetColumn) -> str | None:
+    if there.kind.type != there.kind.base:  # a domain is never widened
+        return None
+    wide = fit.wide_enough(found.types, there.kind.base)
+    return None if there.identity and wide not in types.INTEGERS else wide
+
+
+def _way_out(found: Found, there: TargetColumn, blocked: Sequence[str], entity: str) -> str:
+    """What depends on a column, and what can be done."""
+    depends = f"{_and(blocked)} {'depend' if len(blocked) > 1 else 'depends'} on it"
+    drop = "drop what depends on it before the load, and make it again after it"
+    if not all(fit.may_be_read_as(sql, there.kind) for sql in found.types):
+        return f"{depends}; {drop}"
+    return (
+        f'{depends}; entity.{entity}.types.{found.name} = "{there.kind.type}" keeps it and checks each value; or {drop}'
+    )
+
+
+def _and(items: Iterator[str] | Sequence[str]) -> str:
+    return " and ".join(dict.fromkeys(items))
+
+
+def case_remarks(found: Sequence[Found], target: Sequence[TargetColumn]) -> Iterator[str]:
+    """Columns that are new, and whose names differ from others by case only."""
+    known = {column.name for column in target}
+    others = [*known, *(each.name for each in found)]
+    for each in found:
+        alike = [name for name in others if name != each.name and name.casefold() == each.name.casefold()]
+        if alike and each.name not in known:
+            yield (
+                f"{each.name!r} and {alike[0]!r} differ by case only and are two columns; if they are meant to be one,"
+                " rename it at the source"
+            )
 
 
 def require_same(parts: list[Part], target: Sequence[TargetColumn], evolution: Evolution, entity: str) -> None:
@@ -94,8 +163,10 @@ def require_same(parts: list[Part], target: Sequence[TargetColumn], evolution: E
     folders = {name for part in parts for name, _ in part.constants}
     out = f" (a folder gives it; entity.{entity}.partitions = false leaves it out)"
     different = [f"{c.name!r} is not in the target{out * (c.name in folders)}" for c in evolution.add]
-    kinds = {c.name: c.type for c in target}
-    different += [f"{c.name!r} is {c.sql} in the files but {kinds[c.name]} in the target" for c in evolution.widen]
+    kinds = {c.name: c.kind.type for c in target}
+    different += [
+        f"{c.name!r} is {_and(c.files)} in the files but {kinds[c.name]} in the target" for c in evolution.widen
+    ]
     for column in target:
         lacking = [part.file.uri for part in parts if column.name not in part.schema.names]
         if lacking and not column.filled and not column.defaulted:

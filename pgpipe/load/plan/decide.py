@@ -14,13 +14,8 @@ from pgpipe import errors
 from pgpipe.load.ledger import Ledger
 from pgpipe.load.plan import contract
 from pgpipe.load.plan.facts import Details, Facts
-from pgpipe.load.plan.files import (
-    Column,
-    Evolution,
-    Part,
-    folder_remarks,
-    join_schemas,
-)
+from pgpipe.load.plan.files import Column, Evolution, Part, folder_remarks
+from pgpipe.load.plan.found import Found, find_columns
 from pgpipe.settings.entity import MAX_DELETED, EntitySettings, MaxDeleted, Mode, max_deleted
 from pgpipe.source import File
 from pgpipe.source.contents import sentence
@@ -123,12 +118,19 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
     if not plan.reads:
         return _decide_empty(plan, facts, details)
     entity = plan.files.entity
-    joined = join_schemas(parts)
-    columns = contract.declare(joined, settings, details.types, entity)
-    _check_key(plan, columns, parts)
-    evolution = NO_CHANGE
+    found = find_columns(parts)
+    _check_key(plan, found, parts)
+    terms = contract.Terms(
+        entity,
+        settings.types,
+        {column.name: column for column in facts.columns},
+        facts.table is not None,
+        details,
+        plan.action == "merge",
+        plan.key,
+    )
+    evolution, columns = contract.settle(found, terms)
     if facts.table:
-        evolution, columns = contract.compare(columns, facts.columns, entity)
         _check_owned(entity, facts, evolution)
         if settings.contract == "freeze":
             contract.require_same(parts, facts.columns, evolution, entity)
@@ -141,10 +143,14 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
         plan,
         columns=tuple(columns),
         parts=tuple(parts),
-        evolution=evolution,
-        converted=_converted(joined, columns, evolution),
+        evolution=evolution if facts.table else NO_CHANGE,
+        converted=_converted(columns),
         absent=tuple(c.name for c in facts.columns if not c.filled and c.name not in named),
-        remarks=(*plan.remarks, *folder_remarks(parts, entity, partitions=settings.partitions)),
+        remarks=(
+            *plan.remarks,
+            *folder_remarks(parts, entity, partitions=settings.partitions),
+            *contract.case_remarks(found, facts.columns),
+        ),
     )
 
 
@@ -178,7 +184,7 @@ def _decide_empty(plan: Plan, facts: Facts, details: Details) -> Plan:
     if not details.has_rows:
         raise _no_file(plan)
     _check_rows(plan, facts, details, rows=0)
-    columns = tuple(Column(c.name, c.type, base=c.base, labels=c.labels) for c in facts.columns if c.name in plan.key)
+    columns = tuple(Column(c.name, c.kind.type, c.kind) for c in facts.columns if c.name in plan.key)
     return replace(plan, columns=columns)
 
 
@@ -239,8 +245,8 @@ def _check_rows(plan: Plan, facts: Facts, details: Details, rows: int) -> None:
         )
 
 
-def _check_key(plan: Plan, columns: list[Column], parts: list[Part]) -> None:
-    entity, key, names = plan.files.entity, plan.key, [c.name for c in columns]
+def _check_key(plan: Plan, found: list[Found], parts: list[Part]) -> None:
+    entity, key, names = plan.files.entity, plan.key, [each.name for each in found]
     missing = [k for k in key if k not in names]
     if missing:
         raise errors.DataError(
@@ -256,10 +262,9 @@ def _check_key(plan: Plan, columns: list[Column], parts: list[Part]) -> None:
         )
 
 
-def _converted(joined: list[Column], columns: list[Column], evolution: Evolution) -> tuple[str, ...]:
-    changed = {column.name for column in evolution.widen}
-    pairs = [(before, after) for before, after in zip(joined, columns, strict=True) if before.name not in changed]
-    return tuple(f"{a.name} {b.sql} as {a.sql}" for b, a in pairs if not b.untyped and b.sql != a.sql)
+def _converted(columns: list[Column]) -> tuple[str, ...]:
+    given = [(column, [sql for sql in column.files if sql != column.sql]) for column in columns if column.kind]
+    return tuple(f"{column.name} {' and '.join(other)} as {column.sql}" for column, other in given if other)
 
 
 def toml_name(name: str) -> str:

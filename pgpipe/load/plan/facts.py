@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pgpipe.errors import PgpipeError
 from pgpipe.load.ledger import Ledger
+from pgpipe.load.types import Kind
 from pgpipe.target import Target
+
+Filler = Literal["", "search", "generated", "identity"]
 
 
 @dataclass(frozen=True)
@@ -13,21 +17,12 @@ class TargetColumn:
     """A column that is there."""
 
     name: str
-    type: str
-    base: str  # as Column.base
-    labels: tuple[str, ...]
-    filled: bool  # by the target itself
-    required: bool  # NOT NULL
-    defaulted: bool
-
-
-@dataclass(frozen=True)
-class DeclaredType:
-    """A type that the settings name for a column."""
-
-    type: str
-    base: str
-    labels: tuple[str, ...]
+    kind: Kind
+    filled: Filler = ""  # by the target itself: as the search column, generated, or always as an identity
+    required: bool = False  # NOT NULL
+    defaulted: bool = False
+    identity: bool = False  # always or by default
+    untyped: bool = False  # no file had a value when it was made
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,9 @@ class Facts:
 class Details:
     """What is read only once it is clear that files will be loaded: it takes a query each, or a scan of the target."""
 
-    types: Mapping[str, DeclaredType | None] = field(default_factory=dict)  # by column; None: the type does not exist
+    types: Mapping[str, Kind | None] = field(default_factory=dict)  # by column; None: the type does not exist
     not_unique: PgpipeError | None = None  # two rows of the target have one key, or it lacks a column of the key
     has_rows: bool = False  # asked for a snapshot without rows only
+    dependents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by column: what forbids another type
+    closed: str = ""  # why the target can get no column
+    empty: frozenset[str] = frozenset()  # untyped columns that still have no value; asked if files have one

@@ -1,16 +1,17 @@
-"""Pre-flight: read only footers, join the files' schemas, compare them with the target, refuse by name."""
+"""Files by their footers, and the columns that rows of them will have."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pgpipe.errors import DataError, SourceError
-from pgpipe.load import types
 from pgpipe.load.plan.footer import what_is_wrong
+from pgpipe.load.types import Kind
 from pgpipe.settings.entity import Bad
 from pgpipe.source import File, Source
 from pgpipe.source.contents import ENCRYPTED, MAGIC
@@ -22,6 +23,7 @@ INT96_UNIT = "us"  # in nanoseconds, 64 bits end in 2262
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 FOOTER_BYTES = 64 << 10  # read first; a longer footer takes a second request
 MOST_FOOTER = 256 << 20  # a longer one is taken for damage
+Reader = Callable[[Any, str], Any]  # texts, an Arrow array, and the name of a type → field bytes
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,11 @@ class Column:
 
     name: str
     sql: str
-    untyped: bool = False  # the files hold only nulls: any type will do
-    base: str = ""  # what values are sent as, where that is another type: under a domain, for an enum
-    labels: tuple[str, ...] = ()  # of an enum
-    natural: str = ""  # the type that the files alone would give it, where another is declared
+    kind: Kind | None = None  # of a type that the target or the user gives
+    files: tuple[str, ...] = ()  # the types that the files alone would give it
+    untyped: bool = False  # the files hold only nulls, and no type was given: another may follow
+    read: bool = False  # values are read by the input function of the type
+    reader: Reader | None = field(default=None, compare=False)  # that asks it
     required: bool = False  # NOT NULL
     bad: Bad = "error"  # what happens to a value that cannot be stored
     most: int = 0  # bytes that a value may have; 0: any
@@ -43,7 +46,12 @@ class Column:
     @property
     def sent(self) -> str:
         """The type in whose form values are sent."""
-        return self.base or self.sql
+        return self.kind.base if self.kind else self.sql
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of an enum."""
+        return self.kind.labels if self.kind else ()
 
 
 @dataclass(frozen=True)
@@ -190,48 +198,6 @@ class named:  # noqa: N801 - a context manager, used like a function
             ) from exc
         if isinstance(exc, pa.ArrowException | OSError) and not isinstance(exc, SourceError):
             raise DataError(f"{self._file.uri} cannot be read: {str(exc).splitlines()[0]}") from exc
-
-
-def join_schemas(parts: list[Part]) -> list[Column]:
-    """The columns of all files together, in order of first sight; a file that lacks one gives NULL.
-
-    Raises:
-        DataError: a name or a type cannot be kept, or two files disagree; the message names column and file.
-    """
-    joined: dict[str, tuple[Column, File]] = {}
-    seen: pa.Schema | None = None
-    for part in parts:
-        if seen is not None and part.schema.equals(seen, check_metadata=True):
-            continue  # as the file before: with thousands of them the comparison of names and types would show
-        seen = part.schema
-        for column in _columns(part):
-            known = joined.get(column.name)
-            if known is None or known[0].untyped:
-                joined[column.name] = column, part.file
-            elif not column.untyped:
-                wide = types.widened(column.sql, known[0].sql)
-                if wide is None:
-                    raise DataError(
-                        f"column {column.name!r} is {column.sql} in {part.file.uri}"
-                        f" but {known[0].sql} in {known[1].uri}"
-                    )
-                joined[column.name] = Column(column.name, wide), known[1]
-    if not joined:
-        raise DataError(f"{parts[0].file.uri} has no columns")
-    return [column for column, _ in joined.values()]
-
-
-def _columns(part: Part) -> Iterator[Column]:
-    seen = set()
-    for field in part.schema:
-        check_name(field.name, "column", part.file.uri)
-        if field.name in seen:
-            raise DataError(f"{part.file.uri} has two columns named {field.name!r}")
-        seen.add(field.name)
-        sql = types.sql_type(field.type)
-        if sql is None:
-            raise DataError(f"{part.file.uri}: column {field.name!r} is {field.type}, which no PostgreSQL type holds")
-        yield Column(field.name, sql, pa.types.is_null(types.storage(field.type)))
 
 
 def check_name(name: str, what: str, where: str) -> None:

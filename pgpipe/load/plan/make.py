@@ -33,6 +33,5 @@ def make_plan(
             with_path(part, files.entity, partitions=settings.partitions, path_column=settings.path_column)
             for part in (read_footers(source, plan.reads) if plan.reads else ())
         ]
-    merged_with = facts.table if plan.action == "merge" else None
-    details = read_details(conn, merged_with, parts, plan.key, plan.mode, settings)
+    details = read_details(conn, facts, parts, plan, settings)
     return decide(plan, parts, facts, details, settings)

@@ -1,20 +1,37 @@
 """Reading what a plan is decided from: the target's columns, key and ledger, and what its rows allow."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 from psycopg import sql
 
 from pgpipe import errors
 from pgpipe.db import Connection, one, translated
+from pgpipe.load import types
 from pgpipe.load.ledger import Ledger, read_ledger
-from pgpipe.load.plan.facts import Access, DeclaredType, Details, Facts, TargetColumn
+from pgpipe.load.plan.decide import Plan
+from pgpipe.load.plan.facts import Access, Details, Facts, TargetColumn
 from pgpipe.load.plan.files import Part
+from pgpipe.load.types import Kind
 from pgpipe.settings.entity import EntitySettings, Mode
 from pgpipe.target import Target, at
 
 COLUMNS = """
-    select name, type, base, coalesce(labels, '{}'), filled, required, defaulted
+    select type, base, coalesce(labels, '{}'), element::bigint, coalesce(reads, ''),
+           name, filled, required, defaulted, identity, untyped
       from pgpipe_internal.target_columns(%s::oid::regclass)
 """
-DECLARED = "select type_name, base, coalesce(labels, '{}') from pgpipe_internal.declared_type(%s)"
+DECLARED = """
+    select type_name, base, coalesce(labels, '{}'), element::bigint, coalesce(reads, '')
+      from pgpipe_internal.declared_type(%s)
+"""
+DEPENDENTS = """
+    select column_name, array_agg(dependent order by dependent)
+      from pgpipe_internal.column_dependents(%s::oid::regclass) group by column_name
+"""
+CLOSED = "select pgpipe_internal.shape_owner(%s::oid::regclass)"
+HAS_VALUE = "select pgpipe_internal.has_value(%s::oid::regclass, %s)"
 PRIMARY_KEY = "select pgpipe_internal.key_columns(%s::oid::regclass)"
 OURS = "select pgpipe_internal.has_ledger(%s::oid::regclass)"
 REQUIRE_UNIQUE = "select pgpipe_internal.require_unique(%s::oid::regclass, %s, %s)"
@@ -38,7 +55,7 @@ def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
         rows = conn.execute(COLUMNS, (table.oid,)).fetchall()
         primary_key = one(conn, PRIMARY_KEY, (table.oid,)) or ()
         ours = bool(one(conn, OURS, (table.oid,)))
-    columns = tuple(TargetColumn(name, kind, base, tuple(labels), *rest) for name, kind, base, labels, *rest in rows)
+    columns = tuple(TargetColumn(row[5], _kind(row[:5]), *row[6:]) for row in rows)
     return Facts(
         schema, table, columns, tuple(primary_key), ours, read_ledger(conn, table) if ours else Ledger(), access
     )
@@ -52,39 +69,49 @@ def _read_access(conn: Connection, schema: str, table: Target | None) -> Access:
     return Access(wrong_kind, owned, {"append": append, "upsert": upsert, "snapshot": snapshot})
 
 
-def read_details(
-    conn: Connection,
-    table: Target | None,
-    parts: list[Part],
-    key: tuple[str, ...],
-    mode: Mode,
-    settings: EntitySettings,
-) -> Details:
+def read_details(conn: Connection, facts: Facts, parts: list[Part], plan: Plan, settings: EntitySettings) -> Details:
     """What is needed of the database to load these files.
 
     Args:
         conn: to read on.
-        table: the target that the rows are merged with; None if they are not.
+        facts: of the target.
         parts: the files.
-        key: of the target.
-        mode: of the load.
+        plan: the outline.
         settings: that name types.
     """
-    columns = {name for part in parts for name in part.schema.names}
-    types = {name: _declared(conn, kind) for name, kind in settings.types.items() if name in columns}
-    if table is None:
-        return Details(types)
-    whole_is_empty = mode == "snapshot" and not any(sum(part.rows) for part in parts)
-    return Details(types, _not_unique(conn, table, key, mode), whole_is_empty and _has_rows(conn, table))
+    fields = [field for part in {id(part.schema): part for part in parts}.values() for field in part.schema]
+    names = {field.name for field in fields}
+    declared = {name: _declared(conn, kind) for name, kind in settings.types.items() if name in names}
+    details, table = Details(declared), facts.table
+    if table and parts:
+        valued = {field.name for field in fields if not types.hollow(field.type)}
+        ours = facts.columns if facts.access.owned else ()  # only an owner can give a column another type
+        untyped = [column.name for column in ours if column.untyped and column.name in valued]
+        details = replace(details, **_shape(conn, table, untyped))
+    if table is None or plan.action != "merge":
+        return details
+    whole_is_empty = plan.mode == "snapshot" and not any(sum(part.rows) for part in parts)
+    not_unique = _not_unique(conn, table, plan.key, plan.mode)
+    return replace(details, not_unique=not_unique, has_rows=whole_is_empty and _has_rows(conn, table))
 
 
-def _declared(conn: Connection, declared: str) -> DeclaredType | None:
+def _shape(conn: Connection, table: Target, untyped: list[str]) -> dict[str, Any]:
+    """What forbids changes of the table's columns, and which of the untyped ones have no value."""
+    with translated():
+        dependents = {name: tuple(found) for name, found in conn.execute(DEPENDENTS, (table.oid,))}
+        empty = frozenset(name for name in untyped if not one(conn, HAS_VALUE, (table.oid, name)))
+        return {"dependents": dependents, "empty": empty, "closed": one(conn, CLOSED, (table.oid,)) or ""}
+
+
+def _kind(row: Sequence[Any]) -> Kind:
+    kind, base, labels, element, reads = row
+    return Kind(kind, base, tuple(labels), element, reads)
+
+
+def _declared(conn: Connection, declared: str) -> Kind | None:
     with translated():
         row = conn.execute(DECLARED, (declared,)).fetchone()
-    if row is None or row[0] is None:
-        return None
-    kind, base, labels = row
-    return DeclaredType(kind, base, tuple(labels))
+    return None if row is None or row[0] is None else _kind(row)
 
 
 def _not_unique(conn: Connection, table: Target, key: tuple[str, ...], mode: Mode) -> errors.PgpipeError | None:

@@ -1,6 +1,5 @@
 """Bad values: what happens to a value that cannot be stored, as its column says. A column without one pays nothing."""
 
-import json
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as at
 
-from pgpipe.db.encoding import lacking
 from pgpipe.errors import BadValue
 from pgpipe.load import types
 from pgpipe.load.plan.files import Column
-from pgpipe.load.rows.convert import convert, converter
+from pgpipe.load.rows.convert import converter
 from pgpipe.load.rows.kernels import Array, at_leaves, nulls, pc, types_removed
 from pgpipe.load.rows.read import Batch, Piece
 from pgpipe.load.rows.rejects import NUL_ESCAPE, Known, Reasons, Rejects, bad_row
+from pgpipe.load.rows.strict import strict
 
 Faults = dict[int, str]  # row → reason
 
@@ -104,81 +103,6 @@ def _settled(
     kept = np.ones(wire.num_rows, bool)
     kept[list(reasons)] = False
     return good, wire.filter(pa.array(kept)) if reasons else wire
-
-
-def strict(array: Array, column: Column) -> Array:
-    """The values in the form they travel in.
-
-    Raises:
-        BadValue: one of them cannot be stored.
-    """
-    if column.required and array.null_count:
-        raise BadValue("NULL, and the column is NOT NULL")
-    wire = convert(array, column.sent)
-    if column.most and wire.nbytes > column.most:
-        _check_size(wire, column.most)
-    if column.labels and not pc.all(pc.is_in(wire.drop_null(), pa.array(column.labels)), min_count=0).as_py():
-        raise BadValue(f"a text that is not a label of {column.sql}")
-    if column.careful:
-        _check_carefully(array, wire, column)
-    return wire
-
-
-def _check_size(wire: Array, most: int) -> None:
-    for row in range(len(wire)):
-        size = wire.slice(row, 1).nbytes
-        if size > most:
-            raise BadValue(f"a value of {size:,} bytes; max_value_mb = {most >> 20} is less")
-
-
-def _check_carefully(array: Array, wire: Array, column: Column) -> None:
-    """What otherwise only the server finds: too slow, unless it has refused a row."""
-    if column.sent in {"json", "jsonb"}:
-        skipped = column.sent == "jsonb"
-        for value in wire.cast(pa.binary()).to_pylist():
-            if value is not None and (fault := _json_fault(value[skipped:], column)):
-                raise BadValue(fault)
-    elif column.codec:
-        at_leaves(array, partial(_require_held, codec=column.codec))
-    elif at.is_decimal(types.storage(array.type)):
-        try:
-            types_removed(array).validate(full=True)
-        except pa.ArrowInvalid as exc:
-            raise BadValue(f"a number of more digits than {array.type} has") from exc
-
-
-def _require_held(array: Array, codec: str) -> Array:
-    for value in array.to_pylist() if types.is_text(array.type) else []:
-        if value is not None:
-            try:
-                value.encode(codec)
-            except UnicodeEncodeError as exc:
-                raise BadValue(_not_held(exc)) from None
-    return array
-
-
-def _not_held(exc: UnicodeEncodeError) -> str:
-    return f"a text with the character {lacking(exc.object[exc.start])}, which is not in the encoding of this database"
-
-
-def _json_fault(text: bytes, column: Column) -> str | None:
-    sql = column.sent
-    try:
-        value = json.loads(text.decode())
-        plain = json.dumps(value, ensure_ascii=False)
-        plain.encode()
-        (plain if sql == "jsonb" else text.decode()).encode(column.codec or "utf-8")
-    except UnicodeEncodeError as exc:
-        if exc.encoding != "utf-8":
-            return _not_held(exc)
-        return "JSON with half of a surrogate pair, or with bytes that are not UTF-8"
-    except UnicodeError:
-        return "JSON with half of a surrogate pair, or with bytes that are not UTF-8"
-    except ValueError:
-        return "text that is not JSON"
-    if sql == "jsonb" and NUL_ESCAPE.search(text):
-        return "JSON with a NUL character, which jsonb cannot hold"
-    return None
 
 
 def _mended(array: Array, column: Column) -> tuple[Array, Faults, Faults]:

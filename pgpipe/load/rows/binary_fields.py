@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from pgpipe.errors import BadValue
-from pgpipe.load.rows.kernels import Array, Bytes, binary, pc
+from pgpipe.load.rows.kernels import Array, Bytes, binary, lists, pc
 
 UUID, TIMESTAMPTZ, NUMERIC = 2950, 1184, 1700  # pg_type.oid; an array states that of its elements
 EPOCH = 946_684_800_000_000  # 2000-01-01, where PostgreSQL's time begins, in microseconds of Unix time
@@ -61,6 +61,29 @@ def arrays(element: int, array: Array, elements: Bytes) -> Array:
     heads[:, 1] = np.diff(holes[ends]) > 0
     heads[:, 3] = lengths
     return _framed(heads, np.diff(sizes[ends]), words[sent], _nulls(array))
+
+
+def framed(element: int, array: Array, elements: Array) -> Array:
+    """As `arrays`, of elements of any length.
+
+    Args:
+        element: the oid of the elements' type.
+        array: the lists.
+        elements: all their elements, as texts or field bytes.
+    """
+    plain = elements.cast(pa.binary())
+    sizes = pc.binary_length(plain).fill_null(0).to_numpy().astype(">u4")
+    heads = field(sizes.view(np.uint8).reshape(-1, 4), np.zeros(len(plain), bool))
+    sent = pc.binary_join_element_wise(heads, plain, b"").fill_null(NULL.to_bytes(4, "big"))
+    lengths = _lengths(array)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    holes = np.concatenate([[0], np.cumsum(_nulls(plain))])
+    fronts = np.empty((len(array), 5), ">u4")
+    fronts[:] = 1, 0, element, 0, 1
+    fronts[:, 1] = np.diff(holes[ends]) > 0
+    fronts[:, 3] = lengths
+    front = field(fronts.view(np.uint8).reshape(-1, 20), _nulls(array))
+    return pc.binary_join_element_wise(front, pc.binary_join(lists(array, sent), b""), b"")
 
 
 def numerics(array: Array) -> Bytes:

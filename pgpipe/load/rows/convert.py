@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.types as at
 
 from pgpipe.errors import BadValue
-from pgpipe.load import types
+from pgpipe.load import fit, types
 from pgpipe.load.rows import binary_fields, json_text
 from pgpipe.load.rows.kernels import Array, lists, nulls, pc, types_removed
 
 LENGTH = re.compile(r"\((\d+)\)$")
+PRECISION = re.compile(r"\((\d)\)")  # of a time
 DAY = 86_400_000_000  # in microseconds
 NOT_FINITE = r"(?i)^[+-]?(inf|infinity|nan)$"  # the texts that stand for such a number
 ZERO = r"(?i)^[+-]?[0.]+(e[+-]?[0-9]+)?$"
@@ -30,13 +31,13 @@ LIMITS: list[tuple[pa.DataType, int, int]] = [  # of PostgreSQL's calendar, in t
 def converter(sql: str, arrow: pa.DataType) -> pa.DataType:
     """The Arrow type in which a column of this SQL type travels: what `convert` returns."""
     name = types.base(sql)
-    if sql in types.MADE or name in types.VECTORS:
-        return pa.binary()
-    if types.NUMERIC.match(sql.removesuffix("[]")) and types.is_wide(arrow):
+    if name in types.MADE or name in types.VECTORS:
         return pa.binary()
     wire = types.wire_type(sql)
     if wire is not None:
         return wire
+    if not types.NUMERIC.match(sql.removesuffix("[]")) or types.is_wide(arrow):
+        return pa.binary()  # NULLs, or ready-made field bytes
     arrow = types.storage(arrow)
     if sql.endswith("[]"):
         return pa.list_(_decimal(types.storage(getattr(arrow, "value_type", arrow)), sql[:-2]))
@@ -94,10 +95,11 @@ def _made(array: Array, sql: str) -> Array:
     if types.base(sql) in types.VECTORS:
         return _vectors(array, sql)
     if sql == "uuid[]":
-        return binary_fields.arrays(binary_fields.UUID, array, binary_fields.fixed(types_removed(array.flatten())))
-    if sql.startswith(types.TIMESTAMPTZ):
+        uuids = _cast(types_removed(array.flatten()), pa.binary(16))
+        return binary_fields.arrays(binary_fields.UUID, array, binary_fields.fixed(uuids))
+    if types.base(sql).startswith(types.TIMESTAMPTZ):
         instants = _cast(_microseconds(types_removed(array.flatten())), pa.timestamp("us", "UTC"))
-        _check(instants, types.TIMESTAMPTZ)
+        _check(instants, sql.removesuffix("[]"))
         return binary_fields.arrays(binary_fields.TIMESTAMPTZ, array, binary_fields.moments(instants.cast(pa.int64())))
     if sql.endswith("[]"):
         return binary_fields.arrays(
@@ -134,6 +136,8 @@ def _cast(array: Array, wire: pa.DataType) -> Array:
     if at.is_date64(kind):
         array = array.cast(pa.date32(), safe=False)  # milliseconds within the day carry nothing
     if types.is_list(kind) and isinstance(wire, pa.ListType):
+        if at.is_string(wire.value_type):
+            return _with_values(array, lambda values: json_text.plain_text(values).cast(pa.string()))
         return _with_values(array, lambda values: _cast(_microseconds(types_removed(values)), wire.value_type))
     if at.is_decimal(wire):
         return _exact(array, wire)
@@ -196,7 +200,7 @@ def _decimal(arrow: pa.DataType, sql: str) -> pa.DataType:
     """
     natural = types.sql_type(arrow)
     declared = types.NUMERIC.match(sql)
-    if natural and declared and declared[1] and not types.fits(natural, sql):
+    if natural and declared and declared[1] and not fit.fits(natural, sql):
         return pa.decimal128(int(declared[1]), int(declared[2]))
     return pa.decimal128(types.DECIMAL128_DIGITS, max(getattr(arrow, "scale", 0), 0))
 
@@ -212,6 +216,16 @@ def _check(wire: Array, sql: str) -> None:
             ends = pc.min_max(wire.view(pa.int32() if kind == pa.date32() else pa.int64()))
             if ends["min"].is_valid and not low <= ends["min"].as_py() <= ends["max"].as_py() <= high:
                 raise BadValue(f"out of the range of PostgreSQL's {sql}")
+    precise = PRECISION.search(sql) if at.is_temporal(wire.type) else None
+    if precise:
+        _check_digits(wire.cast(pa.int64()), int(precise[1]), sql)
+
+
+def _check_digits(micro: Array, digits: int, sql: str) -> None:
+    """Refuse a fraction of a second that the type would round."""
+    whole = micro.drop_null().to_numpy()
+    if (whole % 10 ** (6 - digits)).any():
+        raise BadValue(f"a fraction of a second of more than the {digits} digits of {sql}")
 
 
 def _check_text(text: Array, sql: str) -> None:

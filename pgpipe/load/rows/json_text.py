@@ -53,7 +53,7 @@ def _value(array: Array) -> Array:
     if at.is_string(kind) or at.is_large_string(kind):
         return _quoted(array.cast(pa.string()))
     if at.is_binary(kind) or at.is_large_binary(kind) or at.is_fixed_size_binary(kind):
-        return _joined('"\\\\x', _hex(array.cast(pa.binary())), '"')
+        return _joined('"\\\\x', hexadecimal(array.cast(pa.binary())), '"')
     return _scalar(array)
 
 
@@ -123,7 +123,7 @@ def _joined(*parts: Any) -> Array:  # noqa: ANN401 - arrays and constants
     return pc.binary_join_element_wise(*(pa.scalar(p, pa.string()) if isinstance(p, str) else p for p in parts), "")
 
 
-def _hex(array: Array) -> Array:
+def hexadecimal(array: Array) -> Array:
     """Lower-case hexadecimal text of binary values."""
     offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
     data = np.frombuffer(array.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
@@ -131,7 +131,7 @@ def _hex(array: Array) -> Array:
 
 
 def _uuid(array: Array) -> Array:
-    text = _hex(array.cast(pa.binary()))
+    text = hexadecimal(array.cast(pa.binary()))
     parts = [pc.utf8_slice_codeunits(text, a, b) for a, b in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))]
     return pc.binary_join_element_wise(*parts, "-")
 

@@ -12,6 +12,7 @@ from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import codec
 from pgpipe.errors import DataError
 from pgpipe.load.plan.files import Column, Part
+from pgpipe.load.rows.ask import Asker
 from pgpipe.load.rows.read import row_groups
 from pgpipe.load.rows.rejects import Known, Reasons, bad_row
 from pgpipe.load.write import copy
@@ -41,17 +42,19 @@ class Diagnosis:
         Raises:
             DataError: a bad row whose policy is `error`; it is named.
         """
-        try:
-            return attempt(Lesson(self._columns))
-        except DataError as exc:
-            lesson = self._learnt(conn, parts, exc)
-        return attempt(lesson)
+        with Asker(self._run.database) as asker:
+            columns = tuple(replace(column, reader=asker.read) for column in self._columns)
+            try:
+                return attempt(Lesson(columns))
+            except DataError as exc:
+                lesson = self._learnt(conn, parts, exc, columns)
+            return attempt(lesson)
 
-    def _learnt(self, conn: Connection, parts: Sequence[Part], exc: DataError) -> Lesson:
+    def _learnt(self, conn: Connection, parts: Sequence[Part], exc: DataError, columns: Sequence[Column]) -> Lesson:
         """What a refusal teaches: to look at each value as the server does, and which rows break a CHECK."""
         lenient = any(column.bad != "error" for column in self._columns)
         located = isinstance(exc, copy.RefusedByServer)
-        lesson = Lesson(tuple(replace(column, careful=True, codec=self._codec) for column in self._columns))
+        lesson = Lesson(tuple(replace(column, careful=True, codec=self._codec) for column in columns))
         if _breaks_check(exc) and (lenient or not located):
             with self._lock:
                 return replace(lesson, known=self._find_violations(conn, parts, lesson))

@@ -89,7 +89,7 @@ class Lesson:
 
 def as_json(columns: Sequence[Column]) -> Jsonb:
     """Columns as the SQL functions take them."""
-    return Jsonb([{"name": c.name, "type": c.sql} for c in columns])
+    return Jsonb([{"name": c.name, "type": c.sql, "untyped": c.untyped} for c in columns])
 
 
 def create_staging(conn: Connection, run: Run, columns: Sequence[Column], *, unlogged: bool) -> Target:
