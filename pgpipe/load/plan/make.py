@@ -3,7 +3,7 @@
 from pgpipe.db import Connection, awake
 from pgpipe.load.plan.decide import CAREFUL, DONE, Consent, Plan, decide, outline
 from pgpipe.load.plan.files import check_name, read_footers, with_path
-from pgpipe.load.plan.target import read_details, read_facts
+from pgpipe.load.plan.target import Merge, read_details, read_facts
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import Source
 from pgpipe.source.layout import EntityFiles
@@ -33,5 +33,6 @@ def make_plan(
             with_path(part, files.entity, partitions=settings.partitions, path_column=settings.path_column)
             for part in (read_footers(source, plan.reads) if plan.reads else ())
         ]
-    details = read_details(conn, facts, parts, plan, settings)
+    merge = Merge(plan.key, plan.mode) if plan.action == "merge" else None
+    details = read_details(conn, facts, parts, settings, merge)
     return decide(plan, parts, facts, details, settings)

@@ -1,7 +1,7 @@
 """Reading what a plan is decided from: the target's columns, key and ledger, and what its rows allow."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
@@ -10,7 +10,6 @@ from pgpipe import errors
 from pgpipe.db import Connection, one, translated
 from pgpipe.load import types
 from pgpipe.load.ledger import Ledger, read_ledger
-from pgpipe.load.plan.decide import Plan
 from pgpipe.load.plan.facts import Access, Details, Facts, TargetColumn
 from pgpipe.load.plan.files import Part
 from pgpipe.load.types import Kind
@@ -45,6 +44,14 @@ ACCESS = """
 HAS_ROWS = sql.SQL("select exists (select from {})")
 
 
+@dataclass(frozen=True)
+class Merge:
+    """How rows are merged with those of a target."""
+
+    key: tuple[str, ...]
+    mode: Mode
+
+
 def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
     """What catalogue and ledger say of a target."""
     table = at(conn, schema, entity)
@@ -69,15 +76,17 @@ def _read_access(conn: Connection, schema: str, table: Target | None) -> Access:
     return Access(wrong_kind, owned, {"append": append, "upsert": upsert, "snapshot": snapshot})
 
 
-def read_details(conn: Connection, facts: Facts, parts: list[Part], plan: Plan, settings: EntitySettings) -> Details:
+def read_details(
+    conn: Connection, facts: Facts, parts: list[Part], settings: EntitySettings, merge: Merge | None
+) -> Details:
     """What is needed of the database to load these files.
 
     Args:
         conn: to read on.
         facts: of the target.
         parts: the files.
-        plan: the outline.
         settings: that name types.
+        merge: how the rows are merged with the target's; None if they are not.
     """
     fields = [field for part in {id(part.schema): part for part in parts}.values() for field in part.schema]
     names = {field.name for field in fields}
@@ -88,10 +97,10 @@ def read_details(conn: Connection, facts: Facts, parts: list[Part], plan: Plan, 
         ours = facts.columns if facts.access.owned else ()  # only an owner can give a column another type
         untyped = [column.name for column in ours if column.untyped and column.name in valued]
         details = replace(details, **_shape(conn, table, untyped))
-    if table is None or plan.action != "merge":
+    if table is None or merge is None:
         return details
-    whole_is_empty = plan.mode == "snapshot" and not any(sum(part.rows) for part in parts)
-    not_unique = _not_unique(conn, table, plan.key, plan.mode)
+    whole_is_empty = merge.mode == "snapshot" and not any(sum(part.rows) for part in parts)
+    not_unique = _not_unique(conn, table, merge.key, merge.mode)
     return replace(details, not_unique=not_unique, has_rows=whole_is_empty and _has_rows(conn, table))
 
 
