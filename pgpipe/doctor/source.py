@@ -50,7 +50,7 @@ def _read(source: Source, file: File) -> Finding:
         with source.open(file) as stream:
             head = stream.read(4)
     except SourceError as exc:
-        return failure("reading", str(exc), "listing is allowed, reading is not: s3:GetObject", exc.exit_code)
+        return failure("reading", str(exc), "listing is allowed, reading is not", exc.exit_code)
     if head == ENCRYPTED:
         return failure(
             "reading", f"{file.uri} is an encrypted Parquet file, which pgpipe cannot read; write it unencrypted"

@@ -30,6 +30,8 @@ class SourceSettings(Section):
     )
     region: str | None = Field(None, description="AWS region", examples=["eu-central-1"])
     profile: str | None = Field(None, description="profile of the AWS configuration files", examples=["drops"])
+    anonymous: bool = Field(False, description="read a public bucket without credentials")
+    request_payer: bool = Field(False, description="pay for the requests to a bucket whose requester pays")
     addressing_style: Literal["auto", "path", "virtual"] = Field(
         "auto", description="where the bucket stands in a request: auto | path | virtual"
     )

@@ -1,7 +1,7 @@
 """Settings as they are found: option > environment > .env > file > default. The only reader of the environment.
 
 A file is TOML or JSON. In the environment a setting is PGPIPE_ and its path joined by two underscores
-(PGPIPE_SOURCE__URL); DATABASE_URL and EMBEDDING_MODEL are read as well.
+(PGPIPE_SOURCE__URL); DATABASE_URL and EMBEDDING_MODEL are read as well. AWS_* are for boto3, also those of .env.
 """
 
 import os
@@ -14,6 +14,15 @@ from pgpipe.settings.check import settings_of
 from pgpipe.settings.layers import ALIASES, PREFIX, Layer, Layers, from_variables, read_file
 from pgpipe.settings.model import Settings
 
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+}
 FILES = ("pgpipe.toml", "pgpipe.json", "config.json")
 
 
@@ -27,7 +36,17 @@ def load_settings(file: Path | None = None, options: Layer | None = None) -> Set
     Raises:
         UsageError: the file cannot be read, or a setting is unknown or has a wrong value; the line names it.
     """
-    return settings_of(read_layers(file, options))
+    settings = settings_of(read_layers(file, options))
+    _lend_aws()
+    return settings
+
+
+def _lend_aws() -> None:
+    """Put AWS_* of .env where boto3 looks for them, unless the environment has them. Credentials of two never mix."""
+    found = {name: value for name, value in dotenv_values(".env").items() if name.startswith("AWS_") and value}
+    known = {name for name, value in os.environ.items() if value}
+    skipped = known | (CREDENTIALS if CREDENTIALS & known else set())
+    os.environ.update({name: value for name, value in found.items() if name not in skipped})
 
 
 def read_layers(file: Path | None = None, options: Layer | None = None) -> Layers:

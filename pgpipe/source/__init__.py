@@ -83,7 +83,7 @@ def open_source(settings: SourceSettings) -> Source:
         from pgpipe.source.local import LocalSource
 
         return LocalSource(url)
-    if scheme == "s3":
+    if scheme in {"s3", "s3a", "s3n"}:  # the others are Hadoop's names of the same
         from pgpipe.source.s3 import S3Source
 
         return S3Source(settings)

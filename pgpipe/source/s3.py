@@ -2,23 +2,25 @@
 
 import io
 import random
+import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pyarrow as pa
+from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, NoCredentialsError
-from botocore.exceptions import ConnectionError as NoConnection
+from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.settings.model import SourceSettings
 from pgpipe.source import File
 from pgpipe.source.identity import is_hash
+from pgpipe.source.s3_errors import OVERWRITTEN, lost, translated, valid_endpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,43 +29,29 @@ TRIES = 5  # of a body that breaks off without a byte; the request itself is ret
 SILENCE = 60  # seconds without a byte after which a request is given up
 PAUSE = 0.2  # seconds before the second try; doubled before each further one
 SECOND = timedelta(seconds=1)
-BUSY = 500  # status codes from here on are the server's own trouble
-SLOW = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"}
-REASONS = {
-    "NoSuchBucket": "the bucket does not exist",
-    "404": "the bucket or key does not exist",
-    "NoSuchKey": "the object is gone",
-    "AccessDenied": "access is denied: the key needs s3:ListBucket and s3:GetObject",
-    "403": "access is denied: the key needs s3:ListBucket and s3:GetObject",
-    "InvalidAccessKeyId": "the access key is unknown",
-    "SignatureDoesNotMatch": "the secret key is wrong",
-    "ExpiredToken": "the credentials have expired",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it (timedatectl set-ntp true)",
-    "PermanentRedirect": "the bucket is in another region: set source.region",
-    "PreconditionFailed": "it was overwritten while it was read; load again",
-    "InvalidRange": "it was overwritten while it was read; load again",
-    "412": "it was overwritten while it was read; load again",
-}
+# The ARN of an access point stands where a bucket does, and has slashes of its own.
+ACCESS_POINT = re.compile(r"arn:[^/]*:(?:accesspoint[:/][^/]+|outpost[:/][^/]+[:/]accesspoint[:/][^/]+)")
 
 
 class S3Source:
     """A prefix of a bucket."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        bucket, _, prefix = (settings.url or "").removeprefix("s3://").rstrip("/").partition("/")
-        if not bucket:
-            raise UsageError(f"the source {settings.url!r} names no bucket; write s3://bucket/prefix")
-        if "@" in bucket:
-            raise UsageError("a source such as s3://bucket/prefix names no user; set AWS_… variables or source.profile")
+        bucket, prefix = _address(settings.url or "")
+        if settings.anonymous and settings.request_payer:
+            raise UsageError("source.anonymous and source.request_payer cannot both be set: who pays must be known")
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._settings = settings
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        with _translated(self.url), _valid_endpoint(settings.endpoint_url):
+        self._payer: Any = {"RequestPayer": "requester"} if settings.request_payer else {}
+        with translated(self.url, settings), valid_endpoint(settings.endpoint_url):
             session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
             self._client: S3Client = session.client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
                 config=Config(
+                    signature_version=UNSIGNED if settings.anonymous else None,
                     retries={"mode": "standard", "total_max_attempts": TRIES},
                     s3={"addressing_style": settings.addressing_style},
                     connect_timeout=10,
@@ -74,8 +62,8 @@ class S3Source:
 
     def server_time(self) -> datetime:
         """The clock of the server; it refuses requests whose clock differs by more than 15 minutes."""
-        with _translated(self.url):
-            answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+        with translated(self.url, self._settings):
+            answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1, **self._payer)
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def folders(self, under: str) -> list[str]:
@@ -97,22 +85,53 @@ class S3Source:
     @contextmanager
     def open(self, file: File) -> Iterator[pa.NativeFile]:
         """Open the object; every read asks for the version that was listed."""
-        with pa.PythonFile(_Object(self._client, self._bucket, self._prefix + file.path, file), mode="r") as stream:
+        with pa.PythonFile(_Object(self, file), mode="r") as stream:
             yield stream
+
+    def get(self, file: File, **query: Any) -> Any:  # noqa: ANN401 - what boto3 makes of the answer
+        """A part of an object."""
+        return self._client.get_object(Bucket=self._bucket, Key=self._prefix + file.path, **query, **self._payer)
+
+    def translated(self, file: File) -> AbstractContextManager[None]:
+        """Turn botocore's errors into ours, about this file."""
+        return translated(file.uri, self._settings)
 
     def _key(self, under: str) -> str:
         return self._prefix + (f"{under}/" if under else "")
 
     def _pages(self, **query: Any) -> Iterator[Any]:  # noqa: ANN401 - options and pages are of many types
-        with _translated(self.url):
-            yield from self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **query)
+        with translated(self.url, self._settings):
+            yield from self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, **query, **self._payer
+            )
+
+
+def _address(url: str) -> tuple[str, str]:
+    """Bucket and prefix.
+
+    Raises:
+        UsageError: it names none.
+    """
+    rest = url.partition("://")[2].rstrip("/")
+    point = ACCESS_POINT.match(rest)
+    if rest.startswith("arn:") and point is None:
+        raise UsageError(
+            f"the source {url!r} is not the ARN of an access point;"
+            " write s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/prefix"
+        )
+    bucket = point[0] if point else rest.partition("/")[0]
+    if not bucket:
+        raise UsageError(f"the source {url!r} names no bucket; write s3://bucket/prefix")
+    if "@" in bucket:
+        raise UsageError("a source such as s3://bucket/prefix names no user; set AWS_… variables or source.profile")
+    return bucket, rest[len(bucket) :].removeprefix("/")
 
 
 class _Object(io.RawIOBase):
     """Random reads of one version of an object by ranged GETs."""
 
-    def __init__(self, client: "S3Client", bucket: str, key: str, file: File) -> None:
-        self._client, self._bucket, self._key, self._file = client, bucket, key, file
+    def __init__(self, source: S3Source, file: File) -> None:
+        self._source, self._file = source, file
         self._at = 0
         self._version: str | None = None  # of the first answer
 
@@ -133,7 +152,7 @@ class _Object(io.RawIOBase):
         end = self._file.bytes if size < 0 else min(self._at + size, self._file.bytes)
         got = bytearray()
         tries = 0
-        with _translated(self._file.uri):
+        with self._source.translated(self._file):
             while self._at < end:
                 before = self._at
                 why: Exception | None = None
@@ -153,9 +172,9 @@ class _Object(io.RawIOBase):
         """Append what comes of the range to `into`, moving on with every block."""
         etag = self._file.etag
         pin: Any = {"IfMatch": f'"{etag}"'} if etag and not etag.startswith("W/") else {}
-        answer = self._client.get_object(Bucket=self._bucket, Key=self._key, Range=f"bytes={self._at}-{end - 1}", **pin)
+        answer = self._source.get(self._file, Range=f"bytes={self._at}-{end - 1}", **pin)
         if not self._is_as_listed(answer):
-            raise SourceError(f"{self._file.uri}: {REASONS['PreconditionFailed']}")
+            raise SourceError(f"{self._file.uri}: {OVERWRITTEN}")
         if not answer.get("ContentRange", "").startswith(f"bytes {self._at}-"):
             raise SourceError(f"{self._file.uri}: the server does not answer with the range that it was asked for")
         for block in answer["Body"].iter_chunks(1 << 20):
@@ -178,38 +197,3 @@ class _Object(io.RawIOBase):
             return False
         modified = answer.get("LastModified")  # in whole seconds, which the listing need not be
         return modified is not None and abs(modified - file.modified) < SECOND
-
-
-def lost(message: str, *, transient: bool = True) -> SourceError:
-    """An error that a later try may not meet."""
-    error = SourceError(message)
-    error.transient = transient
-    return error
-
-
-@contextmanager
-def _valid_endpoint(url: str | None) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as exc:  # all that boto3 says of an address it cannot read
-        raise UsageError(f"source.endpoint_url is {url!r}; write http://host:port") from exc
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as exc:
-        error = exc.response.get("Error", {})
-        code = error.get("Code", "")
-        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        said = f"{what}: {REASONS.get(code) or error.get('Message') or code}"
-        raise lost(said, transient=status >= BUSY or code in SLOW) from exc
-    except NoCredentialsError as exc:
-        raise SourceError(
-            f"{what}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.profile"
-        ) from exc
-    except (NoConnection, HTTPClientError) as exc:
-        raise lost(f"{what}: the server does not answer: {str(exc).splitlines()[0]}") from exc
-    except BotoCoreError as exc:
-        raise SourceError(f"{what}: {' '.join(str(exc).split())}") from exc

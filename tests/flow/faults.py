@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from email.message import Message
 from email.utils import format_datetime
 from html import escape
 from http.client import HTTPConnection
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 BLOCK = 16 << 10
+
+
+Judge = Callable[[Message, str], tuple[int, str, str] | None]  # headers and path of a request
 
 
 class Faults:
@@ -31,6 +35,8 @@ class Faults:
         self.after: Callable[[], object] | None = None  # called once the first part of an object was sent
         self.etag: str | None = None  # of all objects, whatever their bytes
         self.modified: datetime | None = None  # of all objects
+        self.judge: Judge | None = None  # refuses requests with a status code, S3's code and a message
+        self.bucket = ""  # behind the access point, for requests that come as to a proxy
         self._lock = Lock()
 
     def stated(self, name: str, value: str) -> str:
@@ -88,9 +94,22 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if denied := self.faults.judge and self.faults.judge(self.headers, self.path):
+            status, code, message = denied
+            body = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
         server = HTTPConnection(self.upstream.hostname or "", self.upstream.port)
         asked = {n: v for n, v in self.headers.items() if self.faults.etag is None or n.lower() != "if-match"}
-        server.request("GET", self.path, headers=asked)
+        path = self.path
+        if path.startswith("http://"):
+            del asked["Host"]  # which names the access point
+            parts = urlsplit(path)
+            path = f"/{self.faults.bucket}{parts.path}?{parts.query}"
+        server.request("GET", path, headers=asked)
         answer = server.getresponse()
         body = answer.read()
         if answer.getheader("Content-Type", "").endswith("/xml"):
