@@ -54,8 +54,8 @@ class Embedding:
 
     @property
     def entity(self) -> str:
-        """The name of its table."""
-        return self.target.name
+        """Its table, as logs name it."""
+        return self.target.qualified
 
 
 @dataclass(frozen=True)

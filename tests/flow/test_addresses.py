@@ -16,7 +16,7 @@ from pgpipe.web.queries import overview
 from tests.chaos.embedders import install
 from tests.conftest import Cli, Lake, Result
 from tests.flow.support import fails, rows
-from tests.sql.fake_model import Fake, make_worker
+from tests.sql.fake_model import Fake, make_worker, refuse
 from tests.web.conftest import serving
 from tests.web.support import columns, get
 
@@ -184,6 +184,14 @@ def test_a_run_works_off_its_own_jobs(
     embedded = {s["stage"]: s["embedded"] for s in json.loads(result.out)["stages"]}
     assert (result.code, embedded["embed"]) == (0, 2), result
     assert jobs(database) == ["product"]
+
+
+@pytest.mark.usefixtures("ready")
+def test_logs_of_the_embedder(database: Database, logged: list[dict]) -> None:
+    """Its lines name each table with its schema."""
+    make_worker(database, Fake(refuse("heron")), name="chaos").drain()
+
+    assert [entry["entity"] for entry in logged if entry["event"] == "jobs failed"] == ["shop.product"]
 
 
 @pytest.mark.usefixtures("ready")
