@@ -12,7 +12,7 @@ WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 > 4 ? $$1 : 4) 
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers
+.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers soak
 .PHONY: system-packages docs golden screenshots freeze dist constraints clean
 
 help:  ## list the targets
@@ -37,6 +37,9 @@ test: install  ## all tests, on real PostgreSQL and a real S3 server; WORKERS=, 
 
 test-long: install  ## the tests that take longer: more seeds, larger data, more examples of a property
 	PGPIPE_TESTS_THOROUGH=1 $(PYTEST) -m 'long or hypothesis'
+
+soak: install  ## embedders, loads, writers and every kind of trouble at once, then the invariants; MINUTES=15 SEED= (tests/chaos/soak)
+	$(BIN)/python -W ignore -m tests.chaos.soak
 
 lint: install  ## style, the layers' directions, and what the SQL finds by a search_path
 	$(BIN)/ruff check .

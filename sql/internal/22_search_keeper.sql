@@ -46,6 +46,27 @@ comment on function pgpipe_internal.keeper_function(pgpipe.search_fill, text) is
     'SQL text: makes the trigger function of this name that computes a search column. It lies '
     'beside the target, not in pgpipe_target: a dump of the table''s schema keeps the column.';
 
+create or replace function pgpipe_internal.require_last_keeper(target regclass)
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    later name := (
+        select min(own.tgname) from pg_catalog.pg_trigger own
+         where own.tgrelid = target and own.tgtype & 3 = 3 and own.tgtype & 20 > 0
+           and own.tgname > 'zzz_pgpipe_search_' and own.tgname !~ '^zzz_pgpipe_search_');
+begin
+    if later is not null then
+        raise exception 'the trigger % of % would run after the one that keeps its search column, '
+                        'and could change the text once more', quote_ident(later), target
+            using errcode = 'PP003',
+            hint = format('alter trigger %I on %s rename to %I', later, target, 'a_' || later);
+    end if;
+end
+$$;
+comment on function pgpipe_internal.require_last_keeper(regclass) is
+    'Refuses a target (PP003) if a trigger of its own changes rows, and its name stands after that '
+    'of the trigger that keeps a search column.';
+
 create or replace function pgpipe_internal.keep_search_column(
     wanted pgpipe.search_fill, formerly name default null)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql

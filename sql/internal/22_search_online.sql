@@ -31,6 +31,7 @@ create or replace function pgpipe_internal.start_fill(wanted pgpipe.search_fill)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
+    perform pgpipe_internal.require_last_keeper(wanted.target);
     if exists (select from pg_catalog.pg_inherits child
                  join pg_catalog.pg_class class on class.oid = child.inhrelid
                 where child.inhparent = wanted.target and not class.relispartition) then

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -39,11 +40,12 @@ class Backend:
             raise ValueError("poison")
         return np.array([vector(text) for text in texts], np.float32)
 """
-WRONG = """
-    select id, s.chunk, s.model, encode(s.content_hash, 'hex'), s.char_start, s.char_end, s.vector::real[], i.content
-      from (select id, nullif(btrim(concat_ws(chr(10), nullif(title, ''), nullif(body, '')), E' \\t\\n\\r'), '')
-                       as content from doc) i
-      full join doc_embedding s using (id) order by id, s.chunk
+STORED = """
+    select id, chunk, model, encode(content_hash, 'hex'), char_start, char_end, vector::real[]
+      from doc_embedding order by id, chunk
+"""
+TEXTS = """
+    select id, nullif(btrim(concat_ws(chr(10), nullif(title, ''), nullif(body, '')), E' \\t\\n\\r'), '') from doc
 """
 
 
@@ -70,8 +72,10 @@ class Embedders:
         self._running: list[subprocess.Popen[str]] = []
         install(folder)
 
-    def start(self, *options: str, url: str | None = None, lease: float = 2, **chaos: Any) -> subprocess.Popen[str]:
-        """One more process; `chaos` are faults of its backend: slow, room, poison, down."""
+    def start(
+        self, *options: str, url: str | None = None, lease: float = 2, to: IO[str] | None = None, **chaos: Any
+    ) -> subprocess.Popen[str]:
+        """One more process, whose words go `to` a file; `chaos` are faults of its backend: slow, room, poison, down."""
         root = Path(__file__).parents[2]
         environment = os.environ | {
             "DATABASE_URL": url or self.url,
@@ -82,7 +86,12 @@ class Embedders:
         }
         command = [sys.executable, "-m", "pgpipe", "-q", "embedder", "--backend", "chaos", *options]
         process = subprocess.Popen(
-            command, cwd=self._folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            cwd=self._folder,
+            env=environment,
+            text=True,
+            stdout=to or subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self._running.append(process)
         return process
@@ -99,6 +108,7 @@ class Embedders:
         for process in self._running:
             if process.poll() is None:
                 process.terminate()
+                process.send_signal(signal.SIGCONT)  # one that is stopped hears nothing
         for process in self._running:
             try:
                 process.communicate(timeout=30)
@@ -145,29 +155,36 @@ def populate(database: Database, rows: int) -> None:
         conn.execute("select pgpipe.enable_embedding('doc', '{title,body}', 'chaos', 3)")
 
 
-def check(conn: Connection, dead: int = 0) -> None:
-    """What must hold in the end, whatever happened.
+def faults(texts: Mapping[Any, str | None], stored: Iterable[tuple[Any, ...]]) -> list[str]:
+    """What is wrong with the vectors of rows with these texts.
 
-    Every living row has the vectors of its present text and of the declared model, piece by piece; no row has a vector
-    of an older text; no vector is without its row; no job is left but those that are dead.
+    Every row with a text must have the vectors of that text and of the declared model, piece by piece, and no other.
+
+    Args:
+        texts: by key; None for a row that must have no vector.
+        stored: key, chunk, model, hash, start, end and vector, in the order of key and chunk.
     """
+    found: list[str] = []
+    covered: dict[Any, int] = {}
+    for key, chunk, model, hash_, start, end, stored_vector in stored:
+        content = texts.get(key)
+        if content is None:
+            found.append(f"{key} has a vector, but no text")
+        elif hash_ != hashlib.sha256(content.encode()).hexdigest():
+            found.append(f"{key} has a vector of another text than {content[:80]!r}")
+        elif model != "chaos" or not np.allclose(stored_vector, vector(content[start:end]), atol=1e-5):
+            found.append(f"{key} has a vector that is not its own")
+        elif start != covered.get(key, 0):
+            found.append(f"{key} lacks a piece before {chunk}")
+        covered[key] = end
+    lacking = {key: content for key, content in texts.items() if content and covered.get(key) != len(content)}
+    return found + [f"{key} lacks a vector of {content[:80]!r}" for key, content in lacking.items()]
+
+
+def check(conn: Connection, dead: int = 0) -> None:
+    """What must hold in the end, whatever happened: no job is left but those that are dead, and no vector is wrong."""
     assert count(conn, "select count(*) from pgpipe.job where dead_at is null") == 0
     assert count(conn, "select count(*) from pgpipe.job") == dead
     failed = {row[0] for row in conn.execute("select (key ->> 'id')::int from pgpipe.job").fetchall()}
-    covered: dict[int, int] = {}
-    for id_, chunk, model, hash_, start, end, stored, content in conn.execute(WRONG.encode()).fetchall():
-        if content is None:
-            assert chunk is None, f"{id_} has a vector, but no text"
-            continue
-        if id_ in failed:
-            continue
-        assert chunk is not None, f"{id_} has no vector"
-        assert model == "chaos"
-        assert hash_ == hashlib.sha256(content.encode()).hexdigest(), f"{id_} has a vector of another text"
-        assert np.allclose(stored, vector(content[start:end]), atol=1e-5), f"{id_} has a vector that is not its own"
-        assert start == covered.get(id_, 0), f"{id_} lacks a piece"
-        covered[id_] = end
-    whole = dict(
-        conn.execute("select id, length(btrim(concat_ws(chr(10), title, body), E' \\t\\n\\r')) from doc").fetchall()
-    )
-    assert {i: n for i, n in whole.items() if n and i not in failed} == covered
+    texts = {key: content for key, content in conn.execute(TEXTS).fetchall() if key not in failed}
+    assert faults(texts, [row for row in conn.execute(STORED).fetchall() if row[0] not in failed]) == []

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pgpipe.db import Connection, Database
 from tests.bench.machine import Peak
+from tests.fixtures.servers import Server
 
 OLDER, NEWER = "2026-01-01", "2026-01-02"
 OPTIONS = ("--entity", "item", "--skip-search", "--skip-embeddings", "--jobs", "2")
@@ -100,6 +101,16 @@ class Load:
 def run(database: Database, url: str, *options: str) -> Ended:
     """A load as a process of its own, to its end."""
     return Load(database, url, *options).end()
+
+
+def restart(fragile: Server, mode: str) -> None:
+    """As an administrator restarts a server, or an upgrade of a package does."""
+    data = fragile.folder
+    program = Path((data / "postmaster.opts").read_text().split()[0].strip('"')).with_name("pg_ctl")
+    as_owner = ["setpriv", f"--reuid={data.stat().st_uid}", "--clear-groups"] if os.geteuid() == 0 else []
+    # By its working folder: the server's user may be unable to reach the data by a path.
+    command = [*as_owner, program, "restart", "-w", "-D", ".", "-m", mode, "-l", "log"]
+    subprocess.run(list(map(str, command)), check=True, cwd=data, stdout=subprocess.DEVNULL)
 
 
 def await_begin(conn: Connection, load: Load, loads: int) -> None:

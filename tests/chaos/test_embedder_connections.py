@@ -14,12 +14,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgpipe.db import Connection, Database
 from tests.chaos.embedders import LONG, Embedders, check, count, keep_busy, populate, settled, until
 from tests.conftest import Server, clone, start_wheel
+from tests.fixtures.servers import let_in
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PORT = 6432  # names PgBouncer's socket, in a folder of its own
@@ -31,17 +31,6 @@ def look(database: Database) -> Iterator[Connection]:
     """A connection to watch from."""
     with database.connect(autocommit=True) as conn:
         yield conn
-
-
-def _let_in(database: Database, user: str) -> None:
-    """The server lets in nobody but the user who started it; PgBouncer does not run as root."""
-    with database.connect(autocommit=True) as conn:
-        (file,) = conn.execute("show ident_file").fetchone() or ("",)
-        lines = sql.SQL("copy (values ('pgpipe root all'), ({})) to {}")
-        conn.execute(lines.format(sql.Literal(f"pgpipe {user} all"), sql.Literal(file)))
-        conn.execute("select pg_reload_conf()")
-        rule = "select exists (select from pg_ident_file_mappings where sys_name = %s)"
-        until(lambda: conn.execute(rule, (user,)).fetchone() == (True,))
 
 
 @contextmanager
@@ -64,7 +53,7 @@ def pgbouncer(database: Database, pool: int, mode: str = "transaction", *, in_tu
     as_user = ["-u", owner] if os.geteuid() == 0 else []
     if as_user:
         shutil.chown(folder, owner)
-        _let_in(database, owner)
+        let_in(database, owner)
     process = subprocess.Popen([PGBOUNCER, *as_user, "-q", str(config)], stderr=subprocess.DEVNULL)
     try:
         until((folder / f".s.PGSQL.{PORT}").exists)

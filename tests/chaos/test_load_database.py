@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pgpipe.db import Connection, Database
-from tests.chaos.support import MODES, NEWER, OLDER, Load, agrees, build, run, state
+from tests.chaos.support import MODES, NEWER, OLDER, Load, agrees, build, restart, run, state
 from tests.conftest import Server, clone, start_wheel
 
 BACKENDS = "select pid from pg_stat_activity where datname = current_database() and state = 'active'"
@@ -85,16 +85,6 @@ def fragile_database(fragile: Server) -> Iterator[Database]:
 def crash(_fragile: Server, pid: int) -> None:
     """A backend that is killed takes all others along; the server recovers."""
     os.kill(pid, signal.SIGKILL)
-
-
-def restart(fragile: Server, mode: str) -> None:
-    """As an administrator restarts a server, or an upgrade of a package does."""
-    data = fragile.folder
-    program = Path((data / "postmaster.opts").read_text().split()[0].strip('"')).with_name("pg_ctl")
-    as_owner = ["setpriv", f"--reuid={data.stat().st_uid}", "--clear-groups"] if os.geteuid() == 0 else []
-    # By its working folder: the server's user may be unable to reach the data by a path.
-    command = [*as_owner, program, "restart", "-w", "-D", ".", "-m", mode, "-l", "log"]
-    subprocess.run(list(map(str, command)), check=True, cwd=data, stdout=subprocess.DEVNULL)
 
 
 FAULTS: dict[str, Callable[[Server, int], None]] = {

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from pgpipe.db import Connection
 from tests.sql.support import column, embedded_docs
 
@@ -99,11 +101,15 @@ def test_docs_list_the_definers() -> None:
     assert set(re.findall(r"`(\w+)`", listed)) == DEFINERS.keys()
 
 
-def test_tests_that_security_names_exist() -> None:
-    """Each test that docs/security.md names is there."""
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", ["security", "neighbours"])
+def test_tests_that_a_page_names_exist(page: str) -> None:
+    """Each row of its table names a test, and each test that it names is there."""
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!---|who \||neighbour \|).+$", text, re.MULTILINE)
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
 
-    assert len(named) > 10
+    assert len(rows) > 10
+    assert [row for row in rows if "::" not in row] == []
     for file, test in named:
         assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), (file, test)
 

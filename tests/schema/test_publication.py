@@ -1,4 +1,4 @@
-"""A publication for all tables, as Debezium makes one: everything works under it, and every table of ours has a key."""
+"""Logical replication: a publication for all tables, as Debezium makes one, and a subscriber with its own pgpipe."""
 
 import shutil
 import tempfile
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgpipe
 from pgpipe.db import Connection, Database
@@ -16,10 +18,10 @@ from pgpipe.schema import migrate
 from pgpipe.settings.model import DatabaseSettings
 from pgpipe.settings.sources import load_settings
 from tests.conftest import Lake
-from tests.fixtures.servers import FAST
+from tests.fixtures.servers import FAST, let_in
 from tests.schema import frozen
 from tests.sql.fake_model import Fake, make_worker
-from tests.sql.support import column, value
+from tests.sql.support import column, drain, eventually, make_docs, stored, value
 
 ENTITIES = {
     "product": {"key": ["id"], "mode": "upsert", "bad_values": "reject", "search": {"columns": {"text": "A"}}},
@@ -137,3 +139,64 @@ def test_all_tables_are_published(published: Database, lake: Lake) -> None:
         migrate(published)
         for statement in ("disable_filters('product')", "disable_embedding('product')", "disable_search('article')"):
             conn.execute(f"select pgpipe.{statement}".encode())
+
+
+WRONG = """
+    select id from doc full join doc_embedding stored using (id)
+     where stored.content_hash is distinct from pgpipe_internal.content_hash(concat_ws(chr(10), title, body))
+"""
+SUBSCRIBE = """
+    create subscription s connection {} publication docs
+      with (create_slot = false, slot_name = 'docs', copy_data = false)
+"""
+
+
+@pytest.fixture
+def replicated(logical: str) -> Iterator[tuple[Connection, Database]]:
+    """A publisher of `doc`, and a database with a pgpipe of its own that subscribes to it."""
+    urls = {name: make_conninfo(logical, dbname=name) for name in ("publisher", "subscriber")}
+    with psycopg.connect(logical, autocommit=True) as conn:
+        for name in urls:
+            conn.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    publisher, subscriber = (Database(DatabaseSettings(url=url)) for url in urls.values())
+    let_in(publisher, Path(str(conninfo_to_dict(logical)["host"])).owner())
+    migrate(subscriber)
+    with publisher.connect(autocommit=True) as source, subscriber.connect(autocommit=True) as conn:
+        make_docs(source)
+        source.execute("create publication docs for table doc")
+        source.execute("select pg_create_logical_replication_slot('docs', 'pgoutput')")  # a server waits for itself
+        make_docs(conn)
+        conn.execute(sql.SQL(SUBSCRIBE).format(urls["publisher"]))
+        yield source, subscriber
+        conn.execute("alter subscription s disable; alter subscription s set (slot_name = none); drop subscription s")
+
+
+def test_a_subscriber_with_a_pgpipe_of_its_own(replicated: tuple[Connection, Database]) -> None:
+    """Apply fires no statement triggers: a sweep finds what it brought, changed and deleted. Words are found."""
+    source, subscriber = replicated
+    with subscriber.connect(autocommit=True) as conn:
+        conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
+        embedding = value(conn, "select pgpipe.enable_embedding('doc', '{title,body}', 'fake', 3)")
+        drain(conn, embedding)
+        source.execute("insert into doc select n, 'title ' || n, 'body ' || n, n from generate_series(1, 3) n")
+        eventually(lambda: value(conn, "select count(*) from doc") == 3)
+        make_worker(subscriber, Fake()).drain()
+        (declared,) = queue.embeddings(conn)
+        reconcile.reconcile(conn, declared)
+        drain(conn, embedding)
+        assert stored(conn) == [1, 2, 3]
+
+        source.execute("update doc set body = 'lamp' where id = 1")
+        source.execute("delete from doc where id = 2")
+        source.execute("insert into doc values (4, 'title 4', 'stove', 4)")
+        eventually(lambda: column(conn, "select id from doc order by id") == [1, 3, 4])
+        eventually(lambda: value(conn, "select body from doc where id = 1") == "lamp")
+        assert column(conn, "select key from pgpipe.job") == []
+        assert column(conn, "select key ->> 'id' from pgpipe.text_search('doc', 'lamp')") == ["1"]
+
+        assert reconcile.reconcile(conn, declared).enqueued == 3
+        make_worker(subscriber, Fake()).drain()
+
+        assert column(conn, WRONG) == []
+        assert stored(conn) == [1, 3, 4]
+        assert value(conn, "select coverage from pgpipe.embedding_status") == 1
