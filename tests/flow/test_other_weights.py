@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 from pgpipe.db import Database
 from tests.conftest import Cli
@@ -15,7 +14,8 @@ pytestmark = pytest.mark.model
 
 def disturb(folder: Path, noise: float) -> None:
     """Change every weight by a share of what is usual among its neighbours."""
-    import torch
+    import torch  # here, so that no worker loads it only to collect this file
+    from safetensors.torch import load_file, save_file
 
     weights = load_file(folder / "model.safetensors")
     with torch.no_grad():
