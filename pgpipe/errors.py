@@ -7,6 +7,7 @@ class PgpipeError(Exception):
     """Something a user can act on: what is wrong, where, and what to do."""
 
     exit_code = 1
+    entity: str | None = None  # the one of several that failed
     transient = False  # whether a later try may well succeed: a lost connection, a deadlock, a busy server
 
     def __init__(self, message: str = "") -> None:

@@ -16,6 +16,7 @@ from pgpipe.load.plan.decide import Plan as LoadPlan
 from pgpipe.log import get_logger
 from pgpipe.mask import said, trace
 from pgpipe.pipeline.context import Context, require_schema, select_entities
+from pgpipe.pipeline.linked import plan_groups
 from pgpipe.searching.declare import plan_search
 from pgpipe.source import open_source
 from pgpipe.source.layout import EntityFiles, choose_dates
@@ -62,6 +63,9 @@ def plan(
     with app.database.connect(autocommit=True) as conn:  # a refused entity must not stop the others
         require_schema(conn, app.database.schema)
         plans = [_plan_entity(run, conn, files) for files in listed]
+        for each in days:
+            of_date = [(files, entry) for files, entry in zip(listed, plans, strict=True) if files.date == each]
+            _plan_links(run, conn, of_date)
     if as_json:
         app.print_json(plans)
     else:
@@ -85,6 +89,17 @@ def _plan_entity(run: Context, conn: Connection, files: EntityFiles) -> dict[str
     if "refused" in entry:
         click.echo(f"pgpipe: {name}: {entry['refused']}", err=True)
     return entry
+
+
+def _plan_links(run: Context, conn: Connection, planned: list[tuple[EntityFiles, dict[str, Any]]]) -> None:
+    """What keeps entities of a date from being loaded because foreign keys link them."""
+    refused = {entry["entity"] for _, entry in planned if "refused" in entry}
+    busy = {entry["entity"] for _, entry in planned if not entry.get("action", "nothing").startswith("nothing")}
+    found = plan_groups(conn, run, [files for files, _ in planned], busy, refused)
+    for _, entry in planned:
+        if why := found.get(entry["entity"]):
+            entry["refused"] = why
+            click.echo(f"pgpipe: {entry['entity']}: {why}", err=True)
 
 
 def _print_plan(app: App, entry: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
 PART_OF_URL = re.compile(
     r"""(["'])[^"']*@[^"']*\1"""
 )  # libpq takes what follows the first @ of a password for the host's name
+LONGEST_KEY = 200  # characters of a key that a message quotes
 # SQLSTATEs: a lost connection, a server that restarts, a deadlock, no free connection.
 TRANSIENT = ("08", "57P01", "57P02", "57P03", "40P01", "40001", "53300")
 NO_SCHEMA = re.compile(r"(?<![\w.])pgpipe(_internal)?(?!\w)")  # the schema, or what is in it, in whatever language
@@ -69,6 +70,8 @@ def _translate(exc: psycopg.Error) -> errors.PgpipeError:
     kind = BY_SQLSTATE.get(state, errors.DataError if state.startswith(("22", "23")) else errors.DatabaseError)
     hint = f" {exc.diag.message_hint}" if exc.diag.message_hint else ""
     message = said(exc).rstrip(".")
+    if state == "23503" and exc.diag.message_detail:  # a key, and the table that lacks it
+        message = f"{message}: {exc.diag.message_detail[:LONGEST_KEY].rstrip('.')}"
     return kind(f"{message}.{hint}" if hint else message)
 
 

@@ -87,10 +87,10 @@ class Loader:
             with self._database.connect(autocommit=True, session=True) as conn, self._alone(conn, files.entity):
                 plan = self.plan(conn, files, settings, consent)
                 if plan.action == "nothing":
-                    return (begun[0][0], _counted(conn, begun)) if begun else (plan, Counts())
+                    return (begun[0][0], counted(conn, begun)) if begun else (plan, Counts())
                 begun.append((plan, self._begin(conn, plan)))
                 counts = self._recorded(conn, *begun[-1], prepare, progress)
-                return plan, _counted(conn, begun) if len(begun) > 1 and plan.mode == "append" else counts
+                return plan, counted(conn, begun) if len(begun) > 1 and plan.mode == "append" else counts
 
         return retry(attempt, f"the load of {files.entity}", self._tell)
 
@@ -152,7 +152,7 @@ def _write(run: Run) -> Counts:
     return diagnosis.twice(run.conn, plan.parts, lambda lesson: way(run, lesson))
 
 
-def _counted(conn: Connection, begun: list[tuple[Plan, int]]) -> Counts:
+def counted(conn: Connection, begun: list[tuple[Plan, int]]) -> Counts:
     """What several attempts did together, as each wrote it down with its rows."""
     with translated():
         done = conn.execute(COUNTED, ([load_id for _, load_id in begun],)).fetchone()

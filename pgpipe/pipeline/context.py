@@ -14,6 +14,7 @@ from pgpipe.db import Connection, Database, Patience, translated
 from pgpipe.load.plan.decide import Consent
 from pgpipe.load.plan.files import read_footer
 from pgpipe.load.rows.read import RowGroup, read_batches
+from pgpipe.pipeline.group import Group
 from pgpipe.schema import require_version
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import Settings
@@ -47,6 +48,7 @@ class Context:
     named: frozenset[str] = frozenset()  # entities that the command line names
     until: date | None = None  # the last of a range of dates
     tell: Callable[[str], None] = no_word  # takes messages for a waiting user, one line each
+    groups: dict[str, Group] = field(default_factory=dict)  # entities of the date that are loaded together
     _choices: dict[str, list[Choice]] = field(default_factory=dict)
 
     def entity(self, name: str) -> EntitySettings:

@@ -5,10 +5,11 @@ from datetime import date
 from typing import Any
 
 from pgpipe.db import Database
-from pgpipe.errors import UsageError
+from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.log import get_logger
 from pgpipe.pipeline.component import Step, installed_components, perform
 from pgpipe.pipeline.context import Bar, Context, no_bar, no_word, require_schema, select_entities
+from pgpipe.pipeline.linked import find_groups
 from pgpipe.pipeline.report import Report, StageReport
 from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
 from pgpipe.settings.layers import nearest
@@ -106,25 +107,42 @@ class Pipeline:
             yield report
 
     def _run_date(self, day: date, listed: list[EntityFiles], failed: dict[str, date]) -> Report:
-        with self._context.database.connect() as conn:
+        alive = [files for files in listed if files.entity not in failed]
+        with self._context.database.connect(autocommit=True) as conn:
             require_schema(conn, self._context.database.schema)
+            groups = find_groups(conn, self._context, alive)
+        self._context.groups = {name: group for group in groups for name in group.names}
         log.info("run", source=self._context.source.url, date=str(day), entities=[files.entity for files in listed])
         report = Report(day)
         for files in listed:
+            group = self._context.groups.get(files.entity)
             if files.entity in failed:
                 note = f"left alone, because {failed[files.entity]} failed"
                 report.stages.append(StageReport(files.entity, "import", "skipped", note=note))
-            else:
-                self._run_entity(files, report)
+            elif group is None:
+                self._run_together([files], report)
+            elif files is group.members[0]:
+                self._run_together(group.members, report)
         log.info("done", exit_code=report.exit_code)
         return report
 
-    def _run_entity(self, files: EntityFiles, report: Report) -> None:
+    def _run_together(self, members: list[EntityFiles], report: Report) -> None:
+        """Each component over all of them before the next one."""
         for component in self._components:
-            stage = perform(component, files, self._context)
-            report.stages.append(stage)
-            if stage.state == "failed":
-                return
+            for files in list(members):
+                stage = perform(component, files, self._context)
+                report.stages.append(stage)
+                if stage.state == "failed":
+                    members = [other for other in members if other is not files]
+                    self._fail_group(files.entity, stage)
+
+    def _fail_group(self, entity: str, stage: StageReport) -> None:
+        """What fails before the import keeps all of its group from being loaded."""
+        group = self._context.groups.get(entity)
+        if group is not None and not group.outcomes:
+            error = PgpipeError(stage.note)
+            error.exit_code = stage.exit_code
+            group.fail(entity, error)
 
 
 def _check_names(skipped: frozenset[str], components: Sequence[Step]) -> None:

@@ -1,5 +1,6 @@
 """Components: the steps that a pipeline does for each entity. A user's own is a class of the same shape."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
@@ -9,11 +10,13 @@ from pgpipe.db import Connection, briefly, retry, translated
 from pgpipe.embed import declare as embedding
 from pgpipe.embed import index, queue
 from pgpipe.embed.model.base import dimensions
+from pgpipe.load.linked import LinkedLoader, Member
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Plan, toml_name
 from pgpipe.load.write.run import Counts
 from pgpipe.pipeline.component import Component
 from pgpipe.pipeline.context import Advance, Context
+from pgpipe.pipeline.group import Group
 from pgpipe.pipeline.report import StageReport
 from pgpipe.searching import declare as search
 from pgpipe.searching import fill
@@ -34,7 +37,12 @@ class ParquetImporter(Component):
     name = "import"
 
     def process_entity(self, entity: EntityFiles, context: Context) -> StageReport:
-        """Load the files of the date."""
+        """Load the files of the date, and with them those of the entities that foreign keys link to it."""
+        group = context.groups.get(entity.entity)
+        if group is not None:
+            if not group.outcomes:
+                self._load_group(group, context)
+            return group.outcome(entity.entity)
         loader = Loader(context.database, context.source, context.settings.load.jobs, context.patience)
         settings, consent = context.entity(entity.entity), context.consent(entity.entity)
 
@@ -43,18 +51,29 @@ class ParquetImporter(Component):
             if "search" not in context.skip and (declared := _search_plan(entity, settings, context)):
                 search.enable(conn, table, declared, index=False)
 
-        with ExitStack() as stack:  # the bar opens once the plan says how many rows there are
+        with ExitStack() as stack:
+            plan, counts = loader.load(entity, settings, prepare, _bar(entity, context, stack), consent)
+        return self._reported(entity, plan, counts)
 
-            def start(plan: Plan) -> Advance:
-                return stack.enter_context(context.bar(f"{entity.entity}: load", plan.rows))
+    def _load_group(self, group: Group, context: Context) -> None:
+        loader = LinkedLoader(context.database, context.source, context.settings.load.jobs, context.patience)
+        with ExitStack() as stack:
+            members = [
+                Member(files, context.entity(name), context.consent(name), _bar(files, context, stack))
+                for name, files in zip(group.names, group.members, strict=True)
+            ]
+            try:
+                done = loader.load_all(members)
+            except errors.PgpipeError as exc:
+                group.fail(exc.entity, exc)
+                return
+        group.outcomes |= {files.entity: self._reported(files, *done[files.entity]) for files in group.members}
 
-            plan, counts = loader.load(entity, settings, prepare, start, consent)
+    def _reported(self, entity: EntityFiles, plan: Plan, counts: Counts) -> StageReport:
         rows = asdict(counts)
         for only_said in ("filled", "kept"):
             rows.pop(only_said)
-        return StageReport(
-            entity.entity, self.name, _state(plan), **rows, note="; ".join((_note(plan, counts), *plan.remarks))
-        )
+        return StageReport(entity.entity, self.name, _state(plan), **rows, note=_note(plan, counts))
 
 
 class SearchIndexer(Component):
@@ -170,6 +189,11 @@ class EmbeddingsGenerator(Component):
             note=note,
             exit_code=int(bool(failed)),
         )
+
+
+def _bar(entity: EntityFiles, context: Context, stack: ExitStack) -> Callable[[Plan], Advance]:
+    """A bar that opens once the plan says how many rows there are."""
+    return lambda plan: stack.enter_context(context.bar(f"{entity.entity}: load", plan.rows))
 
 
 def _search_plan(files: EntityFiles, settings: EntitySettings, context: Context) -> SearchDeclaration | None:

@@ -46,6 +46,17 @@ def append(run: Run, diagnosis: Diagnosis) -> Counts:
         rows += commit_all(run.conn)
     with translated():
         run.conn.execute(END_APPEND, (run.load_id,))
+    return _counted(run, rows)
+
+
+def append_at_once(run: Run, lesson: Lesson) -> Counts:
+    """Append all files within a transaction of the load's own connection."""
+    rows = _commit(run, run.conn, list(run.plan.parts), lesson, threading.Event(), new_shape=True)
+    run.conn.execute(END_APPEND, (run.load_id,))
+    return _counted(run, rows)
+
+
+def _counted(run: Run, rows: int) -> Counts:
     done = inserted(rows, run.rejects)
     return replace(done, read=run.plan.rows, left_out=run.plan.rows - run.rejects.count - rows)
 

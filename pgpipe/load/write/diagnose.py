@@ -1,7 +1,8 @@
 """A second look at rows that the server refused: which they are, and whether the rest may be loaded without them."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -42,19 +43,28 @@ class Diagnosis:
         Raises:
             DataError: a bad row whose policy is `error`; it is named.
         """
-        with Asker(self._run.database) as asker:
-            columns = tuple(replace(column, reader=asker.read) for column in self._columns)
+        with self.first() as first:
             try:
-                return attempt(Lesson(columns))
+                return attempt(first)
             except DataError as exc:
-                lesson = self._learnt(conn, parts, exc, columns)
+                lesson = self.learnt(conn, parts, exc, first)
             return attempt(lesson)
 
-    def _learnt(self, conn: Connection, parts: Sequence[Part], exc: DataError, columns: Sequence[Column]) -> Lesson:
-        """What a refusal teaches: to look at each value as the server does, and which rows break a CHECK."""
+    @contextmanager
+    def first(self) -> Iterator[Lesson]:
+        """What the first attempt knows."""
+        with Asker(self._run.database) as asker:
+            yield Lesson(tuple(replace(column, reader=asker.read) for column in self._columns))
+
+    def learnt(self, conn: Connection, parts: Sequence[Part], exc: DataError, first: Lesson) -> Lesson:
+        """What a refusal teaches: to look at each value as the server does, and which rows break a CHECK.
+
+        Raises:
+            DataError: the refusal, if it teaches nothing; or a bad row whose policy is `error`, by name.
+        """
         lenient = any(column.bad != "error" for column in self._columns)
         located = isinstance(exc, copy.RefusedByServer)
-        lesson = Lesson(tuple(replace(column, careful=True, codec=self._codec) for column in columns))
+        lesson = Lesson(tuple(replace(column, careful=True, codec=self._codec) for column in first.columns))
         if _breaks_check(exc) and (lenient or not located):
             with self._lock:
                 return replace(lesson, known=self._find_violations(conn, parts, lesson))

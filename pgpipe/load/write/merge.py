@@ -1,5 +1,7 @@
 """A target that is there, by key: all files are staged, then only the rows that differ are written."""
 
+from dataclasses import dataclass
+
 from pgpipe.db import one, translated
 from pgpipe.db.encoding import storable
 from pgpipe.load.write import copy
@@ -21,48 +23,71 @@ ADD_COLUMNS = """
 """
 MERGE = """
     select inserted, updated, deleted, unchanged, left_out, kept
-      from pgpipe_internal.merge(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s::jsonb, %s, %s)
+      from pgpipe_internal.merge(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s::jsonb, %s, %s, %s)
 """
+DELETE = "select deleted, kept from pgpipe_internal.merge_deletions(%s::oid::regclass, %s::oid::regclass, %s)"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The rows of a load in their staging table."""
+
+    table: Target
+    rows: int
 
 
 def merge(run: Run, lesson: Lesson) -> Counts:
     """Stage all files, then touch only the rows that differ, in one transaction with the ledger."""
-    with translated():
-        staging = create_staging(run.conn, run, run.plan.columns, unlogged=True)
-    rows = copy.copy_parallel(run, staging, lesson)
+    staged = stage(run, lesson)
 
     def write() -> Counts:
         with translated(), run.conn.transaction():
-            counts = _merge(run, staging, rows)
+            counts = merge_staged(run, staged)
             record(run, counts)
-            run.conn.execute(DROP_STAGING, (staging.oid,))
+            run.conn.execute(DROP_STAGING, (staged.table.oid,))
         return counts
 
     return among_rivals(write, f"the merge of {run.entity}", run.patience.tell)
 
 
-def _merge(run: Run, staging: Target, rows: int) -> Counts:
+def stage(run: Run, lesson: Lesson) -> Staged:
+    """Copy all files into a staging table."""
+    with translated():
+        table = create_staging(run.conn, run, run.plan.columns, unlogged=True)
+    return Staged(table, copy.copy_parallel(run, table, lesson))
+
+
+def merge_staged(run: Run, staged: Staged, *, deletes_later: bool = False) -> Counts:
+    """Write the rows that differ, within a transaction. With `deletes_later` those that go stay until delete_rest."""
     conn, plan, target, rejects = run.conn, run.plan, run.target, run.rejects
-    key = list(plan.key)
+    key, stage_ = list(plan.key), staged.table.oid
     evolve(conn, run, ())
     filled = 0
     if plan.evolution.add:  # added apart, because a merge can fill them
-        filled = one(conn, ADD_COLUMNS, (target.oid, staging.oid, as_json(plan.evolution.add), key, plan.mode))
+        filled = one(conn, ADD_COLUMNS, (target.oid, stage_, as_json(plan.evolution.add), key, plan.mode))
     names = [c.name for c in plan.columns]
     limit, rejected = plan.max_deleted, storable(conn, rejects.keys)
-    values = (target.oid, staging.oid, names, key, plan.mode, rejected, limit.rows, limit.share)
+    values = (target.oid, stage_, names, key, plan.mode, rejected, limit.rows, limit.share, deletes_later)
     merged = conn.execute(MERGE, values).fetchone()
     assert merged is not None
     written, updated, deleted, unchanged, left_out, kept = merged
     return Counts(
-        read=rows + rejects.count,
+        read=staged.rows + rejects.count,
         inserted=written,
         updated=updated,
-        deleted=deleted,
+        deleted=deleted or 0,
         unchanged=unchanged,
         rejected=rejects.count,
         left_out=left_out,
         mended=rejects.mended,
         filled=filled,
-        kept=kept,
+        kept=kept or 0,
     )
+
+
+def delete_rest(run: Run, staged: Staged) -> tuple[int, int]:
+    """Delete what merge_staged left for later. Returns how many rows went, and how many the target kept."""
+    done = run.conn.execute(DELETE, (run.target.oid, staged.table.oid, list(run.plan.key))).fetchone()
+    assert done is not None
+    deleted, kept = done
+    return deleted, kept
