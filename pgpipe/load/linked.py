@@ -75,7 +75,7 @@ class LinkedLoader(Loader):
     def _run(self, conn: Connection, plan: Plan, load_id: int, member: Member) -> Run:
         parts, rejects = (self._database, self._source, self._jobs), Rejects(plan.key, plan.max_rejected)
         progress = member.progress(plan)
-        return Run(*parts, conn, plan, load_id, lambda _conn, _table: None, progress, rejects, self._tell)
+        return Run(*parts, conn, plan, load_id, lambda _conn, _table: None, progress, rejects, self._patience)
 
     def _written(self, runs: list[Run], deferrable: list[str]) -> dict[str, Counts]:
         """Write; a failure is written down for each, if there still is a connection."""

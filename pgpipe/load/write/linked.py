@@ -83,7 +83,7 @@ def _attempt(runs: Sequence[Run], lessons: Lessons, deferrable: Sequence[str]) -
                 _end(run, staged, counts[run.entity])
         return counts
 
-    return among_rivals(write, f"the merge of {', '.join(run.entity for run in runs)}", runs[0].tell)
+    return among_rivals(write, f"the merge of {', '.join(run.entity for run in runs)}", runs[0].patience.tell)
 
 
 def _in_schema(run: Run, constraint: str) -> sql.Identifier:
