@@ -9,6 +9,7 @@ class PgpipeError(Exception):
     exit_code = 1
     entity: str | None = None  # the one of several that failed
     transient = False  # whether a later try may well succeed: a lost connection, a deadlock, a busy server
+    sqlstate: str | None = None  # of the database's error that it was translated from
 
     def __init__(self, message: str = "") -> None:
         super().__init__(mask(message))  # here, because it is printed, logged, reported and stored in many places

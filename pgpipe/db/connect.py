@@ -1,5 +1,6 @@
 """Connections. The only caller of psycopg.connect."""
 
+from collections.abc import Mapping
 from typing import Any, LiteralString
 
 import psycopg
@@ -15,6 +16,7 @@ from pgpipe.settings.model import DatabaseSettings
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 PINNED = {"client_encoding": "UTF8"}
+NO_OTHERS: Mapping[str, str] = {}
 # Balancers cut a TCP connection that is silent for four minutes. tcp_user_timeout is left to the user: Linux would also
 # cut a COPY whose server does not read for so long, because it waits for a lock.
 DEFAULTS = {
@@ -42,25 +44,33 @@ class Database:
             self._url = start_embedded(self._embedded_dir or default_dir())
         return self._url
 
-    def connect(self, *, autocommit: bool = False, session: bool = False, keep_timeouts: bool = False) -> Connection:
+    def connect(
+        self,
+        *,
+        autocommit: bool = False,
+        session: bool = False,
+        keep_timeouts: bool = False,
+        settings: Mapping[str, str] = NO_OTHERS,
+    ) -> Connection:
         """A new connection, whose settings are pinned whatever role, database or environment say.
 
         Args:
             autocommit: each statement is a transaction.
             session: the caller needs what belongs to a session, such as its locks.
             keep_timeouts: those of the role hold; for questions, which somebody may want to bound.
+            settings: instead of those that are pinned otherwise.
 
         Raises:
             UsageError: the connection string cannot be read, or a pooler gives each transaction another session.
             Unreachable: no server answers there, or it refused the login.
         """
-        settings = pins.MEANING | pins.WAITS | ({} if keep_timeouts else pins.WORK)
+        pinned = {**pins.MEANING, **pins.WAITS, **({} if keep_timeouts else pins.WORK), **settings}
         with translated():
             conn = self._open()
             try:
-                if conn.pin(settings) and (session or self._sessions):
+                if conn.pin(pinned) and (session or self._sessions):
                     self._require_sessions(conn)
-                    conn.pin_session(settings)
+                    conn.pin_session(pinned)
                 conn.autocommit = autocommit
             except BaseException:
                 conn.close()

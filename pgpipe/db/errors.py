@@ -45,6 +45,7 @@ def translated() -> Iterator[None]:
 def translate(exc: psycopg.Error) -> errors.PgpipeError:
     """Our error for an error of the driver, without row values and passwords."""
     error = _translate(exc)
+    error.sqlstate = exc.sqlstate
     error.transient = exc.sqlstate is None or exc.sqlstate.startswith(TRANSIENT)
     return error
 
@@ -56,7 +57,7 @@ def _translate(exc: psycopg.Error) -> errors.PgpipeError:
         return errors.Unreachable(f"the database does not answer: {reason}")
     if state.startswith("28"):
         return errors.Unreachable(f"the database refused the login: {exc.diag.message_primary}")
-    if state in {"3F000", "42P01", "42883"} and NO_SCHEMA.search(str(exc)):
+    if state in {"3F000", "42P01", "42883"} and NO_SCHEMA.search(exc.diag.message_primary or ""):
         return errors.SchemaMissing(
             f"the database lacks pgpipe's schema ({exc.diag.message_primary}); run `pgpipe migrate`"
         )

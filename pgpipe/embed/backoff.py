@@ -7,14 +7,14 @@ SHORTEST, LONGEST = 5.0, 300.0  # seconds
 
 
 class Backoff:
-    """Until when each embedding waits, and for how long: twice as long each time, from SHORTEST to LONGEST."""
+    """Until when each embedding waits, and for how long: twice as long each time, up to LONGEST."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waits: dict[int, tuple[float, float]] = {}
 
-    def begin(self, embedding_id: int, asked: float | None = None) -> float:
-        """Leave it alone for the seconds asked for, else longer each time; returns for how long.
+    def begin(self, embedding_id: int, asked: float | None = None, shortest: float | None = None) -> float:
+        """Leave it alone for the seconds asked for, else longer each time (`shortest` at first); returns for how long.
 
         One that waits already waits no longer for it: several lanes may meet the same fault.
         """
@@ -22,7 +22,7 @@ class Backoff:
             until, last = self._waits.get(embedding_id, (0.0, 0.0))
             if until > time.monotonic():
                 return last
-            seconds = min(max(last * 2, SHORTEST), LONGEST) if asked is None else asked
+            seconds = min(max(last * 2, shortest or SHORTEST), LONGEST) if asked is None else asked
             self._waits[embedding_id] = (time.monotonic() + seconds, seconds)
             return seconds
 

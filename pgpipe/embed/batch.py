@@ -7,12 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pgpipe import errors
+from pgpipe.embed.halt import END
 from pgpipe.embed.model.base import Model, Vectors
+from pgpipe.log import get_logger
 from pgpipe.mask import said
 
 TEXTS = 256  # that the model gets at once; between two calls the lease is extended and a stop is heeded
 HALF = 2000  # dimensions beyond which a store keeps vectors in half precision (sql/30: create_store)
 TOKENS = 65_536  # at once, counted as the model pays for them: the longest of the texts times their number
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,14 @@ class Encoder:
 
     def _count(self, texts: list[str]) -> list[int]:
         count: Callable[[list[str]], list[int]] | None = getattr(self.model, "count", None)
-        return (
-            count(texts) if count else [len(text) // 4 + 1 for text in texts]
-        )  # English has about 4 characters a token
+        if count:
+            try:
+                return count(texts)
+            except END:
+                raise
+            except BaseException as exc:  # noqa: BLE001 - what cannot be counted can hardly be encoded: that says more
+                log.debug("tokens cannot be counted", model=self.model.name, error=said(exc))
+        return [len(text) // 4 + 1 for text in texts]  # English has about 4 characters a token
 
     def _room(self, longest: int) -> int:
         return min(max(self.tokens // max(longest, 1), 1), TEXTS)
@@ -84,9 +93,9 @@ class Encoder:
         if not faulty or len(texts) == 1:
             try:
                 return self._call(texts)
-            except (errors.Transient, errors.ModelError):
+            except (errors.Transient, errors.ModelError, *END):
                 raise
-            except Exception as exc:  # noqa: BLE001 - a model may raise anything; the text that made it is found below
+            except BaseException as exc:  # noqa: BLE001 - a model may raise anything; its text is found below
                 self.failed_calls += 1
                 faulty = not _too_large(exc)
                 if not faulty:
@@ -142,17 +151,17 @@ def split(model: Model, text: str, size: int | None, overlap: int) -> tuple[list
     """The ranges of a text's pieces, or why the model cannot split it."""
     try:
         return model.split(text, size, overlap), None
-    except errors.Transient:
+    except (errors.Transient, *END):
         raise
-    except Exception as exc:  # noqa: BLE001 - as in Encoder
+    except BaseException as exc:  # noqa: BLE001 - as in Encoder
         return [], failure_of(exc)
 
 
-def failure_of(exc: Exception) -> Failure:
+def failure_of(exc: BaseException) -> Failure:
     """Why a text that stood alone failed; one that is too large for this machine may do on another."""
     return Failure(said(exc), charge=not _too_large(exc))
 
 
-def _too_large(exc: Exception) -> bool:
+def _too_large(exc: BaseException) -> bool:
     """Out of memory: Python's, torch's of any device, or what a backend calls so."""
     return isinstance(exc, (errors.TooLarge, MemoryError)) or type(exc).__name__ == "OutOfMemoryError"

@@ -1,21 +1,25 @@
 """Threads that work for a worker: the main thread watches over them and hears signals meanwhile."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 
-from pgpipe.embed.halt import LOOK, Halt, Stopped
+from pgpipe.embed.halt import LEAVE, LOOK, Halt, Stopped
 from pgpipe.log import get_logger
 
-LEAVE = 2.0  # seconds after a stop for which a thread is waited for: a model or a server may hang
 log = get_logger(__name__)
 
 
 class Crew:
     """Threads that end together: when they are done, when one of them fails, or when the worker is stopped."""
 
-    def __init__(self, halt: Halt) -> None:
-        self._halt = halt
+    def __init__(self, halt: Halt, leave: float = LEAVE) -> None:
+        """Prepare.
+
+        Args:
+            halt: ends them.
+            leave: seconds after a stop for which a thread is waited for: a model or a server may hang.
+        """
+        self._halt, self._leave = halt, leave
         self._ended = threading.Event()
         self._errors: list[BaseException] = []
 
@@ -43,15 +47,12 @@ class Crew:
         return not any(thread.is_alive() for thread in threads)
 
     def _watch(self, threads: Sequence[threading.Thread], watch: Callable[[float], None]) -> None:
-        halted = None
         while any(thread.is_alive() for thread in threads):
             self._ended.wait(LOOK)
             self._ended.clear()
-            if self._halt:
-                halted = halted or time.monotonic()
-            since = time.monotonic() - halted if halted else 0.0
+            since = self._halt.lasted()
             watch(since)
-            if self._halt.stopped and since > LEAVE:
+            if self._halt.stopped and since > self._leave:
                 log.warning("ends without what hangs", threads=sum(thread.is_alive() for thread in threads))
                 return
 

@@ -1,7 +1,7 @@
 """A batch at the model: texts are split and encoded, and rows that it takes are parted from those that it does not."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,18 +21,31 @@ class Encoded:
     failures: list[tuple[Failure, list[Job]]]
     read: int = 0  # jobs whose text the model read
 
+    def part(self, start: int, stop: int) -> "Encoded":
+        """Some of the good jobs, with what belongs to them."""
+        kept = [n for n, chunk in enumerate(self.chunks) if start <= chunk.job < stop]
+        chunks = [replace(self.chunks[n], job=self.chunks[n].job - start) for n in kept]
+        return Encoded(self.lease, self.good[start:stop], chunks, self.vectors[kept], [])
+
+    def without(self, refused: dict[str, Failure]) -> "Encoded":
+        """The same where jobs of these keys failed after all, in the database."""
+        failed = [job for job in self.good if job.key in refused]
+        return replace(
+            self,
+            good=[job for job in self.good if job.key not in refused],
+            failures=self.failures + [(refused[job.key], [job]) for job in failed],
+            read=self.read - sum(map(must_read, failed)),
+        )
+
 
 def must_read(job: Job) -> bool:
     """Whether the model must read the job's text."""
     return job.content is not None and not job.fresh and not job.twin
 
 
-def unread(lease: Lease, failure: Failure | None = None) -> Encoded:
-    """The batch without the model: jobs whose text it would have to read fail, if there are any."""
-    failed = [job for job in lease.jobs if must_read(job)]
-    good = [job for job in lease.jobs if not must_read(job)]
-    nothing = np.empty((0, lease.embedding.dims), np.float32)
-    return Encoded(lease, good, [], nothing, [(failure, failed)] if failure else [])
+def unread(lease: Lease) -> Encoded:
+    """A batch that needs no model."""
+    return Encoded(lease, lease.jobs, [], np.empty((0, lease.embedding.dims), np.float32), [])
 
 
 def encode(lease: Lease, encoder: Encoder, between: Callable[[], None]) -> Encoded:

@@ -3,7 +3,10 @@
 import threading
 import time
 
-LOOK = 0.25  # seconds between looks: an outsider sets the stop, so nobody can be woken by it
+LOOK = 0.1  # seconds between looks: an outsider sets the stop, so nobody can be woken by it
+# Seconds after a stop until the server is asked to end a call, until the connection is cut, until threads that hang are
+# left behind, and until nothing more is waited for. The process ends within two.
+CANCEL, CUT, LEAVE, LAST = 0.4, 0.8, 1.2, 1.6
 
 
 class Stopped(BaseException):
@@ -13,12 +16,17 @@ class Stopped(BaseException):
     """
 
 
+# What ends a thread. All else that a model raises is an error of the model: Rust's panics are no Exception either.
+END = (Stopped, KeyboardInterrupt, GeneratorExit)
+
+
 class Halt:
     """The stop of a worker, or the failure of one of its threads."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._failed = threading.Event()
+        self._began: float | None = None
 
     def fail(self) -> None:
         """A thread failed: the others end."""
@@ -31,6 +39,14 @@ class Halt:
 
     def __bool__(self) -> bool:
         return self._stop.is_set() or self._failed.is_set()
+
+    def lasted(self) -> float:
+        """Seconds since this was first asked and it was over; 0 before."""
+        if not self:
+            return 0.0
+        if self._began is None:
+            self._began = time.monotonic()
+        return time.monotonic() - self._began
 
     def check(self) -> None:
         """Go on, unless it is over.

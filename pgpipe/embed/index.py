@@ -1,8 +1,9 @@
 """The vector index of a store: built while work goes on, once the backlog is gone, because it makes inserts slower."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 
@@ -11,8 +12,10 @@ import psycopg
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translated
 from pgpipe.embed import queue
+from pgpipe.embed.backoff import Backoff
 from pgpipe.embed.queue import Embedding
 from pgpipe.log import get_logger
+from pgpipe.mask import said
 from pgpipe.settings.model import IndexSettings
 
 LOOK = 15.0  # seconds between looks for an index that is due
@@ -142,12 +145,12 @@ def _run(
 
 
 class Indexer:
-    """A thread that builds what is due, while the worker works, until `stop` is set."""
+    """Builds the indexes that are due: those of a list, or in a thread all of them until `stop` is set."""
 
-    def __init__(self, database: Database, settings: IndexSettings, stop: threading.Event) -> None:
-        self._database = database
-        self._settings = settings
-        self._stop = stop
+    def __init__(self, database: Database, settings: IndexSettings, stop: threading.Event, worker: str) -> None:
+        self._database, self._settings = database, settings
+        self._stop, self._worker = stop, worker
+        self._backoff = Backoff()
         self._thread = threading.Thread(target=self._loop, name="indexer", daemon=True)
 
     def start(self) -> None:
@@ -162,21 +165,45 @@ class Indexer:
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                self.look()
+                with self._database.connect(autocommit=True) as conn:
+                    known = queue.embeddings(conn)
+                self.build(known)
             except errors.Unreachable as exc:
                 log.info("no look for vector indexes", error=str(exc))  # the worker says more
-            except errors.PgpipeError as exc:
-                log.warning("no look for vector indexes", error=str(exc))
+            except Exception as exc:  # noqa: BLE001 - this thread goes on as the lanes do
+                log.warning("no look for vector indexes", error=said(exc))
             self._stop.wait(LOOK)
 
-    def look(self) -> None:
-        """Build every index that is due; one that fails does not keep the others from being built."""
-        with self._database.connect(autocommit=True) as conn:
-            lacking = [e for e in queue.embeddings(conn) if due(conn, e, self._settings)]
-        for embedding in lacking:
+    def build(self, embeddings: Sequence[Embedding]) -> dict[int, errors.PgpipeError]:
+        """Build the index of each of these, if it is due; returns the errors of those that could not be built.
+
+        Raises:
+            Unreachable: the database went away.
+        """
+        failed: dict[int, errors.PgpipeError] = {}
+        for embedding in embeddings:
             if self._stop.is_set():
-                return
+                break
+            if self._backoff.left(embedding.embedding_id):
+                continue
             try:
-                build(self._database, embedding, self._settings, self._stop)
-            except errors.DatabaseError as exc:
-                log.warning("vector index not built", entity=embedding.entity, error=str(exc))
+                self._build(embedding)
+            except errors.Unreachable:
+                raise
+            except errors.PgpipeError as exc:
+                failed[embedding.embedding_id] = exc
+                seconds = self._backoff.begin(embedding.embedding_id)
+                log.warning("vector index not built", entity=embedding.entity, error=str(exc), retry_in=seconds)
+                self._note(embedding, str(exc))
+        return failed
+
+    def _build(self, embedding: Embedding) -> None:
+        with self._database.connect(autocommit=True) as conn:
+            lacking = due(conn, embedding, self._settings) is not None
+        if lacking and build(self._database, embedding, self._settings, self._stop):
+            self._backoff.end(embedding.embedding_id)
+            self._note(embedding, None)
+
+    def _note(self, embedding: Embedding, error: str | None) -> None:
+        with suppress(errors.PgpipeError), self._database.connect(autocommit=True) as conn:
+            queue.note_trouble(conn, embedding, "index", self._worker, error)

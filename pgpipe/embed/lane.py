@@ -3,9 +3,9 @@
 A worker has two. While one holds the models, the other one finishes its batch and claims the next.
 """
 
-import random
 import time
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,9 +13,9 @@ from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.embed import queue
 from pgpipe.embed.backoff import Backoff
-from pgpipe.embed.batch import Failure
 from pgpipe.embed.encode import Encoded, encode, must_read, unread
-from pgpipe.embed.halt import Halt, Stopped
+from pgpipe.embed.finish import finish
+from pgpipe.embed.halt import CANCEL, CUT, END, Halt, Stopped
 from pgpipe.embed.link import Link, linked
 from pgpipe.embed.model.cache import Models
 from pgpipe.embed.owed import Owed
@@ -24,12 +24,11 @@ from pgpipe.embed.sweep import Sweeper
 from pgpipe.embed.totals import Report
 from pgpipe.embed.trouble import Policy
 from pgpipe.embed.turns import Lookout, Turns
+from pgpipe.embed.words import Words
 from pgpipe.log import get_logger
+from pgpipe.mask import said, trace
 
-POLL = 2.0  # seconds between looks at an empty queue, give or take half
 EXTEND = 1 / 3  # of the lease: after so long it is extended
-TRIES = 3  # of a finish that meets a deadlock
-CANCEL, CUT = 0.75, 1.25  # seconds of a call after a halt, until the server is asked to end it, and until it is cut
 log = get_logger(__name__)
 
 
@@ -46,6 +45,7 @@ class Shared:
     turns: Turns
     owed: Owed
     sweeper: Sweeper
+    words: Words
     report: Report
 
 
@@ -102,9 +102,9 @@ class Lane:
                 if not self._batch() and not self._lookout.sleep() and not self._idle():
                     self._lookout.end()
 
-    def _call(self, *, impatient: bool = False) -> AbstractContextManager[Connection]:
+    def _call(self) -> AbstractContextManager[Connection]:
         assert self._link is not None
-        return self._link.impatient() if impatient else self._link.call()
+        return self._link.call()
 
     def _note(self, embedding: Embedding, taken: bytes) -> bytes | None:
         with self._call() as conn:
@@ -116,9 +116,10 @@ class Lane:
             return True
         if self._policy.endless:
             with self._call() as conn:
-                queue.refresh_searches(conn)
+                self._shared.words.refresh(conn)
             self._shared.report.beat()  # there was nothing to do: that is well, too
-            self._halt.wait(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spread, not secret
+        if pause := self._policy.idle():
+            self._halt.wait(pause)
             return True
         if not self._shared.owed or not self._policy.waits_for_writers():
             return False
@@ -134,7 +135,7 @@ class Lane:
         with self._call() as conn:
             swept = self._shared.sweeper.step(
                 conn,
-                lambda: {e.embedding_id for e in queue.embeddings(conn) if self._policy.wants(e)},
+                lambda: {e.embedding_id: e for e in queue.embeddings(conn) if self._policy.wants(e)},
                 changed_only=changed_only,
             )
         self._shared.report.beat()
@@ -151,8 +152,7 @@ class Lane:
                 self._finish(batch)
         finally:
             self._give_back()
-        with suppress(errors.DatabaseError):  # a lane that has nothing else to do meets it, too
-            self._sweep(changed_only=True)
+        self._sweep(changed_only=True)
         return True
 
     def _claim(self) -> Lease | None:
@@ -167,38 +167,63 @@ class Lane:
             embedding = shared.turns.take(wanted)
             wanted.remove(embedding)
             self._extended = time.monotonic()
-            try:
-                with self._call(impatient=self._policy.endless) as conn:
+            with self._bearing(embedding):
+                with self._call() as conn:
                     lease = queue.claim(conn, embedding, shared.batch, shared.name, shared.lease)
-            except errors.DatabaseError as exc:  # its tables are not what was declared
-                self._met(embedding, exc)
-                continue
-            if lease.jobs:
-                shared.report.beat()
-                return lease
+                if lease.jobs:
+                    shared.report.beat()
+                    return lease
+                self._policy.empty(embedding)
         return None
+
+    @contextmanager
+    def _bearing(self, embedding: Embedding) -> Iterator[None]:
+        """What goes wrong in here concerns this embedding, and no other one.
+
+        Raises:
+            Stopped: a halt ended it.
+            Unreachable: the database was lost.
+        """
+        try:
+            yield
+        except END:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - a model may raise anything, and the others must be served
+            self._halt.check()
+            assert self._link is not None
+            if isinstance(exc, errors.Unreachable):
+                self._link.renew()
+            foreign = f"the model {embedding.model!r} failed: {said(exc)}"
+            error = exc if isinstance(exc, errors.PgpipeError) else errors.ModelError(foreign)
+            log.debug("trouble", entity=embedding.entity, trace=trace(exc))
+            with self._call() as conn:
+                if embedding.embedding_id not in {e.embedding_id for e in queue.embeddings(conn, paused=True)}:
+                    return  # it was dropped
+                self._policy.met(embedding, error)
+                with suppress(errors.PgpipeError):
+                    if isinstance(error, errors.Transient) and self._lease:
+                        self._postpone(conn, self._lease, error)
+                    if type(error) is not errors.ModelRefused:  # other machines may run it
+                        queue.note_trouble(conn, embedding, "serve", self._shared.name, str(error))
 
     def _encoded(self, lease: Lease) -> Encoded | None:
         """The batch with vectors; None if it is to be given back."""
         if not any(map(must_read, lease.jobs)):
             return unread(lease)
-        models = self._shared.models
-        with models.held(self._waiting):
-            if not self._policy.wants(lease.embedding):  # another lane met trouble with it meanwhile
-                return None
-            try:
+        models, embedding = self._shared.models, lease.embedding
+        batch: Encoded | None = None
+        with self._bearing(embedding), models.held(self._waiting):
+            if self._policy.wants(embedding):  # else another lane met trouble with it meanwhile
                 self._halt.check()
-                models.identify(lease.embedding, self._note)
-                return encode(lease, models.encoder(lease.embedding), self._between)
-            except errors.Transient as exc:
-                self._halt.check()  # after a stop it does not answer
-                self._pause(self._policy.met(lease.embedding, exc))
-                # A drain has waited by now: with the whole pause once more it would find nothing to claim, and end.
-                left = self._shared.backoff.left(lease.embedding.embedding_id)
-                return unread(lease, Failure(str(exc), charge=False, retry_after=left))
-            except errors.ModelError as exc:
-                self._pause(self._policy.met(lease.embedding, exc))
-                return None
+                models.identify(embedding, self._note)
+                batch = encode(lease, models.encoder(embedding), self._between)
+        return batch
+
+    def _postpone(self, conn: Connection, lease: Lease, exc: errors.Transient) -> None:
+        """Other workers wait for the service, too; a second less, so that this one finds jobs when it claims again."""
+        wait = max(self._shared.backoff.left(lease.embedding.embedding_id) - 1, 0.0)
+        unread = [job for job in lease.jobs if must_read(job)]
+        queue.fail(conn, lease, unread, str(exc), charge=False, retry_after=wait)
 
     def _between(self) -> None:
         """Before each call of the model."""
@@ -211,52 +236,34 @@ class Lane:
         if time.monotonic() - self._extended <= self._shared.lease.total_seconds() * EXTEND:
             return
         self._extended = time.monotonic()
-        with suppress(errors.DatabaseError), self._call() as conn:  # the embedding was dropped
+        # The embedding was dropped, or the connection is lost: the finish makes another one.
+        with suppress(errors.PgpipeError), self._call() as conn:
             for lease in self.held:
                 queue.extend(conn, lease, self._shared.lease)
-
-    def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._waiting()
-            self._halt.wait(min(left, 1.0))
 
     def _finish(self, batch: Encoded) -> None:
         """Write the vectors and acknowledge the jobs; give those that failed back with their error."""
         lease = batch.lease
+        with self._bearing(lease.embedding):
+            batch, finished = self._finished(batch)
+            self._lease = None
+            if finished.locked:
+                self._shared.owed.add([Lease(lease.embedding, lease.token, finished.locked)])
+            self._policy.served(lease.embedding)
+        if self._lease is None:
+            self._shared.report.finished(batch, finished)
+
+    def _finished(self, batch: Encoded) -> tuple[Encoded, Finished]:
+        """What was encoded for long, and perhaps paid for, is not lost with a connection that was idle meanwhile."""
         try:
             with self._call() as conn:
-                finished = self._written(conn, batch)
-        except errors.DatabaseError as exc:
-            self._met(lease.embedding, exc)
-            return
-        self._lease = None
-        if finished.locked:
-            self._shared.owed.add([Lease(lease.embedding, lease.token, finished.locked)])
-        if all(failure.retry_after is None for failure, _ in batch.failures):
-            self._shared.backoff.end(lease.embedding.embedding_id)
-        self._shared.report.finished(batch, finished)
-
-    def _written(self, conn: Connection, batch: Encoded) -> Finished:
-        """A deadlock with somebody who changes rows of the store himself is lost, and tried again."""
-        lease = batch.lease
-        for failure, failed in batch.failures:
-            queue.fail(conn, lease, failed, failure.reason, charge=failure.charge, retry_after=failure.retry_after)
-            keys = [job.key for job in failed[:10]]
-            log.warning("jobs failed", entity=lease.embedding.entity, jobs=len(failed), keys=keys, error=failure.reason)
-        part = Lease(lease.embedding, lease.token, batch.good)
-        for _ in range(TRIES - 1):
-            with suppress(errors.Conflict):
-                return queue.finish(conn, part, self._shared.name, batch.chunks, batch.vectors)
-        return queue.finish(conn, part, self._shared.name, batch.chunks, batch.vectors)
-
-    def _met(self, embedding: Embedding, exc: errors.PgpipeError) -> None:
-        """The database refuses: no fault if the embedding was dropped, or if the call was ended by a halt."""
-        self._halt.check()
+                return finish(conn, batch, self._shared.name)
+        except errors.Unreachable:
+            self._halt.check()
+            if self._link:
+                self._link.renew()
         with self._call() as conn:
-            there = embedding.embedding_id in {e.embedding_id for e in queue.embeddings(conn, paused=True)}
-        if there:
-            self._pause(self._policy.met(embedding, exc))
+            return finish(conn, batch, self._shared.name)
 
     def _give_back(self) -> None:
         """What was claimed and not finished: at once, or if the connection is lost with the next one."""

@@ -13,14 +13,17 @@ from typing import Self
 import psycopg
 from pgvector.psycopg.vector import register_vector_info
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg.types import TypeInfo
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translated
+from pgpipe.db.errors import translate
 from pgpipe.log import get_logger
+from pgpipe.mask import said
 
 FIRST, RETRY = 1.0, 30.0  # seconds between tries to reach the database, at first and at most
-IMPATIENT = "set local lock_timeout = '2s'"
+IMPATIENT = {"lock_timeout": "2s"}  # a table that somebody alters keeps no other one waiting
 log = get_logger(__name__)
 
 
@@ -34,14 +37,28 @@ class Link:
             Unreachable: the database does not answer.
             VectorsMissing: it has no pgvector.
         """
+        self._database = database
         self._since: float | None = None
         self._cancelled = False
-        self._conn = database.connect(autocommit=True)
+        self._conn = self._connected()
+
+    def _connected(self) -> Connection:
+        conn = self._database.connect(autocommit=True, settings=IMPATIENT)
         try:
-            register_vector_info(self._conn, _vector_type(self._conn))
+            register_vector_info(conn, _vector_type(conn))
         except BaseException:
-            self._conn.close()
+            conn.close()
             raise
+        return conn
+
+    def renew(self) -> None:
+        """Connect once more, because the connection was lost.
+
+        Raises:
+            Unreachable, VectorsMissing: as at first.
+        """
+        self._conn.close()
+        self._conn = self._connected()
 
     def __enter__(self) -> Self:
         return self
@@ -53,20 +70,36 @@ class Link:
 
     @contextmanager
     def call(self) -> Iterator[Connection]:
-        """The connection, for one short call."""
+        """The connection, for one short call.
+
+        Raises:
+            Unreachable: it was lost.
+            PgpipeError: whatever else the call met.
+        """
         self._cancelled = False
         self._since = time.monotonic()
         try:
             yield self._conn
+        except Exception as exc:
+            judged = self._judged(exc)
+            if judged is exc:
+                raise
+            raise judged from exc
         finally:
             self._since = None
 
-    @contextmanager
-    def impatient(self) -> Iterator[Connection]:
-        """The connection, for a call in one transaction that does not wait long for a table that somebody alters."""
-        with self.call() as conn, translated(), conn.transaction():
-            conn.execute(IMPATIENT)
-            yield conn
+    def _judged(self, exc: Exception) -> errors.PgpipeError:
+        """As an error of ours. It is of the connection if that is closed, not if a function lost one of its own."""
+        error = translate(exc) if isinstance(exc, psycopg.Error) else exc
+        if not isinstance(error, errors.PgpipeError):  # such as MemoryError, in the midst of an answer
+            if self._conn.info.transaction_status == TransactionStatus.ACTIVE:
+                self.cut()
+            return errors.DatabaseError(said(exc))
+        if isinstance(error, errors.Unreachable) and not self._conn.closed:
+            other = errors.DatabaseError(str(error))
+            other.sqlstate = error.sqlstate
+            return other
+        return error
 
     def lasted(self) -> float:
         """Seconds that the present call has lasted; 0 between calls."""
@@ -89,21 +122,23 @@ class Link:
             twin.shutdown(socket.SHUT_RDWR)
 
 
-def linked(database: Database, work: Callable[[Link], None], lost: Callable[[errors.Unreachable, float], None]) -> None:
-    """Do the work over a connection, and begin it once more over another one if that is lost.
+def linked(database: Database, work: Callable[[Link], None], lost: Callable[[errors.PgpipeError, float], None]) -> None:
+    """Do the work over a connection, and begin it once more over another one if that is lost, or cannot work at all.
 
     Args:
         database: to connect to.
-        work: to be done.
+        work: to be done; what concerns one embedding, it bears by itself.
         lost: called with the error and with the seconds to wait, which double; what it raises ends the work.
     """
     pause = FIRST
     while True:
+        began = time.monotonic()
         try:
             with Link(database) as link:
-                pause = FIRST
                 return work(link)
-        except errors.Unreachable as exc:
+        except (errors.Unreachable, errors.DatabaseError, errors.DataError) as exc:
+            if time.monotonic() - began > pause:  # it worked for a while
+                pause = FIRST
             lost(exc, pause)
             pause = min(pause * 2, RETRY)
 

@@ -3,8 +3,6 @@
 import threading
 from collections.abc import Iterable
 
-import psycopg
-
 from pgpipe import errors
 from pgpipe.db import Connection
 from pgpipe.embed import queue
@@ -50,7 +48,7 @@ class Owed:
 def _release(conn: Connection, lease: Lease) -> int:
     try:
         return queue.release(conn, lease)
-    except errors.DatabaseError as exc:
-        if isinstance(exc.__cause__, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
+    except errors.PgpipeError as exc:
+        if conn.closed or exc.sqlstate in {"57014", "55P03"}:  # ended by somebody, or a table is locked
             raise
-        return 0  # the embedding was dropped
+        return 0  # the embedding was dropped; whatever else it is, leases run out by themselves

@@ -29,6 +29,7 @@ CLAIM = "select key::text, gen, attempts, content, content_hash, fresh, twin fro
 FINISH = """
     select outcome from {}(%s, %s, %s::pgpipe_internal.batch_row[], %s::pgpipe_internal.passage[], %b)
 """
+NOTE = "select pgpipe_internal.note_trouble(%s, %s, %s, %s)"
 FINISH_NONE = """
     select outcome from {}(%s, %s, %s::pgpipe_internal.batch_row[], '{{}}', '{{}}'::text[])
 """
@@ -151,6 +152,23 @@ def finish(conn: Connection, lease: Lease, worker: str, chunks: Sequence[Chunk],
     return Finished(len(outcomes) - stale - len(locked), stale, locked)
 
 
+def finish_nothing(conn: Connection, lease: Lease, worker: str) -> None:
+    """All statements of a finish, for no row.
+
+    Raises:
+        PgpipeError: a finish of this embedding fails whatever the rows are.
+    """
+    nothing = [Vector([0] * lease.embedding.dims)]  # of no job: it is not stored
+    with translated(), conn.cursor() as cursor:
+        _call(cursor, FINISH, "finish", lease.embedding, (lease.token, worker, [], [], nothing))
+
+
+def note_trouble(conn: Connection, embedding: Embedding, step: str, worker: str, error: str | None) -> None:
+    """Keep, for its status, why an embedding could not be served (`serve`), swept (`sweep`) or indexed (`index`)."""
+    with translated():
+        conn.execute(NOTE, (embedding.embedding_id, step, worker, error and storable(conn, error)))
+
+
 def _batch_row(job: Job) -> str:
     """A job as the text of the composite type; psycopg takes several times as long for a tuple."""
     key = job.key.replace("\\", "\\\\").replace('"', '""')
@@ -210,9 +228,3 @@ def fingerprint(conn: Connection, embedding: Embedding, taken: bytes) -> bytes |
     with translated():
         row = conn.execute(FINGERPRINT, (embedding.embedding_id, taken)).fetchone()
     return row[0] if row else None
-
-
-def refresh_searches(conn: Connection) -> None:
-    """Count the words again of every target that has grown or shrunk by a tenth; if none has, it costs a look."""
-    with translated():
-        conn.execute("select pgpipe_internal.refresh_stale_searches()")

@@ -7,15 +7,17 @@ is nothing else to do. Between two ranges of rows the queue is served and a stop
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from pgpipe import errors
 from pgpipe.db import Connection, translated
 from pgpipe.embed.backoff import Backoff
-from pgpipe.embed.link import IMPATIENT
+from pgpipe.embed.queue import Embedding, note_trouble
 from pgpipe.log import get_logger
 
 RANGE = 1000  # rows that are compared at once
 LOOK = 2.0  # seconds between looks for an embedding that is due
+ANY = 0  # in place of an embedding's number: the look itself is in back-off
 DUE = "select embedding_id, changed from pgpipe_internal.due_sweeps(make_interval(secs => %s), %s)"
 NEXT = "select enqueued, finished from pgpipe_internal.reconcile_rows(%s, %s, %s)"
 log = get_logger(__name__)
@@ -26,18 +28,21 @@ class Sweeper:
 
     def __init__(self, every: float, worker: str) -> None:
         self._every, self._worker = every, worker
-        self._due: list[int] = []
+        self._due: list[Embedding] = []
         self._looked = -LOOK
         self._backoff = Backoff()
         self._lock = threading.Lock()
 
-    def step(self, conn: Connection, wanted: Callable[[], set[int]], *, changed_only: bool) -> bool:
+    def step(self, conn: Connection, wanted: Callable[[], dict[int, Embedding]], *, changed_only: bool) -> bool:
         """Compare one range of rows, if an embedding is due; returns whether one was.
 
         Args:
             conn: that commits each statement.
-            wanted: the embeddings that this worker serves; asked only when it looks for one that is due.
+            wanted: the embeddings that this worker serves, by id; asked only when it looks for one that is due.
             changed_only: sweep only for a changed definition, because there is other work.
+
+        Raises:
+            Unreachable: the database went away.
         """
         if not self._lock.acquire(blocking=False):  # another lane is at it
             return False
@@ -46,7 +51,7 @@ class Sweeper:
         finally:
             self._lock.release()
 
-    def _step(self, conn: Connection, wanted: Callable[[], set[int]], *, changed_only: bool) -> bool:
+    def _step(self, conn: Connection, wanted: Callable[[], dict[int, Embedding]], *, changed_only: bool) -> bool:
         if not self._due and time.monotonic() - self._looked >= LOOK:
             self._look(conn, wanted, changed_only=changed_only)
         if not self._due:
@@ -55,29 +60,42 @@ class Sweeper:
             del self._due[0]
         return True
 
-    def _look(self, conn: Connection, wanted: Callable[[], set[int]], *, changed_only: bool) -> None:
+    def _look(self, conn: Connection, wanted: Callable[[], dict[int, Embedding]], *, changed_only: bool) -> None:
+        self._looked = time.monotonic()
+        if self._backoff.left(ANY):
+            return
         mine = wanted()
-        with translated():
-            due = conn.execute(DUE, (self._every, self._worker)).fetchall()
+        try:
+            with translated():
+                due = conn.execute(DUE, (self._every, self._worker)).fetchall()
+        except errors.PgpipeError as exc:
+            if conn.closed:
+                raise
+            log.warning("sweeps are in back-off", error=str(exc), seconds=self._backoff.begin(ANY))
+            return
+        self._backoff.end(ANY)
         self._due = [
-            embedding
+            mine[embedding]
             for embedding, changed in due
             if (changed or not changed_only) and embedding in mine and not self._backoff.left(embedding)
         ]
-        self._looked = time.monotonic()
 
-    def _sweep(self, conn: Connection, embedding: int) -> bool:
+    def _sweep(self, conn: Connection, embedding: Embedding) -> bool:
         """One range; whether it was the last, or the embedding is in trouble."""
+        number = embedding.embedding_id
         try:
-            with translated(), conn.transaction():
-                conn.execute(IMPATIENT)
-                enqueued, finished = conn.execute(NEXT, (embedding, RANGE, self._worker)).fetchone() or (0, True)
-        except errors.DatabaseError as exc:
-            seconds = self._backoff.begin(embedding)
-            log.warning("sweep is in back-off", embedding=embedding, error=str(exc), seconds=seconds)
+            with translated():
+                enqueued, finished = conn.execute(NEXT, (number, RANGE, self._worker)).fetchone() or (0, True)
+        except errors.PgpipeError as exc:
+            seconds = self._backoff.begin(number)
+            if conn.closed:
+                raise
+            log.warning("sweep is in back-off", entity=embedding.entity, error=str(exc), seconds=seconds)
+            with suppress(errors.PgpipeError):
+                note_trouble(conn, embedding, "sweep", self._worker, str(exc))
             return True
         if enqueued:
-            log.info("sweep found rows", embedding=embedding, rows=enqueued)
+            log.info("sweep found rows", entity=embedding.entity, name=embedding.name, rows=enqueued)
         if finished:
-            self._backoff.end(embedding)
+            self._backoff.end(number)
         return bool(finished)

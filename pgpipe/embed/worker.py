@@ -12,8 +12,8 @@ from pgpipe import errors
 from pgpipe.db import Database
 from pgpipe.embed import index, queue
 from pgpipe.embed.backoff import Backoff
-from pgpipe.embed.crew import LEAVE, Crew
-from pgpipe.embed.halt import Halt
+from pgpipe.embed.crew import Crew
+from pgpipe.embed.halt import LAST, LEAVE, Halt
 from pgpipe.embed.lane import Lane, Shared
 from pgpipe.embed.link import Link, linked
 from pgpipe.embed.model.base import Model, load_model
@@ -24,6 +24,7 @@ from pgpipe.embed.sweep import Sweeper
 from pgpipe.embed.totals import Hooks, Report, Totals
 from pgpipe.embed.trouble import Daemon, Drain, Policy
 from pgpipe.embed.turns import Lookout, Turns
+from pgpipe.embed.words import Words
 from pgpipe.log import get_logger
 from pgpipe.settings.model import EmbeddingSettings
 from pgpipe.target import Target
@@ -55,6 +56,7 @@ class Worker:
             Turns(),
             Owed(),
             Sweeper(settings.reconcile_every, name),
+            Words(),
             self._report,
         )
         self.stop = threading.Event()
@@ -75,15 +77,13 @@ class Worker:
 
         Raises:
             VectorsMissing: the database has no pgvector.
-            ModelError: a model cannot be loaded, or fails on any text.
-            ModelRefused: this machine may not run a model, or vectors are of one with other weights; the other
-                embeddings were worked off before.
-            RowsHidden: row level security hides rows from this role; likewise.
-            Transient: the model's backend could not answer, several times over.
             Unreachable: the database went away.
+            PgpipeError: an embedding cannot be served: a model cannot be loaded, fails on any text, may not run on this
+                machine or has other weights; row level security hides rows; a table was changed or stays locked; a
+                service did not answer several times over. All others were worked off before.
         """
         halt = Halt(self.stop)
-        policy = Drain(targets, self._shared.backoff)
+        policy = Drain(targets, self._shared.backoff, halt)
         self._work(policy, halt)
         self._run(halt, [partial(self._build_indexes, policy)])
         for refused in policy.refused.values():
@@ -97,8 +97,8 @@ class Worker:
             ready: called once the database answered and every declared model is loaded.
 
         Raises:
-            SchemaMissing, VectorsMissing, ModelError: at the start, where waiting would not help.
-            ModelRefused: no embedding is there whose model this machine may run, and whose vectors are of it.
+            SchemaMissing, VectorsMissing: waiting would not help.
+            ModelError: at the start, no model can be used, and waiting would not help.
         """
         halt = Halt(self.stop)
         policy = Daemon(self._shared.backoff, self._report, halt)
@@ -106,10 +106,10 @@ class Worker:
         if self.stop.is_set():
             return self.totals
         ready()
-        indexer = index.Indexer(self._shared.database, self._settings.index, self.stop)
+        indexer = index.Indexer(self._shared.database, self._settings.index, self.stop, self._shared.name)
         indexer.start()
         self._work(policy, halt)
-        self.left_behind |= not indexer.join(LEAVE)
+        self.left_behind |= not indexer.join(max(LAST - halt.lasted(), 0.0))
         return self.totals
 
     def _work(self, policy: Policy, halt: Halt) -> None:
@@ -127,20 +127,24 @@ class Worker:
             for lane in lanes:
                 self._shared.owed.add(lane.held)
         if self.stop.is_set() and self._shared.owed:
-            self._run(halt, [self._give_back])
+            self._run(halt, [self._give_back], leave=LAST)
 
     def _run(
-        self, halt: Halt, works: Sequence[Callable[[], None]], watch: Callable[[float], None] = lambda _halted: None
+        self,
+        halt: Halt,
+        works: Sequence[Callable[[], None]],
+        watch: Callable[[float], None] = lambda _halted: None,
+        leave: float = LEAVE,
     ) -> None:
-        self.left_behind |= not Crew(halt).run(works, watch)
+        self.left_behind |= not Crew(halt, leave).run(works, watch)
 
-    def _build_indexes(self, policy: Policy) -> None:
+    def _build_indexes(self, policy: Drain) -> None:
         if self.stop.is_set():
             return
         with self._shared.database.connect(autocommit=True) as conn:
             served = [e for e in queue.embeddings(conn) if policy.wants(e)]
-        for embedding in served:
-            index.build(self._shared.database, embedding, self._settings.index, self.stop)
+        builder = index.Indexer(self._shared.database, self._settings.index, self.stop, self._shared.name)
+        policy.refused |= builder.build(served)
 
     def _give_back(self) -> None:
         try:
@@ -150,9 +154,8 @@ class Worker:
             log.debug("leases run out by themselves", error=str(exc))
 
     def _load_all(self, policy: Policy, halt: Halt, link: Link) -> None:
-        """Load every model; one that is refused ends the worker only if it has nothing else."""
+        """Load every model. One that cannot be used ends the worker only if none can."""
         models = self._shared.models
-        refused: list[errors.ModelRefused] = []
         with link.call() as conn:
             embeddings = queue.embeddings(conn)
 
@@ -160,6 +163,7 @@ class Worker:
             with link.call() as conn:
                 return queue.fingerprint(conn, embedding, taken)
 
+        unusable: list[errors.ModelError] = []
         for embedding in embeddings:
             halt.check()
             with models.held(halt.check):
@@ -167,12 +171,14 @@ class Worker:
                     models.encoder(embedding)
                     with _answers_later(embedding):
                         models.identify(embedding, note)
-                except errors.ModelRefused as exc:
-                    refused.append(exc)
+                except errors.Unreachable:
+                    raise
+                except errors.PgpipeError as exc:
                     policy.met(embedding, exc)
+                    unusable += [exc] if isinstance(exc, errors.ModelError) else []
         halt.check()
-        if refused and len(refused) == len(embeddings):
-            raise refused[0]
+        if unusable and len(unusable) == len(embeddings):
+            raise unusable[0]
 
 
 @contextmanager

@@ -61,7 +61,8 @@ select e.embedding_id, class.relname as entity, e.name, e.model, e.dims, e.activ
        nullif(concat_ws('; ', doubt.doubt,
                         pgpipe_internal.hidden_rows(e, pgpipe_internal.worker_role()),
                         case when sweep.lacking > 0
-                             then format('jobs of %s rows were dropped', sweep.lacking) end),
+                             then format('jobs of %s rows were dropped', sweep.lacking) end,
+                        trouble.met),
               '') as reason
   from pgpipe.embedding_jobs jobs
   join pgpipe.embedding e using (embedding_id)
@@ -81,6 +82,19 @@ select e.embedding_id, class.relname as entity, e.name, e.model, e.dims, e.activ
        select least(stored.rows + open.jobs, greatest(
                   stored.rows, open.jobs, pgpipe_internal.target_rows(e.target)))::bigint as rows
        offset 0) known
+ cross join lateral (  -- a worker that served it since had none
+       select string_agg(format('%s could not %s at %s: %s', met.worker,
+                                case met.step when 'serve' then 'embed its rows'
+                                              when 'sweep' then 'compare its rows with its vectors'
+                                              else 'build its vector index' end,
+                                date_trunc('second', met.met_at), met.error),
+                         '; ' order by met.step) as met
+         from pgpipe.trouble met
+        where met.embedding_id = e.embedding_id
+          and (met.step <> 'serve' or jobs.waiting + jobs.leased > 0 and not exists (
+               select from pgpipe.finished later
+                where later.embedding_id = e.embedding_id and later.finished_at > met.met_at
+                  and later.jobs > 0))) trouble
  cross join lateral (
        select (select round(coalesce(sum(last.jobs), 0) / 60.0, 1) from pgpipe.finished last
                 where last.embedding_id = e.embedding_id
@@ -92,7 +106,8 @@ comment on view pgpipe.embedding_status is
     'rows have vectors or should have. `coverage` is the share of them whose vectors are up to '
     'date. It is 1 if every row that should have a vector has one of its present text. That holds '
     'as far as triggers see what is written, and as of `swept_at` for all else. If it is unknown, '
-    'it is null with a `reason`. `oldest_age` is the age of the oldest job, the lag. `rate` is '
+    'it is null with a `reason`, which also says what errors an embedder met with it as a whole. '
+    '`oldest_age` is the age of the oldest job, the lag. `rate` is '
     'jobs per second over the last minute, and `eta` when the queue is empty at that rate. '
     '`stale` are results dropped within a week because their job had passed to another worker. '
     'Beyond 100,000 jobs of an embedding, those waiting are an estimate (`estimated`), see '

@@ -113,10 +113,16 @@ create or replace function pgpipe_internal.key_json(target regclass, columns nam
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select format('pg_catalog.jsonb_build_object(%s)', string_agg(
-               format('%L, %s', part.name, pgpipe_internal.pinned(
-                   pgpipe_internal.column_type_of(target, part.name),
-                   format('%s.%I', alias, part.name))), ', ' order by part.place))
+               format(case when pgpipe_internal.is_builtin(known.base)
+                            and pgpipe_internal.element_type(known.base) is not null
+                           then '%L, pgpipe_internal.array_json(%s)' else '%L, %s' end,
+                      part.name, pgpipe_internal.pinned(
+                          known.type, format('%s.%I', alias, part.name))),
+               ', ' order by part.place))
       from unnest(columns) with ordinality part (name, place)
+     cross join lateral (
+           select found.type, pgpipe_internal.base_type(found.type) as base
+             from pgpipe_internal.column_type_of(target, part.name) found (type)) known
 $$;
 comment on function pgpipe_internal.key_json(regclass, name[], text) is
     'SQL text: the key of the row `alias` as jsonb.';
@@ -135,6 +141,27 @@ as $$
 $$;
 comment on function pgpipe_internal.array_literal(jsonb) is
     'A JSON array of any depth as the text form of a PostgreSQL array.';
+
+create or replace function pgpipe_internal.array_json(value anyarray)
+    returns jsonb
+    stable strict parallel safe  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select case when array_dims(value) ~ '[[](?!1:)' or pg_typeof(value) = 'jsonb[]'::regtype
+                then to_jsonb(format('%s', value)) else to_jsonb(value) end
+$$;
+comment on function pgpipe_internal.array_json(anyarray) is
+    'An array as JSON; as its text if JSON would lose something of it: bounds that do not begin '
+    'at 1, and which of its elements are NULL and which the JSON null.';
+
+create or replace function pgpipe_internal.array_text(value jsonb)
+    returns text
+    immutable strict parallel safe  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select case jsonb_typeof(value) when 'string' then value #>> '{}'
+                else pgpipe_internal.array_literal(value) end
+$$;
+comment on function pgpipe_internal.array_text(jsonb) is
+    'The text form of an array that array_json made JSON of.';
 
 create or replace function pgpipe_internal.refuse_domain(target regclass, column_name name)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -164,7 +191,7 @@ as $$
            then format('(select held.%I from pg_catalog.jsonb_to_record(%s) held (%I %s))',
                        column_name, key, column_name, base.name)
            when pgpipe_internal.element_type(base.type) is not null
-           then format('pgpipe_internal.array_literal(%s -> %L)::%s', key, column_name, base.name)
+           then format('pgpipe_internal.array_text(%s -> %L)::%s', key, column_name, base.name)
            else format('(%s ->> %L)::%s', key, column_name, base.name) end
       from (select known.type, pg_catalog.format_type(known.type, -1) as name
               from (select pgpipe_internal.base_type(
@@ -183,7 +210,7 @@ as $$
                'pg_catalog.pg_input_is_valid(%s, %L) is false',
                case when pgpipe_internal.is_builtin(base.type)
                      and pgpipe_internal.element_type(base.type) is not null
-                    then format('pgpipe_internal.array_literal(%s -> %L)', key, part.name)
+                    then format('pgpipe_internal.array_text(%s -> %L)', key, part.name)
                     else format('%s ->> %L', key, part.name) end,
                pg_catalog.format_type(base.type, -1)), ' or ' order by part.place), 'false')
       from unnest(columns) with ordinality part (name, place)

@@ -13,32 +13,37 @@ $$;
 comment on function pgpipe_internal.search_is_stale(regclass) is
     'Whether the lexeme table is missing or a tenth off; null without a search column.';
 
-create or replace function pgpipe_internal.refresh_stale_searches()
-    returns int  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+create or replace function pgpipe_internal.stale_searches()
+    returns setof regclass  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-declare
-    stale regclass;
-    refreshed int := 0;
+    select serving.target from pgpipe.search serving
+      join pg_catalog.pg_class class on class.oid = serving.target
+     where pgpipe_internal.search_is_stale(serving.target)
+       and coalesce(serving.refreshed_at < now() - interval '10 minutes', true)
+       and has_table_privilege(serving.target, 'select')
+       and not row_security_active(serving.target)
+$$;
+comment on function pgpipe_internal.stale_searches() is
+    'Targets that have grown or shrunk by a tenth since their words were counted, ten minutes ago '
+    'or more. Idle embedders ask, so that rows which no load brought count too.';
+
+create or replace function pgpipe_internal.refresh_stale_search(target regclass)
+    returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
 begin
-    for stale in
-        select serving.target from pgpipe.search serving
-          join pg_catalog.pg_class class on class.oid = serving.target
-         where pgpipe_internal.search_is_stale(serving.target)
-           and coalesce(serving.refreshed_at < now() - interval '10 minutes', true)
-           and has_table_privilege(serving.target, 'select')
-           and not row_security_active(serving.target)
-           for update of serving skip locked loop  -- who holds it is refreshing it
-        perform pgpipe.refresh_search(stale);
-        refreshed := refreshed + 1;
-    end loop;
-    return refreshed;
+    perform from pgpipe.search serving
+      where serving.target = refresh_stale_search.target
+        and coalesce(serving.refreshed_at < now() - interval '10 minutes', true)
+        for update skip locked;  -- who holds it is refreshing it
+    if found then
+        perform pgpipe.refresh_search(target);
+    end if;
+    return found;
 end
 $$;
-comment on function pgpipe_internal.refresh_stale_searches() is
-    'Counts again the lexemes of every target that has grown or shrunk by a tenth, every ten '
-    'minutes at most. Idle embedders call it, so that rows which no load brought count too. '
-    'Returns how many targets it counted. It leaves those that another session holds, or that may '
-    'not be read.';
+comment on function pgpipe_internal.refresh_stale_search(regclass) is
+    'Counts the words of a target again, unless another session is at it or has just done so; '
+    'returns whether it did.';
 
 create or replace function pgpipe_internal.lock_search(target regclass)
     returns name  volatile  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -221,6 +221,9 @@ begin
                    pgpipe_internal.key_json(e.target, e.key_columns, 't'), e.target,
                    pgpipe_internal.condition_on(e.condition, 't'))
             || case when exists (select from pgpipe.job where job.embedding_id = e.embedding_id)
+                      or exists (select from pg_catalog.pg_class class  -- a child may have its keys
+                                  where class.oid = e.target and class.relhassubclass
+                                    and class.relkind = 'r')
                     then ' on conflict (embedding_id, key) do nothing' else '' end
       using e.embedding_id;
     get diagnostics enqueued = row_count;

@@ -112,7 +112,7 @@ begin
         end if;
     end loop;
 exception when sqlstate 'PP003' then  -- a key that cannot be read: what stands says so
-    null;
+    if to_regproc(format('pgpipe_target.claim_%s', embedding_id)) is null then raise; end if;
 end
 $$;
 comment on function pgpipe_internal.render_queue(int) is

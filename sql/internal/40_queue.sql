@@ -51,7 +51,7 @@ comment on function pgpipe_internal.lease_from(
     'when the last of them did.';
 
 drop function if exists pgpipe_internal.lease_jobs(int, int, text, uuid, interval);
-create or replace function pgpipe_internal.lease_jobs(
+create function pgpipe_internal.lease_jobs(
     embedding_id int, max_jobs int, worker text, token uuid, lease interval)
     returns pgpipe_internal.batch_row[]
     volatile  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -198,6 +198,33 @@ as $$
 $$;
 comment on function pgpipe_internal.count_finished(int, text, pgpipe_internal.batch_row[]) is
     'Counts what became of a batch, for the throughput of the last week. Older counts go.';
+
+create or replace function pgpipe_internal.is_passing(state text)
+    returns boolean  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- A connection, a conflict, a lack, a lock, an end that somebody wished, a disk.
+    select left(state, 2) in ('08', '40', '53', '55', '57', '58')
+$$;
+comment on function pgpipe_internal.is_passing(text) is
+    'Whether an error says nothing about the rows at hand, whichever they are: then none is '
+    'charged. As PASSING in pgpipe/embed/trouble.py.';
+
+create or replace function pgpipe_internal.note_trouble(
+    embedding_id int, step text, worker text, error text)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    delete from pgpipe.trouble met
+     where met.embedding_id = note_trouble.embedding_id and met.step = note_trouble.step
+       and note_trouble.error is null;
+    insert into pgpipe.trouble (embedding_id, step, worker, error)
+    select note_trouble.embedding_id, note_trouble.step, note_trouble.worker, note_trouble.error
+     where note_trouble.error is not null
+        on conflict on constraint trouble_pkey do update
+       set worker = excluded.worker, error = excluded.error, met_at = excluded.met_at
+$$;
+comment on function pgpipe_internal.note_trouble(int, text, text, text) is
+    'Keeps why a worker could not serve an embedding (`serve`), compare its rows (`sweep`) or '
+    'build its index (`index`). Without an error it forgets the last one.';
 
 create or replace function pgpipe_internal.enqueue_missing(embedding_id int, keys jsonb[])
     returns bigint  volatile  set search_path = pg_catalog, pg_temp  language sql

@@ -90,6 +90,7 @@ as $$
            lacking = greatest(last.lacking - sweep.lacking, 0)
      where last.embedding_id = sweep.embedding_id and sweep.skipped = 0;
     delete from pgpipe.reconciliation known where known.embedding_id = sweep.embedding_id;
+    select pgpipe_internal.note_trouble(sweep.embedding_id, 'sweep', null, null);
 $$;
 comment on function pgpipe_internal.end_sweep(pgpipe.reconciliation) is
     'Notes that all rows were compared, unless some were skipped.';

@@ -187,7 +187,7 @@ begin
         select known.oid from pg_catalog.pg_proc known
          where known.pronamespace::regnamespace::text in ('pgpipe', 'pgpipe_internal')
            and not known.prosecdef
-           and known.proname in ('copy_vectors', 'refresh_stale_searches')
+           and known.proname = 'copy_vectors'
     loop
         execute format('grant execute on function %s to public', routine);
     end loop;

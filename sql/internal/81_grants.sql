@@ -143,7 +143,7 @@ begin
              else 'select, insert, update, delete' end, relation);
     if only_read or name = 'embedding' then
         execute format('grant select on %s to pgpipe_embedder', relation);
-    elsif name in ('job', 'finished', 'sweep', 'reconciliation', 'missed') then
+    elsif name in ('job', 'finished', 'sweep', 'reconciliation', 'missed', 'trouble') then
         execute format('grant select, insert, update, delete on %s to pgpipe_embedder', relation);
     end if;
     if name in ('job', 'rejected_row', 'reconciliation') then  -- keys and contents of rows

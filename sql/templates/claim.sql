@@ -20,15 +20,17 @@ begin
     while e.paused_at is null loop
         batch := pgpipe_internal.lease_jobs({embedding}, max_jobs, worker, token, lease);
         exit when cardinality(batch) = 0;
-        batch := pgpipe_internal.living_jobs({embedding}, token, batch,
-            array(select {key_is_unreadable} from unnest(batch) job));
+        batch := pgpipe_internal.living_jobs(
+            {embedding}, token, batch, pgpipe_target.unreadable_{embedding}(batch));
         begin  -- reads only: a write would take the id of a subtransaction
             return query select * from pgpipe_target.read_{embedding}(batch, e.model);
-        exception when data_exception or integrity_constraint_violation
-                or program_limit_exceeded or internal_error then
-            failed := true;  -- there is a row whose text cannot be computed
+        exception when others or assert_failure then
+            if pgpipe_internal.is_passing(sqlstate) then raise; end if;
+            failed := true;  -- there may be a row whose text cannot be computed
         end;
         if failed then
+            -- An error that is met without a row, too, is not of one: it is raised.
+            perform from pgpipe_target.read_{embedding}('{}', e.model);
             return query select * from pgpipe_target.read_each_{embedding}(token, batch, e.model);
             failed := false;
         end if;

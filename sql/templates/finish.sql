@@ -20,7 +20,7 @@ begin
         perform pgpipe_target.copy_{embedding}(batch);
     end if;
     perform pgpipe_target.prune_{embedding}(batch, passages, e.model);
-    if cardinality(passages) > 0 then
+    if cardinality(vectors) > 0 then
         perform pgpipe_target.write_{embedding}(batch, passages, vectors, e.model);
     end if;
     return query select job.outcome from unnest(batch) with ordinality job order by job.ordinality;

@@ -14,8 +14,8 @@ begin
         reason := null;
         begin  -- reads only: a write would take the id of a subtransaction
             return query select * from pgpipe_target.read_{embedding}(array[job], model);
-        exception when data_exception or integrity_constraint_violation
-                or program_limit_exceeded or internal_error then
+        exception when others or assert_failure then
+            if pgpipe_internal.is_passing(sqlstate) then raise; end if;
             -- Without the values that a message quotes.
             reason := 'its text cannot be computed: '
                       || regexp_replace(sqlerrm, '["\u00ab\u201e].*["\u00bb\u201c]', '...');

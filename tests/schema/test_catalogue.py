@@ -139,6 +139,7 @@ WRITES = {  # what the roles may write, by column where not the whole table
     "pgpipe_embedder": {
         "job": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "missed": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "trouble": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "finished": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "sweep": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "reconciliation": {"INSERT": None, "UPDATE": None, "DELETE": None},

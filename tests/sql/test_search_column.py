@@ -214,7 +214,10 @@ def test_when_figures_are_stale(conn: Connection) -> None:
 
 def test_an_idle_embedder_counts_anew(conn: Connection, other: Connection) -> None:
     """What has grown since is counted once; what another session holds, or was counted just now, is left."""
-    refresh = "select pgpipe_internal.refresh_stale_searches()"
+    refresh = """
+        select count(*) filter (where pgpipe_internal.refresh_stale_search(stale))
+          from pgpipe_internal.stale_searches() stale
+    """
     make_docs(conn, 100)
     enable(conn)
     assert value(conn, refresh) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database
-from pgpipe.embed import index
+from pgpipe.embed import backoff, index
 from pgpipe.embed.queue import Embedding
 from pgpipe.settings.model import DatabaseSettings, IndexSettings
 from tests.chaos.test_embedder_connections import pgbouncer
@@ -182,19 +182,23 @@ def test_a_build_that_the_server_ends(any_database: Database, conn: Connection, 
 
 
 def test_the_indexer_looks_beside_the_worker(any_database: Database, conn: Connection, logged: list[dict]) -> None:
-    """The thread builds what is due, outlives a failure, and ends when told."""
+    """The thread builds what is due, outlives a failure, of which status tells, and ends when told."""
     filled(conn, FEW)
     stop = threading.Event()
-    indexer = index.Indexer(any_database, FEW_DO, stop)
+    indexer = index.Indexer(any_database, FEW_DO, stop, "worker")
+    status = "select reason from pgpipe.embedding_status"
     conn.execute("create table public.doc_embedding_hnsw ()")  # takes the name
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "LOOK", 0.05)
+        patch.setattr(backoff, "SHORTEST", 0.05)
         indexer.start()
         try:
             eventually(lambda: any(e["event"] == "vector index not built" for e in logged))
+            eventually(lambda: "worker could not build its vector index" in (value(conn, status) or ""))
             conn.execute("drop table public.doc_embedding_hnsw")
             eventually(lambda: conn.execute(INDEXES).fetchall() == [("doc_embedding_hnsw", True)])
+            eventually(lambda: "vector index" not in (value(conn, status) or ""))
         finally:
             stop.set()
             indexer.join()

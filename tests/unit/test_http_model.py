@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pgpipe import errors
+from pgpipe.embed.batch import Encoder
 from pgpipe.embed.model import http
 from pgpipe.embed.model.base import Model, dimensions, encode_query, load_model
 from pgpipe.settings.model import EmbeddingSettings
@@ -249,6 +250,7 @@ def test_a_service_that_is_down(service: Service) -> None:
         (400, errors.Permanent),
         (422, errors.Permanent),
         (413, errors.TooLarge),
+        (424, errors.TooLarge),
         (401, errors.ModelError),
         (403, errors.ModelError),
         (404, errors.ModelError),
@@ -276,6 +278,56 @@ def test_answers_that_are_none(service: Service, body: object) -> None:
 
     with pytest.raises(errors.ModelError, match=r"answers with"):
         model.encode(["abc"])
+
+
+def test_one_vector_that_is_null(service: Service) -> None:
+    """V16: the text whose vector the service leaves out is charged; the others have theirs."""
+    model = loaded(service)
+
+    def rule(texts: list[str]) -> Answer:
+        answer = vectors(texts)
+        for row in answer["data"]:  # type: ignore[attr-defined]
+            row["embedding"] = None if texts[row["index"]] == "odd" else row["embedding"]
+        return 200, {}, answer
+
+    service.rule = rule
+
+    result, failures = Encoder(model).encode(["a", "odd", "b"], lambda: None)
+
+    assert {n: (f.reason, f.charge) for n, f in failures.items()} == {
+        1: ("the model made a vector that is not finite", True)
+    }
+    assert np.isfinite(result[[0, 2]]).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        ({"message": "no such text"}, errors.Permanent, "answers 400: no such text"),
+        ("out of order", errors.Permanent, "answers 400: out of order"),
+        ({"message": "slow down", "code": 429}, errors.Transient, "answers 429: slow down"),
+        ({"message": "no key", "code": "401"}, errors.ModelError, "answers 401: no key"),
+        ({"message": "CUDA out of memory", "code": 424}, errors.TooLarge, "answers 424: CUDA out of memory"),
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_an_error_that_calls_itself_success(service: Service, error: object, kind: type[Exception], says: str) -> None:
+    """V16: `200 {"error": …}` is the error that it names; the service's words are shown."""
+    model = loaded(service)
+    service.rule = lambda _: (200, {}, {"error": error})
+
+    with pytest.raises(kind, match=says):
+        model.encode(["abc"])
+
+
+def test_a_backend_out_of_memory(service: Service) -> None:
+    """V16: 424 for a batch that is too large halves it; no row is charged."""
+    model = loaded(service)
+    service.rule = lambda texts: (200, {}, vectors(texts)) if len(texts) < 3 else (424, {}, {"error": "out of memory"})
+
+    result, failures = Encoder(model).encode([f"text {n}" for n in range(9)], lambda: None)
+
+    assert (failures, result.shape) == ({}, (9, 3))
 
 
 def test_other_dimensions_later(service: Service) -> None:

@@ -4,10 +4,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pgpipe import errors
 from pgpipe.embed.batch import Encoder
+from pgpipe.embed.halt import END
 from pgpipe.embed.model import identity
 from pgpipe.embed.model.base import Model, fit
 from pgpipe.embed.queue import Embedding
+from pgpipe.mask import said
 from pgpipe.settings.model import EmbeddingSettings
 
 LOOK = 0.25  # seconds between two calls of what a lane does while it waits for the models
@@ -40,16 +43,26 @@ class Models:
         Raises:
             ModelRefused: this machine may not run it.
             ModelError: it cannot be loaded, or its dimensions are not the store's.
-            Unreachable: the service that makes the vectors does not answer.
+            Transient: the service that makes the vectors does not answer.
         """
         key = (embedding.model, embedding.dims)
         if key not in self._encoders:
             if embedding.model not in self._models:
-                self._models[embedding.model] = self._load(self._settings.for_model(embedding.model))
+                self._models[embedding.model] = self._loaded(embedding.model)
             loaded, store = self._models[embedding.model], embedding.target.qualified
             model = fit(loaded, embedding.dims, store, self._settings.truncate_dim)
             self._encoders[key] = Encoder(model)
         return self._encoders[key]
+
+    def _loaded(self, name: str) -> Model:
+        try:
+            return self._load(self._settings.for_model(name))
+        except errors.Unreachable as exc:  # which elsewhere means the database
+            raise errors.Transient(str(exc)) from exc
+        except (errors.PgpipeError, *END):
+            raise
+        except BaseException as exc:
+            raise errors.ModelError(f"the model {name!r} cannot be loaded: {said(exc)}") from exc
 
     def abort(self) -> None:
         """Let nobody wait for a model any more; from any thread, and from a signal's handler."""

@@ -1,6 +1,7 @@
 """The backend http: vectors from an OpenAI-compatible service (POST …/embeddings), throttling understood."""
 
 import email.utils
+import math
 import queue
 import random
 import threading
@@ -28,6 +29,7 @@ LOOK = 0.05  # seconds between looks whether to stop
 CHARACTERS = 4  # of a token, where nobody counts them: English prose
 OURS_TO_SOLVE = {401, 402, 403, 404, 405}  # key, bill, model or address: no text is to blame, and waiting does not help
 PASSING = {408, 409, 425, 429}
+LACKING = {413, 424}  # fewer texts may do: content too large; a backend that failed, as it does when out of memory
 log = get_logger(__name__)
 
 Call = tuple[Future[Vectors], Callable[[], Vectors]]
@@ -134,18 +136,22 @@ class HttpModel:
             raise Transient(f"{self._url} does not answer: {exc or type(exc).__name__}") from exc
         status = response.status_code
         if status == 200:  # noqa: PLR2004 - all others are errors
-            return self._vectors(response, len(texts))
+            error = _error(response)
+            if error is None:
+                return self._vectors(response, len(texts))
+            status = _status(error) or 400
         reason = f"{self._url} answers {status}: {_message(response)}"
         if status in PASSING or status >= 500:  # noqa: PLR2004 - the service's own faults
             raise Transient(reason, _retry_after(response.headers.get("Retry-After")))
         if status in OURS_TO_SOLVE or status < 400:  # noqa: PLR2004 - a redirect would carry the key elsewhere
             raise ModelError(reason)
-        raise (TooLarge if status == 413 else Permanent)(reason)  # noqa: PLR2004 - content too large
+        raise (TooLarge if status in LACKING else Permanent)(reason)
 
     def _vectors(self, response: Any, wanted: int) -> Vectors:  # noqa: ANN401 - of httpx, which is optional
         try:
             rows = sorted(response.json()["data"], key=lambda row: row["index"])
-            vectors = np.array([row["embedding"] for row in rows], np.float32)
+            missing = [math.nan] * self.dims if hasattr(self, "dims") else None  # that text is charged, no other
+            vectors = np.array([row["embedding"] or missing for row in rows], np.float32)
         except (ValueError, KeyError, TypeError) as exc:
             raise ModelError(f"{self._url} answers with no embeddings ({type(exc).__name__}: {exc})") from exc
         dims = getattr(self, "dims", vectors.shape[-1])
@@ -192,6 +198,21 @@ def _retry_after(value: str | None) -> float | None:
         return max(0.0, (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def _error(response: Any) -> Any:  # noqa: ANN401 - of httpx, and whatever the service says
+    """What a service that answers with success says to be an error; None if it says nothing of the kind."""
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    return body.get("error") if isinstance(body, dict) and not body.get("data") else None
+
+
+def _status(error: Any) -> int | None:  # noqa: ANN401 - as the service wrote it
+    """The status that an error names, as gateways do that answer with success."""
+    code = str(error.get("code", error.get("status"))) if isinstance(error, dict) else ""
+    return int(code) if code.isdigit() and 400 <= int(code) < 600 else None  # noqa: PLR2004 - errors of HTTP
 
 
 def _message(response: Any) -> str:  # noqa: ANN401 - of httpx, which is optional

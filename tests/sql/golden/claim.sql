@@ -20,15 +20,17 @@ begin
     while e.paused_at is null loop
         batch := pgpipe_internal.lease_jobs(1, max_jobs, worker, token, lease);
         exit when cardinality(batch) = 0;
-        batch := pgpipe_internal.living_jobs(1, token, batch,
-            array(select pg_catalog.pg_input_is_valid(job.key ->> 'shop', 'integer') is false or pg_catalog.pg_input_is_valid(job.key ->> 'Item no', 'text') is false from unnest(batch) job));
+        batch := pgpipe_internal.living_jobs(
+            1, token, batch, pgpipe_target.unreadable_1(batch));
         begin  -- reads only: a write would take the id of a subtransaction
             return query select * from pgpipe_target.read_1(batch, e.model);
-        exception when data_exception or integrity_constraint_violation
-                or program_limit_exceeded or internal_error then
-            failed := true;  -- there is a row whose text cannot be computed
+        exception when others or assert_failure then
+            if pgpipe_internal.is_passing(sqlstate) then raise; end if;
+            failed := true;  -- there may be a row whose text cannot be computed
         end;
         if failed then
+            -- An error that is met without a row, too, is not of one: it is raised.
+            perform from pgpipe_target.read_1('{}', e.model);
             return query select * from pgpipe_target.read_each_1(token, batch, e.model);
             failed := false;
         end if;

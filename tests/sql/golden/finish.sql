@@ -20,7 +20,7 @@ begin
         perform pgpipe_target.copy_1(batch);
     end if;
     perform pgpipe_target.prune_1(batch, passages, e.model);
-    if cardinality(passages) > 0 then
+    if cardinality(vectors) > 0 then
         perform pgpipe_target.write_1(batch, passages, vectors, e.model);
     end if;
     return query select job.outcome from unnest(batch) with ordinality job order by job.ordinality;
