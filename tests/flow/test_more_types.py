@@ -132,3 +132,28 @@ def test_a_text_that_its_type_refuses_is_named(
     assert "secret" not in line
     assert (stage["inserted"], stage["rejected"]) == (3, 1)
     assert rows(known, "select id, host(address) from product order by id") == [(1, "10.0.0.1"), (2, None), (3, "::1")]
+
+
+STAND_IN = """
+    create type geometry;
+    create function geometry_in(cstring) returns geometry language internal immutable strict as 'byteain';
+    create function geometry_out(geometry) returns cstring language internal immutable strict as 'byteaout';
+    create function geometry_recv(internal) returns geometry language internal immutable strict as 'bytearecv';
+    create function geometry_send(geometry) returns bytea language internal immutable strict as 'byteasend';
+    create type geometry (input = geometry_in, output = geometry_out, receive = geometry_recv, send = geometry_send);
+"""
+
+
+def test_well_known_binary_goes_to_the_input_function(
+    plain_cli: Cli, plain_database: Database, lake: Lake, configure: Configure
+) -> None:
+    """L13: as hexadecimal text, which PostGIS reads. The type here is a stand-in that keeps that text."""
+    with plain_database.connect(autocommit=True) as conn:
+        conn.execute(STAND_IN)
+    configure(key=["id"], types={"place": "geometry"})
+    lake.put("2026-01-01", "product", pa.table({"id": [1, 2], "place": pa.array([b"\x01\xab", None], pa.binary())}))
+
+    load(plain_cli, lake.url)
+
+    found = rows(plain_database, "select encode(geometry_send(place), 'escape') from product order by id")
+    assert found == [("01ab",), (None,)]

@@ -84,15 +84,6 @@ READ = [
     *("labelled", "interval day to second(3)", "pg_lsn", "timestamptz(3)", "halfvec(2)", "sparsevec(2)"),
 ]
 ARRAYS = ["integer[]", "bigint[]", "numeric(10,2)[]", "numeric[]", "real[]", "double precision[]", "numbers"]
-    "integer[]",
-    "bigint[]",
-    "numeric(10,2)[]",
-    "numeric[]",
-    "real[]",
-    "double precision[]",
-    "numbers",
-    "vector(2)",
-]
 OTHER_ARRAYS = [
     *("boolean[]", "text[]", "varchar[]", "varchar(3)[]", "json[]", "jsonb[]", "uuid[]", "date[]", "timestamp(3)[]"),
     *("timestamptz[]", "timestamptz(3)[]", "interval[]", "bytea[]", "inet[]", "mood[]", "short[]", "box[]", "time[]"),
@@ -285,7 +276,7 @@ def test_load_does_what_plan_says(world: World, database: Database, case: Case) 
         assert not isinstance(planned, str), f"refused, but loaded: {planned}"
         assert plan.action == planned.action
         assert counts.left_out == 0
-        if plan.mode == "snapshot" and not counts.rejected:
+        if plan.mode == "snapshot" and plan.columns and not counts.rejected:
             expected = {c.name: filled(files, case, c.name) for c in plan.columns}
             names = ", ".join(f'count("{name}")' for name in expected)
             assert rows(database, f"select {names} from {case.name}") == [tuple(expected.values())]
