@@ -260,7 +260,7 @@ def world(database: Database, lake: Lake) -> World:
 
 @given(case=cases())
 @settings(
-    max_examples=examples(15, 400),
+    max_examples=examples(8, 400),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
