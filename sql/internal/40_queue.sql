@@ -51,7 +51,7 @@ comment on function pgpipe_internal.lease_from(
     'when the last of them did.';
 
 drop function if exists pgpipe_internal.lease_jobs(int, int, text, uuid, interval);
-create function pgpipe_internal.lease_jobs(
+create or replace function pgpipe_internal.lease_jobs(
     embedding_id int, max_jobs int, worker text, token uuid, lease interval)
     returns pgpipe_internal.batch_row[]
     volatile  set search_path = pg_catalog, pg_temp  language plpgsql
