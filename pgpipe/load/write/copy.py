@@ -216,7 +216,7 @@ def _connections(run: Run, count: int, pool: Executor, opened: ExitStack) -> lis
     if refused:
         got = len(connections) or 1
         log.warning("fewer connections than wanted", entity=run.entity, wanted=count, got=got, error=str(refused[0]))
-        run.patience.tell(f"{run.entity} is copied over {got} of {count} connections: {refused[0]}")
+        run.tell(f"{run.entity} is copied over {got} of {count} connections: {refused[0]}")
     return connections
 
 

@@ -47,7 +47,7 @@ def merge(run: Run, lesson: Lesson) -> Counts:
             run.conn.execute(DROP_STAGING, (staged.table.oid,))
         return counts
 
-    return among_rivals(write, f"the merge of {run.entity}", run.patience.tell)
+    return among_rivals(write, f"the merge of {run.entity}", run.tell)
 
 
 def stage(run: Run, lesson: Lesson) -> Staged:

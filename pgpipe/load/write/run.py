@@ -72,6 +72,10 @@ class Run:
         """The name of the target."""
         return self.plan.files.entity
 
+    def tell(self, line: str) -> None:
+        """Say something to a waiting user."""
+        self.patience.tell(line)
+
     @property
     def target(self) -> Target:
         """The table that the plan found."""
