@@ -7,6 +7,7 @@ from tests.fixtures.lakes import DocsLake, Lake, docs_lake, lake, s3, s3_environ
 from tests.fixtures.servers import (
     Guarded,
     Server,
+    also_on_16,
     any_database,
     clone,
     conn,
@@ -14,7 +15,6 @@ from tests.fixtures.servers import (
     guarded,
     other,
     plain_database,
-    seldom_on_16,
     server,
     server15,
     server16,

@@ -3,6 +3,7 @@
 import pytest
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.schema.attack import attacker, connect, plain_role, run
 from tests.sql.support import column, drain, embed, embedded_docs, job, jobs, make_docs, sqlstate, value
 
@@ -22,6 +23,7 @@ CALLS = (
 )
 
 
+@also_on_16
 def test_types_of_the_session(any_database: Database, conn: Connection) -> None:
     """K1: domains in pg_temp, called as PostgreSQL's types, run for nobody but the one who made them."""
     embedded_docs(conn)
@@ -65,6 +67,7 @@ def test_a_session_without_row_security(any_database: Database, conn: Connection
     assert jobs(conn, embedding) == {'{"id": 9}': 1}
 
 
+@also_on_16
 @pytest.mark.parametrize("call", CALLS)
 def test_who_wrote_nothing_calls_in_vain(any_database: Database, conn: Connection, call: str) -> None:
     """K1: what is open to a writer's trigger does nothing for a role that only connects, also after a PREPARE."""
@@ -147,6 +150,7 @@ HOSTILE = """
 """
 
 
+@also_on_16
 def test_a_hostile_owner(any_database: Database, conn: Connection) -> None:
     """K1: the owner of a target, of its types, casts and operators, gets nobody's rights but a writer's."""
     with attacker(any_database) as own:
@@ -183,6 +187,7 @@ def test_code_in_an_index(any_database: Database, conn: Connection) -> None:
         assert not own.caught()
 
 
+@also_on_16
 def test_a_filter_table_that_was_altered(any_database: Database, conn: Connection) -> None:
     """K1: a trigger, CHECK or index that an owner put on a filter table takes it out of service, unrun."""
     changes = (
@@ -237,6 +242,7 @@ def test_conditions(any_database: Database, conn: Connection, condition: str) ->
         assert not own.caught()
 
 
+@also_on_16
 def test_declarations_that_are_forged(any_database: Database, conn: Connection) -> None:
     """K4: who may declare makes no row about a table of another's, and calls no table a store that is none."""
     run(conn, "create schema hr; create table hr.payroll (id int primary key, salary int)")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.schema.attack import attacker, run
 from tests.sql.support import column, drain, embed, value
 
@@ -50,6 +51,7 @@ def test_an_operator_of_somebody_else(any_database: Database, conn: Connection, 
         assert not own.caught()
 
 
+@also_on_16
 def test_types_of_somebody_else(any_database: Database, conn: Connection) -> None:
     """K2: nor operators, casts and domains of the type's own owner; what a search returns is text then."""
     with attacker(any_database) as own:
@@ -87,6 +89,7 @@ def test_types_of_somebody_else(any_database: Database, conn: Connection) -> Non
         assert not own.caught()
 
 
+@also_on_16
 def test_a_merge_meets_no_function_of_its_callers_path(any_database: Database, conn: Connection) -> None:
     """K2: a merge fires the target's triggers with the caller's path, and looks nothing of its own up by it."""
     run(conn, "create table item (id varchar primary key, a varchar); insert into item values ('1', 'x'), ('2', 'y')")

@@ -9,6 +9,7 @@ from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.schema import migrate
 from pgpipe.settings.model import DatabaseSettings
+from tests.conftest import also_on_16
 from tests.fixtures.servers import Server
 from tests.schema.attack import attacker, connect, plain_role, run
 from tests.sql.support import claim, column, drain, embed, embedded_docs, sqlstate, value
@@ -53,6 +54,7 @@ def test_code_that_a_lock_would_run(any_database: Database, conn: Connection, co
         assert code == "42501"
 
 
+@also_on_16
 @pytest.mark.parametrize(
     "change",
     [
@@ -210,6 +212,7 @@ def test_a_trigger_that_names_anothers_function(any_database: Database, conn: Co
     assert value(conn, "select to_regproc('public.audit') is not null")
 
 
+@also_on_16
 def test_readers_under_row_security(any_database: Database, conn: Connection) -> None:
     """K4: a reader whom policies restrict reads no filter table, and no key where a sweep stands."""
     conn.execute("select pgpipe.create_roles()")
@@ -226,6 +229,7 @@ def test_readers_under_row_security(any_database: Database, conn: Connection) ->
     assert embedding
 
 
+@also_on_16
 def test_a_schema_that_was_there_before(server: Server) -> None:
     """K6: who may create a schema calls it pgpipe, with tables that wait for a superuser's migrate: he is refused."""
     name = f"squat_{uuid.uuid4().hex[:12]}"

@@ -3,6 +3,7 @@
 import pytest
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.schema.attack import Attacker, attacker, plain_role, run
 from tests.sql.support import column, embed, embedded_docs, job, jobs, sqlstate, value
 
@@ -134,6 +135,7 @@ def test_a_condition_that_is_forged(any_database: Database, conn: Connection, co
         assert jobs(conn, embedding) == {'{"id": 1}': 1, '{"id": 2}': 1, '{"id": 3}': 1}
 
 
+@also_on_16
 def test_a_table_of_the_session(any_database: Database, conn: Connection) -> None:
     """K1: an owner who keeps the right to make triggers makes one that reads a view of his session: it runs nothing."""
     with attacker(any_database) as own:
@@ -231,6 +233,7 @@ def test_a_column_that_is_named_as_a_function(any_database: Database, conn: Conn
             assert not own.caught()
 
 
+@also_on_16
 def test_a_condition_whose_column_is_retyped(any_database: Database, conn: Connection) -> None:
     """K1: a condition whose column has got a type of a user's is not computed, also for a worker or a superuser."""
     with attacker(any_database) as own:
@@ -268,6 +271,7 @@ def test_a_condition_with_a_keyword_for_a_column(any_database: Database, conn: C
         assert jobs(conn, embedding) == {'{"id": 1}': 1}
 
 
+@also_on_16
 def test_a_former_owner(any_database: Database, conn: Connection) -> None:
     """K1: who kept the right to make triggers, and no longer owns the target, enqueues no row of it."""
     with attacker(any_database) as own:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import column, embedded_docs
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +15,7 @@ CALLERS_PATH = {"declared_type"}  # a type that a user declares is found by it; 
 COMMITS = {"fill_search"}  # a procedure that sets something cannot commit; it names everything in full
 
 
+@also_on_16
 def test_every_function_has_a_comment(conn: Connection) -> None:
     """The comments that psql shows are the reference manual."""
     bare = f"""
@@ -23,6 +25,7 @@ def test_every_function_has_a_comment(conn: Connection) -> None:
     assert column(conn, bare) == []
 
 
+@also_on_16
 def test_every_relation_has_a_comment(conn: Connection) -> None:
     """Tables and views too, and the schemas; yoyo's own tables are yoyo's."""
     bare = f"""
@@ -37,6 +40,7 @@ def test_every_relation_has_a_comment(conn: Connection) -> None:
     assert column(conn, schemas) == []
 
 
+@also_on_16
 def test_every_function_pins_its_search_path(conn: Connection) -> None:
     """A caller's search_path never decides what a function of ours calls; the exceptions have their reasons."""
     open_ = f"""
@@ -76,6 +80,7 @@ DEFINERS = {  # what runs with its owner's rights, and why that is safe
 }
 
 
+@also_on_16
 def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
     """K1: SECURITY DEFINER is an exact list, pinned, closed to PUBLIC but where a writer's trigger needs it."""
     embedded_docs(conn)
@@ -114,6 +119,7 @@ def test_tests_that_a_page_names_exist(page: str) -> None:
         assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), (file, test)
 
 
+@also_on_16
 def test_no_view_runs_declared_sql(conn: Connection) -> None:
     """K4: the functions that views call hold no `condition`: whoever reads a status runs nothing that was declared."""
     views = f"""
@@ -149,6 +155,7 @@ WRITES = {  # what the roles may write, by column where not the whole table
 }
 
 
+@also_on_16
 def test_who_may_write_what(conn: Connection) -> None:
     """K4: the tables and columns that each role may write are exactly these; the loader writes no store's name."""
     conn.execute("select pgpipe.create_roles()")
@@ -174,6 +181,7 @@ def test_who_may_write_what(conn: Connection) -> None:
     assert set(columns) == {"active", "paused_at", "max_attempts", "filters", "filter_table", "filter_error"}
 
 
+@also_on_16
 def test_one_function_of_a_name(conn: Connection) -> None:
     """No overloads: a call by name is never ambiguous, and no older version stays behind."""
     twice = f"select proname::text from pg_proc where pronamespace in ({OURS}) group by proname having count(*) > 1"
@@ -184,6 +192,7 @@ def test_one_function_of_a_name(conn: Connection) -> None:
     assert [name for name in set(made) if made.count(name) > 1] == []  # the later one would take its place
 
 
+@also_on_16
 def test_what_makes_a_key_or_a_text_pins_its_settings(conn: Connection) -> None:
     """Functions that pin one setting that a value's text depends on pin them all."""
     embedded_docs(conn)

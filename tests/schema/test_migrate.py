@@ -13,7 +13,7 @@ from pgpipe import errors, schema
 from pgpipe.db import Connection, Database
 from pgpipe.schema import Migrated, files, migrate, upgrade
 from pgpipe.settings.model import DatabaseSettings
-from tests.conftest import Server
+from tests.conftest import Server, also_on_16
 from tests.schema.snapshot import snapshot
 from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT
 from tests.sql.support import column, drain, embed, eventually, make_docs, sqlstate, value
@@ -50,6 +50,7 @@ def test_once_and_then_nothing(server: Server) -> None:
     assert migrate(database) == Migrated()
 
 
+@also_on_16
 def test_a_changed_file_is_applied_again(any_database: Database, conn: Connection) -> None:
     """A file whose checksum differs from what was applied is applied, it alone; what was declared still works."""
     make_docs(conn, 3)
@@ -68,6 +69,7 @@ def test_a_changed_file_is_applied_again(any_database: Database, conn: Connectio
     assert migrate(any_database) == Migrated()
 
 
+@also_on_16
 def test_every_file_may_be_applied_again(any_database: Database, conn: Connection) -> None:
     """All of sql/ over itself, under tables that use it: nothing fails, nothing is lost."""
     make_docs(conn, 3)
@@ -232,6 +234,7 @@ def test_pgvector_in_another_schema(server: Server, monkeypatch: pytest.MonkeyPa
         assert column(conn, """select key from pgpipe.vector_search('doc', '[1,0,0]'::"Ext Schema".vector)""") == []
 
 
+@also_on_16
 def test_no_superuser_is_needed(server: Server) -> None:
     """The owner of a database may migrate it and use everything; only pgvector may have to be made by another."""
     name = f"owner_{uuid.uuid4().hex[:12]}"

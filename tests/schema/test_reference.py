@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.sql.support import column, drain, embed, value
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +54,7 @@ def examples() -> dict[str, str]:
     return dict(EXAMPLE.findall((ROOT / "docs/sql.md").read_text(encoding="utf-8").partition("## Views")[0]))
 
 
+@also_on_16
 def test_every_function_has_an_example_that_runs(conn: Connection) -> None:
     """Each public function has an example in docs/sql.md. They run one after another, and searches find rows."""
     conn.execute(ARTICLES)

@@ -8,7 +8,7 @@ import pgpipe
 from pgpipe import errors
 from pgpipe.schema import migrate
 from pgpipe.searching.ask import Question, answer, find_searchable
-from tests.conftest import Lake, make_cli, seldom_on_16
+from tests.conftest import Lake, also_on_16, make_cli
 from tests.schema.houses import EMBED, ROLES, House, house, load, roles, text
 from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT
 from tests.sql.fake_model import Fake, make_worker
@@ -20,6 +20,7 @@ __all__ = ["house", "roles"]  # fixtures
 DENIED = "42501"
 
 
+@also_on_16
 def test_twice_is_a_no_op_and_nobody_is_a_superuser(house: House) -> None:
     """The four are created once; none has more than LOGIN, the owner not even that."""
     with house.connect(house.dba) as conn:
@@ -34,6 +35,7 @@ def test_twice_is_a_no_op_and_nobody_is_a_superuser(house: House) -> None:
     assert found == [(role, role != "pgpipe_owner", False) for role in sorted(ROLES)]
 
 
+@also_on_16
 def test_each_part_runs_with_its_own_role(roles: House, lake: Lake) -> None:
     """Create, merge, evolve and delete as the loader, embed as the embedder, search in all modes as the reader."""
     lake.put("2026-01-01", "product", [text(n) for n in range(1, 8)])
@@ -193,6 +195,7 @@ def test_the_owner_cannot_log_in(roles: House) -> None:
         roles.connect("pgpipe_owner")
 
 
+@also_on_16
 def test_who_owns_what(roles: House, lake: Lake) -> None:
     """The schema is the owner's; targets are the loader's; functions with their owner's rights are pgpipe_queue's."""
     lake.put("2026-01-01", "product", [text(1)])
@@ -219,7 +222,6 @@ def test_who_owns_what(roles: House, lake: Lake) -> None:
         assert column(conn, may) == ["pgpipe_loader", "pgpipe_embedder"]
 
 
-@seldom_on_16
 def test_the_vector_index_is_built_by_who_may(roles: House, lake: Lake) -> None:
     """Not the embedder, which owns no store and goes on; the next load, which finds nothing waiting, builds it."""
     lake.put("2026-01-01", "product", [text(n) for n in range(5000)])

@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from pgpipe.db import Database
-from tests.conftest import Cli, Lake, Server, make_cli
+from tests.conftest import Cli, Lake, Server, also_on_16, make_cli
 from tests.flow.support import fails
 from tests.schema.houses import House, house, load, text
 from tests.schema.test_roles import DENIED
@@ -16,6 +16,7 @@ from tests.sql.support import column, sqlstate
 __all__ = ["house"]  # fixtures
 
 
+@also_on_16
 def test_who_may_not_create_roles_is_told_what_to_run(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

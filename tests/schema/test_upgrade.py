@@ -14,7 +14,7 @@ from pgpipe.db import Connection, Database
 from pgpipe.embed import queue, reconcile
 from pgpipe.schema import files, migrate, version
 from pgpipe.settings.model import DatabaseSettings
-from tests.conftest import Lake, Server
+from tests.conftest import Lake, Server, also_on_16
 from tests.schema import frozen
 from tests.schema.snapshot import snapshot
 from tests.sql.fake_model import Fake, make_worker
@@ -138,6 +138,7 @@ def speaks(conn: Connection) -> None:
     assert [column(conn, found, query) for query in ("Haus", "jackets", "Jacke")] == [[3], [2], [1]]
 
 
+@also_on_16
 def test_upgraded_is_as_new(server: Server) -> None:
     """An upgraded schema is that of a fresh install, object by object: nothing old is left, least of all callable."""
     fresh = Database(DatabaseSettings(url=server.at(server.template)))
@@ -206,6 +207,7 @@ def test_a_strange_function_goes(server: Server) -> None:
         assert value(conn, "select version from public.version") == schema.VERSION
 
 
+@also_on_16
 @pytest.mark.parametrize("release", RELEASED, ids=lambda file: file.stem)
 def test_from_a_released_schema(release: Path, server: Server, lake: Lake) -> None:
     """Each released schema with data in it, upgraded to this tree's, goes on as if it had always been so."""

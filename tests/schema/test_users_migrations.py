@@ -8,7 +8,7 @@ from psycopg import sql
 from pgpipe import errors, schema
 from pgpipe.db import Connection, Database
 from pgpipe.schema import Migrated, migrate
-from tests.conftest import Server
+from tests.conftest import Server, also_on_16
 from tests.schema.test_migrate import MIGRATIONS, empty
 from tests.sql.support import value
 
@@ -59,6 +59,7 @@ def set_version(conn: Connection, version: int, oldest: int) -> None:
     )
 
 
+@also_on_16
 def test_the_version_is_the_databases(conn: Connection) -> None:
     """What the code needs is what its own migrate makes."""
     version, oldest = conn.execute("select * from pgpipe.schema_version()").fetchone()

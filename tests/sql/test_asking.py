@@ -12,6 +12,7 @@ from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.searching.passage import as_html
 from pgpipe.settings.model import Settings
+from tests.conftest import also_on_16
 from tests.sql.support import value
 
 TABLE = """
@@ -54,6 +55,7 @@ def test_values_of_a_filter(any_database: Database, where: dict[str, Any], expec
     assert ids(any_database, filter=where) == expected
 
 
+@also_on_16
 def test_passages_of_a_page(any_database: Database, conn: Connection) -> None:
     """V33: a passage is the row's own text; its escaped form has the marks as its only tags, in SQL and in Python."""
     conn.execute(TABLE.encode())
@@ -88,6 +90,7 @@ def test_what_means_nothing(any_database: Database, how: dict[str, Any], line: s
     assert line in str(caught.value)
 
 
+@also_on_16
 @pytest.mark.usefixtures("doc")
 def test_halves_of_characters(any_database: Database) -> None:
     """A shell may hand over bytes that are no UTF-8, and a program a NUL: they count as no word."""

@@ -12,6 +12,7 @@ from pgpipe.embed.model.base import Vectors
 from pgpipe.embed.worker import Worker
 from pgpipe.searching.ask import Hit
 from pgpipe.settings.model import EmbeddingSettings, Settings
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake
 from tests.sql.support import column, embed, eventually, make_docs
 
@@ -94,6 +95,7 @@ def test_a_search_begun_before_the_switch(
     assert ask(two, mode) == expected["green"]
 
 
+@also_on_16
 def test_a_statement_that_waits_across_the_switch(two: Database, conn: Connection, other: Connection) -> None:
     """Plain SQL, held up by a lock on the store while the switch commits: the old store answers, whole."""
     question = Blue().encode(["title 7"])[0].tolist()

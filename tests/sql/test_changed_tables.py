@@ -5,6 +5,7 @@ import pytest
 from pgpipe.db import Connection, Database
 from pgpipe.embed import queue
 from pgpipe.embed.reconcile import reconcile
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, drain, embed, embedded_docs, jobs, make_docs, stored, value
 
@@ -58,6 +59,7 @@ def test_writes_go_on(conn: Connection, change: str) -> None:
     assert bool(reason) == (change not in DOUBTLESS)
 
 
+@also_on_16
 def test_the_key_renamed(conn: Connection) -> None:
     """V3: writes go on under the new name of the key, and status says that the old one is missing."""
     embedded(conn)
@@ -71,6 +73,7 @@ def test_the_key_renamed(conn: Connection) -> None:
     assert "has no column id: declare the embedding again" in reason
 
 
+@also_on_16
 def test_a_column_that_comes_back(any_database: Database, conn: Connection) -> None:
     """V3: what was written while a column had another name is found by the next drain, and triggers see on."""
     embedding = embedded(conn)
@@ -160,6 +163,7 @@ PARTITIONS = {
 }
 
 
+@also_on_16
 @pytest.mark.parametrize("change", PARTITIONS)
 def test_partitions_come_and_go(any_database: Database, conn: Connection, change: str) -> None:
     """V3, V5, V6: nothing is refused, writes go on, and a drain leaves vectors of exactly the rows that are there."""
@@ -213,6 +217,7 @@ def test_a_primary_key_that_comes_back(conn: Connection) -> None:
     assert stored(conn) == [2, 3]
 
 
+@also_on_16
 def test_a_wider_key(any_database: Database, conn: Connection) -> None:
     """V7: the store's key follows, and a row beyond the old range gets its vector."""
     embedded_docs(conn)

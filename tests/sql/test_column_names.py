@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from pgpipe.db import Connection
-from tests.conftest import seldom_on_16
+from tests.conftest import also_on_16
 from tests.sql.support import column, drain, embed, jobs, sqlstate, value
 
 NAMES = ["distance", "r", "n", "key", "hash", "t", "s", "row", "score", "document", "rank", "i", "f"]
@@ -24,7 +24,6 @@ SEARCHES = (
 )
 
 
-@seldom_on_16
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("part", ["key", "text", "other"])
 def test_any_name(conn: Connection, name: str, part: str) -> None:
@@ -52,6 +51,7 @@ def test_any_name(conn: Connection, name: str, part: str) -> None:
             assert column(conn, "select filter_error from pgpipe.embedding") == [None]
 
 
+@also_on_16
 @pytest.mark.parametrize("name", ["chunk", "model", "vector"])
 def test_names_that_a_store_needs(conn: Connection, name: str) -> None:
     """A key column of such a name is refused in words; any other column may have it."""

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import (
     claim,
@@ -130,6 +131,7 @@ def test_a_condition_written_otherwise_is_the_same(conn: Connection) -> None:
     assert embed(conn, condition="size>2") == embed(conn, condition="( size  >  2 )")
 
 
+@also_on_16
 @pytest.mark.parametrize(
     ("type_", "keys"),
     [
@@ -172,6 +174,7 @@ def test_equal_texts_are_read_once(any_database: Database, conn: Connection) -> 
     assert value(conn, "select count(distinct id) from doc_embedding") == 8
 
 
+@also_on_16
 def test_a_twin_that_goes_meanwhile(conn: Connection) -> None:
     """The vectors to copy are gone at the finish: the row is given back, and the model reads it."""
     embedding = embedded_docs(conn, 1)
@@ -222,6 +225,7 @@ def test_a_row_that_kills_its_worker_is_found(conn: Connection) -> None:
     assert list(jobs(conn, embedding)) == ['{"id": 5}']
 
 
+@also_on_16
 def test_two_embeddings_and_a_switch(conn: Connection) -> None:
     """A second one fills beside the first, every change reaches both, and search changes over in one statement."""
     first = embedded_docs(conn, 3)
@@ -243,6 +247,7 @@ def test_two_embeddings_and_a_switch(conn: Connection) -> None:
     assert value(conn, "select to_regclass('doc_embedding_next')") is None
 
 
+@also_on_16
 def test_pause_and_resume(conn: Connection) -> None:
     """While it is paused nothing is claimed and changes are enqueued; what was claimed before is finished."""
     embedding = waiting_docs(conn, 3)

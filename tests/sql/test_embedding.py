@@ -1,6 +1,7 @@
 """Declaring and dropping an embedding: the store, the refusals, and what becomes of a target that goes."""
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import claim, column, drain, embed, embedded_docs, fail, jobs, make_docs, sqlstate, stored, value
 
 ENABLE = "select pgpipe.enable_embedding(%s, %s, 'fake', 3, template => %s, name => %s)"
@@ -36,6 +37,7 @@ def test_another_declaration_is_refused(conn: Connection) -> None:
     assert sqlstate(conn, other, "other", 4) == ""
 
 
+@also_on_16
 def test_disable(conn: Connection) -> None:
     """Store, jobs and, with the last embedding, triggers go; the target is a plain table again; twice is a no-op."""
     embedding = embedded_docs(conn)
@@ -91,6 +93,7 @@ def test_a_target_in_another_schema(conn: Connection) -> None:
     assert value(conn, """select key from pgpipe.vector_search('"My Shop".doc', '[1,0,0]')""") == {"id": 7}
 
 
+@also_on_16
 def test_a_partitioned_target(conn: Connection) -> None:
     """Rows written through the parent are enqueued, whichever partition they are in or move to."""
     conn.execute("create table doc (id int, title text, primary key (id)) partition by range (id)")

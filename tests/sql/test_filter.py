@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import column, drain, embed, sqlstate, value
 
 ROWS = """
@@ -68,6 +69,7 @@ def test_filters(items: Connection) -> None:
     assert column(items, TEXT, None) == [1, 2, 3]
 
 
+@also_on_16
 def test_unknown_columns_are_named(items: Connection) -> None:
     """A column that the table lacks, also one that tries to be SQL, is PP002; so is the system's ctid."""
     for name in ("nope", "id = 1 or true --", '"', "ctid", "", "x" * 100, "1; drop table item"):
@@ -85,6 +87,7 @@ def test_bad_shapes(items: Connection) -> None:
     assert sqlstate(items, TEXT, json.dumps({"day": "2026-13-01"})) == "22008"
 
 
+@also_on_16
 def test_a_filter_works_within_the_search(items: Connection) -> None:
     """The best k of those that pass, not those of the best k that pass."""
     items.execute("insert into item select n, 'thing thing thing', 'z' from generate_series(10, 1000) n")

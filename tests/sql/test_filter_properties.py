@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.fixtures.examples import examples
 from tests.sql.support import column, sqlstate, value
 
@@ -111,6 +112,7 @@ COLUMNS = st.fixed_dictionaries(
 )
 
 
+@also_on_16
 @OPTIONS
 @given(where=COLUMNS)
 def test_a_filter_means_what_it_says(things: Connection, where: dict[str, Any]) -> None:
@@ -137,6 +139,7 @@ def test_anything_else_is_refused_in_words(things: Connection, where: Any) -> No
     assert state in {"", "PP002", "PP003"}, where
 
 
+@also_on_16
 @OPTIONS
 @given(name=st.sampled_from(["t", "i", "d", "b", ODD]), wanted=JSON)
 def test_any_value_on_any_column(things: Connection, name: str, wanted: Any) -> None:
@@ -184,6 +187,7 @@ TYPES: dict[str, tuple[str, list[Any], dict[str, Any], list[int]]] = {
 }
 
 
+@also_on_16
 @pytest.mark.parametrize("kind", TYPES)
 def test_types(conn: Connection, kind: str) -> None:
     """A value is read as the column's type reads it."""
@@ -196,6 +200,7 @@ def test_types(conn: Connection, kind: str) -> None:
     assert selected(conn, where) == expected
 
 
+@also_on_16
 def test_numbers_beyond_the_type(conn: Connection) -> None:
     """A bound that no integer of the column reaches decides, it does not fail; an index is used for those that do."""
     conn.execute("create table thing (id int primary key, c int)")

@@ -5,6 +5,7 @@ import json
 import psycopg
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.sql.support import column, embed, make_docs, sqlstate, value
 from tests.sql.test_filters import ENABLE, assert_equal, docs
 from tests.sql.test_search_permissions import NEAR, grant, reader
@@ -71,6 +72,7 @@ def test_it_goes_with_its_embedding(docs: Connection) -> None:
     assert value(docs, "select to_regclass('doc_embedding_filter')") is None
 
 
+@also_on_16
 def test_the_search_of_a_reader(conn: Connection, reader: Connection) -> None:
     """The role that may search is given the filter table as well."""
     grant(conn, reader, "")
@@ -81,6 +83,7 @@ def test_the_search_of_a_reader(conn: Connection, reader: Connection) -> None:
     assert column(reader, NEAR, "[1,0,0]", 10, '{"size": {"gte": 5}}') == [5, 6]
 
 
+@also_on_16
 def test_the_roles(conn: Connection) -> None:
     """The reader's role gets each filter table, made before the roles or after them; so does the embedder's."""
     make_docs(conn)

@@ -10,6 +10,7 @@ import pytest
 from psycopg.errors import LockNotAvailable, SerializationFailure
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.sql.support import claim, column, drain, embed, finish, make_docs, release, value
 from tests.sql.test_search_permissions import NEAR, grant, reader  # noqa: F401 - a fixture
 from tests.sql.test_vector_index import filled, vector_of
@@ -74,6 +75,7 @@ def test_the_same_answers_as_without(docs: Connection) -> None:
     assert column(docs, "select tgname from pg_trigger where starts_with(tgname, 'pgpipe_filters')") == []
 
 
+@also_on_16
 def test_the_index_holds_the_vectors(docs: Connection) -> None:
     """What passes is compared within the index; the target is asked for other columns only."""
     docs.execute("vacuum analyze doc_embedding_filter")
@@ -95,6 +97,7 @@ def test_the_index_holds_the_vectors(docs: Connection) -> None:
     assert "doc_embedding_filter" not in plans[1, False]
 
 
+@also_on_16
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 4))])
 def test_it_stays_equal(conn: Connection, seed: int) -> None:
     """Rows come, go, and change their text, their key and their filter columns, between and within transactions."""
@@ -125,6 +128,7 @@ def test_it_stays_equal(conn: Connection, seed: int) -> None:
     assert value(conn, "select count(*) from doc_embedding_filter") > 0
 
 
+@also_on_16
 def test_a_worker_beside_a_writer(any_database: Database, conn: Connection) -> None:
     """While a row's filter columns are being changed its vector is not written; a change waits for one that is."""
     make_docs(conn, 2)
@@ -198,6 +202,7 @@ def test_what_it_cannot_keep_stops_no_write(docs: Connection, change: str) -> No
     assert column(docs, "select filter_error from pgpipe.embedding") == [None]
 
 
+@also_on_16
 def test_a_load_widens_it_too(docs: Connection) -> None:
     """A column that a load widens, key or filter, is widened in the filter table as well."""
     docs.execute(
@@ -210,6 +215,7 @@ def test_a_load_widens_it_too(docs: Connection) -> None:
     assert_equal(docs)
 
 
+@also_on_16
 def test_reconcile_mends_it(docs: Connection) -> None:
     """What was written without triggers, as a restore does, is found, and the table is made again."""
     docs.execute("set session_replication_role = replica")
@@ -223,6 +229,7 @@ def test_reconcile_mends_it(docs: Connection) -> None:
     assert value(docs, "select pgpipe_internal.repair_filters(embedding_id) from pgpipe.embedding") is False
 
 
+@also_on_16
 def test_a_key_column_may_be_one(conn: Connection) -> None:
     """With a key of several columns, tenants say, one of them is the filter; nothing of it is copied twice."""
     conn.execute("create table doc (tenant text, n int, title text, primary key (tenant, n))")

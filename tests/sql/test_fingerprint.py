@@ -14,6 +14,7 @@ from pgpipe.embed.model.identity import PROBES
 from pgpipe.embed.worker import Worker
 from pgpipe.searching.ask import find_searchable
 from pgpipe.settings.model import EmbeddingSettings
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import embed, embedded_docs, eventually, make_docs, stored, value
 
@@ -43,6 +44,7 @@ def test_a_drain_refuses_other_weights(any_database: Database, conn: Connection)
     assert make_worker(any_database, Fake()).drain().embedded == {("public", "doc"): 1}
 
 
+@also_on_16
 def test_the_way_out(any_database: Database, conn: Connection) -> None:
     """A second embedding with the new weights is filled although the first is refused; after the switch all is well."""
     filled(any_database, conn)

@@ -3,6 +3,7 @@
 import pytest
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import drain, embed, jobs, sqlstate, value
 
 
@@ -45,6 +46,7 @@ def test_virtual_columns_are_refused(virtual: Connection, declaration: str) -> N
     virtual.execute("update doc set title = 'uno', size = 9 where id = 1")
 
 
+@also_on_16
 def test_virtual_columns_beside_are_no_matter(virtual: Connection) -> None:
     """V2: a table that has virtual columns is embedded, searched and filtered by its others."""
     embedding = embed(virtual, columns=["title"], condition="size > 1")
@@ -58,6 +60,7 @@ def test_virtual_columns_beside_are_no_matter(virtual: Connection) -> None:
     assert value(virtual, "select count(*) from pgpipe.vector_search('doc', '[1,0,0]', 10, '{\"twice\": 4}')") == 1
 
 
+@also_on_16
 def test_stored_columns_are_followed(conn: Connection) -> None:
     """V2: a stored generated column is an input, a condition and a filter like any other."""
     make(conn, "stored")

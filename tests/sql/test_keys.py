@@ -3,6 +3,7 @@
 import json
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import claim, drain, embed, embed_quietly, finish, jobs, stored, value
 
 TYPES = {
@@ -61,6 +62,7 @@ def test_one_job_whatever_the_session(conn: Connection, other: Connection) -> No
         assert stored(conn, f"{table}_embedding") == [], type_
 
 
+@also_on_16
 def test_composite_key(conn: Connection) -> None:
     """All columns of a key count; a change of one of them is a change of the key."""
     conn.execute("create table doc (shop text, at timestamptz, no int, title text, primary key (no, shop, at))")
@@ -85,6 +87,7 @@ def test_composite_key(conn: Connection) -> None:
     assert value(conn, "select count(*) from doc_embedding join doc using (no, shop, at)") == 4
 
 
+@also_on_16
 def test_weird_names(conn: Connection) -> None:
     """Any name PostgreSQL takes may be a table, a key column and an input column: through trigger, claim and finish."""
     for name in ("Order", "a.b", 'naïve "quote"', "select", "per%cent %s", "back\\slash", "it's"):

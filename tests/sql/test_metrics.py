@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry
 from pgpipe.db import Connection, Database
 from pgpipe.metrics import DatabaseMetrics
 from pgpipe.settings.model import DatabaseSettings
+from tests.conftest import also_on_16
 from tests.sql.support import claim, embed, finish, waiting_docs
 
 LOADED = """
@@ -22,6 +23,7 @@ def registry(database: Database) -> CollectorRegistry:
     return made
 
 
+@also_on_16
 def test_queue_gauges(conn: Connection, any_database: Database) -> None:
     """Jobs by state, and what was finished in the last minutes."""
     embedding = waiting_docs(conn, 5)
@@ -53,6 +55,7 @@ def test_two_schemas_with_an_entity_of_the_same_name(conn: Connection, any_datab
     assert made.get_sample_value("pgpipe_jobs", waiting | {"schema": "second"}) == 2
 
 
+@also_on_16
 def test_load_gauges(conn: Connection, any_database: Database) -> None:
     """A failed load shows as failed, while date and success stay those of the last good one."""
     conn.execute(LOADED)

@@ -11,7 +11,6 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from pgpipe.db import Connection, Database
-from tests.conftest import seldom_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, drain, embed, make_docs, sqlstate, stored, value
 
@@ -54,7 +53,6 @@ TRIGGERS = {
 }
 
 
-@seldom_on_16
 @pytest.mark.parametrize("kind", TRIGGERS)
 def test_triggers_of_every_kind(conn: Connection, kind: str) -> None:
     """Whatever a table's own triggers make of a statement, each row has the vector of what it became."""
@@ -118,7 +116,6 @@ class Article(Base):
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy's own form
 
 
-@seldom_on_16
 def test_tables_of_sqlalchemy(any_database: Database, conn: Connection) -> None:
     """Rows that sessions write, change and delete, with their versions counted, are searched and embedded."""
     engine = sa.create_engine("postgresql+psycopg://", creator=any_database.connect)
@@ -158,7 +155,6 @@ PUT = """
 """
 
 
-@seldom_on_16
 def test_tables_of_django(any_database: Database, conn: Connection) -> None:
     """As Django writes them: identity keys, deferred foreign keys, savepoints, bulk updates by CASE, one commit."""
     conn.execute(DJANGO)

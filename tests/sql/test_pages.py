@@ -5,7 +5,6 @@ import json
 import pytest
 
 from pgpipe.db import Connection
-from tests.conftest import seldom_on_16
 from tests.sql.support import drain, embed, make_docs
 
 QUESTION = "jacket rain"
@@ -46,7 +45,6 @@ def ask(conn: Connection, mode: str, where: dict | None, k: int, skip: int = 0) 
     return conn.execute(statement.encode(), values | {"k": k, "skip": skip}).fetchall()
 
 
-@seldom_on_16
 @pytest.mark.parametrize(("where", "expected"), FILTERS)
 @pytest.mark.parametrize("mode", CALLS)
 def test_pages_are_the_whole(docs: Connection, mode: str, where: dict | None, expected: set[int]) -> None:

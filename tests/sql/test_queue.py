@@ -3,6 +3,7 @@
 import pytest
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import (
     claim,
     column,
@@ -70,6 +71,7 @@ def test_two_workers_never_share_a_job(conn: Connection, other: Connection) -> N
     assert claim(conn, embedding).jobs == []
 
 
+@also_on_16
 def test_an_expired_lease_is_claimed_again(conn: Connection) -> None:
     """After the lease another worker gets the job; the first one's result is dropped, and counted stale."""
     embedding = waiting_docs(conn, 2)
@@ -87,6 +89,7 @@ def test_an_expired_lease_is_claimed_again(conn: Connection) -> None:
     assert column(conn, "select distinct vector::text from doc_embedding") == ["[1,0,0]"]
 
 
+@also_on_16
 def test_a_late_worker_that_nobody_replaced_may_finish(conn: Connection) -> None:
     """A lease that ran out and was not claimed again still counts: the work is not thrown away."""
     embedding = waiting_docs(conn, 1)
@@ -139,6 +142,7 @@ def test_a_change_that_no_trigger_saw(conn: Connection) -> None:
     assert [j[3] for j in claim(conn, embedding).jobs] == ["unseen\nbody 1"]
 
 
+@also_on_16
 def test_a_row_deleted_meanwhile(conn: Connection) -> None:
     """A row went while the model ran: nothing is written, nothing fails, and its job clears up after it."""
     embedding = waiting_docs(conn, 2)
@@ -203,6 +207,7 @@ def test_another_model_is_not_fresh(conn: Connection) -> None:
     assert [j[5] for j in claim(conn, embedding).jobs] == [False]
 
 
+@also_on_16
 def test_fewer_chunks_replace_more(conn: Connection) -> None:
     """A text that got shorter keeps none of its former chunks."""
     embedding = embedded_docs(conn, 2)

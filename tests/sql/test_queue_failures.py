@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import (
     claim,
     drain,
@@ -89,6 +90,7 @@ def test_only_the_holder_may_fail_a_job(conn: Connection) -> None:
     assert job(conn, embedding, KEY)["lease_token"] == str(fast.token)
 
 
+@also_on_16
 def test_retry_revives_the_dead(conn: Connection) -> None:
     """By command dead jobs are ready again with all their attempts, of one embedding or of all."""
     make_docs(conn, 2)
@@ -103,6 +105,7 @@ def test_retry_revives_the_dead(conn: Connection) -> None:
     assert len(claim(conn, ids[1]).jobs) == 2
 
 
+@also_on_16
 def test_release_gives_back_at_once(conn: Connection) -> None:
     """What a token holds is ready again, uncharged; what others hold is not touched."""
     embedding = waiting_docs(conn, 4)
@@ -114,6 +117,7 @@ def test_release_gives_back_at_once(conn: Connection) -> None:
     assert claim(conn, embedding).ids == {1, 2, 3, 4} - theirs.ids
 
 
+@also_on_16
 def test_extend_holds_on(conn: Connection) -> None:
     """A lease that is extended outlives its first end; a token that holds nothing extends nothing."""
     embedding = waiting_docs(conn, 2)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.sql.support import (
     claim,
     drain,
@@ -115,6 +116,7 @@ def test_finish_before_the_writers_statement_ends(conn: Connection, other: Conne
     assert fresh_rows(conn) == [1, 2, 3]
 
 
+@also_on_16
 @pytest.mark.parametrize(
     "call",
     [
@@ -137,6 +139,7 @@ def test_the_other_calls_wait_for_no_writer(
     assert job(conn, embedding, KEY)["lease_token"] == str(held.token)
 
 
+@also_on_16
 def test_claim_and_retry_wait_for_no_writer(conn: Connection, other: Connection, embedding: int) -> None:
     """Jobs that a writer is changing are passed over, ready or dead."""
     with other.transaction():
@@ -188,6 +191,7 @@ def join(threads: list[threading.Thread]) -> None:
         thread.join()
 
 
+@also_on_16
 def test_writers_and_workers_at_once(any_database: Database, conn: Connection) -> None:
     """Two writers and two workers hammer the same rows: no deadlock, and in the end one fresh vector a row."""
     make_docs(conn, 20)
@@ -228,6 +232,7 @@ def test_writers_and_workers_at_once(any_database: Database, conn: Connection) -
     assert fresh_rows(conn) == stored(conn) == list(range(1, 21))
 
 
+@also_on_16
 def test_disable_waits_and_makes_no_deadlock(conn: Connection, other: Connection, embedding: int) -> None:
     """Dropping an embedding under a writer waits for that writer's end, whatever it writes next."""
     conn.execute("set lock_timeout = 0")

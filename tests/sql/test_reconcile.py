@@ -5,6 +5,7 @@ import pytest
 from pgpipe.db import Connection
 from pgpipe.embed import queue
 from pgpipe.embed.reconcile import reconcile
+from tests.conftest import also_on_16
 from tests.sql.support import column, drain, embed, embedded_docs, jobs, make_docs, stored, value
 
 DRIFT = "select name, missing, other_text, other_model, orphans from pgpipe.embedding_drift('doc')"
@@ -58,6 +59,7 @@ def test_an_interrupted_one_goes_on(conn: Connection) -> None:
     assert column(conn, "select embedding_id from pgpipe.reconciliation") == []
 
 
+@also_on_16
 def test_triggers_come_back(conn: Connection) -> None:
     """A trigger that is missing or off is there again after a reconcile."""
     embedding = embedded_docs(conn, 2)
@@ -83,6 +85,7 @@ def test_a_writer_is_not_waited_for(conn: Connection, other: Connection) -> None
     assert len(jobs(conn, embedding)) == 3
 
 
+@also_on_16
 def test_drift(conn: Connection) -> None:
     """Shares of the rows: without a vector, of another text, of another model; and of vectors without a row."""
     embedded_docs(conn, 10)

@@ -10,6 +10,7 @@ from pgvector.psycopg import register_vector
 from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.embed import queue
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import (
     claim,
@@ -169,6 +170,7 @@ def with_bad_rows(conn: Connection, *ids: int, rows: int = 4) -> int:
     return embedding
 
 
+@also_on_16
 def test_a_row_whose_text_cannot_be_computed(any_database: Database, conn: Connection) -> None:
     """One row's trouble never stops another's: it alone is charged until it is dead; the reason quotes no value."""
     embedding = with_bad_rows(conn, 50, 51)
@@ -185,6 +187,7 @@ def test_a_row_whose_text_cannot_be_computed(any_database: Database, conn: Conne
     assert make_worker(any_database, Fake()).drain().embedded == {}
 
 
+@also_on_16
 def test_many_such_rows_hide_no_other(conn: Connection) -> None:
     """A batch of nothing but such rows is not the end of the queue: the claim goes on to the next."""
     embedding = with_bad_rows(conn, *range(50, 60))
@@ -194,6 +197,7 @@ def test_many_such_rows_hide_no_other(conn: Connection) -> None:
     assert value(conn, "select count(*) from pgpipe.job where last_error is not null") == 10
 
 
+@also_on_16
 def test_a_sweep_passes_such_a_row(conn: Connection) -> None:
     """A reconcile compares the rows around it, and leaves it to its job, which says what is wrong."""
     embedding = with_bad_rows(conn, 50, rows=30)
@@ -208,6 +212,7 @@ def test_a_sweep_passes_such_a_row(conn: Connection) -> None:
     assert jobs(conn, embedding).keys() == {'{"id": 50}', '{"id": 28}'}
 
 
+@also_on_16
 def test_plans_of_an_empty_queue_do_not_stay(conn: Connection) -> None:
     """After 20 claims of an empty queue, a claim of a full one still reads what it takes, by the index."""
     make_docs(conn, 1)

@@ -14,6 +14,7 @@ from pgpipe.db import Connection, Database
 from pgpipe.embed import queue
 from pgpipe.embed.reconcile import reconcile
 from pgpipe.settings.model import DatabaseSettings
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, drain, embed, jobs, make_docs, sqlstate, stored, value
 
@@ -172,6 +173,7 @@ def test_a_store_that_is_guarded(tenants: Tenants) -> None:
     assert stored(tenants.admin) == [1, 2, 3, 4, 5]
 
 
+@also_on_16
 def test_every_changed_row_is_enqueued(tenants: Tenants) -> None:
     """V4: the trigger sees what a statement changed, whatever policies its writer has."""
     embedding = two_targets(tenants)
@@ -254,6 +256,7 @@ def test_policies_of_partitions_are_no_matter(tenants: Tenants) -> None:
     assert stored(tenants.admin) == [1, 2]
 
 
+@also_on_16
 def test_the_check_runs_no_policy(tenants: Tenants) -> None:
     """V4: a policy's function would run with the worker's rights, so it is not called to find out."""
     embedding = two_targets(tenants)

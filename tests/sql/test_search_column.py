@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import column, make_docs, sqlstate, value
 
 FIGURES = "select documents, mean_length from pgpipe.search where target = 'doc'::regclass"
@@ -46,6 +47,7 @@ def test_another_declaration_is_refused(conn: Connection) -> None:
     assert sqlstate(conn, other, "{title=>A, body=>C}", "german", "other") == ""
 
 
+@also_on_16
 def test_disable(conn: Connection) -> None:
     """Column, index and lexemes go; the rows stay; twice is a no-op."""
     make_docs(conn, 5)
@@ -116,6 +118,7 @@ def test_types_without_a_lasting_text(conn: Connection) -> None:
     assert value(conn, "select search @@ '17 & 4 & 2026 & 5 & okapi' from doc")
 
 
+@also_on_16
 def test_weird_names(conn: Connection) -> None:
     """Any name may be a table, a column and the search column."""
     for name in ("Order", "a.b", 'naïve "quote"', "select", "100%", "it's"):
@@ -197,6 +200,7 @@ def test_figures_of_a_sample(conn: Connection) -> None:
     assert value(conn, quarter) == first
 
 
+@also_on_16
 def test_when_figures_are_stale(conn: Connection) -> None:
     """Before the first count, and once the table has a tenth more or fewer rows; null without a search column."""
     make_docs(conn, 100)
@@ -212,6 +216,7 @@ def test_when_figures_are_stale(conn: Connection) -> None:
     assert value(conn, stale) is True
 
 
+@also_on_16
 def test_an_idle_embedder_counts_anew(conn: Connection, other: Connection) -> None:
     """What has grown since is counted once; what another session holds, or was counted just now, is left."""
     refresh = """

@@ -5,7 +5,7 @@ import pytest
 from psycopg import sql
 
 from pgpipe.db import Connection, Database
-from tests.conftest import seldom_on_16
+from tests.conftest import also_on_16
 from tests.sql.support import column, make_docs, sqlstate, value
 
 GERMAN = "Die H\u00e4user der Stadt standen im Wald"
@@ -26,6 +26,7 @@ def spoken(conn: Connection, type_: str, *languages: str | None) -> None:
     conn.execute("select pgpipe.enable_search('doc', '{body=>A}', 'simple', language_column => 'lang')")
 
 
+@also_on_16
 @pytest.mark.parametrize("type_", ["regconfig", "text"])
 def test_the_language_of_each_row(conn: Connection, type_: str) -> None:
     """A row is stemmed by its own language, a question by those of all rows; a row of a new one is found at once."""
@@ -49,6 +50,7 @@ def test_the_language_of_each_row(conn: Connection, type_: str) -> None:
     assert any("<b>city</b>" in p for p in passages)
 
 
+@also_on_16
 def test_names_of_languages(conn: Connection) -> None:
     """As text: the name or the code, with a country behind it or not, in any case; another word means the default."""
     spoken(conn, "varchar(10)", "de", "de-AT", "DE_ch", "German", "klingon", "")
@@ -64,6 +66,7 @@ def test_a_column_that_names_no_language(conn: Connection) -> None:
     assert sqlstate(conn, declare) == "PP003"
 
 
+@also_on_16
 @pytest.mark.parametrize("type_", ["regconfig", "text"])
 def test_the_language_changes_with_the_row(conn: Connection, type_: str) -> None:
     """Also online: a row whose language is corrected is found by it."""
@@ -134,6 +137,7 @@ def test_accents_do_not_count(plain_database: Database) -> None:
         assert "<b>H\u00f4tel</b>" in marked
 
 
+@also_on_16
 def test_beginnings_of_words(conn: Connection) -> None:
     """`word*` is the beginning of one; with `prefix` the last word is, unless a blank ends it or quotes hold it."""
     make_docs(conn)
@@ -180,7 +184,6 @@ ODD += [
 LONG = ["jacket " * 10_000, "-no " * 10_000, '"rain jacket" ' * 1000, "w*" * 5000, "w* " * 10_000]
 
 
-@seldom_on_16
 @pytest.mark.parametrize("query", [*ODD, *LONG])
 def test_no_question_is_an_error(conn: Connection, query: str) -> None:
     """Empty, of one character, of operators, of stop words, of ten thousand words: an answer, perhaps an empty one."""

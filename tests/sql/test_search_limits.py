@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.sql.support import column, drain, embed, make_docs, sqlstate, value
 from tests.sql.test_search_online import fill_all, found
 
@@ -85,6 +86,7 @@ def test_a_lost_column(conn: Connection, loss: str, *, online: bool) -> None:
     assert found(conn, "title") == [1, 2, 3, 9]
 
 
+@also_on_16
 @pytest.mark.parametrize("online", [False, True])
 def test_a_configuration_that_is_gone(conn: Connection, *, online: bool) -> None:
     """Who drops it with all that depends on it reads what is missing, and goes on with another."""
@@ -107,6 +109,7 @@ def test_a_configuration_that_is_gone(conn: Connection, *, online: bool) -> None
     assert found(conn, "titles") == [1, 2, 3, 9]
 
 
+@also_on_16
 def test_alter_keeps_what_it_does_not_name(conn: Connection) -> None:
     """A column more, and each row keeps its language; the empty name takes that away."""
     conn.execute("create table doc (id int primary key, title text, body text, lang text)")
@@ -125,6 +128,7 @@ def test_alter_keeps_what_it_does_not_name(conn: Connection) -> None:
     assert (found(conn, "Haus"), found(conn, "houses")) == ([], [2])
 
 
+@also_on_16
 def test_child_tables(conn: Connection) -> None:
     """Searched through their parent; online is refused, as their rows fire no trigger of the parent's."""
     conn.execute(
@@ -156,6 +160,7 @@ def test_rows_that_cannot_be_filled(conn: Connection) -> None:
     assert len(found(conn, "title")) == 5
 
 
+@also_on_16
 def test_partitions(conn: Connection) -> None:
     """Filled and indexed without locking out writers, like any table; and their figures are as old as theirs are."""
     conn.execute("create table doc (id int primary key, title text, body text) partition by range (id)")

@@ -4,6 +4,7 @@ import threading
 
 from pgpipe.db import Connection, Database
 from pgpipe.searching import fill
+from tests.conftest import also_on_16
 from tests.sql.support import column, eventually, make_docs, sqlstate, value
 
 ONLINE = "select pgpipe.enable_search('doc', '{title=>A, body=>B}', online => true)"
@@ -44,6 +45,7 @@ def test_filled_and_served(conn: Connection) -> None:
     assert "search" not in value(conn, "select row from pgpipe.text_search('doc', '2999')")
 
 
+@also_on_16
 def test_writes_of_every_kind_are_seen(conn: Connection) -> None:
     """Inserted, changed and untouched rows are found as they are: before, during and after the fill."""
     make_docs(conn, 1000)
@@ -81,6 +83,7 @@ def test_a_stopped_fill_goes_on(conn: Connection) -> None:
     assert len(batches) > 3
 
 
+@also_on_16
 def test_the_procedure_commits(conn: Connection, other: Connection) -> None:
     """`call pgpipe.fill_search` does the same from psql: what it had done is there although it was cut off."""
     make_docs(conn, 4000)
@@ -184,6 +187,7 @@ def test_a_change_of_mind(conn: Connection) -> None:
     assert (column(conn, COLUMNS), value(conn, KEEPERS), fill.pending(conn)) == (before, 0, [])
 
 
+@also_on_16
 def test_disable_ends_a_fill(conn: Connection) -> None:
     """Columns, triggers and their functions go, of what serves and of what is being filled."""
     make_docs(conn, 10)

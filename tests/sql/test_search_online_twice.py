@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pgpipe.db import Connection, Database
 from pgpipe.searching import fill
+from tests.conftest import also_on_16
 from tests.fixtures.examples import examples
 from tests.sql.support import make_docs, value
 from tests.sql.test_search_online import ONLINE, fill_all, found
@@ -67,6 +68,7 @@ def test_two_fillers(any_database: Database, conn: Connection) -> None:
     assert fill.fill(conn, target, lambda _rows: None) is True
 
 
+@also_on_16
 def test_a_view_on_the_old_column(conn: Connection) -> None:
     """What depends on the column that serves stops the swap with the server's own words, and nothing is lost."""
     make_docs(conn, 10)

@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.sql.support import VECTOR, column, drain, embed, make_docs, sqlstate, value
 
 TEXT = "select (key ->> 'id')::int from pgpipe.text_search('doc', %s, 10, %s)"
@@ -45,6 +46,7 @@ def grant(conn: Connection, reader: Connection, what: str) -> None:
     conn.execute(sql.SQL("grant select {} on doc to {}").format(sql.SQL(what), role))  # type: ignore[arg-type]
 
 
+@also_on_16
 def test_it_searches(conn: Connection, reader: Connection) -> None:
     """All three ways, filters and beginnings of words included."""
     grant(conn, reader, "")
@@ -103,6 +105,7 @@ def test_columns_that_it_may_not_read(conn: Connection, reader: Connection) -> N
     assert column(reader, TEXT, "title", json.dumps({"title": "title 2"})) == [2]
 
 
+@also_on_16
 def test_rows_that_it_may_not_read(conn: Connection, reader: Connection) -> None:
     """Row level security holds inside the search: k rows that it may see are found, and no word of the others."""
     grant(conn, reader, "")

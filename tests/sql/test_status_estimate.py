@@ -4,6 +4,7 @@ import pytest
 
 from pgpipe.cli.status import approximate
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import column, embed, make_docs, value
 
 LONG = 160_000
@@ -74,6 +75,7 @@ def test_without_statistics_it_is_what_was_counted(queues: Connection) -> None:
     assert value(queues, "select waiting from pgpipe.embedding_jobs where estimated") == 100_001 - 8
 
 
+@also_on_16
 def test_the_queue_is_never_read_whole(queues: Connection) -> None:
     """By the index, as far as it counts."""
     plan = "\n".join(column(queues, "explain select * from pgpipe.embedding_status"))

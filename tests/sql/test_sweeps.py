@@ -11,6 +11,7 @@ from pgpipe.embed import queue, sweep
 from pgpipe.embed.reconcile import reconcile
 from pgpipe.embed.worker import Worker
 from pgpipe.settings.model import EmbeddingSettings
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, drain, embed, embedded_docs, eventually, jobs, make_docs, stored, value
 
@@ -43,6 +44,7 @@ def fresh(conn: Connection) -> Callable[[], bool]:
     return lambda: conn.execute(STATUS).fetchone() == (1, True, None)
 
 
+@also_on_16
 def test_a_changed_definition_is_swept_for_at_once(any_database: Database, conn: Connection) -> None:
     """V24: from the commit of an ALTER … USING coverage is unknown and says why; the embedder mends it by itself."""
     embedded_docs(conn, 5)
@@ -222,6 +224,7 @@ def test_what_is_a_change_of_the_definition(conn: Connection, statement: str, re
     assert reason in found if reason else found is None
 
 
+@also_on_16
 def test_a_partition_that_comes_or_goes(conn: Connection) -> None:
     """V24: rows that ATTACH PARTITION brings have no vectors, and coverage says so from its commit on."""
     conn.execute("create table doc (id int primary key, title text) partition by range (id)")

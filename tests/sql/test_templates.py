@@ -8,6 +8,7 @@ import pytest
 
 from pgpipe import schema
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.sql.support import column, drain, embed, embedded_docs, jobs, make_docs, sqlstate, value
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -96,6 +97,7 @@ def test_what_is_rendered_goes_with_its_embedding(conn: Connection) -> None:
     assert column(conn, RENDERED) == []
 
 
+@also_on_16
 def test_who_may_call_and_make_them(conn: Connection) -> None:
     """Triggers and locks run as the role of the queue, which owns all, the others as their caller; who may make one."""
     embedded_docs(conn)
@@ -128,6 +130,7 @@ def test_who_may_call_and_make_them(conn: Connection) -> None:
     assert column(conn, writers) == ["pgpipe_owner"]
 
 
+@also_on_16
 def test_the_owner_of_a_table_declares(conn: Connection) -> None:
     """Who owns a table, and may declare, gets its triggers; their functions stay closed to him."""
     conn.execute("select pgpipe.create_roles()")
@@ -142,6 +145,7 @@ def test_the_owner_of_a_table_declares(conn: Connection) -> None:
     assert not value(conn, open_, f"pgpipe_target.insert_{embedding}")
 
 
+@also_on_16
 def test_a_changed_template_is_rendered_by_migrate(any_database: Database, conn: Connection) -> None:
     """A template of another release replaces the functions of each embedding; a second migrate finds nothing."""
     embedding = embedded_docs(conn)

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from pgpipe.db import Connection
-from tests.conftest import seldom_on_16
+from tests.conftest import also_on_16
 from tests.sql.support import column, make_docs, value
 
 FIELDS = {"A": 1.5, "B": 1.0, "C": 0.75, "D": 0.5}
@@ -95,6 +95,7 @@ def candidates(conn: Connection, documents: list[float], total: float = 1e6) -> 
     return ", ".join(value(conn, found, words, documents, total)).replace("'", "")
 
 
+@also_on_16
 def test_rare_words_are_looked_for_as_they_are(conn: Connection) -> None:
     """Rows with any rare word are candidates, and in a small table those with any word."""
     assert candidates(conn, [5]) == "a"
@@ -103,6 +104,7 @@ def test_rare_words_are_looked_for_as_they_are(conn: Connection) -> None:
     assert candidates(conn, [2000, 3000, 6000], total=8000) == "a | b | c"
 
 
+@also_on_16
 def test_common_words_are_looked_for_together(conn: Connection) -> None:
     """A row must hold a word of each of so many groups that few rows are left; a rare word stands for all."""
     assert candidates(conn, [5, 400000]) == "a"
@@ -130,7 +132,6 @@ def common(conn: Connection) -> Connection:
     return conn
 
 
-@seldom_on_16
 def test_narrowing_finds_the_best(common: Connection) -> None:
     """Of a question of common words, the rows that hold most of them come out, as if all had been read."""
     asked = [f"common{m}" for m in range(2, 9)]
@@ -156,6 +157,7 @@ def test_narrowing_finds_the_best(common: Connection) -> None:
     assert sum(full[row] for row in found) > 0.95 * sum(exact)
 
 
+@also_on_16
 def test_too_few_candidates_are_filled_up(common: Connection) -> None:
     """Where only few rows hold the rare word, or the common ones together, the answer still has k rows."""
     common.execute("insert into doc values (0, 'zebra', 'common2', 0)")
@@ -169,6 +171,7 @@ def test_too_few_candidates_are_filled_up(common: Connection) -> None:
     assert len(ranked(common, "common8 nothing -filler", 20)) == 0
 
 
+@also_on_16
 def test_what_fills_up_comes_last(common: Connection) -> None:
     """Rows with the rare word stay before those that fill up, so a longer answer begins with the shorter one."""
     common.execute("insert into doc select -n, 'zebra', 'filler', 0 from generate_series(1, 7) n")

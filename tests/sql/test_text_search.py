@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import column, make_docs, sqlstate, value
 
 DOCS = [
@@ -157,6 +158,7 @@ def test_a_word_asked_twice_counts_twice(conn: Connection) -> None:
     assert value(conn, scores, "beta beta") == pytest.approx(2 * value(conn, scores, "beta"))
 
 
+@also_on_16
 def test_bm25f_by_hand(conn: Connection) -> None:
     """The score is the formula's: idf · f · 2.2 / (f + 1.2 · (0.25 + 0.75 · length / mean length))."""
     make_docs(conn)
@@ -202,6 +204,7 @@ def test_k_and_ties(docs: Connection) -> None:
     assert ids(docs, "jacket", 0) == []
 
 
+@also_on_16
 def test_few_rows_hold_the_rare_word(docs: Connection) -> None:
     """Where a word is too common to look through, rows that hold it still fill up the answer."""
     docs.execute("insert into doc select n, 'common', 'word', 0 from generate_series(100, 140) n")
@@ -218,6 +221,7 @@ def test_few_rows_hold_the_rare_word(docs: Connection) -> None:
     assert ids(docs, "common sniffer -sniffer", 2) == [100, 101]
 
 
+@also_on_16
 def test_the_answer(docs: Connection) -> None:
     """Key, falling score, the passage with its words marked, and the row without its search column."""
     rows = docs.execute(

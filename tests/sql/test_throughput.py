@@ -1,11 +1,13 @@
 """What workers finished is counted, once, in the transaction that finished it."""
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import claim, column, drain, expire, finish, value, waiting_docs
 
 JOBS = "select coalesce(sum(jobs), 0)::int from pgpipe.finished"
 
 
+@also_on_16
 def test_finished_jobs_are_counted(conn: Connection) -> None:
     """Each batch counts its jobs, and a finish that is rolled back counts nothing."""
     embedding = waiting_docs(conn, 7)
@@ -41,6 +43,7 @@ def test_a_week_is_kept(conn: Connection) -> None:
     assert column(conn, "select jobs from pgpipe.finished") == [2]
 
 
+@also_on_16
 def test_the_state_and_speed_of_loads(conn: Connection) -> None:
     """All views say the same of a load: what runs has no error and no end, and a speed is of a load that read rows."""
     conn.execute("""

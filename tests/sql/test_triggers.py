@@ -3,6 +3,7 @@
 import pytest
 
 from pgpipe.db import Connection, Database
+from tests.conftest import also_on_16
 from tests.schema.attack import plain_role
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import (
@@ -76,6 +77,7 @@ def test_null_to_null_is_no_change(conn: Connection) -> None:
     assert jobs(conn, embedding) == {'{"id": 1}': 1}
 
 
+@also_on_16
 def test_key_change_is_one_job_and_the_vector_follows(conn: Connection) -> None:
     """Both keys get a job: the old one loses its vector, which the new one has got, and no model is needed."""
     embedding = embedded_docs(conn)
@@ -136,6 +138,7 @@ def test_a_row_moved_within_one_statement(conn: Connection) -> None:
     assert jobs(conn, embedding) == {'{"id": 1}': 2}
 
 
+@also_on_16
 def test_truncate(any_database: Database, conn: Connection) -> None:
     """V6: TRUNCATE by a role with no right but this one works; the next drain clears the vectors away."""
     embedding = embedded_docs(conn)
@@ -192,6 +195,7 @@ def test_ten_thousand_new_rows(database: Database, change: str) -> None:
             assert column(conn, "select sqlstate from pgpipe.missed")
 
 
+@also_on_16
 def test_insert_on_conflict_update(conn: Connection) -> None:
     """An upsert enqueues the rows that came and those whose input changed, not those it wrote unchanged."""
     embedding = embedded_docs(conn)
@@ -204,6 +208,7 @@ def test_insert_on_conflict_update(conn: Connection) -> None:
     assert jobs(conn, embedding) == {'{"id": 1}': 1, '{"id": 8}': 1}
 
 
+@also_on_16
 def test_merge_statement(conn: Connection) -> None:
     """MERGE fires each event's trigger: changed, new and deleted rows are each seen."""
     embedding = embedded_docs(conn)

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from pgpipe.db import Connection, Database
 from pgpipe.searching import fill
+from tests.conftest import also_on_16
 from tests.fixtures.examples import examples
 from tests.sql.support import column, make_docs, value
 
@@ -69,6 +70,7 @@ def test_a_word_within_a_sentence(conn: Connection, language: str, *, online: bo
     assert ids(conn, "wald") == [5]
 
 
+@also_on_16
 def test_phrases_and_exclusions(conn: Connection) -> None:
     """Quoted, characters stand as they were typed, across scripts too; behind a minus they must not."""
     declared(conn)

@@ -9,7 +9,7 @@ from pgpipe.db import Connection, Database
 from pgpipe.embed import index
 from pgpipe.searching import ask
 from pgpipe.settings.model import IndexSettings
-from tests.conftest import seldom_on_16
+from tests.conftest import also_on_16
 from tests.sql.support import column, embed, sqlstate, value
 from tests.sql.test_vector_index import filled, vector_of
 
@@ -37,7 +37,6 @@ def spread() -> dict[str, str]:
     }
 
 
-@seldom_on_16
 def test_recall_under_any_filter(any_database: Database, conn: Connection, spread: dict[str, str]) -> None:
     """Of the ten nearest that pass at least 95 in a hundred are found, and never fewer than ten where there are ten."""
     index.build(any_database, filled(conn, 8000), IndexSettings())
@@ -54,7 +53,6 @@ def test_recall_under_any_filter(any_database: Database, conn: Connection, sprea
     assert hit >= 0.95 * wanted
 
 
-@seldom_on_16
 def test_who_scans_what(any_database: Database, conn: Connection) -> None:
     """Few rows left: all of them are compared. Many: the index is walked. No index: nothing else is possible."""
     embedding = filled(conn, 8000)
@@ -72,7 +70,6 @@ def test_who_scans_what(any_database: Database, conn: Connection) -> None:
     )
 
 
-@seldom_on_16
 def test_a_wrong_estimate_costs_time_only(any_database: Database, conn: Connection) -> None:
     """Statistics that promise thousands of rows where there are three: the walk is given up, the three are found."""
     index.build(any_database, filled(conn, 8000), IndexSettings())
@@ -116,6 +113,7 @@ def test_pages_of_a_fused_list(fused: Connection) -> None:
     assert [row[1] for row in whole] == sorted((row[1] for row in whole), reverse=True)
 
 
+@also_on_16
 def test_beginnings_in_both_lists(fused: Connection) -> None:
     """`prefix` reaches the words of a hybrid search."""
     assert all(row[2] is None for row in hybrid(fused, query="oka"))

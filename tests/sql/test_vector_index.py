@@ -5,11 +5,12 @@ import pytest
 from pgpipe.db import Connection, Database
 from pgpipe.embed import index
 from pgpipe.settings.model import IndexSettings
-from tests.conftest import seldom_on_16
+from tests.conftest import also_on_16
 from tests.sql.support import column, value
 from tests.sql.vectors import FEW, INDEXES, filled, vector_of
 
 
+@also_on_16
 def test_built_and_used(any_database: Database, conn: Connection) -> None:
     """Enough rows and no backlog: the index is built, named after the store, and read by the search's query."""
     embedding = filled(conn)
@@ -55,6 +56,7 @@ def test_not_before_the_backlog_is_gone(any_database: Database, conn: Connection
     assert conn.execute(INDEXES).fetchall() == []
 
 
+@also_on_16
 def test_after_the_maximum_wait(any_database: Database, conn: Connection) -> None:
     """A queue that never empties does not keep a store without index for ever."""
     embedding = filled(conn, FEW)
@@ -85,7 +87,6 @@ def test_no_index_at_all(any_database: Database, conn: Connection) -> None:
     assert not index.build(any_database, filled(conn, FEW), IndexSettings(kind="none", min_rows=FEW))
 
 
-@seldom_on_16
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_the_memory_estimate(conn: Connection, share: float) -> None:
     """With as much memory as is estimated the whole graph is built in memory; with half of it PostgreSQL complains."""

@@ -13,11 +13,12 @@ from pgpipe.embed import backoff, index
 from pgpipe.embed.queue import Embedding
 from pgpipe.settings.model import DatabaseSettings, IndexSettings
 from tests.chaos.test_embedder_connections import pgbouncer
-from tests.conftest import make_cli
+from tests.conftest import also_on_16, make_cli
 from tests.sql.support import eventually, value
 from tests.sql.vectors import FEW, FEW_DO, INDEXES, filled
 
 
+@also_on_16
 def test_an_invalid_leftover_is_replaced(any_database: Database, conn: Connection) -> None:
     """A build that was cut off leaves an index that nobody uses: it is dropped and built again."""
     embedding = filled(conn, FEW)
@@ -55,6 +56,7 @@ def test_a_build_that_goes_on_is_left_alone(any_database: Database, conn: Connec
     assert index.build(any_database, embedding, FEW_DO)
 
 
+@also_on_16
 def test_two_daemons_build_one_index(any_database: Database, conn: Connection) -> None:
     """Both look at the same moment: one builds, the other goes on, no error and no second index."""
     embedding = filled(conn, FEW)

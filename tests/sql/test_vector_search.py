@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pgpipe.db import Connection
+from tests.conftest import also_on_16
 from tests.sql.support import claim, column, drain, embed, embedded_docs, finish, make_docs, sqlstate, value
 
 NEAR = "select (key ->> 'id')::int from pgpipe.vector_search('doc', %s, %s, %s)"
@@ -67,6 +68,7 @@ def test_k_rows_however_many_chunks(docs: Connection) -> None:
     assert column(docs, NEAR, X, 0, None) == []
 
 
+@also_on_16
 def test_the_filter_is_inside(docs: Connection) -> None:
     """The k nearest of those that pass, also where they are the farthest of all."""
     assert column(docs, NEAR, X, 1, json.dumps({"size": {"gte": 5}})) == [5]
@@ -74,6 +76,7 @@ def test_the_filter_is_inside(docs: Connection) -> None:
     assert column(docs, NEAR, X, 10, json.dumps({"id": 77})) == []
 
 
+@also_on_16
 def test_a_row_that_changed_since(docs: Connection) -> None:
     """Its vector is of the text it had: it is found by it, and shows the beginning of the text it has."""
     docs.execute("update doc set title = 'other' where id = 1")
@@ -119,6 +122,7 @@ def jackets(docs: Connection) -> Connection:
     return docs
 
 
+@also_on_16
 def test_fused_scores(jackets: Connection) -> None:
     """Each list's scores from 0 to 1, added: 0 for a row without the word, and for the farthest; both ranks."""
     rows = jackets.execute(HYBRID, (X, None)).fetchall()
@@ -147,6 +151,7 @@ def test_a_full_list_ends_at_nothing(jackets: Connection) -> None:
     assert jackets.execute(page, (X, 1, 1, 0)).fetchall() == [(1, 1)]
 
 
+@also_on_16
 def test_fused_ranks(jackets: Connection) -> None:
     """With `rrf_k` each score is the sum of 1 / (rrf_k + rank) over the lists that hold the row."""
     rows = jackets.execute(HYBRID, (X, 60)).fetchall()
@@ -203,6 +208,7 @@ def test_hybrid_of_a_question_without_words(docs: Connection) -> None:
     assert len(column(docs, "select key from pgpipe.hybrid_search('doc', 'the', %s)", X)) == 5
 
 
+@also_on_16
 @pytest.mark.parametrize(
     "query", ["", "x", "the " * 10_000, '& | ! -- " ""', "\U0001f600", "title " * 10_000, "-title"]
 )
@@ -233,6 +239,7 @@ def test_missing_parts(conn: Connection) -> None:
     assert sqlstate(conn, NEAR, "[1,0]", 10, None) == "PP009"
 
 
+@also_on_16
 def test_many_dimensions(conn: Connection) -> None:
     """Above 2000 dimensions the store holds half-precision vectors: written, searched and indexed alike."""
     make_docs(conn, 3)

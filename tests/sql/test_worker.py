@@ -11,6 +11,7 @@ from pgpipe.embed import lane
 from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
 from pgpipe.settings.model import EmbeddingSettings
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, embed, embedded_docs, eventually, jobs, make_docs, stored, value
 
@@ -38,6 +39,7 @@ def test_a_drain_gives_every_row_its_vector(any_database: Database, conn: Connec
     assert model.calls == []
 
 
+@also_on_16
 def test_changes_after_a_drain(any_database: Database, conn: Connection) -> None:
     """Insert, change, key change, other column, delete: the model reads the two new texts, and every row ends fresh."""
     embedded_docs(conn, 5)
@@ -144,6 +146,7 @@ def test_stop_within_a_batch(any_database: Database, conn: Connection, monkeypat
     assert value(conn, "select count(*) from pgpipe.job where lease_token is null and visible_at <= now()") == 10
 
 
+@also_on_16
 def test_a_long_batch_keeps_its_lease(
     any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.embed.batch import Encoder
 from pgpipe.embed.model.base import Truncated, Vectors
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker, refuse
 from tests.sql.support import embed, job, jobs, make_docs, stored, value
 
@@ -135,6 +136,7 @@ def test_zero_once_it_is_cut() -> None:
     assert {n: failure.charge for n, failure in broken.items()} == {0: True}
 
 
+@also_on_16
 def test_a_broken_machine_is_an_error_and_charges_nobody(any_database: Database, conn: Connection) -> None:
     """The model fails on every text, also on a plain word: the worker says so and gives the batch back as it was."""
     make_docs(conn, 10)
@@ -160,6 +162,7 @@ def test_a_batch_of_one_bad_chunk_is_one_bad_row(any_database: Database, conn: C
     assert list(jobs(conn, embedding)) == ['{"id": 1}']
 
 
+@also_on_16
 def test_a_text_that_cannot_be_split(any_database: Database, conn: Connection) -> None:
     """A failure of the splitter is the text's failure, not the batch's."""
 
@@ -179,6 +182,7 @@ def test_a_text_that_cannot_be_split(any_database: Database, conn: Connection) -
     assert stored(conn) == [1, 3]
 
 
+@also_on_16
 def test_the_wrong_model(any_database: Database, conn: Connection) -> None:
     """A model of other dimensions than the store is refused by name, and the jobs stay as they were."""
     make_docs(conn, 3)

@@ -12,6 +12,7 @@ from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
 from pgpipe.settings.model import EmbeddingSettings
 from pgpipe.target import Target
+from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import embed, eventually, make_docs, stored, value
 
@@ -159,6 +160,7 @@ def test_one_lane_encodes_while_the_other_claims(any_database: Database, conn: C
     assert (most, bool(claimed)) == (1, True)
 
 
+@also_on_16
 def test_work_that_comes_while_a_lane_is_busy(
     any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
