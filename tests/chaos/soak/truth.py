@@ -104,7 +104,7 @@ def check(world: World, conn: Connection, writers: list[Writer]) -> None:
         rows = {n: (body, mark) for n, body, mark in conn.execute(query, (writer.number,)).fetchall()}
         if rows != writer.rows:
             different = {n for n in rows.keys() | writer.rows.keys() if rows.get(n) != writer.rows.get(n)}
-            some = [(n, writer.rows.get(n), rows.get(n)) for n in sorted(different)[:3]]
+            some = [f"{n} must be {writer.rows.get(n)!r:.80} and is {rows.get(n)!r:.80}" for n in sorted(different)[:3]]
             world.violated(f"note of writer {writer.number} has {len(rows)} rows, must have {len(writer.rows)}: {some}")
     for table, name in EMBEDDINGS:
         if found := wrong(conn, table, name):

@@ -102,8 +102,8 @@ class World:
 def world(seed: int, folder: Path) -> Iterator[World]:
     """A server of its own with the tables that are written by SQL."""
     with contextmanager(start_wheel)(18) as server:
-        server.execute(sql.SQL("alter system set synchronous_commit = on"))  # an immediate restart loses no commit
         server.create("soak")
+        server.execute(sql.SQL("alter database soak set synchronous_commit = on"))  # a restart loses no commit
         database = Database(DatabaseSettings(url=server.at("soak")))
         migrate(database)
         with database.connect(autocommit=True) as conn:
