@@ -22,7 +22,8 @@ QUEUES = """
 LOADS = """
     select l.schema, l.entity, l.read, l.inserted, l.updated, l.deleted, l.unchanged, l.left_out,
            (l.state = 'failed')::int as failed, extract(epoch from l.finished_at - l.started_at)::float as seconds,
-           extract(epoch from d.date::timestamp)::float as date, extract(epoch from d.finished_at)::float as finished
+           extract(epoch from d.date::timestamp)::float as date, extract(epoch from d.finished_at)::float as finished,
+           extract(epoch from pgpipe_internal.load_rhythm(l.schema, l.entity))::float as rhythm
       from pgpipe.load_status l
       left join lateral (
           select max(x.date) as date, max(x.finished_at) as finished_at from pgpipe.load_history x
@@ -103,6 +104,7 @@ def _loads(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
         "date": ("pgpipe_loaded_date_timestamp_seconds", "Newest date that was loaded, as its midnight UTC."),
         "finished": ("pgpipe_last_success_timestamp_seconds", "When a load last succeeded."),
         "failed": ("pgpipe_last_load_failed", "Whether the last load failed."),
+        "rhythm": ("pgpipe_load_rhythm_seconds", "Median gap between the last dates that were loaded."),
         "seconds": ("pgpipe_last_load_seconds", "How long the last load took."),
     }
     for field, (name, text) in families.items():

@@ -50,6 +50,15 @@ EMBEDDING_SPEED = """
      where e.embedding_id in (select embedding_id from finished)
      group by n.nspname, c.relname, e.name order by c.relname, n.nspname, e.name
 """
+# What keeps a declared search from finding all rows.
+SEARCHES = """
+    select schema, entity, reason from (
+        select n.nspname as schema, c.relname as entity, pgpipe_internal.search_doubt(s.target) as reason
+          from pgpipe.search s
+          join pg_catalog.pg_class c on c.oid = s.target
+          join pg_catalog.pg_namespace n on n.oid = c.relnamespace) d
+     where reason is not null order by entity, schema
+"""
 POINTS = 30  # loads, and minutes of embedding, that a line of bars shows
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -64,21 +73,25 @@ def status(app: App, as_json: bool) -> None:
         embeddings = labelled(cursor.execute(EMBEDDINGS).fetchall(), app.home)
         load_speed = labelled(cursor.execute(LOAD_SPEED, (POINTS,)).fetchall(), app.home)
         embedding_speed = labelled(cursor.execute(EMBEDDING_SPEED, {"span": POINTS}).fetchall(), app.home)
+        searches = labelled(cursor.execute(SEARCHES).fetchall(), app.home)
         queue = cursor.execute(QUEUE).fetchall()
         builds = labelled(cursor.execute(BUILDS).fetchall(), app.home)
     for row in embeddings:
         row["allowed_here"] = app.settings.embedding.allows(row["model"])
     if as_json:
         speeds = {"load_rows_per_second": load_speed, "embedding_jobs_per_minute": embedding_speed}
-        app.print_json({"loads": loads, "embeddings": embeddings, "queue": queue[0], "index_builds": builds, **speeds})
+        found = {"loads": loads, "embeddings": embeddings, "searches": searches, "queue": queue[0]}
+        app.print_json(found | {"index_builds": builds, **speeds})
         return
     for title, rows in (("Last loads", loads), ("Embeddings", embeddings), ("Queue", queue if embeddings else [])):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
             app.print_rows([{k: v for k, v in approximate(row).items() if k != "reason"} for row in rows])
+    for row in searches:
+        app.out.print(f"{row['entity']} {row['reason']}", markup=False, soft_wrap=True)
     for row in embeddings:
         if row["reason"]:
-            app.out.print(f"{row['entity']} ({row['name']}): {row['reason']}", markup=False)
+            app.out.print(f"{row['entity']} ({row['name']}): {row['reason']}", markup=False, soft_wrap=True)
         if not row["allowed_here"]:
             app.tell(
                 f"{row['entity']}: the embedding {row['name']} is left alone by this machine, because its model"

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -116,6 +117,12 @@ class EntitySettings(Section):
         description="folders such as region=eu/ become columns of text; by default those that the files lack",
         examples=[False],
     )
+    every: str | None = Field(
+        None,
+        pattern=r"^[1-9]\d{0,4}[hd]$",
+        description="how often its dates come, such as 1d or 12h; by default the median gap between those loaded",
+        examples=["7d"],
+    )
     path_column: str | None = Field(
         None, description="a column of this name gets the address of each row's file", examples=["source_file"]
     )
@@ -144,6 +151,13 @@ class EntitySettings(Section):
 
     _known_limit = field_validator("max_deleted", mode="before")(checked_limit)
     _own_components = field_validator("skip")(own_components)
+
+    @property
+    def rhythm(self) -> timedelta | None:
+        """How often dates come, if it is configured."""
+        if self.every is None:
+            return None
+        return timedelta(**{"hours" if self.every.endswith("h") else "days": int(self.every[:-1])})
 
     def bad(self, column: str) -> Bad:
         """What happens to a value of this column that cannot be stored."""

@@ -106,15 +106,41 @@ comment on function pgpipe_internal.language_expression(regclass, regconfig, nam
     'SQL text: the configuration of the language column''s `value`, an SQL expression. It is the '
     'default if the value is NULL or names none. Raises PP003 for a column that cannot name one.';
 
+create or replace function pgpipe_internal.present_language_column(declared pgpipe.search)
+    returns name  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- A generated column follows a column that is renamed, so its dependencies show the new name.
+    select case when pgpipe_internal.has_column(declared.target, declared.language_column)
+           then declared.language_column
+           else (select min(source.attname)
+                   from pg_catalog.pg_attribute own
+                   join pg_catalog.pg_attrdef formula
+                     on formula.adrelid = own.attrelid and formula.adnum = own.attnum
+                   join pg_catalog.pg_depend link
+                     on link.classid = 'pg_catalog.pg_attrdef'::regclass
+                    and link.objid = formula.oid and link.refobjid = own.attrelid
+                   join pg_catalog.pg_attribute source
+                     on source.attrelid = own.attrelid and source.attnum = link.refobjsubid
+                  where own.attrelid = declared.target and own.attname = declared.column_name
+                    and declared.language_column is not null
+                    and source.attnum <> own.attnum
+                    and not declared.weights ? source.attname::text
+                 having count(*) = 1) end
+$$;
+comment on function pgpipe_internal.present_language_column(pgpipe.search) is
+    'The language column of a search by its present name. Null if there is none, or if it cannot '
+    'be told: then questions are read in the language of the table.';
+
 create or replace function pgpipe_internal.search_languages(target regclass)
     returns regconfig[]  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     declared pgpipe.search := pgpipe_internal.require_search(target);
     language regconfig := pgpipe_internal.declared_language(target, declared.language);
+    spoken name := pgpipe_internal.present_language_column(declared);
     languages regconfig[];
 begin
-    if declared.language_column is null then
+    if spoken is null then
         return array[language];
     end if;
     -- One step of the index a language, however many rows there are.
@@ -130,9 +156,9 @@ begin
         )
         select array_agg(distinct {language}::oid)::regconfig[] from spoken
         $sql$, jsonb_build_object(
-            'column', quote_ident(declared.language_column), 'target', target,
+            'column', quote_ident(spoken), 'target', target,
             'language', pgpipe_internal.language_expression(
-                target, language, declared.language_column, 'spoken.value')))
+                target, language, spoken, 'spoken.value')))
        into languages;
     return coalesce(languages, array[language]);
 end

@@ -119,7 +119,8 @@ as $$
                               pgpipe_internal.column_list(array[col.attname], alias)),
                        ', ' order by part.value, col.attnum),
                    'words', words))
-          from (select search.target, search.language_column, search.weights,
+          from (select search.target, search.weights,
+                       pgpipe_internal.present_language_column(search) as language_column,
                        pgpipe_internal.declared_language(search.target, search.language) as config
                   from pgpipe.search where search.target = headline_expression.target) declared
          cross join lateral jsonb_each_text(declared.weights) part

@@ -30,6 +30,9 @@ as $$
                 new.{search} := {expression};
             end if;
             return new;
+        -- A column or the language was renamed or dropped: the row is written all the same.
+        exception when undefined_column or undefined_object or program_limit_exceeded then
+            return new;
         end
         $body$, jsonb_build_object(
             'search', quote_ident(wanted.column_name),
@@ -102,6 +105,33 @@ $$;
 comment on function pgpipe_internal.keep_search_column(pgpipe.search_fill, name) is
     'Puts the trigger on a target that computes a search column. If a trigger kept the column '
     'under its former name, it keeps it now.';
+
+create or replace function pgpipe_internal.renew_search_keeper(target regclass)
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    wanted pgpipe.search_fill;
+    function regproc;
+begin
+    for wanted in
+        select (jsonb_populate_record(null::pgpipe.search_fill, to_jsonb(serving))).*
+          from pgpipe.search serving
+         where serving.target = renew_search_keeper.target and serving.by_trigger
+        union all
+        select filling.* from pgpipe.search_fill filling
+         where filling.target = renew_search_keeper.target
+    loop
+        function := (pgpipe_internal.search_keeper(target, wanted.column_name)).function;
+        continue when function is null or exists (
+            select from jsonb_object_keys(wanted.weights) declared
+             where not pgpipe_internal.has_column(target, declared::name));
+        execute pgpipe_internal.keeper_function(wanted, function::text);
+    end loop;
+end
+$$;
+comment on function pgpipe_internal.renew_search_keeper(regclass) is
+    'Brings the functions that keep the search columns of a target up to date, unless a column of '
+    'them is gone.';
 
 create or replace function pgpipe_internal.drop_search_column(target regclass, column_name name)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -1,5 +1,38 @@
 -- Embeddings: what declaring one checks and begins, and which of them search uses.
 
+create or replace function pgpipe_internal.require_declarable(target regclass)
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    class pg_catalog.pg_class;
+begin
+    select * into class from pg_catalog.pg_class known where known.oid = target;
+    if class.relkind not in ('r', 'p') then
+        raise exception '% is not a table', target using errcode = 'PP003',
+            hint = 'Only a table has triggers that see each change: declare it on the one that '
+                   'the rows are in.';
+    elsif class.relpersistence = 't' then
+        raise exception '% is a temporary table, which no embedder sees', target
+            using errcode = 'PP003', hint = 'Make it a permanent table.';
+    elsif not pgpipe_internal.owns(target) then
+        raise exception '% belongs to %: only its owner can have it embedded', target,
+            class.relowner::regrole using errcode = '42501',
+            hint = format('Let %1$s do it, or first: grant %1$s to %2$I.', class.relowner::regrole,
+                          current_user);
+    elsif not has_table_privilege('pgpipe.embedding', 'insert') then
+        raise exception '% may not declare an embedding', quote_ident(current_user)
+            using errcode = '42501', hint = format('Grant it the role of loads: '
+                                                   'grant pgpipe_loader to %I.', current_user);
+    elsif class.relpersistence = 'u' then
+        raise warning '% is unlogged: a crash of the server empties it', target
+            using hint = 'Run `pgpipe reconcile` after a crash, which clears its vectors away.';
+    end if;
+end
+$$;
+comment on function pgpipe_internal.require_declarable(regclass) is
+    'Raises PP003 for what is not a table of rows, and 42501 for the table of another role. Warns '
+    'of an unlogged one.';
+
 create or replace function pgpipe_internal.require_embeddable(
     target regclass, columns name[], name text)
     returns name[]  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -13,6 +46,7 @@ begin
             hint = 'Install it (Debian: postgresql-NN-pgvector), run `create extension vector`, '
                    'then `pgpipe migrate`.';
     end if;
+    perform pgpipe_internal.require_declarable(target);
     key_columns := pgpipe_internal.require_key(target);
     if key_columns && '{chunk,char_start,char_end,content_hash,model,vector}'::name[] then
         raise exception 'the key of % has a column by a name that its vectors need: %',

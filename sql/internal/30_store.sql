@@ -20,11 +20,26 @@ $$;
 comment on function pgpipe_internal.store_name(regclass, text) is
     'The name of the store of an embedding: it lies in the schema of the target.';
 
+create or replace function pgpipe_internal.require_free_name(target regclass, store text)
+    returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if to_regclass(store) is not null or to_regtype(store) is not null then
+        raise exception 'the name % is taken, which the vectors of % need', store, target
+            using errcode = 'PP004',
+            hint = 'Rename what has it, or give the embedding another name: name => ''second''.';
+    end if;
+end
+$$;
+comment on function pgpipe_internal.require_free_name(regclass, text) is
+    'Raises PP004 if a table, an index or a type has the name of a store already.';
+
 create or replace function pgpipe_internal.create_store(
     target regclass, store text, key_columns name[], dims int)
     returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
+    perform pgpipe_internal.require_free_name(target, store);
     execute format($sql$
         create table %1$s (
             %2$s,

@@ -24,6 +24,10 @@ begin
     end loop;
     if roles then
         execute format('grant select on %s to pgpipe_embedder, pgpipe_reader', target);
+        if has_schema_privilege(class.relnamespace, 'usage with grant option') then
+            execute format('grant usage on schema %s to pgpipe_embedder, pgpipe_reader',
+                           class.relnamespace::regnamespace);
+        end if;
     end if;
 end
 $$;
@@ -89,8 +93,9 @@ begin
                               where keeper.tgfoid = 'pgpipe_internal.forget_files'::regproc)
     loop
         begin
-            if part.embedded and pg_has_role(part.owner, 'usage') then
-                perform pgpipe_internal.repair_triggers(part.target);  -- of an earlier version
+            if pg_has_role(part.owner, 'usage') then  -- of an earlier version
+                perform pgpipe_internal.repair_triggers(part.target) where part.embedded;
+                perform pgpipe_internal.renew_search_keeper(part.target);
             end if;
             perform pgpipe_internal.grant_target(part.target);
         exception when others then  -- one broken table does not stop the others

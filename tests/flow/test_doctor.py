@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgpipe.db import Database
-from pgpipe.doctor import machine
+from pgpipe.doctor import machine, server
 from tests.conftest import Cli, Guarded, Lake, Server, make_cli
 from tests.sql.support import make_docs
 
@@ -21,7 +21,9 @@ ROWS = [{"id": 1, "text": "some words"}]
 def examine(cli: Cli, *options: str, code: int = 0, model: bool = False) -> dict[str, list[dict[str, Any]]]:
     """The findings by check; the exit code must be this."""
     result = cli("doctor", "--json", *([] if model else ["--skip-model"]), *options)
-    assert (result.code, result.err) == (code, ""), result
+    assert (result.code, result.err) == (code, ""), [
+        f for f in json.loads(result.out) if f["state"] == "failure"
+    ] or result
     found: dict[str, list[dict[str, Any]]] = {}
     for finding in json.loads(result.out):
         found.setdefault(finding["check"], []).append(finding)
@@ -86,12 +88,21 @@ def test_schema_and_version(
 
 
 def test_an_old_pgvector(cli: Cli, database: Database) -> None:
-    """Too old for filtered searches."""
+    """What a version does wrong is named: filtered searches, and the three faults of HNSW indexes; and what to do."""
     with database.connect(autocommit=True) as conn:
         conn.execute("update pg_extension set extversion = '0.7.4' where extname = 'vector'")
     state, message, todo = only(examine(cli), "pgvector")
-    assert (state, todo) == ("warning", "alter extension vector update")
-    assert message.startswith("0.7.4")
+
+    assert (state, message.split(";")[0]) == ("warning", "0.7.4 may find too little in a filtered vector search")
+    assert message.count(";") == 3
+    assert "0.8.4" in todo
+    assert "reindex index concurrently" in todo
+    faults = {"0.8.1": "CVE-2026-3172", "0.8.2": "damage an HNSW index", "0.8.3": "fail to vacuum"}
+    for version, fault in faults.items():
+        found = server.judge_vector(version)
+        assert fault in found.message
+        assert found.message.count("; it ") == list(reversed(faults)).index(version)
+    assert [server.judge_vector(version).state for version in ("0.8.4", "0.8.10", "0.10.0", "1.0")] == ["ok"] * 4
 
 
 def test_a_server_without_pgvector(plain_cli: Cli) -> None:

@@ -1,6 +1,9 @@
 """Declaring and dropping an embedding: the store, the refusals, and what becomes of a target that goes."""
 
-from pgpipe.db import Connection
+import psycopg
+import pytest
+
+from pgpipe.db import Connection, Database
 from tests.conftest import also_on_16
 from tests.sql.support import claim, column, drain, embed, embedded_docs, fail, jobs, make_docs, sqlstate, stored, value
 
@@ -133,3 +136,46 @@ def test_the_status_view(conn: Connection) -> None:
     assert conn.execute(f"{status} from pgpipe.embedding_status".encode()).fetchall() == [
         ("doc", "default", "fake", 3, True, 3, 2, 1, True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("made", "state", "message"),
+    [
+        ("create view v as select * from doc", "PP003", "public.v is not a table"),
+        ("create materialized view v as select * from doc", "PP003", "public.v is not a table"),
+        ("create temp table v (id int primary key, title text)", "PP003", "v is a temporary table"),
+        (
+            "create table v (id int primary key, title text); create table v_embedding (a int)",
+            "PP004",
+            "name public.v_emb",
+        ),
+        ("create table v (id int primary key, title text); create type v_embedding as (a int)", "PP004", "is taken"),
+        ("create table v (id int primary key, title text); create index v_embedding on doc (id)", "PP004", "is taken"),
+        ("create table v (id int unique deferrable, title text)", "PP007", "has no primary key"),
+    ],
+)
+def test_what_cannot_be_embedded(database: Database, made: str, state: str, message: str) -> None:
+    """V30: a view, a temporary table, a name that is taken: one line, with what fits."""
+    with database.connect(autocommit=True) as conn:
+        make_docs(conn)
+        conn.execute(made.encode())
+        with pytest.raises(psycopg.Error, match=message) as caught:
+            conn.execute("select pgpipe.enable_embedding('v', '{title}', 'fake', 3)")
+    assert caught.value.sqlstate == state
+    assert caught.value.diag.message_hint
+
+
+def test_a_deferrable_key_and_an_unlogged_table(database: Database) -> None:
+    """V30: both can be embedded; of the unlogged one it is said that a crash empties it."""
+    warnings: list[str | None] = []
+    with database.connect(autocommit=True) as conn:
+        conn.add_notice_handler(lambda diag: warnings.append(diag.message_primary))
+        conn.execute("create unlogged table doc (id int primary key deferrable, title text)")
+        conn.execute("insert into doc values (1, 'one'), (2, 'two')")
+        embedding = embed(conn, "doc", ["title"])
+        assert warnings == ["public.doc is unlogged: a crash of the server empties it"]
+        drain(conn, embedding)
+        conn.execute("update doc set id = 3 - id")
+        assert set(jobs(conn, embedding)) == {'{"id": 1}', '{"id": 2}'}
+        drain(conn, embedding)
+        assert stored(conn) == [1, 2]

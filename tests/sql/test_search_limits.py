@@ -109,6 +109,38 @@ def test_a_configuration_that_is_gone(conn: Connection, *, online: bool) -> None
     assert found(conn, "titles") == [1, 2, 3, 9]
 
 
+@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize("change", ["rename lang to spoken", "rename title to name", "rename search to sought"])
+def test_a_column_that_is_renamed(conn: Connection, change: str, *, online: bool) -> None:
+    """V3, V25: no write is refused for a renamed column; a search goes on or says it, and alter_search mends it."""
+    conn.execute("create table doc (id int primary key, title text, body text, lang text)")
+    conn.execute("insert into doc values (1, 'Häuser', 'x', 'de'), (2, 'houses', 'y', 'en')")
+    declare = f"select pgpipe.enable_search('doc', '{{title=>A}}', language_column => 'lang', online => {online})"
+    conn.execute(declare.encode())
+    fill_all(conn)
+    assert value(conn, "select pgpipe_internal.search_doubt('doc')") is None
+    conn.execute(f"alter table doc {change}".encode())
+
+    conn.execute(
+        "insert into doc values (3, 'house', 'z', 'en'); update doc set body = 'w'; delete from doc where id = 0"
+    )
+    column_, present = change.split()[1], change.split()[3]
+    assert f" {column_} any more" in (doubt := value(conn, "select pgpipe_internal.search_doubt('doc')")) or (
+        column_ == "search" and "lost its search column search" in doubt
+    )
+    if column_ == "search":
+        assert sqlstate(conn, "select pgpipe.text_search('doc', 'house')") == "PP005"
+        conn.execute(declare.encode())
+    else:
+        assert found(conn, "house") == ([2] if online else [2, 3])
+        assert found(conn, "Häuser") == ([] if online and column_ == "lang" else [1])
+        name, lang = ("name", "lang") if column_ == "title" else ("title", present)
+        conn.execute(f"select pgpipe.alter_search('doc', '{{{name}=>A}}', language_column => '{lang}')".encode())
+    fill_all(conn)
+    assert (found(conn, "house"), found(conn, "Haus")) == ([2, 3], [1])
+    assert value(conn, "select pgpipe_internal.search_doubt('doc')") is None
+
+
 @also_on_16
 def test_alter_keeps_what_it_does_not_name(conn: Connection) -> None:
     """A column more, and each row keeps its language; the empty name takes that away."""
