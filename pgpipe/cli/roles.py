@@ -8,7 +8,7 @@ from pgpipe.db import translated
 CREATE = "select * from pgpipe.create_roles(%s)"
 LACKING = """
     select format('%s is not kept fresh: %s', e.target, missing.what) from pgpipe.embedding e
-     cross join lateral pgpipe_internal.missing_rights(e, pgpipe_internal.worker_role()) missing (what)
+     cross join lateral pgpipe_internal.lacking_grants(e, pgpipe_internal.worker_role()) missing (what)
      where missing.what is not null order by 1
 """
 PATIENCE = "select set_config('lock_timeout', '5s', true)"

@@ -29,7 +29,7 @@ NO_TRIGGERS = """
 LACKING = """
     select e.target::text || case e.name when 'default' then '' else ' (' || e.name || ')' end, missing.what
       from pgpipe.embedding e
-     cross join lateral pgpipe_internal.missing_rights(e, pgpipe_internal.worker_role()) missing (what)
+     cross join lateral pgpipe_internal.lacking_grants(e, pgpipe_internal.worker_role()) missing (what)
      where missing.what is not null order by 1
 """
 

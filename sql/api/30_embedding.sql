@@ -36,7 +36,7 @@ begin
     perform pgpipe_internal.watch(target);
     perform pgpipe_internal.grant_target(target);
     perform pgpipe_internal.start_queue(known, enqueue);
-    perform pgpipe_internal.warn_of_missing_rights(known);
+    perform pgpipe_internal.warn_of_lacking_grants(known);
     return known.embedding_id;
 end
 $$;

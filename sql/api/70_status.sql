@@ -60,7 +60,7 @@ select e.embedding_id, class.relname as entity, e.name, e.model, e.dims, e.activ
        done.stale, jobs.estimated, home.nspname as schema, sweep.swept_at,
        nullif(concat_ws('; ', doubt.doubt,
                         pgpipe_internal.hidden_rows(e, pgpipe_internal.worker_role()),
-                        pgpipe_internal.missing_rights(e, pgpipe_internal.worker_role()),
+                        pgpipe_internal.lacking_grants(e, pgpipe_internal.worker_role()),
                         case when sweep.lacking > 0
                              then format('jobs of %s rows were dropped', sweep.lacking) end,
                         trouble.met),

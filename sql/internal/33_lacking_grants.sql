@@ -1,6 +1,6 @@
 -- Rights that a worker lacks on tables which pgpipe does not own, and vectors that nobody needs.
 
-create or replace function pgpipe_internal.missing_rights(e pgpipe.embedding, worker oid)
+create or replace function pgpipe_internal.lacking_grants(e pgpipe.embedding, worker oid)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with queue as (
@@ -33,15 +33,15 @@ as $$
                              order by lacking.place, lacking.role::regrole::text))
       from lacking having count(*) > 0
 $$;
-comment on function pgpipe_internal.missing_rights(pgpipe.embedding, oid) is
+comment on function pgpipe_internal.lacking_grants(pgpipe.embedding, oid) is
     'What the role that embeds, and pgpipe_queue, may not do with an embedding''s tables, and what '
     'to grant; null if nothing is missing. It happens if another role owns the table.';
 
-create or replace function pgpipe_internal.warn_of_missing_rights(e pgpipe.embedding)
+create or replace function pgpipe_internal.warn_of_lacking_grants(e pgpipe.embedding)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    missing text := pgpipe_internal.missing_rights(e, pgpipe_internal.worker_role());
+    missing text := pgpipe_internal.lacking_grants(e, pgpipe_internal.worker_role());
 begin
     if missing is not null then
         raise warning '%: the embedding % is not kept fresh yet: %', e.target, quote_ident(e.name),
@@ -49,7 +49,7 @@ begin
     end if;
 end
 $$;
-comment on function pgpipe_internal.warn_of_missing_rights(pgpipe.embedding) is
+comment on function pgpipe_internal.warn_of_lacking_grants(pgpipe.embedding) is
     'Warns who declares an embedding if its worker may not embed it, with what to grant.';
 
 create or replace function pgpipe_internal.count_orphans(
