@@ -20,6 +20,7 @@ PART_OF_URL = re.compile(
     r"""(["'])[^"']*@[^"']*\1"""
 )  # libpq takes what follows the first @ of a password for the host's name
 LONGEST_KEY = 200  # characters of a key that a message quotes
+OF_ROWS = ("22", "23", "54000")  # SQLSTATEs: a value, a rule of the table, a row or a key that is too large
 # SQLSTATEs: a lost connection, a server that restarts, a deadlock, no free connection.
 TRANSIENT = ("08", "57P01", "57P02", "57P03", "40P01", "40001", "53300")
 NO_SCHEMA = re.compile(r"(?<![\w.])pgpipe(_internal)?(?!\w)")  # the schema, or what is in it, in whatever language
@@ -68,8 +69,8 @@ def _translate(exc: psycopg.Error) -> errors.PgpipeError:
         )
     if state.startswith("40"):
         return errors.Conflict(f"another transaction was in the way: {exc.diag.message_primary}")
-    kind = BY_SQLSTATE.get(state, errors.DataError if state.startswith(("22", "23")) else errors.DatabaseError)
-    hint = f" {exc.diag.message_hint}" if exc.diag.message_hint else ""
+    kind = BY_SQLSTATE.get(state, errors.DataError if state.startswith(OF_ROWS) else errors.DatabaseError)
+    hint = " ".join(("", *(exc.diag.message_hint or "").split()))
     message = said(exc).rstrip(".")
     if state == "23503" and exc.diag.message_detail:  # a key, and the table that lacks it
         message = f"{message}: {exc.diag.message_detail[:LONGEST_KEY].rstrip('.')}"

@@ -27,7 +27,10 @@ create or replace function pgpipe_internal.wanted_on(e pgpipe.embedding, alias t
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Of the very types that were looked at: what is plain for them need not be so for others.
-    select coalesce(
+    select case key_.fits when 'true' then judged.wanted
+                else format('(%s and %s)', judged.wanted, key_.fits) end
+      from (select pgpipe_internal.key_fits(e.target, e.key_columns, alias) as fits) key_
+     cross join lateral (select coalesce(
            (select format('exists (select from (select %s) t where (%s))', string_agg(
                        format('%s as %I', pgpipe_internal.pinned(
                                   pgpipe_internal.column_type_of(e.target, used.name),
@@ -36,11 +39,11 @@ as $$
               from (select pgpipe_internal.plain_columns(e.target, e.condition) as columns) plain
               left join unnest(plain.columns) with ordinality used (name, place) on true
              where plain.columns is not null
-            having count(*) > 0), 'true')
+            having count(*) > 0), 'true') as wanted) judged
 $$;
 comment on function pgpipe_internal.wanted_on(pgpipe.embedding, text) is
-    'SQL text: the row `alias` belongs to an embedding. `true` if its condition is not plain: then '
-    'the worker decides.';
+    'SQL text: the row `alias` belongs to an embedding, and its key fits into the queue. `true` if '
+    'its condition is not plain: then the worker decides.';
 
 create or replace function pgpipe_internal.dependencies(e pgpipe.embedding)
     returns setof name  stable  set search_path = pg_catalog, pg_temp  language sql

@@ -217,9 +217,10 @@ begin
     -- nothing of this embedding, nothing is looked for in the index, which costs as
     -- much as the job itself.
     execute format('insert into pgpipe.job (embedding_id, key) '
-                   'select $1, %s from %s t where %s order by 2',
+                   'select $1, %s from %s t where (%s) and %s order by 2',
                    pgpipe_internal.key_json(e.target, e.key_columns, 't'), e.target,
-                   pgpipe_internal.condition_on(e.condition, 't'))
+                   pgpipe_internal.condition_on(e.condition, 't'),
+                   pgpipe_internal.key_fits(e.target, e.key_columns, 't'))
             || case when exists (select from pgpipe.job where job.embedding_id = e.embedding_id)
                       or exists (select from pg_catalog.pg_class class  -- a child may have its keys
                                   where class.oid = e.target and class.relhassubclass
@@ -231,6 +232,7 @@ begin
 end
 $$;
 comment on function pgpipe_internal.enqueue_all(int) is
-    'Enqueues every row of an embedding''s target that has no job yet. Returns how many.';
+    'Enqueues every row of an embedding''s target that has no job yet, unless its key is too long. '
+    'Returns how many.';
 
 grant usage on schema pgpipe to public;

@@ -233,10 +233,11 @@ as $$
         insert into pgpipe.job (embedding_id, key)
         select enqueue_missing.embedding_id, wanted.key
           from unnest(enqueue_missing.keys) wanted (key)
+         where pg_column_size(wanted.key) <= pgpipe_internal.longest_key()
             on conflict on constraint job_pkey do nothing
         returning 1
     )
     select count(*) from made
 $$;
 comment on function pgpipe_internal.enqueue_missing(int, jsonb[]) is
-    'Enqueues the keys that have no job. Returns how many.';
+    'Enqueues the keys that have no job, unless they are too long. Returns how many.';

@@ -148,6 +148,44 @@ comment on function pgpipe_internal.staged_row(regclass, name[], name[]) is
     'SQL text: the columns of a row as it would become. A column that the files lack keeps the '
     'value of the row that is there.';
 
+create or replace function pgpipe_internal.row_rules(target regclass)
+    returns table (name name, condition text, columns name[])
+    stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select checked.conname, pg_catalog.pg_get_expr(checked.conbin, checked.conrelid),
+           array(select item.attname from pg_catalog.pg_attribute item
+                  where item.attrelid = target and item.attnum = any (checked.conkey))
+      from pg_catalog.pg_constraint checked
+     where checked.conrelid = target and checked.contype = 'c'
+    union all
+    select null, coalesce(string_agg(format('(%s)', pg_catalog.pg_get_partition_constraintdef(
+                                                        part.relid)), ' or '), 'false'),
+           array(select item.attname from pg_catalog.pg_attribute item
+                  where item.attrelid = target and item.attnum = any (split.partattrs::int2[]))
+      from pg_catalog.pg_partitioned_table split
+      left join pg_catalog.pg_partition_tree(target) part on part.isleaf and part.level > 0
+     where split.partrelid = target
+     group by split.partattrs
+$$;
+comment on function pgpipe_internal.row_rules(regclass) is
+    'What a row of the target has to meet: each CHECK, and the bounds of one of its partitions, '
+    'which have no name.';
+
+create or replace function pgpipe_internal.indexed_columns(target regclass)
+    returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select array(select distinct item.attname
+                   from pg_catalog.pg_index index
+                   join pg_catalog.pg_class class on class.oid = index.indexrelid
+                   join pg_catalog.pg_am method on method.oid = class.relam
+                    and method.amname = 'btree'
+                   join pg_catalog.pg_attribute item on item.attrelid = index.indrelid
+                    and item.attnum = any (index.indkey::int2[])
+                  where index.indrelid = target and item.attnum > 0)
+$$;
+comment on function pgpipe_internal.indexed_columns(regclass) is
+    'The columns whose values an index of limited row size holds.';
+
 create or replace function pgpipe_internal.find_violations(
     target regclass, stage regclass, columns name[], key name[])
     returns table (part bigint, row_number bigint, rule name, of_columns name[])
@@ -158,17 +196,11 @@ declare
     same_key text := pgpipe_internal.same_key(target, key, 'target', 'staged');
 begin
     for known in
-        select checked.conname as name,
-               pg_catalog.pg_get_expr(checked.conbin, checked.conrelid) as condition,
-               array(select item.attname from pg_catalog.pg_attribute item
-                      where item.attrelid = target and item.attnum = any (checked.conkey)
-                    ) as columns
-          from pg_catalog.pg_constraint checked
-         where checked.conrelid = target and checked.contype = 'c'
-         order by checked.conname
+        select rules.name, rules.condition, rules.columns
+          from pgpipe_internal.row_rules(target) rules order by rules.name
     loop
         return query execute pgpipe_internal.render('merge_violations', jsonb_build_object(
-            'rule', quote_literal(known.name), 'of_columns', quote_literal(known.columns),
+            'rule', quote_nullable(known.name), 'of_columns', quote_literal(known.columns),
             'row', pgpipe_internal.staged_row(target, columns, key), 'stage', stage,
             'join', case when key <> '{}' then
                          format('left join %s target on %s', target, same_key) end,
@@ -177,5 +209,5 @@ begin
 end
 $$;
 comment on function pgpipe_internal.find_violations(regclass, regclass, name[], name[]) is
-    'The staged rows that a CHECK of the target refuses, by the pgpipe_part and pgpipe_number '
-    'that were staged with them.';
+    'The staged rows that a CHECK of the target refuses, or that none of its partitions takes, by '
+    'the pgpipe_part and pgpipe_number that were staged with them.';

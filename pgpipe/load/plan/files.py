@@ -41,6 +41,7 @@ class Column:
     bad: Bad = "error"  # what happens to a value that cannot be stored
     most: int = 0  # bytes that a value may have; 0: any
     careful: bool = False  # also check what the server would find
+    indexed: bool = False  # also check that an index takes it
     codec: str | None = None  # of a database that is not UTF8, to check with
 
     @property

@@ -17,6 +17,8 @@ from pgpipe.load.rows.kernels import Array, at_leaves, pc, types_removed
 from pgpipe.load.rows.rejects import NUL_ESCAPE
 from pgpipe.load.types import Kind
 
+INDEXED = 2704  # bytes of a row that a btree index takes
+
 
 def strict(array: Array, column: Column) -> Array:
     """The values in the form they travel in.
@@ -29,6 +31,8 @@ def strict(array: Array, column: Column) -> Array:
     wire = _travelling(array, column)
     if column.most and wire.nbytes > column.most:
         _check_size(wire, column.most)
+    if column.indexed:
+        _check_indexed(wire)
     return wire
 
 
@@ -68,6 +72,15 @@ def _check_size(wire: Array, most: int) -> None:
         size = wire.slice(row, 1).nbytes
         if size > most:
             raise BadValue(f"a value of {size:,} bytes; max_value_mb = {most >> 20} is less")
+
+
+def _check_indexed(wire: Array) -> None:
+    """A longer value may fit once it is compressed; this is asked only after the server has refused one."""
+    if not (types.is_text(wire.type) or at.is_binary(wire.type) or at.is_large_binary(wire.type)):
+        return
+    longest = pc.max(pc.binary_length(wire)).as_py() or 0
+    if longest > INDEXED:
+        raise BadValue(f"a value of {longest:,} bytes, and an index on this column takes {INDEXED:,}")
 
 
 def _check_carefully(array: Array, wire: Array, column: Column) -> None:

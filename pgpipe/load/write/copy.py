@@ -33,6 +33,8 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags,
 TRAILER = b"\xff\xff"
 NUMBER = re.compile(r"\d+")
 NAME = re.compile(r'"((?:[^"]|"")*)"')  # each of an identifier
+BUFFERED = 1000  # rows that COPY reads before it stores them
+STORING = "RelationGetBufferForTuple"  # the server's function that finds a row too large
 TRACE = ("pgpipe_part", "pgpipe_number")
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
@@ -247,10 +249,13 @@ class Sent:
         line, column = refused_at(exc.diag.context or "", self._table, self._columns)
         if line is None:  # it does not say: the last one that was sent is near
             return RefusedByServer(f"{where(self._pieces[-1][0])}: {error}")
-        at = line - 1  # the server counts from 1
+        at = min(line, self.rows) - 1  # the server counts from 1, and the end as well
         found = bisect_right(self._starts, at) - 1
         group, first = self._pieces[found]
-        return RefusedByServer(str(bad_row(group, first + at - self._starts[found], column, str(error))))
+        row = first + at - self._starts[found]
+        if exc.diag.source_function == STORING:
+            return RefusedByServer(f"{where(group)}, among the {BUFFERED:,} rows up to row {row}: {error}")
+        return RefusedByServer(str(bad_row(group, row, column, str(error))))
 
 
 def refused_at(context: str, table: str, columns: list[str]) -> tuple[int | None, str | None]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
-from pgpipe.db import Connection, translated
+from pgpipe.db import Connection, one, translated
 from pgpipe.db.encoding import codec
 from pgpipe.errors import DataError
 from pgpipe.load.plan.files import Column, Part
@@ -24,6 +24,7 @@ FIND_VIOLATIONS = """
       from pgpipe_internal.find_violations(%s::oid::regclass, %s::oid::regclass, %s, %s)
      order by part, row_number, rule
 """
+INDEXED = "select pgpipe_internal.indexed_columns(%s::oid::regclass)"
 
 T = TypeVar("T")
 
@@ -65,12 +66,22 @@ class Diagnosis:
         lenient = any(column.bad != "error" for column in self._columns)
         located = isinstance(exc, copy.RefusedByServer)
         lesson = Lesson(tuple(replace(column, careful=True, codec=self._codec) for column in first.columns))
+        if _is_too_large(exc) and not located:  # a key, or another value of an index
+            names = self._indexed(conn)
+            return Lesson(tuple(replace(column, indexed=column.name in names) for column in lesson.columns))
         if _breaks_check(exc) and (lenient or not located):
             with self._lock:
                 return replace(lesson, known=self._find_violations(conn, parts, lesson))
         if not (lenient and located):
             raise exc
         return lesson
+
+    def _indexed(self, conn: Connection) -> set[str]:
+        """The columns that an index of the target holds."""
+        target = self._run.plan.target
+        with translated():
+            found = one(conn, INDEXED, (target.oid,)) if target else ()
+        return {*self._run.plan.key, *found}
 
     def _find_violations(self, conn: Connection, parts: Sequence[Part], lesson: Lesson) -> Known:
         """Stage the rows with where they come from, and ask the database which of them break a CHECK."""
@@ -89,12 +100,17 @@ class Diagnosis:
         known: dict[tuple[str, int], Reasons] = {}
         policies = {column.name: column.bad for column in self._columns}
         for number, row, rule, columns in found:
-            group, reason = todo[number], f'violates check constraint "{rule}"'
+            group = todo[number]
+            reason = f'violates check constraint "{rule}"' if rule else "no partition of the table takes this row"
             if "reject" not in {policies.get(name) for name in columns}:
-                raise bad_row(group, row, None, reason)
+                raise bad_row(group, row, columns[0] if len(columns) == 1 and not rule else None, reason)
             of_group = known.setdefault(group.place, {})
             of_group.setdefault(row, (columns[0] if len(columns) == 1 else None, reason))
         return known
+
+
+def _is_too_large(exc: DataError) -> bool:
+    return isinstance(exc.__cause__, psycopg.errors.ProgramLimitExceeded)
 
 
 def _breaks_check(exc: DataError) -> bool:

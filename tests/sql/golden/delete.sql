@@ -17,7 +17,7 @@ begin
         end if;
         select exists (select from old_rows offset 1) into are_several
           from (select count(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(removed.shop, null::integer), 'Item no', pgpipe_internal.of_type(removed."Item no", null::text))) from (select "Item no", shop, sold from old_rows) removed
-                 where not exists (select from (select pgpipe_internal.of_type(removed.sold, null::boolean) as sold) t where ((NOT sold))) offset 0) judged;
+                 where not (exists (select from (select pgpipe_internal.of_type(removed.sold, null::boolean) as sold) t where ((NOT sold))) and pg_catalog.pg_column_size(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(removed.shop, null::integer), 'Item no', pgpipe_internal.of_type(removed."Item no", null::text))) <= 2680) offset 0) judged;
         if are_several then
             perform pgpipe_internal.require_known_key(tg_relid, '{shop,"Item no"}'::name[]);
         end if;
@@ -26,7 +26,7 @@ begin
         return null;
     end;
     insert into pgpipe.job as job (embedding_id, key)
-    select 1, pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(removed.shop, null::integer), 'Item no', pgpipe_internal.of_type(removed."Item no", null::text)) from (select "Item no", shop, sold from old_rows) removed where exists (select from (select pgpipe_internal.of_type(removed.sold, null::boolean) as sold) t where ((NOT sold)))
+    select 1, pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(removed.shop, null::integer), 'Item no', pgpipe_internal.of_type(removed."Item no", null::text)) from (select "Item no", shop, sold from old_rows) removed where (exists (select from (select pgpipe_internal.of_type(removed.sold, null::boolean) as sold) t where ((NOT sold))) and pg_catalog.pg_column_size(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(removed.shop, null::integer), 'Item no', pgpipe_internal.of_type(removed."Item no", null::text))) <= 2680)
         -- A job that is there starts again, and its holder keeps the lease.
         on conflict on constraint job_pkey do update
            set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
