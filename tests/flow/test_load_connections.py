@@ -82,7 +82,7 @@ def balancer(url: str) -> Iterator[tuple[str, Balancer]]:
 
 def test_a_balancer_cuts_what_is_silent(database: Database, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """L16: a load whose copying takes longer than a balancer bears silence copies once: no connection is silent."""
-    lake.put("2026-01-01", "product", [{"id": n, "text": "x" * 1_200_000} for n in range(20)], row_group_size=1)
+    lake.put("2026-01-01", "product", [{"id": n, "text": "x" * 1_200_000} for n in range(14)], row_group_size=1)
     monkeypatch.setattr("pgpipe.db.idle.PULSE", SILENCE / 10)
     said: list[str] = []
     with balancer(database.url) as (url, between):
@@ -91,7 +91,7 @@ def test_a_balancer_cuts_what_is_silent(database: Database, lake: Lake, monkeypa
 
     assert between.longest > SILENCE
     assert (between.cut, said) == (0, [])
-    assert counts.inserted == 20
+    assert counts.inserted == 14
 
 
 @pytest.mark.parametrize(("mode", "limit"), [("upsert", 3), ("upsert", 1), ("append", 3)])
