@@ -88,49 +88,6 @@ def test_backends_are_terminated(embedders: Embedders, database: Database, look:
     check(look)
 
 
-def test_writers_and_four_workers(embedders: Embedders, database: Database, look: Connection) -> None:
-    """Two writers update, delete, insert and re-key the same rows while four workers drain."""
-    populate(database, 1500)
-    over = threading.Event()
-    faults: list[str] = []
-
-    def write(seed: int) -> None:
-        with database.connect(autocommit=True) as conn:
-            for n in range(150):
-                if over.is_set():
-                    return
-                row, at = seed + n, n % 5
-                statements = [
-                    ("update doc set title = 'by ' || %s where id between %s and %s + 20", (f"{seed}.{n}", row, row)),
-                    ("update doc set body = %s where id = %s", (f"again {seed} {n}", row)),
-                    ("delete from doc where id = %s", (row * 7 % 1500,)),
-                    ("insert into doc values (%s, 'new', %s) on conflict (id) do update set body = excluded.body",
-                     (row * 7 % 1500, f"insert {seed} {n}")),
-                    ("update doc set id = -id where id = %s", (row * 3 % 1500,)),
-                ]  # fmt: skip
-                try:
-                    conn.execute(*statements[at])
-                except Exception as exc:  # noqa: BLE001 - judged below
-                    faults.append(str(exc))
-
-    for _ in range(4):
-        embedders.start("--batch", "64", slow=0.02)
-    until(lambda: count(look, LEASED) > 0 or settled(look))
-    writers = [threading.Thread(target=write, args=(seed,)) for seed in (1, 5)]
-    for writer in writers:
-        writer.start()
-    try:
-        for writer in writers:
-            writer.join(LONG)
-    finally:
-        over.set()
-
-    until(lambda: settled(look))
-
-    check(look)
-    assert [f for f in faults if "duplicate key" not in f and "deadlock" not in f] == []
-
-
 def test_changes_while_the_job_runs(embedders: Embedders, database: Database, look: Connection) -> None:
     """A row changed, emptied, deleted, re-keyed or inserted while its batch is at the model ends as it is."""
     populate(database, 50)
