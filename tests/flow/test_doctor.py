@@ -144,6 +144,9 @@ def test_rights(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         conn.execute("select pgpipe.create_roles()")
         make_docs(conn)
         conn.execute("select pgpipe.keep_ledger('doc', 'doc')")
+        conn.execute("create table shipped (id int primary key)")
+    (tmp_path / "pgpipe.toml").write_text('[entity.shipped]\nkey = ["id"]\n')
+    with database.connect(autocommit=True) as conn:
         conn.execute("drop role if exists doctor_stranger; create role doctor_stranger login")
     for role, may in (
         ("pgpipe_loader", "load, embed, search"),
@@ -153,7 +156,10 @@ def test_rights(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         found = examine(at(database.url, tmp_path, monkeypatch, user=role))
         assert found["rights"][0]["message"] == f"{role} may {may}"
         if role == "pgpipe_loader":
-            assert found["rights"][1]["todo"] == "alter table doc owner to pgpipe_loader"
+            assert [f["todo"] for f in found["rights"][1:]] == [
+                "alter table doc owner to pgpipe_loader",
+                "as postgres: grant trigger on shipped to pgpipe_loader",
+            ]
     stranger = examine(at(database.url, tmp_path, monkeypatch, user="doctor_stranger"), code=1)
     assert only(stranger, "rights") == (
         "failure",

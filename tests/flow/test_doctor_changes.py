@@ -9,6 +9,7 @@ from psycopg import sql
 
 from pgpipe.db import Database
 from pgpipe.doctor import tables
+from pgpipe.metrics import DatabaseMetrics
 from tests.conftest import Cli, Server
 from tests.flow.support import fails
 from tests.flow.test_doctor import at, examine, only
@@ -125,6 +126,13 @@ def test_entities_behind_their_rhythm(cli: Cli, database: Database, tmp_path: Pa
     assert "the next is 90 days late" in found[1]["message"]
     (tmp_path / "pgpipe.toml").write_text('[entity.slow]\nevery = "weekly"\n')
     fails(cli("doctor", "--skip-model"), 2, "entity.slow.every")
+    shown = {
+        sample.labels["entity"]: sample.value
+        for family in DatabaseMetrics(database).collect()
+        for sample in family.samples
+        if sample.name == "pgpipe_load_rhythm_seconds"
+    }
+    assert shown == {"daily": 86400, "weekly": 7 * 86400, "fresh": 86400, "slow": 86400}
     day, hour = timedelta(days=1), timedelta(hours=1)
     assert [tables.behind(age, day) for age in (36 * hour, 37 * hour)] == [None, 13 * hour]
     assert tables.behind(900 * day, None) is None

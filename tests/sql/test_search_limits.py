@@ -270,6 +270,26 @@ def check_endless_texts(conn: Connection, times: int, piece: str, between: str) 
     assert value(conn, searched) == [1, 2]
 
 
+def test_a_dictionary_that_may_make_many_words(database: Database) -> None:
+    """V12: of a row whose dictionary nobody knows a quarter as much is searched; unaccent and its like are known."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute("""
+            create text search template mine (init = dsimple_init, lexize = dsimple_lexize);
+            create text search dictionary mine (template = mine);
+            create text search configuration mine (copy = english);
+            create text search configuration plain (copy = english);
+            alter text search configuration mine alter mapping for asciiword with mine, english_stem;
+            alter text search configuration plain alter mapping for asciiword with simple;
+        """)
+        most = "select pgpipe_internal.searched_bytes(%s)"
+        assert [value(conn, most, name) for name in ("english", "plain", "mine")] == [290_000, 290_000, 72_500]
+        conn.execute("create table doc (id int primary key, body text)")
+        conn.execute("select pgpipe.enable_search('doc', '{body=>A}', 'mine')")
+        for id_, length in ((1, 72_490), (2, 72_500)):
+            conn.execute("insert into doc values (%s, rpad('', %s, 'of words ') || ' okapi')", (id_, length))
+        assert column(conn, "select id from doc where search @@ 'okapi'") == [1]
+
+
 def test_a_book_is_searched_whole(conn: Connection) -> None:
     """290,000 bytes, to the last word, whichever column has them; a character may take several."""
     make_docs(conn)
