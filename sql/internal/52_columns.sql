@@ -171,6 +171,44 @@ comment on function pgpipe_internal.row_rules(regclass) is
     'What a row of the target has to meet: each CHECK, and the bounds of one of its partitions, '
     'which have no name.';
 
+create or replace function pgpipe_internal.partition_column(target regclass)
+    returns name  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select item.attname
+      from pg_catalog.pg_partitioned_table split
+      join pg_catalog.pg_attribute item on item.attrelid = split.partrelid
+       and item.attnum = split.partattrs[0] and item.attnum > 0
+     where split.partrelid = target and split.partnatts = 1
+$$;
+comment on function pgpipe_internal.partition_column(regclass) is
+    'The column by which a table is partitioned; null if these are several, or an expression.';
+
+create or replace function pgpipe_internal.without_partition(
+    target regclass, column_name name, given text[])
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    found text;
+begin
+    execute format(
+        'select held.given from (select given, given::%s as %I from unnest($1) given) held '
+        'where not (%s) limit 1',
+        (select pg_catalog.format_type(item.atttypid, item.atttypmod)
+           from pg_catalog.pg_attribute item
+          where item.attrelid = target and item.attname = column_name), column_name,
+        (select coalesce(string_agg(format('(%s)', pg_catalog.pg_get_partition_constraintdef(
+                                                       part.relid)), ' or '), 'false')
+           from pg_catalog.pg_partition_tree(target) part where part.level = 1))
+       into found using given;
+    return found;
+exception when data_exception or cannot_coerce or undefined_function then
+    return null;  -- values of another type: the load converts them, or refuses them by name
+end
+$$;
+comment on function pgpipe_internal.without_partition(regclass, name, text[]) is
+    'One of the values for which the target has no partition; null if there is none, or if the '
+    'values are not of the column''s type.';
+
 create or replace function pgpipe_internal.indexed_columns(target regclass)
     returns name[]  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$

@@ -1,6 +1,7 @@
 """Rows that the target's storage has no place for: no partition, too large a row, too long a key. Each is named."""
 
 import random
+from datetime import date
 
 import pyarrow as pa
 import pytest
@@ -25,7 +26,11 @@ WIDE_ROWS = pa.table({"id": [1, 2]} | {f"c{n}": ["x", f"{n:020}"] for n in range
 @pytest.mark.parametrize(
     ("ddl", "table", "parts"),
     [
-        (PARTS, pa.table({"id": [1, 2, 3, 4], "day": [1, 12, 77, None]}), ["row 2", "no partition of"]),
+        (
+            PARTS,
+            pa.table({"id": [1, 2, 3, 4], "day": [1, 12, 77, None]}),
+            ["column 'day': public.product has no partition for 77"],
+        ),
         (WIDE, WIDE_ROWS, ["among the 1,000 rows up to row 1: row is too big: size"]),
         (INDEXED, pa.table({"id": [1, 2], "v": ["x", KEY]}), ["row 1"]),
         ("create table product (id text primary key)", pa.table({"id": ["x", KEY]}), ["row 1"]),
@@ -49,3 +54,24 @@ def test_a_row_without_a_place(
         stage = load(cli, lake.url)["product", "import"]
         assert stage["rejected"] == table.num_rows - stage["inserted"] > 0
         assert rows(database, "select count(*) from product") == [(stage["inserted"],)]
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_footers_foretell_a_missing_partition(
+    cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str
+) -> None:
+    """L21: `plan` and `load` refuse a value that the footer states, before a row is read, if no partition takes it."""
+    configure(key=["id"], mode=mode)
+    with database.connect(autocommit=True) as conn:
+        conn.execute("create table product (id bigint, day date, primary key (id, day)) partition by range (day)")
+        conn.execute("create table p1 partition of product for values from ('2026-01-01') to ('2026-02-01')")
+    days = [date(2026, 1, 5), date(2026, 1, 31), date(2026, 2, 1)]
+    table = pa.table({"id": [1, 2, 3], "day": days})
+    file = lake.put("2026-01-01", "product", table, row_group_size=2)
+
+    for command in ("plan", "load"):
+        result = cli(command, "--source", lake.url, "--skip-search", "--skip-embeddings")
+        fails(result, 1, f"file://{file}, row group 1, column 'day': public.product has no partition for 2026-02-01")
+    with database.connect(autocommit=True) as conn:
+        conn.execute("create table p2 partition of product default")
+    assert load(cli, lake.url)["product", "import"]["inserted"] == 3

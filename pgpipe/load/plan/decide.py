@@ -136,6 +136,8 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
             contract.require_same(parts, facts.columns, evolution, entity)
     columns = contract.with_policies(columns, settings, plan.key, entity)
     contract.require_filled(columns, parts, facts.columns, entity)
+    if details.homeless and settings.bad(facts.partitioned_by) != "reject":
+        raise errors.DataError(f"{entity}: {details.homeless}")
     if plan.action == "merge":
         _check_rows(plan, facts, details, rows=sum(sum(part.rows) for part in parts))
     named = {column.name for column in columns}

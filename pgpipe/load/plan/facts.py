@@ -45,6 +45,7 @@ class Facts:
     ours: bool = False  # pgpipe made it, or has loaded it
     ledger: Ledger = field(default_factory=Ledger)
     access: Access = field(default_factory=Access)
+    partitioned_by: str = ""  # the column, if it is one alone
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,6 @@ class Details:
     not_unique: PgpipeError | None = None  # two rows of the target have one key, or it lacks a column of the key
     has_rows: bool = False  # asked for a snapshot without rows only
     dependents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by column: what forbids another type
+    homeless: str = ""  # which value of the files no partition takes
     closed: str = ""  # why the target can get no column
     empty: frozenset[str] = frozenset()  # untyped columns that still have no value; asked if files have one

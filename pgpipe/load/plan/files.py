@@ -1,6 +1,6 @@
 """Files by their footers, and the columns that rows of them will have."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -64,6 +64,7 @@ class Part:
     rows: tuple[int, ...]  # of each row group
     bytes: tuple[int, ...]  # of each row group, uncompressed
     constants: tuple[tuple[str, str | None], ...] = ()  # columns that its path gives to all of its rows
+    extremes: tuple[tuple[int, str], ...] = ()  # of the column that the target is partitioned by, see bounds
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,11 @@ class Evolution:
     widen: tuple[Column, ...] = ()
 
 
-def read_footers(source: Source, files: tuple[File, ...]) -> list[Part]:
-    """Read the footers of all files.
+Extremes = Callable[[pq.FileMetaData], Iterable[tuple[int, str]]]
+
+
+def read_footers(source: Source, files: tuple[File, ...], extremes: Extremes = lambda _metadata: ()) -> list[Part]:
+    """Read the footers of all files, and what `extremes` takes of each.
 
     Raises:
         DataError: a file is not Parquet, or is cut short; the message names it.
@@ -83,14 +87,14 @@ def read_footers(source: Source, files: tuple[File, ...]) -> list[Part]:
     """
     with ThreadPoolExecutor(OPENERS, thread_name_prefix="footer") as pool:
         parts: list[Part] = []
-        for part in pool.map(lambda file: read_footer(source, file), files):
+        for part in pool.map(lambda file: read_footer(source, file, extremes), files):
             # One schema for all that have the same: a lake may have very many small files.
             same = bool(parts) and part.schema.equals(parts[-1].schema, check_metadata=True)
             parts.append(replace(part, schema=parts[-1].schema) if same else part)
         return parts
 
 
-def read_footer(source: Source, file: File) -> Part:
+def read_footer(source: Source, file: File, extremes: Extremes = lambda _metadata: ()) -> Part:
     """Read the footer of one file, as a rule with one request."""
     with source.open(file) as stream, named(file):
         tail = _footer(stream, file)
@@ -106,6 +110,7 @@ def read_footer(source: Source, file: File) -> Part:
             parquet.schema_arrow,
             tuple(g.num_rows for g in groups),
             tuple(g.total_byte_size for g in groups),
+            extremes=tuple(extremes(metadata)),
         )
 
 

@@ -1,6 +1,9 @@
 """Making a plan: what it is decided from is read first, and no more of it than the outline asks for."""
 
+from functools import partial
+
 from pgpipe.db import Connection, awake
+from pgpipe.load.plan.bounds import extremes
 from pgpipe.load.plan.decide import CAREFUL, DONE, Consent, Plan, decide, outline
 from pgpipe.load.plan.files import check_name, read_footers, with_path
 from pgpipe.load.plan.target import Merge, read_details, read_facts
@@ -31,7 +34,9 @@ def make_plan(
     with awake(conn):
         parts = [
             with_path(part, files.entity, partitions=settings.partitions, path_column=settings.path_column)
-            for part in (read_footers(source, plan.reads) if plan.reads else ())
+            for part in (
+                read_footers(source, plan.reads, partial(extremes, column=facts.partitioned_by)) if plan.reads else ()
+            )
         ]
     merge = Merge(plan.key, plan.mode) if plan.action == "merge" else None
     details = read_details(conn, facts, parts, settings, merge)

@@ -10,6 +10,7 @@ from pgpipe import errors
 from pgpipe.db import Connection, one, translated
 from pgpipe.load import types
 from pgpipe.load.ledger import Ledger, read_ledger
+from pgpipe.load.plan.bounds import homeless
 from pgpipe.load.plan.facts import Access, Details, Facts, TargetColumn
 from pgpipe.load.plan.files import Part
 from pgpipe.load.types import Kind
@@ -32,6 +33,7 @@ DEPENDENTS = """
 CLOSED = "select pgpipe_internal.shape_owner(%s::oid::regclass)"
 HAS_VALUE = "select pgpipe_internal.has_value(%s::oid::regclass, %s)"
 PRIMARY_KEY = "select pgpipe_internal.key_columns(%s::oid::regclass)"
+PARTITIONED_BY = "select pgpipe_internal.partition_column(%s::oid::regclass)"
 OURS = "select pgpipe_internal.has_ledger(%s::oid::regclass)"
 REQUIRE_UNIQUE = "select pgpipe_internal.require_unique(%s::oid::regclass, %s, %s)"
 ACCESS = """
@@ -62,10 +64,10 @@ def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
         rows = conn.execute(COLUMNS, (table.oid,)).fetchall()
         primary_key = one(conn, PRIMARY_KEY, (table.oid,)) or ()
         ours = bool(one(conn, OURS, (table.oid,)))
+        partitioned_by = one(conn, PARTITIONED_BY, (table.oid,)) or ""
     columns = tuple(TargetColumn(row[5], _kind(row[:5]), *row[6:]) for row in rows)
-    return Facts(
-        schema, table, columns, tuple(primary_key), ours, read_ledger(conn, table) if ours else Ledger(), access
-    )
+    ledger = read_ledger(conn, table) if ours else Ledger()
+    return Facts(schema, table, columns, tuple(primary_key), ours, ledger, access, partitioned_by)
 
 
 def _read_access(conn: Connection, schema: str, table: Target | None) -> Access:
@@ -96,7 +98,7 @@ def read_details(
         valued = {field.name for field in fields if not types.hollow(field.type)}
         ours = facts.columns if facts.access.owned else ()  # only an owner can give a column another type
         untyped = [column.name for column in ours if column.untyped and column.name in valued]
-        details = replace(details, **_shape(conn, table, untyped))
+        details = replace(details, homeless=homeless(conn, facts, parts), **_shape(conn, table, untyped))
     if table is None or merge is None:
         return details
     whole_is_empty = merge.mode == "snapshot" and not any(sum(part.rows) for part in parts)
