@@ -261,7 +261,7 @@ def test_a_load_that_waits_says_so(cli: Cli, lake: Lake, database: Database) -> 
 
     lake.put("2026-01-01", "item", [{"id": 1}])
     with database.connect(autocommit=True) as conn:
-        conn.execute("select pg_advisory_lock(hashtext('pgpipe load'), hashtext('item'))")
+        conn.execute("select pg_advisory_lock(hashtext('pgpipe load'), hashtext('public.item'))")
         timer = threading.Timer(1, lambda: conn.execute("select pg_advisory_unlock_all()"))
         timer.start()
         result = cli("load", "--source", lake.url, "--json", "--skip-embeddings")
