@@ -20,8 +20,10 @@ help:  ## list the targets
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile torch==2.13.0
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	@# pip would compile on one core, and the tests of each package too. A module that does not compile is nobody's trouble yet.
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 -x 'site-packages/.*/tests/' $(abspath $(VENV))/lib || true
 	@touch $@
 
 install: $(VENV)/.installed  ## a virtual environment with pgpipe and all it needs, pinned by constraints.txt

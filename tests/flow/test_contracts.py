@@ -81,8 +81,14 @@ def typed(database: Database) -> Database:
 NAMED = ("--entity", "thing")  # the table is the test's own
 
 
-@pytest.mark.parametrize("mode", ["append", "upsert"])
-@pytest.mark.parametrize(("file", "target", "outcome"), PAIRS, ids=[f"{f} into {t}" for f, t, _ in PAIRS])
+@pytest.mark.parametrize(
+    ("file", "target", "outcome", "mode"),
+    [
+        pytest.param(*pair, mode, id=f"{pair[0]} into {pair[1]}-{mode}", marks=[pytest.mark.long] * ((row + other) % 2))
+        for row, pair in enumerate(PAIRS)
+        for other, mode in enumerate(["append", "upsert"])
+    ],
+)  # each row in one mode, the modes in turn; the other one in `make test-long`
 def test_what_is_in_the_target_decides(
     cli: Cli, lake: Lake, typed: Database, mode: str, file: str, target: str, outcome: str
 ) -> None:
