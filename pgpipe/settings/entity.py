@@ -130,7 +130,7 @@ class EntitySettings(Section):
         "evolve", description="freeze: a file whose columns are not the target's is refused", examples=["freeze"]
     )
     types: dict[str, str] = Field(
-        {}, description="column types of a target that is made, as PostgreSQL writes them", examples=[{"id": "bigint"}]
+        {}, description="types that columns get, or keep, as PostgreSQL writes them", examples=[{"id": "bigint"}]
     )
     bad_values: Bad | dict[str, Bad] = Field(
         "error",

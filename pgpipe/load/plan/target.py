@@ -96,8 +96,8 @@ def read_details(
     details, table = Details(declared), facts.table
     if table and parts:
         valued = {field.name for field in fields if not types.hollow(field.type)}
-        ours = facts.columns if facts.access.owned else ()  # only an owner can give a column another type
-        untyped = [column.name for column in ours if column.untyped and column.name in valued]
+        changeable = facts.access.owned and settings.contract == "evolve"
+        untyped = [c.name for c in facts.columns if changeable and c.untyped and c.name in valued]
         details = replace(details, homeless=homeless(conn, facts, parts), **_shape(conn, table, untyped))
     if table is None or merge is None:
         return details
