@@ -58,7 +58,7 @@ def test_null_types_take_the_type_of_the_others(
 def test_a_column_without_values_takes_no_type_that_would_cost_it_something(
     cli: Cli, lake: Lake, database: Database, configure: Configure
 ) -> None:
-    """L9: neither if it has got a text meanwhile, nor if a view reads it, nor if the user made it, nor if it is frozen."""
+    """L9: neither if it has got a text, nor if a view reads it, nor if the user made it, nor under a frozen contract."""
     configure(key=["id"])
     nothing = pa.nulls(1)
     lake.put("2026-01-01", "product", pa.table({"id": [1], "seen": nothing, "said": nothing, "free": nothing}))
@@ -71,13 +71,8 @@ def test_a_column_without_values_takes_no_type_that_would_cost_it_something(
 
     load(cli, lake.url)
 
-    assert kinds(database, "product") == {
-        "id": "bigint",
-        "seen": "text",
-        "said": "text",
-        "free": "bigint",
-        "own": "text",
-    }
+    expected = {"id": "bigint", "seen": "text", "said": "text", "free": "bigint", "own": "text"}
+    assert kinds(database, "product") == expected
     assert rows(database, "select seen, said, free, own from product where id = 2") == [("1", "1", 1, "1")]
     ((comment,),) = rows(database, "select count(*) from pg_description where objoid = 'product'::regclass")
     assert comment == 2  # of `seen` and `said`
