@@ -58,7 +58,7 @@ def test_null_types_take_the_type_of_the_others(
 def test_a_column_without_values_takes_no_type_that_would_cost_it_something(
     cli: Cli, lake: Lake, database: Database, configure: Configure
 ) -> None:
-    """L9: neither if it has got a text, nor if a view reads it, nor if the user made it, nor under a frozen contract."""
+    """L9: neither if it has got a text, nor if a view reads it, nor if the user made it, nor if it is frozen."""
     configure(key=["id"])
     nothing = pa.nulls(1)
     lake.put("2026-01-01", "product", pa.table({"id": [1], "seen": nothing, "said": nothing, "free": nothing}))
@@ -110,16 +110,18 @@ def test_the_target_decides_before_files_are_joined(cli: Cli, lake: Lake, databa
     """L10: files that have no common type load, if the target's column takes each of them."""
     with database.connect(autocommit=True) as conn:
         conn.execute("create table thing (id bigint primary key, n double precision, t text, d timestamp, w integer)")
+        conn.execute("alter table thing add column wide numeric(50,3)")  # of more digits than COPY's encoder knows
     small = {"n": pa.array([1], pa.int32()), "d": pa.array([0], pa.date32()), "w": pa.array([1], pa.int16())}
+    small["wide"] = pa.array([1], pa.int64()).cast(pa.decimal256(50, 3))
     lake.put("2026-01-01", "thing", pa.table({"id": [1], "t": [5]} | small), "a.parquet")
     moment = pa.array([1], pa.timestamp("us"))
     lake.put("2026-01-01", "thing", pa.table({"id": [2], "n": [0.5], "t": ["x"], "d": moment, "w": [7]}), "b.parquet")
 
     load(cli, lake.url, "--entity", "thing", "--skip-search")
 
-    assert rows(database, "select n, t, d::text, w from thing order by id") == [
-        (1, "5", "1970-01-01 00:00:00", 1),
-        (0.5, "x", "1970-01-01 00:00:00.000001", 7),
+    assert rows(database, "select n, t, d::text, w, wide from thing order by id") == [
+        (1, "5", "1970-01-01 00:00:00", 1, 1),
+        (0.5, "x", "1970-01-01 00:00:00.000001", 7, None),
     ]
     assert kinds(database, "thing")["w"] == "bigint"
 

@@ -198,7 +198,7 @@ def _decimal(arrow: pa.DataType, sql: str) -> pa.DataType:
 
     Where the column has less room than the file's type, each value has to fit: the type is the column's.
     """
-    natural = types.sql_type(arrow)
+    natural = None if at.is_null(arrow) else types.sql_type(arrow)
     declared = types.NUMERIC.match(sql)
     if natural and declared and declared[1] and not fit.fits(natural, sql):
         return pa.decimal128(int(declared[1]), int(declared[2]))
