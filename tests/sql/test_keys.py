@@ -2,9 +2,10 @@
 
 import json
 
-from pgpipe.db import Connection
+from pgpipe.db import Connection, Database
 from tests.conftest import also_on_16
-from tests.sql.support import claim, drain, embed, embed_quietly, finish, jobs, stored, value
+from tests.sql.fake_model import Fake, make_worker
+from tests.sql.support import claim, drain, embed, embed_quietly, finish, jobs, sqlstate, stored, value
 
 TYPES = {
     "int": "7",
@@ -29,7 +30,25 @@ TYPES = {
     "boolean": "true",
     "inet": "'10.0.0.1/24'",
     "date ": "'infinity'",
+    "int[]": "'{1,2}'",
+    "int[] ": "'[0:1]={1,2}'",
+    "int[][]": "'[1:1][-1:0]={{5,6}}'",
+    "text[]": """'{"NULL",NULL,"a\\"b,{}"}'""",
+    "jsonb": """'"s"'""",
+    "jsonb ": "'null'",
+    "jsonb[]": """array['"x"'::jsonb, 'null', null]""",
+    "pair": "row(1, 'y,\"(')",  # composite
+    "pair[]": "array[row(null, 'x')::pair]",
+    "few": "'[0:0]={1}'",  # a domain over an array
+    "float_range": "'[1,2.5)'",
+    "vector": "'[1,2,3]'",  # of an extension, without a cast to json
+    "vector[]": """'{"[1,2,3]"}'""",
 }
+OWN_TYPES = """
+    create type pair as (a int, b text);
+    create domain few as int[] check (cardinality(value) < 4);
+    create type float_range as range (subtype = float8)
+"""
 SETTINGS = (
     "set timezone = 'Asia/Kathmandu'",
     "set datestyle = 'SQL, DMY'",
@@ -40,7 +59,8 @@ SETTINGS = (
 
 
 def test_one_job_whatever_the_session(conn: Connection, other: Connection) -> None:
-    """Sessions with other settings name the row alike: their changes meet in one job, and so does a delete."""
+    """V8: sessions with other settings name the row alike: their changes meet in one job, and so does a delete."""
+    conn.execute(OWN_TYPES)
     for setting in SETTINGS:
         other.execute(setting)
     for n, (type_, literal) in enumerate(TYPES.items()):
@@ -60,6 +80,26 @@ def test_one_job_whatever_the_session(conn: Connection, other: Connection) -> No
         assert list(jobs(conn, embedding).values()) == [2], type_
         assert drain(other, embedding) == 1, type_
         assert stored(conn, f"{table}_embedding") == [], type_
+
+
+def test_a_key_that_cannot_be_read(conn: Connection) -> None:
+    """V8: an array of a domain is refused when it is declared, in words."""
+    conn.execute("create domain small as int check (value < 10); create table odd (id small[] primary key, title text)")
+
+    assert sqlstate(conn, "select pgpipe.enable_embedding('odd', '{title}', 'fake', 3)") == "PP003"
+
+
+def test_child_tables(any_database: Database, conn: Connection) -> None:
+    """V8: a child table by inheritance may hold a key twice, and a row of the same key as the table; all are served."""
+    conn.execute("create table base (id int primary key, title text); create table child () inherits (base)")
+    conn.execute("insert into base values (1, 'a'), (2, 'b')")
+    conn.execute("insert into child values (1, 'other'), (3, 'c'), (3, 'd')")
+    embed(conn, "base", ["title"])
+
+    make_worker(any_database, Fake()).drain()
+
+    assert stored(conn, "base_embedding") == [1, 2, 3]
+    assert value(conn, "select count(*) from pgpipe.job") == 0
 
 
 @also_on_16
