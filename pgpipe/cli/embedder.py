@@ -1,5 +1,6 @@
 """pgpipe embedder."""
 
+import atexit
 import os
 import signal
 import sys
@@ -45,10 +46,17 @@ def embedder(app: App, /, **options: Any) -> None:  # noqa: ANN401 - all of them
             exc.exit_code = os.EX_CONFIG
         raise
     app.out.print(summary(worker.totals))
-    if worker.left_behind:  # Python's own end would wait for a thread that hangs, or let a library abort the process
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+    if worker.stop.is_set():
+        _end(hangs=worker.left_behind)
+
+
+def _end(*, hangs: bool) -> None:
+    """End at once. Python's own end waits for what hangs, and frees all that it holds: seconds on a busy machine."""
+    if not hangs:
+        atexit._run_exitfuncs()  # noqa: SLF001 - the embedded server's is among them
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _run(app: App, *, drain: bool) -> Worker:

@@ -6,7 +6,7 @@ import time
 LOOK = 0.1  # seconds between looks: an outsider sets the stop, so nobody can be woken by it
 # Seconds after a stop until the server is asked to end a call, until the connection is cut, until threads that hang are
 # left behind, and until nothing more is waited for. The process ends within two.
-CANCEL, CUT, LEAVE, LAST = 0.4, 0.8, 1.2, 1.6
+CANCEL, CUT, LEAVE, LAST = 0.4, 0.8, 1.2, 1.5
 
 
 class Stopped(BaseException):
