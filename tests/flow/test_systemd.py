@@ -110,10 +110,7 @@ def test_nothing_of_the_users_is_overwritten(cli: Cli, tmp_path: Path) -> None:
     assert "OnCalendar" in (tmp_path / FILES[2]).read_text()
 
 
-BLOCKED = """
-    select exists (select from pg_locks l join pg_database d on d.oid = l.database
-                    where not l.granted and d.datname = current_database())
-"""
+SLEEPERS = "select pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
 
 
 class Manager:
@@ -235,18 +232,20 @@ def test_life_under_systemd(docs: Connection, manager: Callable[..., Manager]) -
 
 
 def test_the_watchdog_is_fed_by_progress_only(light: Connection, manager: Callable[..., Manager]) -> None:
-    """While the embedder hangs, here behind a lock, nothing feeds the watchdog; when it gets on, something does."""
+    """While the embedder hangs, here in a call of the database, nothing feeds the watchdog; later something does."""
     daemon = manager()
     daemon.until("WATCHDOG=1")
     wait_for(light, "select count(*) = 20 from doc_embedding")
 
-    with light.transaction():
-        light.execute("lock table pgpipe.embedding, pgpipe.job in access exclusive mode")
-        wait_for(light, BLOCKED)  # its next look at the queue
-        daemon.listen(0.5)  # what it had said before
-        assert daemon.listen(3) == []  # the manager would end it after 1
+    (claim,) = light.execute("select pg_get_functiondef('pgpipe_target.claim_1'::regproc)").fetchone() or ("",)
+    light.execute(claim.replace("\nbegin\n", "\nbegin\nperform pg_sleep(3600);\n", 1))
+    wait_for(light, f"select exists ({SLEEPERS})")  # its next look at the queue
+    daemon.listen(0.5)  # what it had said before
+    assert daemon.listen(3) == []  # the manager would end it after 1
 
     daemon.got.clear()
+    light.execute(claim)
+    light.execute(f"select pg_cancel_backend(pid) from ({SLEEPERS}) sleeper")
     daemon.until("WATCHDOG=1")
     assert daemon.end() == 0
 

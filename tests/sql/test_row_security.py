@@ -147,7 +147,7 @@ def test_what_makes_all_rows_visible(tenants: Tenants) -> None:
     tenants.conn.execute(ALL)
 
     assert make_worker(tenants.database, Fake()).drain().embedded["public", "doc"] == 1
-    reconcile(tenants.conn, next(e for e in queue.embeddings(tenants.conn) if e.entity == "doc"))
+    reconcile(tenants.conn, next(e for e in queue.embeddings(tenants.conn) if e.target.name == "doc"))
     assert stored(tenants.admin) == [1, 2, 3, 4, 5]
     assert value(tenants.conn, REASON) is None
 
