@@ -29,8 +29,8 @@ WITHOUT_PATH = [  # tests/schema/test_catalogue.py says why; they name in full w
     "pgpipe_internal.content_hash(content text)",
     "pgpipe_internal.of_type(value anyelement,wanted anyelement)",
     (
-        "pgpipe_internal.declared_type(declared text,OUT type_name text,OUT base text,OUT labels text[],OUT element oid,"
-        "OUT reads text)"
+        "pgpipe_internal.declared_type(declared text,OUT type_name text,OUT base text,OUT labels text[],"
+        "OUT element oid,OUT reads text)"
     ),
 ]
 UNREAD = {
