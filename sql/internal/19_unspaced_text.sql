@@ -143,12 +143,21 @@ $$;
 comment on function pgpipe_internal.unpaired(text) is
     'A passage of a paired text as it was before, with what is marked between <b> and </b>.';
 
+create or replace function pgpipe_internal.asked_text(part text)
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select left(part, case when octet_length(left(part, 290000)) <= 290000 then 290000
+                           else 72500 end)
+$$;
+comment on function pgpipe_internal.asked_text(text) is
+    'As much of a question as has words that fit into a tsvector: at most 290,000 bytes.';
+
 create or replace function pgpipe_internal.question_words(language regconfig, part text)
     returns tsvector  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- The last character of a run is in its last pair.
     select to_tsvector(language, regexp_replace(
-               pgpipe_internal.paired(language, left(part, 72500)),  -- their words fit a tsvector
+               pgpipe_internal.paired(language, pgpipe_internal.asked_text(part)),
                '(' || one || ')\x1f\1(?!' || one || ')', '\1', 'g'))
       from pgpipe_internal.unspaced() one
 $$;
@@ -163,7 +172,7 @@ as $$
     -- character nor \w asks for nothing.
     select regexp_replace(
                phraseto_tsquery(language, regexp_replace(
-                   pgpipe_internal.paired(language, left(phrase, 72500)),
+                   pgpipe_internal.paired(language, pgpipe_internal.asked_text(phrase)),
                    '(' || one || ')\x1f\1[^\w' || substr(one, 2) || '*$', '\1'))::text,
                '(''' || one || ''')$', '\1:*')::tsquery
       from pgpipe_internal.unspaced() one

@@ -104,6 +104,7 @@ def test_ten_thousand_words(docs: Connection) -> None:
     docs.execute("set statement_timeout = '5s'")
     assert set(ids(docs, " ".join(f"word{n}" for n in range(10000)) + " jacket network")) == {1, 2, 3, 5}
     assert set(ids(docs, "jacket " * 10000)) == {1, 2, 5}
+    assert ids(docs, "jacket " + " ".join(f"wö{n}-ä{n}" for n in range(60000)), 1) == [1]
     assert ids(docs, '"rain coat" ' * 1000) == [5]
 
 
