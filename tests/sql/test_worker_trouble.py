@@ -262,6 +262,23 @@ def test_a_model_that_raises_anything(two: Embedded, monkeypatch: pytest.MonkeyP
     assert two.served("sick")
 
 
+def test_a_connection_that_is_lost_while_the_model_works(two: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """V15: what was encoded is stored over another connection: no text is encoded, or paid for, twice."""
+    read: list[str] = []
+
+    def cut(texts: list[str]) -> None:
+        read.extend(texts)
+        two.conn.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+            " and pid <> pg_backend_pid()"
+        )
+
+    monkeypatch.setattr(two, "load", lambda _settings: Fake(cut))
+    with daemon(two):
+        eventually(lambda: two.served("sick") and two.served("well"))
+    assert sorted(read) == [f"{table} {n}" for table in ("sick", "well") for n in (1, 2, 3)]
+
+
 def test_words_that_cannot_be_counted(two: Embedded, logged: list[dict[str, Any]]) -> None:
     """V9: a table whose search column is gone is said once; those of others are counted, and jobs are served."""
     for table in ("sick", "well"):

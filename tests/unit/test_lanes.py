@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pgpipe.embed import crew, turns
+from pgpipe.embed import turns
 from pgpipe.embed.backoff import SHORTEST, Backoff
 from pgpipe.embed.crew import Crew
-from pgpipe.embed.halt import Halt
+from pgpipe.embed.halt import CANCEL, CUT, LAST, LEAVE, LOOK, Halt
 from pgpipe.embed.queue import Embedding
 from pgpipe.embed.turns import Lookout, Turns
 from pgpipe.target import Target
@@ -149,13 +149,13 @@ def test_an_interrupt_ends_what_is_at_hand() -> None:
     assert ended == ["work"]
 
 
-def test_what_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """K14: after a stop, and only then, a thread that does not end is waited for no longer."""
-    monkeypatch.setattr(crew, "LEAVE", 0.1)
+def test_what_hangs_is_left_behind() -> None:
+    """K14: after a stop, and only then, a thread that does not end is waited for no longer; two seconds suffice."""
+    assert 0 < LOOK < CANCEL < CUT < LEAVE < LAST < 2
     stop, over = threading.Event(), threading.Event()
     works = [lambda: bool(stop.set()), lambda: bool(over.wait())]
     try:
-        assert Crew(Halt(stop)).run(works) is False
+        assert Crew(Halt(stop), leave=0.1).run(works) is False
     finally:
         over.set()
     assert Crew(Halt(threading.Event())).run([lambda: None]) is True
