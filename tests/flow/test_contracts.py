@@ -10,6 +10,7 @@ import pytest
 
 from pgpipe.db import Database
 from tests.conftest import Cli, Configure, Lake
+from tests.fixtures.examples import in_turn
 from tests.flow.support import fails, load, rows, table
 from tests.flow.test_evolution import kinds
 from tests.flow.type_table import arrow, made, marked
@@ -81,14 +82,7 @@ def typed(database: Database) -> Database:
 NAMED = ("--entity", "thing")  # the table is the test's own
 
 
-@pytest.mark.parametrize(
-    ("file", "target", "outcome", "mode"),
-    [
-        pytest.param(*pair, mode, id=f"{pair[0]} into {pair[1]}-{mode}", marks=[pytest.mark.long] * ((row + other) % 2))
-        for row, pair in enumerate(PAIRS)
-        for other, mode in enumerate(["append", "upsert"])
-    ],
-)  # each row in one mode, the modes in turn; the other one in `make test-long`
+@pytest.mark.parametrize(("file", "target", "outcome", "mode"), in_turn(PAIRS, ["append", "upsert"]))
 def test_what_is_in_the_target_decides(
     cli: Cli, lake: Lake, typed: Database, mode: str, file: str, target: str, outcome: str
 ) -> None:

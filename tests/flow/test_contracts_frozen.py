@@ -7,13 +7,13 @@ import pytest
 
 from pgpipe.db import Database
 from tests.conftest import Cli, Configure, Lake
+from tests.fixtures.examples import in_turn
 from tests.flow.support import fails, load, rows
 from tests.flow.test_contracts import DIFFERENCES
 from tests.flow.test_evolution import kinds
 
 
-@pytest.mark.parametrize("case", DIFFERENCES)
-@pytest.mark.parametrize("mode", ["append", "upsert", "snapshot"])
+@pytest.mark.parametrize(("case", "mode"), in_turn([(case,) for case in DIFFERENCES], ["append", "upsert", "snapshot"]))
 def test_a_frozen_contract_refuses_every_difference(
     cli: Cli,
     lake: Lake,

@@ -5,6 +5,7 @@ import pytest
 
 from pgpipe.db import Database
 from tests.conftest import Cli, Configure, Lake
+from tests.fixtures.examples import in_turn
 from tests.flow.support import counts, fails, load, rows, table
 
 MODES = ["append", "upsert", "snapshot"]
@@ -195,8 +196,10 @@ def test_a_key_that_is_null_in_the_target(cli: Cli, lake: Lake, database: Databa
     assert counts(load(cli, lake.url)["product", "import"]) == (0, 1, 0, 0)
 
 
-@pytest.mark.parametrize("mode", ["upsert", "snapshot"])
-@pytest.mark.parametrize("name", ["n", "pgpipe_change", "pgpipe_held", "key_1", "change", "held", "t", "s", "d"])
+NAMES = ["n", "pgpipe_change", "pgpipe_held", "key_1", "change", "held", "t", "s", "d"]
+
+
+@pytest.mark.parametrize(("name", "mode"), in_turn([(name,) for name in NAMES], ["upsert", "snapshot"]))
 def test_a_key_may_have_any_name(cli: Cli, lake: Lake, database: Database, mode: str, name: str) -> None:
     """Issue 11: columns called as things within the merge are merged, and a key that occurs twice is said so."""
     options = ("--mode", mode, "--key", name)

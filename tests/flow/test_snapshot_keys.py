@@ -38,7 +38,12 @@ def put(lake: Lake, date: str, found: list[Row]) -> None:
     lake.put(date, "item", pa.table({"id": pa.array(ids, pa.int64()), "part": parts, "word": words}))
 
 
-@pytest.mark.parametrize("target", TARGETS)
+SELDOM = {"with a narrower index", "with an index on a part of its rows", "with a child"}  # as without an index
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param(target, marks=[pytest.mark.long] * (target in SELDOM)) for target in TARGETS]
+)
 def test_a_key_that_is_staged_twice(target: str, cli: Cli, lake: Lake, database: Database) -> None:
     """In whatever combination with what is there, the target stays; and a snapshot without such a key is loaded."""
     with database.connect(autocommit=True) as conn:
