@@ -27,6 +27,25 @@ EVIL = """
 """
 
 
+EVIL_TYPES = """
+    create table {s}.item (id int primary key, title text, size int);
+    insert into {s}.item values (1, 'okapi', 1), (2, 'gnu', 2);
+    create type {s}.mood as enum ('1', '2', '3', '4');
+    create function {s}.j({s}.mood) returns json language sql as $$ select to_json({s}.evil_text(1)) $$;
+    create function {s}.i({s}.mood) returns int language sql as $$ select 1 where {s}.evil(1) $$;
+    create function {s}.t({s}.mood) returns text language sql as $$ select {s}.evil_text(1) $$;
+    create function {s}.m(int) returns {s}.mood language sql as $$ select '1'::{s}.mood $$;
+    create cast ({s}.mood as json) with function {s}.j({s}.mood);
+    create cast ({s}.mood as int) with function {s}.i({s}.mood) as implicit;
+    create cast ({s}.mood as text) with function {s}.t({s}.mood) as implicit;
+    create function {s}.op({s}.mood, int) returns boolean language sql as $$ select {s}.evil(1) $$;
+    create operator {s}.> (function = {s}.op, leftarg = {s}.mood, rightarg = int);
+    create domain {s}.word as text check ({s}.evil(value));
+    create type {s}.pair as (word {s}.word);
+    create function {s}.fire() returns trigger language plpgsql as $$ begin perform {s}.evil(1); return null; end $$;
+"""
+
+
 @dataclass(frozen=True)
 class Attacker:
     """A role with a schema of its own, and its connection; `evil(x)` there is its code."""
