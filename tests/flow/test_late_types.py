@@ -22,8 +22,16 @@ HOLLOW: dict[str, tuple[list[Any], list[Any], pa.DataType, str]] = {  # without 
 }
 
 
-@pytest.mark.parametrize("mode", ["append", "snapshot"])
-@pytest.mark.parametrize("days", ["one day", "typed first", "typed later"])
+@pytest.mark.parametrize(
+    ("mode", "days"),
+    [
+        ("snapshot", "one day"),
+        ("append", "typed first"),
+        ("snapshot", "typed later"),
+        pytest.param("append", "typed later", marks=pytest.mark.long),
+        pytest.param("snapshot", "typed first", marks=pytest.mark.long),
+    ],
+)
 def test_null_types_take_the_type_of_the_others(
     cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str, days: str
 ) -> None:
@@ -126,7 +134,7 @@ def test_the_target_decides_before_files_are_joined(cli: Cli, lake: Lake, databa
     assert kinds(database, "thing")["w"] == "bigint"
 
 
-@pytest.mark.parametrize("mode", ["append", "upsert", "snapshot"])
+@pytest.mark.parametrize("mode", ["append", "upsert"])
 def test_an_identity_that_is_always_generated(
     cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str
 ) -> None:
@@ -187,20 +195,21 @@ def test_what_depends_on_a_column_is_named(cli: Cli, lake: Lake, database: Datab
                 conn.execute(f"alter table t{number} alter n type bigint".encode())
             lake.put("2026-01-01", f"t{number}", pa.table({"id": [1], "n": [5]}))
     names = [f"t{number}" for number in range(len(BLOCKERS))]
-    declared = {name: {"key": ["id", "n"], "types": {"n": "integer"}, "search": False} for name in names}
+    plain = {"key": ["id", "n"], "search": False, "embed": False}
     settings = lake.path.parent / "pgpipe.json"
-    settings.write_text(json.dumps({"entity": {name: {"key": ["id", "n"]} for name in names}}))
+    settings.write_text(json.dumps({"entity": dict.fromkeys(names, plain)}))
 
-    for command in ("plan", "load"):
-        lines = cli(command, "--source", lake.url, "--json").err.splitlines()
-        for name, blocker in zip(names, BLOCKERS, strict=True):
+    for command, some in ({"plan": names, "load": names[:1]}).items():
+        asked = [part for name in some for part in ("--entity", name)]
+        lines = cli(command, "--source", lake.url, *asked, "--json").err.splitlines()
+        for name, blocker in zip(some, BLOCKERS, strict=False):
             (line,) = (line for line in lines if f" {name}: " in line)
             assert "'n' is bigint in the files but integer in the target, and cannot be widened: " in line
             assert f'{blocker} depends on it; entity.{name}.types.n = "integer" keeps it and checks each' in line
-    settings.write_text(json.dumps({"entity": declared}))
-    load(cli, lake.url)
+    settings.write_text(json.dumps({"entity": dict.fromkeys(names, plain | {"types": {"n": "integer"}})}))
+    load(cli, lake.url, "--entity", "t0")
 
-    assert {rows(database, f"select n from {name}")[0] for name in names} == {(5,)}
+    assert rows(database, "select n from t0") == [(5,)]
 
 
 def test_a_partition_gets_no_other_columns(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:

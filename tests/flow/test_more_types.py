@@ -77,7 +77,7 @@ def arrays(cases: list[tuple[pa.DataType, Any, Any]]) -> dict[str, pa.Array]:
     return {f"c{n}": pa.array([good, None, bad], kind) for n, (kind, good, bad) in enumerate(cases)}
 
 
-@pytest.mark.parametrize("mode", ["append", "upsert", "create"])
+@pytest.mark.parametrize("mode", ["append", "create", pytest.param("upsert", marks=pytest.mark.long)])
 def test_types_of_frameworks_and_extensions(
     mode: str, plain_cli: Cli, known: Database, lake: Lake, configure: Configure
 ) -> None:
