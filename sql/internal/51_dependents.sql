@@ -83,9 +83,14 @@ as $$
     union
     select part.attname, format('the column %I of %s', user_of.attname, user_of.attrelid::regclass)
       from part
-      join pg_catalog.pg_type row_type on row_type.typrelid = part.attrelid
+      join pg_catalog.pg_class class on class.oid = part.attrelid
+      join pg_catalog.pg_type row_type on row_type.oid = class.reltype
+      join pg_catalog.pg_depend link
+        on link.refclassid = 'pg_catalog.pg_type'::regclass
+       and link.refobjid in (row_type.oid, row_type.typarray)
+       and link.classid = 'pg_catalog.pg_class'::regclass and link.objsubid > 0
       join pg_catalog.pg_attribute user_of
-        on user_of.atttypid in (row_type.oid, row_type.typarray) and not user_of.attisdropped
+        on user_of.attrelid = link.objid and user_of.attnum = link.objsubid
       join pg_catalog.pg_class holder on holder.oid = user_of.attrelid
        and holder.relkind in ('r', 'm', 'p')
      order by 1, 2
