@@ -51,6 +51,25 @@ comment on function pgpipe_internal.names_column(oid, oid) is
     'What an object is, by class and oid, whose definition names a column, so that the column '
     'cannot get another type. Null for what PostgreSQL changes along.';
 
+create or replace function pgpipe_internal.row_type_users(relation oid)
+    returns setof text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select format('the column %I of %s', user_of.attname, user_of.attrelid::regclass)
+      from pg_catalog.pg_class class
+      join pg_catalog.pg_type row_type on row_type.oid = class.reltype
+      join pg_catalog.pg_depend link
+        on link.refclassid = 'pg_catalog.pg_type'::regclass
+       and link.refobjid in (row_type.oid, row_type.typarray)
+       and link.classid = 'pg_catalog.pg_class'::regclass and link.objsubid > 0
+      join pg_catalog.pg_attribute user_of
+        on user_of.attrelid = link.objid and user_of.attnum = link.objsubid
+      join pg_catalog.pg_class holder on holder.oid = user_of.attrelid
+       and holder.relkind in ('r', 'm', 'p')
+     where class.oid = relation
+$$;
+comment on function pgpipe_internal.row_type_users(oid) is
+    'The columns of other tables that have the type of a table''s rows.';
+
 create or replace function pgpipe_internal.column_dependents(target regclass)
     returns table (column_name name, dependent text)
     stable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -81,18 +100,8 @@ as $$
       from part join pg_catalog.pg_inherits link on link.inhrelid = part.attrelid
      where part.attrelid = target and part.attinhcount > 0
     union
-    select part.attname, format('the column %I of %s', user_of.attname, user_of.attrelid::regclass)
-      from part
-      join pg_catalog.pg_class class on class.oid = part.attrelid
-      join pg_catalog.pg_type row_type on row_type.oid = class.reltype
-      join pg_catalog.pg_depend link
-        on link.refclassid = 'pg_catalog.pg_type'::regclass
-       and link.refobjid in (row_type.oid, row_type.typarray)
-       and link.classid = 'pg_catalog.pg_class'::regclass and link.objsubid > 0
-      join pg_catalog.pg_attribute user_of
-        on user_of.attrelid = link.objid and user_of.attnum = link.objsubid
-      join pg_catalog.pg_class holder on holder.oid = user_of.attrelid
-       and holder.relkind in ('r', 'm', 'p')
+    select part.attname, known.dependent
+      from part cross join lateral pgpipe_internal.row_type_users(part.attrelid) known (dependent)
      order by 1, 2
 $$;
 comment on function pgpipe_internal.column_dependents(regclass) is
