@@ -185,15 +185,23 @@ ROW = """
 CHARGED = "select (key ->> 'id')::int, attempts, last_error from pgpipe.job order by 1"
 
 
-@pytest.mark.parametrize("where", ["claim", "finish"])
-def test_one_row_that_the_database_refuses(two: Embedded, where: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "codes"),
+    [
+        pytest.param("claim", CODES[::2], id="claim"),
+        pytest.param("finish", CODES[1::2], id="finish"),
+        pytest.param("claim", CODES[1::2], id="claim, others", marks=pytest.mark.long),
+        pytest.param("finish", CODES[::2], id="finish, others", marks=pytest.mark.long),
+    ],
+)
+def test_one_row_that_the_database_refuses(two: Embedded, where: str, codes: list[str]) -> None:
     """V8, K13: it alone is charged, and the error is kept with it, unless the error says nothing about rows."""
     two.worker().drain()
     if where == "claim":
         break_call(two.conn, "pgpipe_target.read_1", "exists (select from unnest(batch) j where j.key ->> 'id' = '2')")
     else:
         two.conn.execute(ROW)
-    for code in CODES:
+    for code in codes:
         inject(two.conn, code)
         two.change(code)
         if code in PASSING:
