@@ -11,7 +11,7 @@ comment on function pgpipe_internal.longest_key() is
 create or replace function pgpipe_internal.key_fits(target regclass, columns name[], alias text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Asked only of keys that may be long: to make a key a second time costs half a microsecond.
+    -- Asked only of keys that may be long: the key is made a second time for it.
     select case when exists (
                select from pg_catalog.pg_attribute item
                 where item.attrelid = target and item.attname = any (columns) and item.attlen = -1
