@@ -9,9 +9,11 @@ from psycopg.rows import dict_row
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.cli.status import approximate
 from pgpipe.db import Connection, Patience, briefly, translated
+from pgpipe.embed import adopt as adopting
 from pgpipe.embed import declare, queue
 from pgpipe.embed import reconcile as reconciling
-from pgpipe.embed.model.base import dimensions
+from pgpipe.embed.model.base import dimensions, load_model
+from pgpipe.embed.model.cache import Models
 from pgpipe.errors import UsageError
 from pgpipe.settings.entity import EmbedDeclaration
 from pgpipe.settings.sources import load_settings
@@ -94,6 +96,40 @@ def add(
     click.echo(f"{entity} has the embedding {name}: {found.enqueued:,} rows wait for `pgpipe embedder`.")
     if not load_settings(app.file).embedding.allows(settings.model):
         app.tell(f"add {settings.model!r} to embedding.models on every machine that embeds or searches {entity}")
+
+
+@embedding.command()
+@click.argument("entity")
+@click.option(
+    "--vector", required=True, metavar="COLUMN", help="With the vectors: vector, halfvec or an array of floats."
+)
+@click.option("--from", "table", metavar="TABLE", help="With that column [default: the table of the entity]")
+@click.option(
+    "--key", multiple=True, metavar="COLUMN", help="Of that table, for each of the key [default: named alike]"
+)
+@name_option
+@click.option("--check", default=20, show_default=True, type=click.IntRange(0), help="Rows to embed and compare first.")
+@click.pass_obj
+def adopt(app: App, entity: str, vector: str, table: str | None, key: tuple[str, ...], name: str, check: int) -> None:
+    """Take over vectors that exist already, from a column or from another tool's table.
+
+    Declare the embedding first, with the model that made them. Rows that wait get the vector that is there for their
+    key, and count as embedded from their present text. Rows without one wait for `pgpipe embedder`. First a random
+    sample is embedded and compared: vectors of another model or of other texts are refused.
+    """
+    with _target(app, entity) as (conn, target):
+        conn.execute(declare.REQUIRE, (target.oid, name))
+        each = next(e for e in queue.embeddings(conn, paused=True) if (e.target, e.name) == (target, name))
+        columns = list(key) or adopting.key_columns(conn, each)
+        source = adopting.Source(adopting.relation(conn, table) if table else target.oid, vector, columns)
+        if check:
+            models = Models(app.settings.embedding, load_model)
+            worst = adopting.check(conn, each, source, models.encoder(each), check)
+            app.tell(f"the lowest cosine of the sample is {worst:.4f}")
+        with app.bar(f"{entity}: adopt", adopting.waiting(conn, each)) as advance:
+            found = adopting.adopt(conn, each, source, advance)
+    left = found.examined - found.adopted
+    click.echo(f"{entity}: {found.adopted:,} vectors adopted, {left:,} rows wait for `pgpipe embedder`.")
 
 
 @embedding.command()

@@ -1,6 +1,7 @@
 """pgpipe embedding, reconcile, jobs and status, through the command line with a backend that a package brings."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pgpipe.db import Connection, Database
 from tests.chaos.embedders import install, populate
 from tests.conftest import Cli, Result
+from tests.sql.support import value
 
 
 @pytest.fixture
@@ -124,3 +126,74 @@ def test_what_is_said_of_a_changed_definition(ready: Cli, database: Database) ->
     assert (float(after["coverage"]), after["reason"]) == (1, None)
     assert after["swept_at"] > before["swept_at"]
     assert not [f for f in read(ready("doctor", "--skip-model", "--json")) if f["check"] == "coverage"]
+
+
+@pytest.fixture
+def foreign(ready: Cli, database: Database) -> Iterator[Connection]:
+    """Thirty rows that wait for a second embedding, while another tool's table has its vectors under other names."""
+    assert ready("embedding", "add", "doc", "--name", "next", "--model", "other").code == 0
+    with database.connect(autocommit=True) as conn:
+        conn.execute("create table langchain as select id as doc, vector as embedding from doc_embedding")
+        yield conn
+
+
+ADOPT = ("embedding", "adopt", "doc", "--name", "next", "--from", "langchain", "--vector", "embedding", "--key", "doc")
+
+
+@pytest.mark.parametrize("kind", ["vector", "halfvec", "real[]", "real[]::double precision[]"])
+def test_vectors_are_adopted(ready: Cli, foreign: Connection, kind: str) -> None:
+    """V32: vectors that exist are taken over with model and hash, none is computed again, and a change of text is."""
+    type_ = kind.rpartition("::")[2]
+    foreign.execute(f"alter table langchain alter embedding type {type_} using embedding::{kind}".encode())
+
+    adopted = ready(*ADOPT)
+
+    assert (adopted.code, adopted.err.count("cosine")) == (0, 1), adopted.err
+    assert "30 vectors adopted, 0 rows wait" in adopted.out
+    assert "0 rows embedded" in ready("embedder", "--drain").out
+    differ = """
+        select count(*) from doc_embedding_next mine join doc_embedding own using (id, chunk)
+         where mine.content_hash <> own.content_hash or mine.model <> 'other' or mine.char_end <> own.char_end
+            or mine.vector <-> own.vector > 0.01
+    """
+    assert value(foreign, differ) == 0
+    assert value(foreign, "select coverage::float8 from pgpipe.embedding_status where name = 'next'") == 1
+    foreign.execute("update doc set title = 'changed' where id = 1")
+    assert "2 rows embedded" in ready("embedder", "--drain").out  # one for each embedding
+
+
+def test_what_cannot_be_adopted_waits(ready: Cli, foreign: Connection) -> None:
+    """V32: rows without a vector, with a zero vector, other dimensions or NULL elements are embedded as ever."""
+    foreign.execute("alter table langchain alter embedding type real[] using embedding::real[]")
+    foreign.execute("delete from langchain where doc = 1")
+    for row, vector in ((2, "null"), (3, "'{}'"), (4, "'{1}'"), (5, "array_fill(0, array[8])"), (6, "'{NaN}'")):
+        foreign.execute(f"update langchain set embedding = {vector} where doc = {row}".encode())
+    foreign.execute("update langchain set embedding[1] = null where doc = 7")
+    foreign.execute("update langchain set embedding[2] = 'Infinity' where doc = 8")
+
+    assert "22 vectors adopted, 8 rows wait" in ready(*ADOPT).out
+    assert "8 rows embedded" in ready("embedder", "--drain").out
+    assert value(foreign, "select coverage::float8 from pgpipe.embedding_status where name = 'next'") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("update langchain set embedding = (select embedding from langchain where doc = 1)", "the cosine is"),
+        ("delete from langchain", "usable vector"),
+        ("alter table langchain rename embedding to other", "embedding"),
+        ("alter table langchain alter embedding type text using ''", "holds no vectors"),
+        ("drop table langchain", "the table langchain does not exist"),
+    ],
+)
+def test_vectors_that_are_refused(ready: Cli, foreign: Connection, change: str, says: str) -> None:
+    """V32: vectors of other texts, no vectors, or a table that holds none are refused in a line; nothing is adopted."""
+    foreign.execute(change.encode())
+
+    refused = ready(*ADOPT)
+
+    assert refused.code in {1, 2}
+    assert says in refused.err
+    assert refused.err.count("\n") <= 2
+    assert value(foreign, "select count(*) from doc_embedding_next") == 0
+    assert value(foreign, "select count(*) from pgpipe.job") == 30
