@@ -3,14 +3,15 @@
 create or replace function pgpipe_internal.lacking_grants(e pgpipe.embedding, worker oid)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    with queue as (
+    with queue as (  -- it locks rows for a worker that may not update them
         select routine.proowner as role from pg_catalog.pg_proc routine
          where routine.proname = 'note_fingerprint'
            and routine.pronamespace = 'pgpipe_internal'::regnamespace
+           and not has_any_column_privilege(worker, e.target, 'update')
     ), lacking (place, role, statement) as (
         select 1, needy.role, format('grant usage on schema %s', home.relnamespace::regnamespace)
-          from pg_catalog.pg_class home cross join queue
-         cross join lateral (values (worker), (queue.role)) needy (role)
+          from pg_catalog.pg_class home
+         cross join lateral (select worker union select queue.role from queue) needy (role)
          where home.oid = e.target
            and not has_schema_privilege(needy.role, home.relnamespace, 'usage')
         union all
@@ -24,8 +25,7 @@ as $$
         select 4, queue.role, format('grant select (ctid, tableoid), update (%I) on %s',
                                      e.key_columns[1], e.target)
           from queue
-         where not has_table_privilege(queue.role, e.target, 'update')
-           and not has_column_privilege(queue.role, e.target, e.key_columns[1], 'update')
+         where not has_any_column_privilege(queue.role, e.target, 'update')
     )
     select format('rights are missing for %s: as their owner, %s',
                   string_agg(distinct lacking.role::regrole::text, ' and '),
