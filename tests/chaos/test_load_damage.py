@@ -9,6 +9,7 @@ import pytest
 
 from pgpipe.db import Database
 from tests.chaos.support import MODES, NEWER, OLDER, ROWS, agrees, build, items, run, state
+from tests.fixtures.examples import in_turn
 
 HUGE = 10**12
 
@@ -79,14 +80,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-CASES = [
-    pytest.param(damage, mode, marks=() if mode == "merge" or damage == "corrupt page" else pytest.mark.long)
-    for damage in DAMAGE
-    for mode in MODES
-]
-
-
-@pytest.mark.parametrize(("damage", "mode"), CASES)
+@pytest.mark.parametrize(("damage", "mode"), in_turn([(damage,) for damage in DAMAGE], list(MODES)))
 def test_a_damaged_file(damage: str, mode: str, database: Database, tmp_path: Path) -> None:
     """It is named in one line; nothing of it is in the target; whole again, it is loaded by the next run."""
     url = build(tmp_path / "lake")

@@ -153,7 +153,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load_model(EmbeddingSettings(backend="openvino"))
 
 
-@pytest.mark.parametrize("backend", ["torch", "onnx"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("onnx", marks=pytest.mark.long)])
 def test_prompts(backend: str, tmp_path: Path, wheel: Path, cache: Path) -> None:
     """A question and a document get the model's own prompts; settings override them; an empty one takes them away."""
     path = small_copy(wheel, tmp_path / "model", query="query: ", passage="passage: ")
@@ -205,9 +205,7 @@ def test_dimensions_that_do_not_fit() -> None:
         dimensions(EmbeddingSettings(truncate_dim=768))
 
 
-@pytest.mark.parametrize(
-    "backend", [pytest.param(b, marks=() if b in {"torch", "onnx"} else pytest.mark.long) for b in BACKENDS]
-)
+@pytest.mark.parametrize("backend", [pytest.param(b, marks=() if b == "torch" else pytest.mark.long) for b in BACKENDS])
 def test_too_little_memory(backend: str, cache: Path) -> None:
     """Texts that at once need more memory than the process may have are TooLarge; fewer of them then succeed."""
     settings = EmbeddingSettings(backend=backend, cache_dir=cache)
