@@ -27,11 +27,11 @@ log = get_logger(__name__)
 LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(format('%%I.%%I', %s::text, %s::text)))"
 UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe load'), hashtext(format('%%I.%%I', %s::text, %s::text)))"
 ASK = 0.2  # seconds between two tries for the lock
+INTERRUPTED = """
+    update pgpipe.load set finished_at = now(), error = 'interrupted'
+     where schema = %s and entity = %s and finished_at is null
+"""
 BEGIN_LOAD = """
-    with interrupted as (  -- the load that left these held the lock that we hold
-        update pgpipe.load set finished_at = now(), error = 'interrupted'
-         where schema = %(schema)s and entity = %(entity)s and finished_at is null
-    )
     insert into pgpipe.load (entity, schema, date, mode) values (%(entity)s, %(schema)s, %(date)s, %(mode)s)
     returning load_id
 """
@@ -104,6 +104,7 @@ class Loader:
                 self._tell(f"another load of {entity} is running; waiting for it to end")
                 while not one(conn, LOCK, target):  # one statement that waits would hold back vacuum, and be silent
                     time.sleep(ASK)
+            conn.execute(INTERRUPTED, target)  # the load that left these held the lock that we hold
         try:
             yield
         finally:  # closing alone would leave it to the server when, and who comes next would wait

@@ -148,6 +148,15 @@ comment on function pgpipe_internal.staged_row(regclass, name[], name[]) is
     'SQL text: the columns of a row as it would become. A column that the files lack keeps the '
     'value of the row that is there.';
 
+create or replace function pgpipe_internal.partition_bounds(part regclass)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- A default partition that is alone has none.
+    select format('(%s)', coalesce(pg_catalog.pg_get_partition_constraintdef(part), 'true'))
+$$;
+comment on function pgpipe_internal.partition_bounds(regclass) is
+    'SQL text: the condition of the rows that a partition takes.';
+
 create or replace function pgpipe_internal.row_rules(target regclass)
     returns table (name name, condition text, columns name[])
     stable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -158,8 +167,8 @@ as $$
       from pg_catalog.pg_constraint checked
      where checked.conrelid = target and checked.contype = 'c'
     union all
-    select null, coalesce(string_agg(format('(%s)', pg_catalog.pg_get_partition_constraintdef(
-                                                        part.relid)), ' or '), 'false'),
+    select null,
+           coalesce(string_agg(pgpipe_internal.partition_bounds(part.relid), ' or '), 'false'),
            array(select item.attname from pg_catalog.pg_attribute item
                   where item.attrelid = target and item.attnum = any (split.partattrs::int2[]))
       from pg_catalog.pg_partitioned_table split
@@ -191,17 +200,17 @@ declare
     found text;
 begin
     execute format(
-        'select held.given from (select given, given::%s as %I from unnest($1) given) held '
-        'where not (%s) limit 1',
+        'select held.pgpipe_given from (select given as pgpipe_given, given::%s as %I '
+        'from unnest($1) given) held where not (%s) limit 1',
         (select pg_catalog.format_type(item.atttypid, item.atttypmod)
            from pg_catalog.pg_attribute item
           where item.attrelid = target and item.attname = column_name), column_name,
-        (select coalesce(string_agg(format('(%s)', pg_catalog.pg_get_partition_constraintdef(
-                                                       part.relid)), ' or '), 'false')
+        (select coalesce(string_agg(pgpipe_internal.partition_bounds(part.relid), ' or '), 'false')
            from pg_catalog.pg_partition_tree(target) part where part.level = 1))
        into found using given;
     return found;
-exception when data_exception or cannot_coerce or undefined_function then
+exception when data_exception or cannot_coerce or undefined_function
+          or integrity_constraint_violation then
     return null;  -- values of another type: the load converts them, or refuses them by name
 end
 $$;

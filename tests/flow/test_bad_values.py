@@ -71,6 +71,33 @@ def test_rejected_rows_are_kept_with_their_place(
     assert rows(database, "select rejected from pgpipe.load_file order by date desc limit 1") == [(4,)]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_rows_of_a_file_that_lacks_a_required_column_are_rejected(
+    cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str
+) -> None:
+    """If another file has the column, they are NULL in it, as a NULL of that file is; `plan` lets it pass."""
+    configure(key=["id"], mode=mode, bad_values="reject", max_deleted=1.0)
+    lake.put("2026-01-01", "product", pa.table({"id": [1], "size": [1]}))
+    load(cli, lake.url)
+    with database.connect(autocommit=True) as conn:
+        conn.execute("alter table product alter size set not null")
+    lacking = lake.put("2026-01-02", "product", pa.table({"id": [2, 3]}), "a.parquet")
+    lake.put("2026-01-02", "product", pa.table({"id": [4, 5], "size": [4, None]}), "b.parquet")
+    assert cli("plan", "--source", lake.url, "--date", "2026-01-02").code == 0
+
+    stage = load(cli, lake.url)["product", "import"]
+
+    assert (stage["read"], stage["inserted"], stage["rejected"]) == (4, 1, 3)
+    found = rows(database, "select file, row_number, column_name, reason from pgpipe.rejected_row order by 1, 2")
+    why = ("size", "NULL, and the column is NOT NULL")
+    assert found == [
+        (f"file://{lacking}", 0, *why),
+        (f"file://{lacking}", 1, *why),
+        (f"file://{lacking.with_name('b.parquet')}", 1, *why),
+    ]
+    assert rows(database, "select id from product where id > 1") == [(4,)]
+
+
 def test_a_file_that_is_loaded_again_has_its_rejected_rows_once(
     cli: Cli, lake: Lake, database: Database, configure: Configure
 ) -> None:

@@ -56,7 +56,16 @@ def test_a_column_that_must_be_filled_is_missed_before_the_first_byte(
     mode: str, cli: Cli, lake: Lake, database: Database
 ) -> None:
     """Files without a column that is NOT NULL are refused by its name: all of them, or one beside others with it."""
+    keyless = lake.put("2026-01-01", "log", pa.table({"b": [1]}), "0.parquet")
     lake.put("2026-01-01", "log", pa.table({"a": [1], "b": [1], "c": [1]}))
+    if mode != "append":
+        for command in ("plan", "load"):
+            fails(
+                cli(command, "--source", lake.url, *MODES[mode]),
+                1,
+                f"log: the key column 'a' is not in file://{keyless}",
+            )
+    keyless.unlink()
     load(cli, lake.url, *MODES[mode])
     with database.connect(autocommit=True) as conn:
         conn.execute("alter table log alter b set not null, alter c set not null, alter c set default 7")

@@ -17,6 +17,10 @@ PARTS = """
     create table p2 partition of product for values from (10) to (20) partition by list (day);
     create table p3 partition of p2 for values in (11, 12); create unique index on product (id, day)
 """
+DEFAULT = """
+    create table product (id bigint, given bigint check (given < 50)) partition by range (given);
+    create table p1 partition of product default; create unique index on product (id, given)
+"""
 WIDE = f"create table product (id bigint primary key, {', '.join(f'c{n} text' for n in range(700))})"
 INDEXED = "create table product (id bigint primary key, v text); create index on product (v)"
 WIDE_ROWS = pa.table({"id": [1, 2]} | {f"c{n}": ["x", f"{n:020}"] for n in range(700)})
@@ -31,12 +35,17 @@ WIDE_ROWS = pa.table({"id": [1, 2]} | {f"c{n}": ["x", f"{n:020}"] for n in range
             pa.table({"id": [1, 2, 3, 4], "day": [1, 12, 77, None]}),
             ["column 'day': public.product has no partition for 77"],
         ),
+        (
+            DEFAULT,
+            pa.table({"id": [1, 2, 3, 4], "given": [1, 12, 77, None]}),
+            ["row 2: ", "violates check constraint"],
+        ),
         (WIDE, WIDE_ROWS, ["among the 1,000 rows up to row 1: row is too big: size"]),
         (INDEXED, pa.table({"id": [1, 2], "v": ["x", KEY]}), ["row 1"]),
         ("create table product (id text primary key)", pa.table({"id": ["x", KEY]}), ["row 1"]),
         ("", pa.table({"id": ["x", KEY]}), ["row 1, column 'id': a value of 4,000 bytes, and an index on this column"]),
     ],
-    ids=["partition", "wide", "index", "key", "new"],
+    ids=["partition", "default", "wide", "index", "key", "new"],
 )
 def test_a_row_without_a_place(
     cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str, ddl: str, table: pa.Table, parts: list

@@ -82,6 +82,11 @@ LEFT = """
     insert into pgpipe.search (target, weights, language)
     values ('pgpipe_staging."public.product"', '{"text": "A"}', 'english');
 """
+RUNNING = "select count(*) from pgpipe.load where finished_at is null"
+WITH_ITS_ROWS = """
+    select h.state, h.read from pgpipe.load_history h join pgpipe.load l using (load_id)
+     where h.date = '2026-01-02' and exists (select from log where log.xmin = l.xmin)
+"""
 
 
 @pytest.mark.parametrize(("mode", "key"), MODES)
@@ -102,7 +107,21 @@ def test_an_interrupted_load_is_carried_on(
     kept = ROWS[1:] if before == "nothing" or mode == "snapshot" else ROWS
     assert list(table(database, "product", "id").values()) == kept
     assert rows(database, "select error from pgpipe.load where error is not null") == [("interrupted",)]
-    assert rows(database, "select count(*) from pgpipe.load where finished_at is null") == [(0,)]
+    assert rows(database, RUNNING) == [(0,)]
+    execute(database, LEFT.splitlines()[1])
+    load(cli, lake.url, "--mode", mode, *key)  # finds nothing to do
+    assert rows(database, RUNNING) == [(0,)]
+
+
+def test_the_last_rows_of_an_append_end_it(cli: Cli, lake: Lake, database: Database) -> None:
+    """A kill after the last transaction leaves no load that seems to run: it has written that the load ended."""
+    lake.put("2026-01-01", "log", ROWS)
+    load(cli, lake.url, "--mode", "append")
+    lake.put("2026-01-02", "log", ROWS, "d.parquet")
+    lake.put("2026-01-02", "log", ROWS, "e.parquet")
+    load(cli, lake.url, "--mode", "append")
+
+    assert rows(database, WITH_ITS_ROWS) == [("done", 6)]
 
 
 def test_no_staging_table_is_left(cli: Cli, lake: Lake, database: Database) -> None:

@@ -175,6 +175,18 @@ def require_same(parts: list[Part], target: Sequence[TargetColumn], evolution: E
         raise DataError(f"{entity}: the contract is frozen: {'; '.join(different)}")
 
 
+def require_key(columns: list[Column], parts: list[Part], key: Sequence[str], entity: str) -> None:
+    """Refuse a file with rows that lacks a column of the key, unless these are rejected.
+
+    Raises:
+        DataError: the message names the column and the file.
+    """
+    names = {column.name for column in columns if column.name in key and column.bad != "reject"}
+    for part in {id(part.schema): part for part in parts if any(part.rows)}.values():
+        if lacking := names.difference(part.schema.names):
+            raise DataError(f"{entity}: the key column {min(lacking)!r} is not in {part.file.uri}")
+
+
 def require_filled(columns: list[Column], parts: list[Part], target: Sequence[TargetColumn], entity: str) -> None:
     """Refuse files that lack a column which is NOT NULL, unless all of them lack it and it has a default.
 

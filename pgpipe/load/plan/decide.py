@@ -136,6 +136,8 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
             contract.require_same(parts, facts.columns, evolution, entity)
     columns = contract.with_policies(columns, settings, plan.key, entity)
     contract.require_filled(columns, parts, facts.columns, entity)
+    if plan.action != "append":
+        contract.require_key(columns, parts, plan.key, entity)
     if details.homeless and settings.bad(facts.partitioned_by) != "reject":
         raise errors.DataError(f"{entity}: {details.homeless}")
     if plan.action == "merge":

@@ -41,10 +41,11 @@ def to_wire(batch: Batch, columns: Sequence[Column], known: Known, rejects: Reje
     mended: list[int] = []
     arrays: list[Any] = []
     for column in columns:
-        if column.name not in rows.schema.names:
+        lacking = column.name not in rows.schema.names
+        if lacking and not column.required:
             arrays.append(nulls(rows.num_rows, converter(column.sent, pa.null())))
             continue
-        array = rows.column(column.name)
+        array = pa.nulls(rows.num_rows) if lacking else rows.column(column.name)
         try:
             arrays.append(strict(array, column))
         except BadValue:

@@ -16,10 +16,11 @@ from pgpipe.load.write.run import Counts, Lesson, Run, enter, entry, evolve, ins
 
 ADD_ROWS = """
     update pgpipe.load
-       set read = read + %s, inserted = inserted + %s, rejected = rejected + %s, left_out = left_out + %s
-     where load_id = %s
+       set read = read + %(read)s, inserted = inserted + %(inserted)s, rejected = rejected + %(rejected)s,
+           left_out = left_out + %(read)s - %(rejected)s - %(inserted)s,
+           finished_at = case when read + %(read)s = %(all)s then clock_timestamp() else finished_at end
+     where load_id = %(load_id)s  -- the last transaction also ends the load: a kill after it finds nothing to do
 """
-END_APPEND = "update pgpipe.load set finished_at = clock_timestamp() where load_id = %s"
 COMMIT_BYTES = 32 << 20  # uncompressed: what is committed at once, if it is more than one file
 COMMIT_FILES = 1000
 
@@ -44,15 +45,12 @@ def append(run: Run, diagnosis: Diagnosis) -> Counts:
         rows += sum(copy.on_connections(run, jobs, commit_all, stop))
     else:
         rows += commit_all(run.conn)
-    with translated():
-        run.conn.execute(END_APPEND, (run.load_id,))
     return _counted(run, rows)
 
 
 def append_at_once(run: Run, lesson: Lesson) -> Counts:
     """Append all files within a transaction of the load's own connection."""
     rows = _commit(run, run.conn, list(run.plan.parts), lesson, threading.Event(), new_shape=True)
-    run.conn.execute(END_APPEND, (run.load_id,))
     return _counted(run, rows)
 
 
@@ -74,7 +72,8 @@ def _commit(
         enter(conn, run, [entry(part.file, sum(part.rows), rejects) for part in parts])
         read_ = sum(sum(part.rows) for part in parts)
         rejected = sum(len(rejects.of(part.file.uri)) for part in parts)
-        conn.execute(ADD_ROWS, (read_, rows, rejected, read_ - rejected - rows, run.load_id))
+        done = {"read": read_, "inserted": rows, "rejected": rejected, "all": run.plan.rows}
+        conn.execute(ADD_ROWS, done | {"load_id": run.load_id})
     return rows
 
 
