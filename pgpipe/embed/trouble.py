@@ -109,7 +109,8 @@ class Drain:
         else:
             self.refused[number] = exc
             self._resting.discard(number)
-            log.error("embedding cannot be served", **about)
+            ends_it = next(iter(self.refused)) == number  # the drain raises this one: said once, by the caller
+            (log.debug if ends_it else log.error)("embedding cannot be served", **about)
 
     def served(self, embedding: Embedding) -> None:
         """The next trouble is a new one."""

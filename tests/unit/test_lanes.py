@@ -2,14 +2,17 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from pgpipe import errors
 from pgpipe.embed import turns
 from pgpipe.embed.backoff import SHORTEST, Backoff
 from pgpipe.embed.crew import Crew
 from pgpipe.embed.halt import CANCEL, CUT, LAST, LEAVE, LOOK, Halt
 from pgpipe.embed.queue import Embedding
+from pgpipe.embed.trouble import Drain
 from pgpipe.embed.turns import Lookout, Turns
 from pgpipe.target import Target
 from tests.sql.support import eventually
@@ -159,3 +162,16 @@ def test_what_hangs_is_left_behind() -> None:
     finally:
         over.set()
     assert Crew(Halt(threading.Event())).run([lambda: None]) is True
+
+
+def test_a_drain_says_each_error_once(logged: list[dict[str, Any]]) -> None:
+    """V13: it raises the first error, so the log need not say that one; those of other embeddings are in the log."""
+    drain = Drain(None, Backoff(), Halt(threading.Event()))
+    first, second, third = embeddings(3)
+
+    for embedding in (first, second, second):  # two lanes met the second one
+        drain.met(embedding, errors.ModelRefused(f"not {embedding.entity}"))
+
+    assert [str(error) for error in drain.refused.values()] == [f"not {e.entity}" for e in (first, second)]
+    assert [e["entity"] for e in logged if e["level"] == "ERROR"] == [second.entity]
+    assert [drain.wants(embedding) for embedding in (first, second, third)] == [False, False, True]
