@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,9 @@ def test_a_model_that_hangs(any_database: Database, conn: Connection) -> None:
 
 
 @pytest.mark.parametrize("table", ["doc", "doc_embedding", "pgpipe.job", "pgpipe.embedding"])
-def test_a_table_that_is_locked(any_database: Database, conn: Connection, other: Connection, table: str) -> None:
+def test_a_table_that_is_locked(
+    any_database: Database, conn: Connection, other: Connection, table: str, logged: list[dict[str, Any]]
+) -> None:
     """V14: a stop is heard while a table is locked; jobs come back unless it is the queue that is locked."""
     make_docs(conn, 30)
     embed(conn)
@@ -98,7 +101,8 @@ def test_a_table_that_is_locked(any_database: Database, conn: Connection, other:
             assert ends(worker, thread)
 
     if table != "pgpipe.job":
-        assert not worker.left_behind
+        # The lanes ended. The thread that looks for vector indexes may hang in the lock, and holds nothing.
+        assert "ends without what hangs" not in [entry["event"] for entry in logged]
         assert value(conn, FREE) == 30
     assert len(stored(conn)) <= 20
 
