@@ -135,11 +135,7 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
         if settings.contract == "freeze":
             contract.require_same(parts, facts.columns, evolution, entity)
     columns = contract.with_policies(columns, settings, plan.key, entity)
-    contract.require_filled(columns, parts, facts.columns, entity)
-    if plan.action != "append":
-        contract.require_key(columns, parts, plan.key, entity)
-    if details.homeless and settings.bad(facts.partitioned_by) != "reject":
-        raise errors.DataError(f"{entity}: {details.homeless}")
+    _check_filled(plan, facts, details, parts, columns, settings)
     if plan.action == "merge":
         _check_rows(plan, facts, details, rows=sum(sum(part.rows) for part in parts))
     named = {column.name for column in columns}
@@ -156,6 +152,18 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
             *contract.case_remarks(found, facts.columns),
         ),
     )
+
+
+def _check_filled(
+    plan: Plan, facts: Facts, details: Details, parts: list[Part], columns: list[Column], settings: EntitySettings
+) -> None:
+    """Every row has what it needs: values where NULL is not allowed, a key, and a partition."""
+    entity = plan.files.entity
+    contract.require_filled(columns, parts, facts.columns, entity)
+    if plan.action != "append":
+        contract.require_key(columns, parts, plan.key, entity)
+    if details.homeless and settings.bad(facts.partitioned_by) != "reject":
+        raise errors.DataError(f"{entity}: {details.homeless}")
 
 
 def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: Consent) -> Plan:
