@@ -1,6 +1,6 @@
 """Locks that hold others up, such as a change of columns needs: asked for briefly, again and again, until one is given.
 
-Whoever waits for such a lock makes all that come after it wait too, readers included.
+A session that waits for such a lock keeps all that come after it waiting too, readers included.
 """
 
 import random

@@ -114,10 +114,10 @@ def _timeouts(conn: Connection, _settings: Settings) -> Iterator[Finding]:
     """Settings of the role, the database or the server that could stop work, and what becomes of them."""
     for name, value in conn.execute(TIMEOUTS).fetchall():
         ours = "0" if name.endswith("timeout") else "off"
-        told = (
+        effect = (
             f"loads and embedders set it to {ours}, questions keep it" if name in KEPT else f"pgpipe sets it to {ours}"
         )
-        yield ok(name, f"{value} for {conn.info.user}: {told}")
+        yield ok(name, f"{value} for {conn.info.user}: {effect}")
 
 
 def _connections(conn: Connection, settings: Settings) -> Iterator[Finding]:

@@ -42,7 +42,7 @@ def relation(conn: Connection, name: str) -> int:
     """The oid of a table as SQL names it.
 
     Raises:
-        UsageError: there is no such table.
+        UsageError: the table does not exist.
     """
     row = conn.execute(RELATION, (name,)).fetchone()
     if row is None or row[0] is None:
@@ -105,7 +105,7 @@ def adopt(
         conn: that commits each statement.
         embedding: whose store they go into.
         source: where they come from.
-        progress: is told the rows of each step.
+        progress: called with the rows of each step.
         step: rows of one transaction.
 
     Raises:

@@ -16,7 +16,7 @@ class Stopped(BaseException):
     """
 
 
-# What ends a thread. All else that a model raises is an error of the model: Rust's panics are no Exception either.
+# What ends a thread. All else that a model raises is an error of the model. A panic of Rust is not an Exception either.
 END = (Stopped, KeyboardInterrupt, GeneratorExit)
 
 

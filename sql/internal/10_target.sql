@@ -30,18 +30,6 @@ $$;
 comment on function pgpipe_internal.key_columns(regclass) is
     'The columns of the primary key, in its order; null where there is none.';
 
-create or replace function pgpipe_internal.require_known_key(relation regclass, known name[])
-    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-begin
-    if pgpipe_internal.key_columns(relation) is distinct from known then
-        raise undefined_object;  -- two rows could have one key
-    end if;
-end
-$$;
-comment on function pgpipe_internal.require_known_key(regclass, name[]) is
-    'Raises 42704 unless the primary key of the table is what an embedding knows. For triggers.';
-
 create or replace function pgpipe_internal.has_column(target regclass, column_name name)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$

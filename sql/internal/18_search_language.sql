@@ -128,8 +128,8 @@ as $$
                  having count(*) = 1) end
 $$;
 comment on function pgpipe_internal.present_language_column(pgpipe.search) is
-    'The language column of a search by its present name. Null if there is none, or if it cannot '
-    'be told: then questions are read in the language of the table.';
+    'The language column of a search by its present name. Null if there is none, or if it '
+    'cannot be known. Questions are then read in the language of the table.';
 
 create or replace function pgpipe_internal.search_languages(target regclass)
     returns regconfig[]  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -20,6 +20,23 @@ create or replace trigger forget_jobs
     after delete on pgpipe.embedding referencing old table as old_rows
     for each statement execute function pgpipe_internal.forget_jobs();
 
+create or replace function pgpipe_internal.require_known_key(
+    relation regclass, known name[], with_children boolean)
+    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if pgpipe_internal.key_columns(relation) is distinct from known
+       or with_children and exists (
+              select from pg_catalog.pg_class class
+               where class.oid = relation and class.relhassubclass and class.relkind = 'r') then
+        raise undefined_object;  -- two rows could have one key
+    end if;
+end
+$$;
+comment on function pgpipe_internal.require_known_key(regclass, name[], boolean) is
+    'Raises 42704 if the rows of a statement may share a key: the primary key of the table is not '
+    'what an embedding knows, or rows of its child tables may be among them. For triggers.';
+
 create or replace function pgpipe_internal.note_missed(embedding_id int, reason text)
     returns void
     volatile strict  security definer  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -30,6 +30,31 @@ comment on function pgpipe_internal.held_jobs(int, uuid, jsonb[]) is
     'Locks those of the jobs that `token` still holds and no writer has locked; says where they '
     'lie.';
 
+create or replace function pgpipe_internal.restart_held_jobs(embedding_id int)
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    held bigint := (select count(*) from pgpipe.job job
+                     where job.embedding_id = restart_held_jobs.embedding_id
+                       and job.lease_token is not null);
+    restarted bigint;
+begin
+    update pgpipe.job job set gen = job.gen + 1
+     where job.ctid = any (array(
+               select known.ctid from pgpipe.job known
+                where known.embedding_id = restart_held_jobs.embedding_id
+                  and known.lease_token is not null
+                  for update skip locked));
+    get diagnostics restarted = row_count;
+    return greatest(held - restarted, 0);
+end
+$$;
+comment on function pgpipe_internal.restart_held_jobs(int) is
+    'Lets what workers read of the jobs that they hold count for nothing, because the definition '
+    'of the texts may have changed since. Returns how many were locked: a finish that is under way '
+    'may have compared its texts before the change, which need not lock the table (the label of '
+    'an enum, a function).';
+
 create or replace function pgpipe_internal.fail_jobs(
     embedding_id int, token uuid, keys jsonb[], gens bigint[], error text, charge boolean,
     retry_after interval default null)

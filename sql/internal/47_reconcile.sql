@@ -58,7 +58,8 @@ begin
                    select known.ctid from pgpipe.missed known
                     where known.embedding_id = e.embedding_id for update skip locked));
         update pgpipe.reconciliation known
-           set definition = present, position = null, examined = 0, enqueued = 0, skipped = 0,
+           set definition = present, position = null, examined = 0, enqueued = 0,
+               skipped = pgpipe_internal.restart_held_jobs(e.embedding_id),
                started_at = now(), moved_at = clock_timestamp(),
                lacking = coalesce((select last.lacking from pgpipe.sweep last
                                     where last.embedding_id = e.embedding_id), 0)

@@ -55,16 +55,16 @@ begin
             using errcode = 'PP003', hint = 'Name the column of the source for each of these.';
     end if;
     return pgpipe_internal.fill($sql$
-        select job.key, {key_of_target}, input.content,
+        select distinct on (job.key) job.key, {numbered_key}, input.content,
                case when {home}.vector_norm(given.vector) > 0 then given.vector end as vector
           from unnest($1) job (key)
-         cross join lateral (select * from {target} target where {is_key_of_target} limit 1) target
+          join {target} target on {is_key_of_target}
          cross join lateral (select {input} as content) input
-          left join lateral (
-               select {usable} as vector
-                 from {source} source where {is_key_of_source} limit 1) given on true
+          left join {source} source on {is_key_of_source}
+         cross join lateral (select {usable} as vector) given
+         order by job.key, given.vector is null
         $sql$, jsonb_build_object(
-            'key_of_target', pgpipe_internal.column_list(e.key_columns, 'target'),
+            'numbered_key', pgpipe_internal.numbered_list(e.key_columns, 'target'),
             'home', home, 'target', e.target, 'source', source,
             'is_key_of_target',
                 pgpipe_internal.key_match(e.target, e.key_columns, 'target', 'job.key'),
@@ -114,8 +114,8 @@ as $$
         ), written as (
             insert into {store} as stored ({key_columns}, chunk, char_start, char_end,
                                            content_hash, model, vector)
-            select {key_columns}, 0, 0, length(content), pgpipe_internal.content_hash(content), $2,
-                   vector from found
+            select {numbers}, 0, 0, length(found.content),
+                   pgpipe_internal.content_hash(found.content), $2, found.vector from found
                 on conflict ({key_columns}, chunk) do update
                set char_start = 0, char_end = excluded.char_end, model = excluded.model,
                    content_hash = excluded.content_hash, vector = excluded.vector
@@ -125,6 +125,7 @@ as $$
         select array(select found.key from found) $sql$, jsonb_build_object(
             'found', pgpipe_internal.foreign_vectors(e, source, vector_column, source_key),
             'store', e.store, 'key_columns', pgpipe_internal.column_list(e.key_columns),
+            'numbers', pgpipe_internal.number_list(e.key_columns, 'found'),
             'is_key_of_store', pgpipe_internal.key_match(
                 e.target, e.key_columns, 'stored', 'job.key')))
 $$;

@@ -256,5 +256,5 @@ begin
 end
 $$;
 comment on function pgpipe_internal.find_violations(regclass, regclass, name[], name[]) is
-    'The staged rows that a CHECK of the target refuses, or that none of its partitions takes, by '
-    'the pgpipe_part and pgpipe_number that were staged with them.';
+    'The staged rows that a CHECK of the target refuses, or for which it has no partition, by the '
+    'pgpipe_part and pgpipe_number that were staged with them.';

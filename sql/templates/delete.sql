@@ -13,13 +13,13 @@ begin
              where e.embedding_id = {embedding}) then
             return null;  -- a former owner's trigger, on a table of his
         elsif to_regclass('pg_temp.old_rows') is not null then
-            raise duplicate_table;  -- of the session: read if there are no transition tables
+            raise duplicate_table;  -- a table of the session would be read in place of the rows
         end if;
         select exists (select from old_rows offset 1) into are_several
           from (select count({key_of_removed}) from {old_rows} removed
                  where not {removed_is_wanted} offset 0) judged;
         if are_several then
-            perform pgpipe_internal.require_known_key(tg_relid, {key_columns});
+            perform pgpipe_internal.require_known_key(tg_relid, {key_columns}, true);
         end if;
     exception when syntax_error_or_access_rule_violation or data_exception then
         perform pgpipe_internal.note_missed({embedding}, sqlstate);

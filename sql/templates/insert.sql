@@ -13,13 +13,13 @@ begin
              where e.embedding_id = {embedding}) then
             return null;  -- a former owner's trigger, on a table of his
         elsif to_regclass('pg_temp.new_rows') is not null then
-            raise duplicate_table;  -- of the session: read if there are no transition tables
+            raise duplicate_table;  -- a table of the session would be read in place of the rows
         end if;
         select exists (select from new_rows offset 1) into are_several
           from (select count({key_of_added}) from {new_rows} added
                  where not {added_is_wanted} offset 0) judged;
         if are_several then
-            perform pgpipe_internal.require_known_key(tg_relid, {key_columns});
+            perform pgpipe_internal.require_known_key(tg_relid, {key_columns}, false);
         end if;
         if exists (select from new_rows offset 10000) then
             -- New rows have no jobs. To look for them first costs as much as to write them.

@@ -1,4 +1,4 @@
--- Says which keys of a batch are none that a row of the table can have.
+-- Says which keys of a batch no row of the table can have.
 create or replace function pgpipe_target.unreadable_{embedding}(
     batch pgpipe_internal.batch_row[])
     returns boolean[]

@@ -14,13 +14,13 @@ begin
              where e.embedding_id = {embedding}) then
             return null;  -- a former owner's trigger, on a table of his
         elsif num_nulls(to_regclass('pg_temp.old_rows'), to_regclass('pg_temp.new_rows')) < 2 then
-            raise duplicate_table;  -- of the session: read if there are no transition tables
+            raise duplicate_table;  -- a table of the session would be read in place of the rows
         end if;
         are_many := exists (select from new_rows offset 100);
         if are_many then  -- a row that cannot be judged is met here
             perform count({key_of_after}) from {new_rows} after where not {after_is_wanted};
             perform count({key_of_before}) from {old_rows} before where not {before_is_wanted};
-            perform pgpipe_internal.require_known_key(tg_relid, {key_columns});
+            perform pgpipe_internal.require_known_key(tg_relid, {key_columns}, true);
         else
             keys := array({changes});
         end if;

@@ -41,7 +41,14 @@ FIRST = """
     values (1, 'One', 'Body', 2, 'fine'), (2, 'two', null, 1, null), (3, 'DREI', ' ', 0, 'bad'),
            (4, 'out', '', -1, null)
 """
-ROWS = "select id, title, loud, mood::text, size >= 0 from doc"
+# Labels as the snapshot of the statement has them: `mood::text` would be the latest ones, whatever it sees of the rows.
+ROWS = """
+    select id, title, loud, case when mood is not null then (
+               select enumlabel::text from pg_enum where enumtypid = 'mood'::regtype
+                order by enumsortorder offset array_position(enum_range(null::mood), mood) - 1 limit 1) end,
+           size >= 0
+      from doc
+"""
 
 
 def content(title: str | None, loud: str | None, mood: str | None, wanted: bool | None) -> str | None:

@@ -2,10 +2,24 @@
 
 import json
 
+import pytest
+
 from pgpipe.db import Connection, Database
 from tests.conftest import also_on_16
 from tests.sql.fake_model import Fake, make_worker
-from tests.sql.support import claim, drain, embed, embed_quietly, finish, jobs, sqlstate, stored, value
+from tests.sql.support import (
+    claim,
+    column,
+    drain,
+    embed,
+    embed_quietly,
+    finish,
+    jobs,
+    make_docs,
+    sqlstate,
+    stored,
+    value,
+)
 
 TYPES = {
     "int": "7",
@@ -100,6 +114,32 @@ def test_child_tables(any_database: Database, conn: Connection) -> None:
 
     assert stored(conn, "base_embedding") == [1, 2, 3]
     assert value(conn, "select count(*) from pgpipe.job") == 0
+
+
+WRITES = {  # on a table and its child, which have the same 200 keys; the jobs of each, None for a note
+    "update doc set title = 'x' where id = 1": {1},
+    "update doc set title = 'x' where id < 20": set(range(1, 20)),
+    "update doc set title = 'x'": None,
+    "delete from doc where id = 1": None,
+    "delete from doc where id < 150": None,
+    "insert into doc select n, 'new' from generate_series(301, 500) n": set(range(301, 501)),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_writes_of_rows_that_share_a_key(database: Database, write: str) -> None:
+    """V3, V8: a statement on a table and its child table succeeds; its rows are enqueued, or a note has them swept."""
+    with database.connect(autocommit=True) as conn:
+        make_docs(conn, 200)
+        conn.execute("create table kid (primary key (id)) inherits (doc); insert into kid select * from only doc")
+        embedding = embed_quietly(conn)
+
+        conn.execute(write.encode())
+
+        found = {json.loads(key)["id"] for key in jobs(conn, embedding)}
+        noted = column(conn, "select sqlstate from pgpipe.missed")
+        wanted = WRITES[write]
+        assert (found, noted) == ((set(), ["42704"]) if wanted is None else (wanted, []))
 
 
 @also_on_16

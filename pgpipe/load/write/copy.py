@@ -202,7 +202,7 @@ def on_connections(run: Run, count: int, work: Callable[[Connection], T], stop: 
 
 
 def _connections(run: Run, count: int, pool: Executor, opened: ExitStack) -> list[Connection]:
-    """Up to so many connections, opened at once; a user is told if the server refused some."""
+    """Up to so many connections, opened at once. If the server refuses some, a line says so."""
 
     def connect(_number: int) -> Connection | errors.Unreachable:
         try:

@@ -13,13 +13,13 @@ begin
              where e.embedding_id = 1) then
             return null;  -- a former owner's trigger, on a table of his
         elsif to_regclass('pg_temp.new_rows') is not null then
-            raise duplicate_table;  -- of the session: read if there are no transition tables
+            raise duplicate_table;  -- a table of the session would be read in place of the rows
         end if;
         select exists (select from new_rows offset 1) into are_several
           from (select count(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(added.shop, null::integer), 'Item no', pgpipe_internal.of_type(added."Item no", null::text))) from (select "Item no", shop, sold from new_rows) added
                  where not (exists (select from (select pgpipe_internal.of_type(added.sold, null::boolean) as sold) t where ((NOT sold))) and pg_catalog.pg_column_size(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(added.shop, null::integer), 'Item no', pgpipe_internal.of_type(added."Item no", null::text))) <= 2680) offset 0) judged;
         if are_several then
-            perform pgpipe_internal.require_known_key(tg_relid, '{shop,"Item no"}'::name[]);
+            perform pgpipe_internal.require_known_key(tg_relid, '{shop,"Item no"}'::name[], false);
         end if;
         if exists (select from new_rows offset 10000) then
             -- New rows have no jobs. To look for them first costs as much as to write them.

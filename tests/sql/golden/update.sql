@@ -14,13 +14,13 @@ begin
              where e.embedding_id = 1) then
             return null;  -- a former owner's trigger, on a table of his
         elsif num_nulls(to_regclass('pg_temp.old_rows'), to_regclass('pg_temp.new_rows')) < 2 then
-            raise duplicate_table;  -- of the session: read if there are no transition tables
+            raise duplicate_table;  -- a table of the session would be read in place of the rows
         end if;
         are_many := exists (select from new_rows offset 100);
         if are_many then  -- a row that cannot be judged is met here
             perform count(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(after.shop, null::integer), 'Item no', pgpipe_internal.of_type(after."Item no", null::text))) from (select "Item no", body, shop, sold, title from new_rows) after where not (exists (select from (select pgpipe_internal.of_type(after.sold, null::boolean) as sold) t where ((NOT sold))) and pg_catalog.pg_column_size(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(after.shop, null::integer), 'Item no', pgpipe_internal.of_type(after."Item no", null::text))) <= 2680);
             perform count(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(before.shop, null::integer), 'Item no', pgpipe_internal.of_type(before."Item no", null::text))) from (select "Item no", body, shop, sold, title from old_rows) before where not (exists (select from (select pgpipe_internal.of_type(before.sold, null::boolean) as sold) t where ((NOT sold))) and pg_catalog.pg_column_size(pg_catalog.jsonb_build_object('shop', pgpipe_internal.of_type(before.shop, null::integer), 'Item no', pgpipe_internal.of_type(before."Item no", null::text))) <= 2680);
-            perform pgpipe_internal.require_known_key(tg_relid, '{shop,"Item no"}'::name[]);
+            perform pgpipe_internal.require_known_key(tg_relid, '{shop,"Item no"}'::name[], true);
         else
             keys := array(-- Rows whose text, key or condition changed. A changed key is two rows.
                 select coalesce(after.key, before.key) as key
