@@ -1,41 +1,15 @@
 """What can be set for one entity: its key and mode, its search column, its embedding, and the limits of its loads."""
 
-import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pgpipe.settings.limits import Amount, checked_limit
+
 Mode = Literal["append", "upsert", "snapshot"]
 Weight = Literal["A", "B", "C", "D"]
 Bad = Literal["error", "strip", "null", "reject"]  # what happens to a value that cannot be stored
-Deletions = int | float | str  # rows, or a share of them
-MAX_DELETED = 0.5
-
-
-@dataclass(frozen=True)
-class MaxDeleted:
-    """How much a snapshot may delete: rows or a share. If neither is given, it may delete any number."""
-
-    rows: int | None = None
-    share: float | None = None
-
-
-def max_deleted(value: Deletions) -> MaxDeleted:
-    """Read a share such as 0.5 or "50%", or a number of rows; all means without a limit.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    text = str(value).strip()
-    share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
-    number = float(share[1]) / 100 if share else float(text) if re.fullmatch(r"\d+\.\d+", text) else None
-    if number is not None and number <= 1:
-        return MaxDeleted(share=number) if number < 1 else MaxDeleted()
-    if text.isdecimal():
-        return MaxDeleted(rows=int(text))
-    raise ValueError('is a share such as 0.5 or "50%", or a number of rows')
 
 
 class Section(BaseModel):
@@ -57,13 +31,6 @@ def own_components(names: list[str]) -> list[str]:
         if name in BUILT_IN:
             raise ValueError(f"skip is for components of other packages; for {name}, {BUILT_IN[name]}")
     return names
-
-
-def checked_limit(value: object) -> object:
-    """The value as it is, if it is a limit; for the validators of fields."""
-    if isinstance(value, int | float | str):
-        max_deleted(value)
-    return value
 
 
 class SearchDeclaration(Section):
@@ -141,7 +108,7 @@ class EntitySettings(Section):
         256, ge=1, le=1023, description="MB that a value may take in PostgreSQL; a larger one is a bad value"
     )
     max_rejected: int = Field(10_000, ge=0, description="rows that a load may reject before it fails")
-    max_deleted: Deletions | None = Field(
+    max_deleted: Amount | None = Field(
         None,
         description="rows that a snapshot may delete, a share or a number; that of `load` if left out",
         examples=["50%"],

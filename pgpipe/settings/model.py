@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from pgpipe.errors import ModelRefused
-from pgpipe.settings.entity import MAX_DELETED, Deletions, EntitySettings, Section, checked_limit, own_components
+from pgpipe.settings.entity import EntitySettings, Section, own_components
+from pgpipe.settings.limits import MAX_DELETED, Amount, checked_limit
 
 BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -187,7 +188,7 @@ class LoadSettings(Section):
     skip: list[str] = Field(
         [], description="components of other packages that are not run, for any entity", examples=[["audit"]]
     )
-    max_deleted: Deletions = Field(
+    max_deleted: Amount = Field(
         MAX_DELETED,
         description="rows that a snapshot may delete: a share of a table of over 100 rows, or a number; never all",
     )

@@ -107,10 +107,12 @@ comment on function pgpipe_internal.count_changes(regclass) is
 
 create or replace function pgpipe_internal.check_deletions(
     target regclass, difference regclass, key name[], deleted bigint, held bigint,
-    max_rows bigint, max_share double precision)
+    limits jsonb)
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
+    max_rows bigint := limits #>> '{max_deleted,rows}';
+    max_share double precision := limits #>> '{max_deleted,share}';
     allowed text := coalesce(max_rows || ' rows',
                              round(max_share::numeric * 100, 2)::float8 || ' %');
     keys text := pgpipe_internal.number_list(key, 'difference');
@@ -135,6 +137,6 @@ begin
 end
 $$;
 comment on function pgpipe_internal.check_deletions(
-    regclass, regclass, name[], bigint, bigint, bigint, double precision) is
-    'Raises PP013 if a snapshot would delete all rows of the target, more than `max_rows`, or of '
-    'over 100 rows more than `max_share`. If both are null, nothing is refused.';
+    regclass, regclass, name[], bigint, bigint, jsonb) is
+    'Raises PP013 if a snapshot would delete all rows of the target, or more than max_deleted of '
+    '`limits` lets pass: {"rows"}, or of over 100 rows {"share"}. Without it nothing is refused.';

@@ -126,7 +126,7 @@ comment on function pgpipe_internal.refers_to_itself(regclass) is
 
 create or replace function pgpipe_internal.merge(
     target regclass, stage regclass, columns name[], key name[], mode text, rejected jsonb,
-    max_rows bigint, max_share double precision, deletes_later boolean default false,
+    limits jsonb, deletes_later boolean default false,
     path text default pg_catalog.current_setting('search_path'),
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint,
     out left_out bigint, out kept bigint)
@@ -151,7 +151,7 @@ begin
     perform case when staged_rows + wanted.deletes - wanted.inserts <> wanted.held
             then pgpipe_internal.check_key(stage, key) end;
     perform pgpipe_internal.check_deletions(target, difference, key, wanted.deletes,
-        staged_rows - wanted.inserts + wanted.deletes + wanted.keeps, max_rows, max_share);
+        staged_rows - wanted.inserts + wanted.deletes + wanted.keeps, limits);
     deleted := case when not deletes_last then
                     pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end;
     select written.* into inserted, updated
@@ -165,10 +165,10 @@ begin
 end
 $$;
 comment on function pgpipe_internal.merge(
-    regclass, regclass, name[], name[], text, jsonb, bigint, double precision, boolean, text) is
+    regclass, regclass, name[], name[], text, jsonb, jsonb, boolean, text) is
     'Brings the staged rows into the target by key, writing only rows that differ. Mode '
     '`snapshot` also deletes rows that are neither staged nor have one of the keys in `rejected`, '
-    'an array of objects. It does so within `max_rows` and `max_share`, see check_deletions. With '
+    'an array of objects. `limits` are an object, see check_deletions. With '
     '`deletes_later` they are left for merge_deletions, and `deleted` and `kept` are null. '
     '`left_out` are staged rows that a trigger, rule or policy of the target did not store. '
     '`kept` are rows that it did not delete. The target''s triggers run with the search_path '

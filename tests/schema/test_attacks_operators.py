@@ -118,7 +118,7 @@ def test_a_merge_meets_no_function_of_its_callers_path(any_database: Database, c
         counts = conn.execute(
             """select inserted, updated, deleted, unchanged
                  from pgpipe_internal.merge('item', 'pgpipe_staging.item', '{id,a,b}', '{id}', 'snapshot', '[]',
-                                            null, null)"""
+                                            '{}')"""
         ).fetchone()
 
         assert counts == (1, 0, 1, 1)

@@ -33,7 +33,7 @@ SHOW = """
 MERGE = """
     select pgpipe_internal.find_violations('item', 'pgpipe_staging.item', '{shop,"Item no",title}', '{shop,"Item no"}');
     select pgpipe_internal.merge('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}', '{shop,"Item no"}',
-                                 'snapshot', '[]', null, null);
+                                 'snapshot', '[]', '{}');
     alter table pgpipe_staging.item add column color text;
     select pgpipe_internal.add_columns('item', 'pgpipe_staging.item', '[{"name": "color", "type": "text"}]',
                                        '{shop,"Item no"}', 'snapshot');

@@ -16,14 +16,15 @@ from pgpipe.load.plan import contract
 from pgpipe.load.plan.facts import Details, Facts
 from pgpipe.load.plan.files import Column, Evolution, Part, folder_remarks
 from pgpipe.load.plan.found import Found, find_columns
-from pgpipe.settings.entity import MAX_DELETED, EntitySettings, MaxDeleted, Mode, max_deleted
+from pgpipe.settings.entity import EntitySettings, Mode
+from pgpipe.settings.limits import MAX_DELETED, NO_LIMIT, Limits, as_limit
 from pgpipe.source import File
 from pgpipe.source.contents import sentence
 from pgpipe.source.layout import EntityFiles
 from pgpipe.target import Target
 
 NO_CHANGE = Evolution()
-NO_LIMIT = MaxDeleted()
+UNLIMITED = Limits()
 DONE = ("nothing", "recognise")  # actions that read no file
 
 
@@ -57,7 +58,7 @@ class Plan:
     converted: tuple[str, ...] = ()  # columns whose values the target has in another type than the files
     absent: tuple[str, ...] = ()  # columns of the target that the files lack
     remarks: tuple[str, ...] = ()  # what else a user should know of the files
-    max_deleted: MaxDeleted = NO_LIMIT
+    limits: Limits = UNLIMITED
     superseded: str = ""  # why there is nothing to do, though the files are not in the ledger
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
 
@@ -180,7 +181,7 @@ def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: 
         skipped=tuple(f for f in files.files if facts.ledger.holds(f)),
         max_rejected=settings.max_rejected,
         remarks=(sentence(files.ignored),) if files.ignored else (),
-        max_deleted=NO_LIMIT if "max_deleted" in consent.accept else _limit(settings),
+        limits=_limits(settings, consent),
         repeatable=bool(key) or settings.mode == "append",
     )
 
@@ -250,7 +251,7 @@ def _check_rows(plan: Plan, facts: Facts, details: Details, rows: int) -> None:
     if details.not_unique:
         raise details.not_unique
     empty = f"the files of {day} hold no row" if plan.reads else f"the folder of {day} holds no Parquet file"
-    if plan.mode == "snapshot" and not rows and plan.max_deleted != NO_LIMIT and details.has_rows:
+    if plan.mode == "snapshot" and not rows and plan.limits.max_deleted != NO_LIMIT and details.has_rows:
         raise errors.DataError(
             f"{entity}: {empty}, and as a snapshot it would delete all rows of {facts.schema}.{entity},"
             " which max_deleted refuses; if that is right, let it pass once with `--accept max_deleted`"
@@ -284,5 +285,7 @@ def toml_name(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
-def _limit(settings: EntitySettings) -> MaxDeleted:
-    return max_deleted(MAX_DELETED if settings.max_deleted is None else settings.max_deleted)
+def _limits(settings: EntitySettings, consent: Consent) -> Limits:
+    if "max_deleted" in consent.accept:
+        return UNLIMITED
+    return Limits(as_limit(MAX_DELETED if settings.max_deleted is None else settings.max_deleted))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from psycopg.types.json import Jsonb
+
 from pgpipe.db import one, translated
 from pgpipe.db.encoding import storable
 from pgpipe.load.write import copy
@@ -23,7 +25,7 @@ ADD_COLUMNS = """
 """
 MERGE = """
     select inserted, updated, deleted, unchanged, left_out, kept
-      from pgpipe_internal.merge(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s::jsonb, %s, %s, %s)
+      from pgpipe_internal.merge(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s::jsonb, %s, %s)
 """
 DELETE = "select deleted, kept from pgpipe_internal.merge_deletions(%s::oid::regclass, %s::oid::regclass, %s)"
 
@@ -66,8 +68,8 @@ def merge_staged(run: Run, staged: Staged, *, deletes_later: bool = False) -> Co
     if plan.evolution.add:  # added apart, because a merge can fill them
         filled = one(conn, ADD_COLUMNS, (target.oid, stage_, as_json(plan.evolution.add), key, plan.mode))
     names = [c.name for c in plan.columns]
-    limit, rejected = plan.max_deleted, storable(conn, rejects.keys)
-    values = (target.oid, stage_, names, key, plan.mode, rejected, limit.rows, limit.share, deletes_later)
+    rejected, limits = storable(conn, rejects.keys), Jsonb(plan.limits.as_json())
+    values = (target.oid, stage_, names, key, plan.mode, rejected, limits, deletes_later)
     merged = conn.execute(MERGE, values).fetchone()
     assert merged is not None
     written, updated, deleted, unchanged, left_out, kept = merged
