@@ -6,18 +6,21 @@
 -- superuser makes a base type.
 
 create or replace function pgpipe_internal.base_type(type oid)
-    returns oid  stable strict  set search_path = pg_catalog, pg_temp  language sql
+    returns oid  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
-    with recursive chain as (
-        select base_type.type as type
-        union all
-        select known.typbasetype
-          from chain join pg_catalog.pg_type known on known.oid = chain.type
-         where known.typtype = 'd'
-    )
-    select chain.type
-      from chain join pg_catalog.pg_type known on known.oid = chain.type
-     where known.typtype <> 'd'
+declare
+    base oid := type;
+    below oid;
+begin
+    -- PostgreSQL plans a function in SQL again in each statement, and this one is called often.
+    loop
+        select known.typbasetype into below from pg_catalog.pg_type known
+         where known.oid = base and known.typtype = 'd';
+        exit when not found;
+        base := below;
+    end loop;
+    return base;
+end
 $$;
 comment on function pgpipe_internal.base_type(oid) is
     'The type that a domain is made of; any other type is its own.';
@@ -93,24 +96,25 @@ create or replace function pgpipe_internal.type_operator(
     stable strict  set search_path = pg_catalog, pg_temp
     -- Planned once a session, as written: to plan it takes far longer than to run it.
     set plan_cache_mode = force_generic_plan set join_collapse_limit = 1
+    set enable_hashjoin = off set enable_mergejoin = off
     language plpgsql
 as $$
-begin
+declare
+    base constant oid := pgpipe_internal.base_type(type);
     -- As PostgreSQL chooses a type's default operator class: its own, or that of the type that it
     -- is stored as, or a polymorphic one.
+    takers constant oid[] := base || array(
+        select way.casttarget from pg_catalog.pg_cast way
+         where way.castsource = base and way.castmethod = 'b' and way.castcontext = 'i') || array(
+        select case known.typtype when 'e' then 'anyenum'::regtype when 'r' then 'anyrange'
+                                  when 'm' then 'anymultirange' when 'c' then 'record'
+               else case when pgpipe_internal.element_type(base) is not null
+                         then 'anyarray'::regtype end end::oid
+          from pg_catalog.pg_type known where known.oid = base);
+begin
     select format('operator(%I.%s)', home.nspname, found.oprname), home.nspname, class.opcintype
       into operator, schema, operand
-      from pg_catalog.pg_type known
-     cross join lateral (
-           select case known.typtype when 'e' then 'anyenum'::regtype when 'r' then 'anyrange'
-                                     when 'm' then 'anymultirange' when 'c' then 'record'
-                  else case when pgpipe_internal.element_type(known.oid) is not null
-                            then 'anyarray'::regtype end end) any_of (type)
-      join pg_catalog.pg_opclass class on class.opcdefault and (
-           class.opcintype in (known.oid, any_of.type)
-           or exists (select from pg_catalog.pg_cast way
-                       where way.castsource = known.oid and way.casttarget = class.opcintype
-                         and way.castmethod = 'b' and way.castcontext = 'i'))
+      from pg_catalog.pg_opclass class
       join pg_catalog.pg_type input on input.oid = class.opcintype
       join pg_catalog.pg_am method on method.oid = class.opcmethod
       join (values ('btree', '<', 1), ('btree', '<=', 2), ('btree', '=', 3), ('btree', '>=', 4),
@@ -121,8 +125,8 @@ begin
        and entry.amoplefttype = class.opcintype and entry.amoprighttype = class.opcintype
       join pg_catalog.pg_operator found on found.oid = entry.amopopr
       join pg_catalog.pg_namespace home on home.oid = found.oprnamespace
-     where known.oid = pgpipe_internal.base_type(type_operator.type)
-     order by method.amname, class.opcintype = known.oid desc, input.typispreferred desc,
+     where class.opcdefault and class.opcintype = any (takers)
+     order by method.amname, class.opcintype = base desc, input.typispreferred desc,
               class.oid
      limit 1;
 end

@@ -107,25 +107,28 @@ comment on function pgpipe_internal.language_expression(regclass, regconfig, nam
     'default if the value is NULL or names none. Raises PP003 for a column that cannot name one.';
 
 create or replace function pgpipe_internal.present_language_column(declared pgpipe.search)
-    returns name  stable  set search_path = pg_catalog, pg_temp  language sql
+    returns name  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+begin
+    if declared.language_column is null
+       or pgpipe_internal.has_column(declared.target, declared.language_column) then
+        return declared.language_column;
+    end if;
     -- A generated column follows a column that is renamed, so its dependencies show the new name.
-    select case when pgpipe_internal.has_column(declared.target, declared.language_column)
-           then declared.language_column
-           else (select min(source.attname)
-                   from pg_catalog.pg_attribute own
-                   join pg_catalog.pg_attrdef formula
-                     on formula.adrelid = own.attrelid and formula.adnum = own.attnum
-                   join pg_catalog.pg_depend link
-                     on link.classid = 'pg_catalog.pg_attrdef'::regclass
-                    and link.objid = formula.oid and link.refobjid = own.attrelid
-                   join pg_catalog.pg_attribute source
-                     on source.attrelid = own.attrelid and source.attnum = link.refobjsubid
-                  where own.attrelid = declared.target and own.attname = declared.column_name
-                    and declared.language_column is not null
-                    and source.attnum <> own.attnum
-                    and not declared.weights ? source.attname::text
-                 having count(*) = 1) end
+    return (select min(source.attname)
+              from pg_catalog.pg_attribute own
+              join pg_catalog.pg_attrdef formula
+                on formula.adrelid = own.attrelid and formula.adnum = own.attnum
+              join pg_catalog.pg_depend link
+                on link.classid = 'pg_catalog.pg_attrdef'::regclass
+               and link.objid = formula.oid and link.refobjid = own.attrelid
+              join pg_catalog.pg_attribute source
+                on source.attrelid = own.attrelid and source.attnum = link.refobjsubid
+             where own.attrelid = declared.target and own.attname = declared.column_name
+               and source.attnum <> own.attnum
+               and not declared.weights ? source.attname::text
+            having count(*) = 1);
+end
 $$;
 comment on function pgpipe_internal.present_language_column(pgpipe.search) is
     'The language column of a search by its present name. Null if there is none, or if it '

@@ -17,37 +17,44 @@ comment on function pgpipe_internal.is_code(pg_catalog.pg_depend, regclass) is
     'Whether a dependency is on a function, an operator or another table, and not an extension''s.';
 
 create or replace function pgpipe_internal.runs_code(relation regclass)
-    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+begin
     -- Who plans a query computes the constants in the expressions of the indexes, CHECKs,
     -- statistics and policies.
-    with recursive part as (
-        select runs_code.relation::oid as oid
-        union
-        select child.inhrelid from part
-          join pg_catalog.pg_inherits child on child.inhparent = part.oid
-    ), item (class, oid) as (
-        select 'pg_class'::regclass, part.oid from part
-        union all
-        select 'pg_class'::regclass, entry.indexrelid
-          from part join pg_catalog.pg_index entry on entry.indrelid = part.oid
-        union all
-        select 'pg_constraint'::regclass, rule.oid
-          from part join pg_catalog.pg_constraint rule
-            on rule.conrelid = part.oid and rule.contype = 'c'
-        union all
-        select 'pg_statistic_ext'::regclass, statistic.oid
-          from part join pg_catalog.pg_statistic_ext statistic on statistic.stxrelid = part.oid
-        union all
-        select 'pg_policy'::regclass, policy.oid from pg_catalog.pg_policy policy
-         where policy.polrelid = relation and row_security_active(relation)
-    )
-    select exists (select from part join pg_catalog.pg_class class on class.oid = part.oid
-                    where class.relkind = 'f')
-        or exists (
-               select from item join pg_catalog.pg_depend link
-                 on link.classid = item.class and link.objid = item.oid
-                where link.refobjid >= 16384 and pgpipe_internal.is_code(link, relation))
+    return (
+        with recursive part as materialized (
+            select runs_code.relation::oid as oid
+            union
+            select child.inhrelid from part
+              join pg_catalog.pg_inherits child on child.inhparent = part.oid
+        ), item (class, oid) as (
+            select 'pg_class'::regclass, part.oid from part
+            union all
+            select 'pg_class'::regclass, entry.indexrelid
+              from part join pg_catalog.pg_index entry on entry.indrelid = part.oid
+            union all
+            select 'pg_constraint'::regclass, rule.oid
+              from part join pg_catalog.pg_constraint rule
+                on rule.conrelid = part.oid and rule.contype = 'c'
+            union all
+            select 'pg_statistic_ext'::regclass, statistic.oid
+              from part join pg_catalog.pg_statistic_ext statistic on statistic.stxrelid = part.oid
+            union all
+            select 'pg_policy'::regclass, policy.oid from pg_catalog.pg_policy policy
+             where policy.polrelid = relation and row_security_active(relation)
+        )
+        select exists (select from part join pg_catalog.pg_class class on class.oid = part.oid
+                        where class.relkind = 'f')
+            or exists (
+                   select from item
+                    -- By the index: a database has far more dependencies than these.
+                    cross join lateral (
+                          select link as found from pg_catalog.pg_depend link
+                           where link.classid = item.class and link.objid = item.oid
+                             and link.refobjid >= 16384 offset 0) link
+                    where pgpipe_internal.is_code(link.found, relation)));
+end
 $$;
 comment on function pgpipe_internal.runs_code(regclass) is
     'Whether a query of the table runs a user''s function before it reads a row. That can be in '

@@ -95,7 +95,7 @@ FAULTS: dict[str, Callable[[Server, int], None]] = {
 
 
 @pytest.mark.parametrize(
-    "fault", [pytest.param(fault, marks=pytest.mark.long if fault == "immediate restart" else ()) for fault in FAULTS]
+    "fault", [pytest.param(fault, marks=() if fault == "crash" else pytest.mark.long) for fault in FAULTS]
 )
 def test_a_server_that_goes_away_mid_merge(
     fault: str, fragile: Server, fragile_database: Database, tmp_path: Path

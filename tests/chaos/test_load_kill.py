@@ -13,7 +13,7 @@ SPAN = 0.6  # seconds; about what the load takes after it has begun
 
 
 @pytest.mark.parametrize("moments", [3, pytest.param(10, marks=pytest.mark.long)])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [pytest.param(m, marks=() if m == "merge" else pytest.mark.long) for m in MODES])
 def test_a_killed_load_leaves_the_old_state_or_the_new(
     mode: str, moments: int, database: Database, tmp_path: Path
 ) -> None:

@@ -52,7 +52,7 @@ def run(code: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["torch", "onnx", *(pytest.param(b, marks=pytest.mark.long) for b in BACKENDS[2:])])
 def test_every_backend_makes_the_same_vectors(backend: str, cache: Path) -> None:
     """Float backends to four digits, int8 nearly; unit length, float32, in the order of the texts, split alike."""
     torch = load_model(EmbeddingSettings())
@@ -92,6 +92,7 @@ def test_an_export_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert np.array_equal(load_model(settings).encode(TEXTS), before)
 
 
+@pytest.mark.long
 def test_two_processes_export_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits for the first and takes its export."""
     monkeypatch.setattr(export, "_export", lambda *_: pytest.fail("exported again"))
