@@ -115,3 +115,5 @@ def print_report(app: App, report: Report) -> None:
     for s in report.stages:
         if s.note:
             app.out.print(f"{s.entity} {s.stage}: {s.note}", markup=False, soft_wrap=True)
+        for line in s.warnings:
+            app.out.print(f"{s.entity} {s.stage}: warning: {line}", markup=False, soft_wrap=True)

@@ -44,7 +44,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--accept",
             multiple=True,
-            type=click.Choice(["max_deleted", "older"]),
+            type=click.Choice(["max_deleted", "max_changed", "min_rows", "checks", "older"]),
             help="Let pass once what is otherwise refused; may be repeated.",
         ),
         click.option("--entity", "entities", multiple=True, metavar="NAME", help="Only this one; may be repeated."),

@@ -13,7 +13,7 @@ from pgpipe.source.layout import EntityFiles
 from pgpipe.target import Target
 
 LEDGER = """
-    select f.file, f.etag, f.bytes, f.date, l.started_at
+    select f.file, f.etag, f.bytes, f.date, l.started_at, f.read - f.rejected
       from pgpipe.load_file f join pgpipe.load l using (load_id)
      where f.schema = %s and f.entity = %s
 """
@@ -28,6 +28,7 @@ class Entry:
     bytes: int
     date: date
     begun: datetime  # when its load did
+    rows: int = 0  # that were read, less those rejected
 
     def is_of(self, file: File) -> bool:
         """Whether this is the version that was listed."""
@@ -59,6 +60,10 @@ class Ledger:
     def holds(self, file: File) -> bool:
         """Whether the rows of this version of a file are in the target."""
         return any(entry.is_of(file) for entry in self._by_file.get(file.uri, ()))
+
+    def rows(self, files: Iterable[File]) -> int:
+        """How many rows of these files, of those that the target holds, were read and not rejected."""
+        return sum(next((e.rows for e in self._by_file.get(file.uri, ()) if e.is_of(file)), 0) for file in files)
 
     def judged(self, files: EntityFiles) -> EntityFiles:
         """The files; those whose ETag the ledger knows with another size are not trusted to be the same bytes."""

@@ -12,7 +12,7 @@ from pgpipe.db.encoding import storable
 from pgpipe.load.plan.decide import CAREFUL, Consent, Plan
 from pgpipe.load.plan.make import make_plan
 from pgpipe.load.rows.rejects import Rejects
-from pgpipe.load.write.append import append
+from pgpipe.load.write.append import append, append_date
 from pgpipe.load.write.create import KEEP_LEDGER, create
 from pgpipe.load.write.diagnose import Diagnosis
 from pgpipe.load.write.merge import merge
@@ -147,9 +147,9 @@ def _write(run: Run) -> Counts:
             record(run, Counts())
         return Counts()
     diagnosis = Diagnosis(run)
-    if plan.action == "append":
+    if plan.action == "append" and not plan.gates.of_whole_date:
         return append(run, diagnosis)
-    way = create if plan.action == "create" else merge
+    way = {"create": create, "append": append_date, "merge": merge}[plan.action]
     return diagnosis.twice(run.conn, plan.parts, lambda lesson: way(run, lesson))
 
 

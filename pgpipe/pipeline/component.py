@@ -67,7 +67,7 @@ def perform(component: Step, entity: EntityFiles, context: Context) -> StageRepo
             log.critical("unexpected error", entity=entity.entity, stage=component.name, exception=trace(exc))
             done = StageReport(entity.entity, component.name, "failed", note=said(exc), exit_code=1)
     done = replace(done, seconds=round(monotonic() - began, 2))
-    told = {name: value for name, value in asdict(done).items() if value not in {None, ""} and name != "exit_code"}
+    told = {name: value for name, value in asdict(done).items() if value not in {None, "", ()} and name != "exit_code"}
     (log.error if done.state == "failed" else log.info)("stage", **told)
     return done
 

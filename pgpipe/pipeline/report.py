@@ -23,6 +23,7 @@ class StageReport:
     embedded: int | None = None
     seconds: float = 0.0
     note: str = ""
+    warnings: tuple[str, ...] = ()  # of checks that do not stop a load
     exit_code: int = 0
 
 

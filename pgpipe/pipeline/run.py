@@ -51,7 +51,8 @@ class Pipeline:
             bar: how progress is shown.
             override: key and mode for every entity.
             skip: names of components to leave out, besides those of the settings.
-            accept: rules that this pipeline lets pass: `max_deleted`, `older`.
+            accept: rules that this pipeline lets pass: `max_deleted`, `max_changed`, `min_rows`,
+                `checks`, `older`.
             tell: takes messages for a waiting user: another load is in the way, or a lost one is retried.
 
         Raises:

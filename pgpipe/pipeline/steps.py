@@ -12,7 +12,7 @@ from pgpipe.embed import index, queue
 from pgpipe.embed.model.base import dimensions
 from pgpipe.load.linked import LinkedLoader, Member
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan.decide import Plan, toml_name
+from pgpipe.load.plan.decide import Plan
 from pgpipe.load.write.run import Counts
 from pgpipe.pipeline.component import Component
 from pgpipe.pipeline.context import Advance, Context
@@ -20,6 +20,7 @@ from pgpipe.pipeline.group import Group
 from pgpipe.pipeline.report import StageReport
 from pgpipe.searching import declare as search
 from pgpipe.searching import fill
+from pgpipe.settings.describe import toml_name
 from pgpipe.settings.entity import EntitySettings, SearchDeclaration
 from pgpipe.source.layout import EntityFiles
 from pgpipe.target import Target, at, require

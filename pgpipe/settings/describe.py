@@ -1,6 +1,7 @@
 """The settings, described: what holds and where it comes from, a commented file, and a schema for editors."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,12 @@ def _value(field: FieldInfo) -> Any:  # noqa: ANN401 - a setting is of any type
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - a setting is of any type
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml(v)}" for name, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{toml_name(name)} = {_toml(v)}" for name, v in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def toml_name(name: str) -> str:
+    """A name as a key of the configuration file."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pgpipe.settings.limits import Amount, checked_limit
+from pgpipe.settings.gates import Amount, Level, checked_limit
 
 Mode = Literal["append", "upsert", "snapshot"]
 Weight = Literal["A", "B", "C", "D"]
@@ -113,10 +113,26 @@ class EntitySettings(Section):
         description="rows that a snapshot may delete, a share or a number; that of `load` if left out",
         examples=["50%"],
     )
+    max_changed: Amount | None = Field(
+        None,
+        description="rows that a load may update, a share or a number; that of `load` if left out",
+        examples=["20%"],
+    )
+    min_rows: int | None = Field(
+        None, ge=0, description="rows that a date must have; that of `load` if left out", examples=[1000]
+    )
+    checks: dict[str, Level] | None = Field(
+        None,
+        description="SQL conditions of rows, or queries of `staged` that find nothing: error | warn",
+        examples=[{"price >= 0": "error"}],
+    )
+    check_timeout: float | None = Field(
+        None, gt=0, description="seconds that one check may take; that of `load` if left out", examples=[60]
+    )
     search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
     embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
 
-    _known_limit = field_validator("max_deleted", mode="before")(checked_limit)
+    _known_limit = field_validator("max_deleted", "max_changed", mode="before")(checked_limit)
     _own_components = field_validator("skip")(own_components)
 
     @property

@@ -11,12 +11,14 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from pgpipe.errors import ModelRefused
 from pgpipe.settings.entity import EntitySettings, Section, own_components
-from pgpipe.settings.limits import MAX_DELETED, Amount, checked_limit
+from pgpipe.settings.gates import CHECK_TIMEOUT, MAX_DELETED, Amount, Level, checked_limit
 
 BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PLUGINS = "pgpipe.embedders"  # the entry point group that a package names its backend in
 
+# Settings of an entity whose defaults are those of `load`:
+DEFAULTED = ("max_deleted", "max_changed", "min_rows", "checks", "check_timeout")
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -192,8 +194,18 @@ class LoadSettings(Section):
         MAX_DELETED,
         description="rows that a snapshot may delete: a share of a table of over 100 rows, or a number; never all",
     )
+    max_changed: Amount = Field(
+        1.0, description="rows that a load may update: a share of over 100 rows that are there and staged, or a number"
+    )
+    min_rows: int = Field(0, ge=0, description="rows that a date must have")
+    checks: dict[str, Level] = Field(
+        {},
+        description="SQL conditions of rows, or queries of `staged` that find nothing: error | warn",
+        examples=[{"updated_at <= now()": "warn"}],
+    )
+    check_timeout: float = Field(CHECK_TIMEOUT, gt=0, description="seconds that one check may take")
 
-    _known_limit = field_validator("max_deleted", mode="before")(checked_limit)
+    _known_limit = field_validator("max_deleted", "max_changed", mode="before")(checked_limit)
     _own_components = field_validator("skip")(own_components)
 
 
@@ -225,5 +237,5 @@ class Settings(Section):
     def for_entity(self, name: str) -> EntitySettings:
         """What is set for this entity, for all of them, or by default."""
         found = self.entity.get(name, EntitySettings())
-        limit = self.load.max_deleted if found.max_deleted is None else found.max_deleted
-        return found.model_copy(update={"max_deleted": limit})
+        defaults = {name: getattr(self.load, name) for name in DEFAULTED if getattr(found, name) is None}
+        return found.model_copy(update=defaults)

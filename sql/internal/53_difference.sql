@@ -1,5 +1,4 @@
--- The difference of a target and what is staged: one join finds the keys whose rows differ, and
--- whether a snapshot may delete as many rows as it would.
+-- The difference of a target and what is staged: one join finds the keys whose rows differ.
 
 create or replace function pgpipe_internal.written_columns(
     target regclass, columns name[], key name[])
@@ -105,38 +104,36 @@ $$;
 comment on function pgpipe_internal.count_changes(regclass) is
     'How many changes of each kind a difference has.';
 
-create or replace function pgpipe_internal.check_deletions(
-    target regclass, difference regclass, key name[], deleted bigint, held bigint,
-    limits jsonb)
-    returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+create or replace function pgpipe_internal.compare_staged(
+    target regclass, seen regclass, stage regclass, columns name[], key name[], mode text,
+    rejected jsonb, out staged bigint, out inserts bigint, out updates bigint, out deletes bigint,
+    out held bigint)
+    volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    max_rows bigint := limits #>> '{max_deleted,rows}';
-    max_share double precision := limits #>> '{max_deleted,share}';
-    allowed text := coalesce(max_rows || ' rows',
-                             round(max_share::numeric * 100, 2)::float8 || ' %');
-    keys text := pgpipe_internal.number_list(key, 'difference');
-    examples text;
+    difference regclass;
+    wanted record;
+    -- If each row of the target has at most one match, rows of the full join show a double key.
+    counting boolean := (mode, rejected) = ('snapshot', '[]')
+                        and pgpipe_internal.is_unique(target, key);
 begin
-    if deleted = 0 or allowed is null or deleted < held and deleted <= coalesce(
-           max_rows, case when held > 100 then max_share * held else held end) then
-        return;
-    end if;
-    execute format($sql$
-        select string_agg(example.key, '; ')
-          from (select left(concat_ws(', ', %s), 60) as key from %s difference
-                 where difference.change = 'delete' order by %s limit 3) example $sql$,
-        keys, difference, keys) into examples;
-    raise exception
-        'the snapshot would delete % of the % rows of %, such as (%) %: max_deleted is %', deleted,
-        held, target, pgpipe_internal.column_list(key), examples,
-        allowed || case deleted when held then ', and never all' else '' end
-        using errcode = 'PP013',
-        hint = 'Nothing was changed. If the files are right, let it pass once with '
-               '`--accept max_deleted`.';
+    perform pgpipe_internal.require_unique(target, key, mode),
+            pgpipe_internal.align_keys(seen, stage, key);
+    staged := pgpipe_internal.count_staged(stage, key, counting);
+    difference := pgpipe_internal.find_difference(seen, stage, columns, key, mode, rejected,
+                                                  counting);
+    wanted := pgpipe_internal.count_changes(difference);  -- a statement that sees its rows
+    inserts := wanted.inserts;
+    updates := wanted.updates;
+    deletes := wanted.deletes;
+    perform case when staged + deletes - inserts <> wanted.held
+            then pgpipe_internal.check_key(stage, key) end;
+    held := staged - inserts + deletes + wanted.keeps;
 end
 $$;
-comment on function pgpipe_internal.check_deletions(
-    regclass, regclass, name[], bigint, bigint, jsonb) is
-    'Raises PP013 if a snapshot would delete all rows of the target, or more than max_deleted of '
-    '`limits` lets pass: {"rows"}, or of over 100 rows {"share"}. Without it nothing is refused.';
+comment on function pgpipe_internal.compare_staged(
+    regclass, regclass, regclass, name[], name[], text, jsonb) is
+    'Makes the difference of a target and its staged rows, and counts it. `seen` is the target, '
+    'or a view of it with the types that its columns will have. `held` is how many rows a '
+    'snapshot''s target has; of an upsert, how many of the staged ones it has. Raises PP010 for a '
+    'key that is NULL or occurs twice.';

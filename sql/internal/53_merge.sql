@@ -134,30 +134,19 @@ create or replace function pgpipe_internal.merge(
     set default_statistics_target = 10  set parallel_tuple_cost = 0  language plpgsql
 as $$
 declare
-    staged_rows bigint;
     difference regclass;
     wanted record;
-    -- If each row of the target has at most one match, rows of the full join show a double key.
-    counting boolean := (mode, rejected) = ('snapshot', '[]')
-                        and pgpipe_internal.is_unique(target, key);
     deletes_last boolean := deletes_later or pgpipe_internal.refers_to_itself(target);
 begin
-    perform pgpipe_internal.require_unique(target, key, mode),
-            pgpipe_internal.align_keys(target, stage, key);
-    staged_rows := pgpipe_internal.count_staged(stage, key, counting);
-    difference := pgpipe_internal.find_difference(target, stage, columns, key, mode, rejected,
-                                                  counting);
-    wanted := pgpipe_internal.count_changes(difference);
-    perform case when staged_rows + wanted.deletes - wanted.inserts <> wanted.held
-            then pgpipe_internal.check_key(stage, key) end;
-    perform pgpipe_internal.check_deletions(target, difference, key, wanted.deletes,
-        staged_rows - wanted.inserts + wanted.deletes + wanted.keeps, limits);
+    wanted := pgpipe_internal.compare_staged(target, target, stage, columns, key, mode, rejected);
+    difference := pgpipe_internal.difference_name(stage);
+    perform pgpipe_internal.check_limits(target, difference, key, limits, wanted);
     deleted := case when not deletes_last then
                     pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end;
     select written.* into inserted, updated
       from pgpipe_internal.write_difference(
            target, stage, difference, columns, key, path, wanted.inserts, deletes_last) written;
-    unchanged := staged_rows - wanted.inserts - wanted.updates;
+    unchanged := wanted.staged - wanted.inserts - wanted.updates;
     left_out := wanted.inserts - inserted + wanted.updates - updated;
     deleted := coalesce(deleted, case when not deletes_later then
                    pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end);
@@ -168,12 +157,12 @@ comment on function pgpipe_internal.merge(
     regclass, regclass, name[], name[], text, jsonb, jsonb, boolean, text) is
     'Brings the staged rows into the target by key, writing only rows that differ. Mode '
     '`snapshot` also deletes rows that are neither staged nor have one of the keys in `rejected`, '
-    'an array of objects. `limits` are an object, see check_deletions. With '
+    'an array of objects. `limits` are an object, see broken_limits. With '
     '`deletes_later` they are left for merge_deletions, and `deleted` and `kept` are null. '
     '`left_out` are staged rows that a trigger, rule or policy of the target did not store. '
     '`kept` are rows that it did not delete. The target''s triggers run with the search_path '
-    '`path`, the caller''s. Raises PP010 for a key that is NULL or occurs twice, PP013 for too '
-    'many deletions.';
+    '`path`, the caller''s. Raises PP010 for a key that is NULL or occurs twice, PP013 for a '
+    'limit that is broken.';
 
 create or replace function pgpipe_internal.merge_deletions(
     target regclass, stage regclass, key name[],
@@ -191,3 +180,18 @@ end
 $$;
 comment on function pgpipe_internal.merge_deletions(regclass, regclass, name[], text) is
     'Deletes what a merge left for later: when no row of another table refers to these any more.';
+
+create or replace function pgpipe_internal.append_staged(
+    target regclass, stage regclass, columns name[],
+    path text default pg_catalog.current_setting('search_path'))
+    returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select pgpipe_internal.execute_in(path, pgpipe_internal.render(
+               'merge_append', jsonb_build_object(
+                   'target', target, 'stage', stage,
+                   'columns', pgpipe_internal.column_list(columns),
+                   'values', pgpipe_internal.column_list(columns, 'staged'))))
+$$;
+comment on function pgpipe_internal.append_staged(regclass, regclass, name[], text) is
+    'Inserts all staged rows into the target, whose triggers run with the search_path `path`, the '
+    'caller''s. Returns how many rows were inserted.';

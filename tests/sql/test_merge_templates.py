@@ -34,6 +34,11 @@ MERGE = """
     select pgpipe_internal.find_violations('item', 'pgpipe_staging.item', '{shop,"Item no",title}', '{shop,"Item no"}');
     select pgpipe_internal.merge('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}', '{shop,"Item no"}',
                                  'snapshot', '[]', '{}');
+    select pgpipe_internal.check_statement('item', 'pgpipe_staging.item', '{shop,"Item no",title}',
+                                           '{shop,"Item no"}', known.sql)
+      from (values ('price >= 0 -- or free'), ('select shop from staged group by shop')) known (sql);
+    truncate item;
+    select pgpipe_internal.append_staged('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}');
     alter table pgpipe_staging.item add column color text;
     select pgpipe_internal.add_columns('item', 'pgpipe_staging.item', '[{"name": "color", "type": "text"}]',
                                        '{shop,"Item no"}', 'snapshot');

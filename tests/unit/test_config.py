@@ -154,7 +154,8 @@ def test_a_name_like_no_other_gets_the_list() -> None:
     """Where nothing is near, all settings of that table are named."""
     Path("pgpipe.toml").write_text("[load]\nxyzzy = 1\n")
 
-    assert fault() == "pgpipe.toml: unknown setting 'load.xyzzy'; choose from jobs, lock_wait, max_deleted, skip"
+    names = "check_timeout, checks, jobs, lock_wait, max_changed, max_deleted, min_rows, skip"
+    assert fault() == f"pgpipe.toml: unknown setting 'load.xyzzy'; choose from {names}"
 
 
 @pytest.mark.parametrize("origin", [".env", "the environment", "the options"])

@@ -4,8 +4,6 @@ It is decided in two steps, because most runs find nothing to do: `outline` need
 what the outline asks for, namely footers of files, and what may take a scan of the target.
 """
 
-import json
-import re
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
@@ -16,15 +14,17 @@ from pgpipe.load.plan import contract
 from pgpipe.load.plan.facts import Details, Facts
 from pgpipe.load.plan.files import Column, Evolution, Part, folder_remarks
 from pgpipe.load.plan.found import Found, find_columns
+from pgpipe.load.plan.gates import find_gates, require_rows
+from pgpipe.settings.describe import toml_name
 from pgpipe.settings.entity import EntitySettings, Mode
-from pgpipe.settings.limits import MAX_DELETED, NO_LIMIT, Limits, as_limit
+from pgpipe.settings.gates import NO_LIMIT, Gates
 from pgpipe.source import File
 from pgpipe.source.contents import sentence
 from pgpipe.source.layout import EntityFiles
 from pgpipe.target import Target
 
 NO_CHANGE = Evolution()
-UNLIMITED = Limits()
+OPEN = Gates()
 DONE = ("nothing", "recognise")  # actions that read no file
 
 
@@ -33,7 +33,7 @@ class Consent:
     """What a user has agreed to, beyond the settings of an entity."""
 
     named: bool = False  # the configuration or the command line names the entity
-    accept: frozenset[str] = frozenset()  # rules that are let pass once: max_deleted, older
+    accept: frozenset[str] = frozenset()  # rules that are let pass once: gates by their settings, and older
     until: date | None = None  # the date is one of a range that is loaded in order, up to this one
 
 
@@ -58,7 +58,8 @@ class Plan:
     converted: tuple[str, ...] = ()  # columns whose values the target has in another type than the files
     absent: tuple[str, ...] = ()  # columns of the target that the files lack
     remarks: tuple[str, ...] = ()  # what else a user should know of the files
-    limits: Limits = UNLIMITED
+    gates: Gates = OPEN
+    before: int = 0  # rows of the date that the target has already
     superseded: str = ""  # why there is nothing to do, though the files are not in the ledger
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
 
@@ -99,7 +100,7 @@ def outline(files: EntityFiles, facts: Facts, settings: EntitySettings, consent:
     )
     if mode == "snapshot":  # it is whole: what is missing in it will be deleted
         return replace(plan, action=action, reads=files.files, skipped=())
-    return replace(plan, action=action, reads=new)
+    return replace(plan, action=action, reads=new, before=ledger.rows(plan.skipped))
 
 
 def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settings: EntitySettings) -> Plan:
@@ -137,8 +138,7 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
             contract.require_same(parts, facts.columns, evolution, entity)
     columns = contract.with_policies(columns, settings, plan.key, entity)
     _check_filled(plan, facts, details, parts, columns, settings)
-    if plan.action == "merge":
-        _check_rows(plan, facts, details, rows=sum(sum(part.rows) for part in parts))
+    _check_rows(plan, facts, details, rows=sum(sum(part.rows) for part in parts))
     named = {column.name for column in columns}
     return replace(
         plan,
@@ -181,7 +181,7 @@ def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: 
         skipped=tuple(f for f in files.files if facts.ledger.holds(f)),
         max_rejected=settings.max_rejected,
         remarks=(sentence(files.ignored),) if files.ignored else (),
-        limits=_limits(settings, consent),
+        gates=find_gates(settings, consent.accept),
         repeatable=bool(key) or settings.mode == "append",
     )
 
@@ -246,16 +246,17 @@ def _check_order(plan: Plan, ledger: Ledger, consent: Consent) -> str:
 
 
 def _check_rows(plan: Plan, facts: Facts, details: Details, rows: int) -> None:
-    """What the merge would refuse, as far as it can be known before the files are read."""
+    """What the load would refuse, as far as it can be known before the files are read."""
     entity, day = plan.files.entity, plan.files.date
     if details.not_unique:
         raise details.not_unique
     empty = f"the files of {day} hold no row" if plan.reads else f"the folder of {day} holds no Parquet file"
-    if plan.mode == "snapshot" and not rows and plan.limits.max_deleted != NO_LIMIT and details.has_rows:
+    if plan.mode == "snapshot" and not rows and plan.gates.max_deleted != NO_LIMIT and details.has_rows:
         raise errors.DataError(
             f"{entity}: {empty}, and as a snapshot it would delete all rows of {facts.schema}.{entity},"
             " which max_deleted refuses; if that is right, let it pass once with `--accept max_deleted`"
         )
+    require_rows(entity, day, rows + plan.before, plan.gates)
 
 
 def _check_key(plan: Plan, found: list[Found], parts: list[Part]) -> None:
@@ -278,14 +279,3 @@ def _check_key(plan: Plan, found: list[Found], parts: list[Part]) -> None:
 def _converted(columns: list[Column]) -> tuple[str, ...]:
     given = [(column, [sql for sql in column.files if sql != column.sql]) for column in columns if column.kind]
     return tuple(f"{column.name} {' and '.join(other)} as {column.sql}" for column, other in given if other)
-
-
-def toml_name(name: str) -> str:
-    """A name as a key of the configuration file."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
-def _limits(settings: EntitySettings, consent: Consent) -> Limits:
-    if "max_deleted" in consent.accept:
-        return UNLIMITED
-    return Limits(as_limit(MAX_DELETED if settings.max_deleted is None else settings.max_deleted))

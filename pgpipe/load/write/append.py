@@ -1,4 +1,7 @@
-"""A target without key: rows are copied straight into it, some whole files a transaction with their ledger entries."""
+"""A target without key: rows are copied straight into it, some whole files a transaction with their ledger entries.
+
+If the rows of a date must be looked at together, they are staged first, and committed in one transaction.
+"""
 
 import threading
 from collections.abc import Callable
@@ -7,12 +10,14 @@ from dataclasses import replace
 from psycopg import sql
 
 from pgpipe import errors
-from pgpipe.db import Connection, translated
+from pgpipe.db import Connection, one, translated
 from pgpipe.load.plan.files import Part
 from pgpipe.load.rows import read
 from pgpipe.load.write import copy
 from pgpipe.load.write.diagnose import Diagnosis
-from pgpipe.load.write.run import Counts, Lesson, Run, enter, entry, evolve, inserted
+from pgpipe.load.write.gates import check_staged
+from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, enter, entry, evolve, inserted, record
+from pgpipe.load.write.stage import Staged, stage
 
 ADD_ROWS = """
     update pgpipe.load
@@ -21,6 +26,7 @@ ADD_ROWS = """
            finished_at = case when read + %(read)s = %(all)s then clock_timestamp() else finished_at end
      where load_id = %(load_id)s  -- the last transaction also ends the load: a kill after it finds nothing to do
 """
+APPEND = "select pgpipe_internal.append_staged(%s::oid::regclass, %s::oid::regclass, %s)"
 COMMIT_BYTES = 32 << 20  # uncompressed: what is committed at once, if it is more than one file
 COMMIT_FILES = 1000
 
@@ -52,6 +58,26 @@ def append_at_once(run: Run, lesson: Lesson) -> Counts:
     """Append all files within a transaction of the load's own connection."""
     rows = _commit(run, run.conn, list(run.plan.parts), lesson, threading.Event(), new_shape=True)
     return _counted(run, rows)
+
+
+def append_date(run: Run, lesson: Lesson) -> Counts:
+    """Stage all files, and commit them together once they pass the gates."""
+    staged = stage(run, lesson)
+    with translated(), run.conn.transaction():
+        counts = append_staged(run, staged)
+        record(run, counts)
+        run.conn.execute(DROP_STAGING, (staged.table.oid,))
+    return counts
+
+
+def append_staged(run: Run, staged: Staged) -> Counts:
+    """Bring staged rows into the target, within a transaction."""
+    evolve(run.conn, run, run.plan.evolution.add)
+    target, names = run.target.oid, [column.name for column in run.plan.columns]
+    warnings = check_staged(run, staged.table.oid, staged.rows, target)
+    rows = one(run.conn, APPEND, (target, staged.table.oid, names))
+    done = inserted(rows, run.rejects)
+    return replace(done, read=staged.rows + run.rejects.count, left_out=staged.rows - rows, warnings=warnings)
 
 
 def _counted(run: Run, rows: int) -> Counts:

@@ -13,11 +13,12 @@ from psycopg import sql
 
 from pgpipe.db import Connection, translate, translated
 from pgpipe.errors import DataError, PgpipeError
-from pgpipe.load.write.append import append_at_once
+from pgpipe.load.write.append import append_at_once, append_staged
 from pgpipe.load.write.diagnose import Diagnosis
-from pgpipe.load.write.merge import Staged, delete_rest, merge_staged, stage
+from pgpipe.load.write.merge import delete_rest, merge_staged
 from pgpipe.load.write.rivals import among_rivals
 from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, record
+from pgpipe.load.write.stage import Staged, stage
 
 DEFER = sql.SQL("set constraints {} deferred")
 CHECK = "set constraints all immediate"
@@ -64,7 +65,7 @@ def write_linked(runs: Sequence[Run], deferrable: Sequence[str]) -> dict[str, Co
 def _attempt(runs: Sequence[Run], lessons: Lessons, deferrable: Sequence[str]) -> dict[str, Counts]:
     conn, staged = runs[0].conn, dict[str, Staged]()
     for run in runs:
-        if run.plan.action == "merge":
+        if run.plan.action == "merge" or (run.plan.action == "append" and run.plan.gates.of_whole_date):
             with blamed(run.entity):
                 staged[run.entity] = stage(run, lessons[run.entity])
 
@@ -74,7 +75,7 @@ def _attempt(runs: Sequence[Run], lessons: Lessons, deferrable: Sequence[str]) -
                 conn.execute(DEFER.format(sql.SQL(", ").join(_in_schema(runs[0], name) for name in deferrable)))
             counts = {run.entity: _write(run, staged, lessons) for run in runs}
             for run in reversed(runs):
-                if run.entity in staged:
+                if run.plan.action == "merge":
                     with blamed(run.entity):
                         deleted, kept = delete_rest(run, staged[run.entity])
                         counts[run.entity] = replace(counts[run.entity], deleted=deleted, kept=kept)
@@ -93,7 +94,8 @@ def _in_schema(run: Run, constraint: str) -> sql.Identifier:
 def _write(run: Run, staged: dict[str, Staged], lessons: Lessons) -> Counts:
     with blamed(run.entity):
         if run.plan.action == "append":
-            return append_at_once(run, lessons[run.entity])
+            rows = staged.get(run.entity)
+            return append_staged(run, rows) if rows else append_at_once(run, lessons[run.entity])
         return merge_staged(run, staged[run.entity], deletes_later=True) if run.entity in staged else Counts()
 
 
@@ -109,7 +111,7 @@ def _check(conn: Connection, entities: set[str]) -> None:
 
 def _end(run: Run, staged: dict[str, Staged], counts: Counts) -> None:
     with blamed(run.entity):
-        if run.plan.action != "append":
+        if run.plan.action != "append" or run.entity in staged:
             record(run, counts)
         if run.entity in staged:
             run.conn.execute(DROP_STAGING, (staged[run.entity].table.oid,))

@@ -1,12 +1,10 @@
 """A target that is there, by key: all files are staged, then only the rows that differ are written."""
 
-from dataclasses import dataclass
-
 from psycopg.types.json import Jsonb
 
 from pgpipe.db import one, translated
 from pgpipe.db.encoding import storable
-from pgpipe.load.write import copy
+from pgpipe.load.write.gates import check_staged
 from pgpipe.load.write.rivals import among_rivals
 from pgpipe.load.write.run import (
     DROP_STAGING,
@@ -14,11 +12,10 @@ from pgpipe.load.write.run import (
     Lesson,
     Run,
     as_json,
-    create_staging,
     evolve,
     record,
 )
-from pgpipe.target import Target
+from pgpipe.load.write.stage import Staged, stage
 
 ADD_COLUMNS = """
     select pgpipe_internal.add_columns(%s::oid::regclass, %s::oid::regclass, %s, %s, %s)
@@ -28,14 +25,6 @@ MERGE = """
       from pgpipe_internal.merge(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s::jsonb, %s, %s)
 """
 DELETE = "select deleted, kept from pgpipe_internal.merge_deletions(%s::oid::regclass, %s::oid::regclass, %s)"
-
-
-@dataclass(frozen=True)
-class Staged:
-    """The rows of a load in their staging table."""
-
-    table: Target
-    rows: int
 
 
 def merge(run: Run, lesson: Lesson) -> Counts:
@@ -52,23 +41,17 @@ def merge(run: Run, lesson: Lesson) -> Counts:
     return among_rivals(write, f"the merge of {run.entity}", run.tell)
 
 
-def stage(run: Run, lesson: Lesson) -> Staged:
-    """Copy all files into a staging table."""
-    with translated():
-        table = create_staging(run.conn, run, run.plan.columns, unlogged=True)
-    return Staged(table, copy.copy_parallel(run, table, lesson))
-
-
 def merge_staged(run: Run, staged: Staged, *, deletes_later: bool = False) -> Counts:
     """Write the rows that differ, within a transaction. With `deletes_later` those that go stay until delete_rest."""
     conn, plan, target, rejects = run.conn, run.plan, run.target, run.rejects
     key, stage_ = list(plan.key), staged.table.oid
     evolve(conn, run, ())
+    warnings = check_staged(run, stage_, staged.rows, target.oid)
     filled = 0
     if plan.evolution.add:  # added apart, because a merge can fill them
         filled = one(conn, ADD_COLUMNS, (target.oid, stage_, as_json(plan.evolution.add), key, plan.mode))
     names = [c.name for c in plan.columns]
-    rejected, limits = storable(conn, rejects.keys), Jsonb(plan.limits.as_json())
+    rejected, limits = storable(conn, rejects.keys), Jsonb(plan.gates.limits())
     values = (target.oid, stage_, names, key, plan.mode, rejected, limits, deletes_later)
     merged = conn.execute(MERGE, values).fetchone()
     assert merged is not None
@@ -83,6 +66,7 @@ def merge_staged(run: Run, staged: Staged, *, deletes_later: bool = False) -> Co
         left_out=left_out,
         mended=rejects.mended,
         filled=filled,
+        warnings=warnings,
         kept=kept or 0,
     )
 

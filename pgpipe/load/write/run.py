@@ -49,6 +49,7 @@ class Counts:
     left_out: int = 0  # of those read, by a trigger, rule or policy of the target
     mended: int = 0  # values stripped or cleared
     filled: int = 0  # rows written only because a column is new
+    warnings: tuple[str, ...] = ()  # of checks that do not stop it
     kept: int = 0  # rows that were to be deleted, kept by a trigger, rule or policy of the target
 
 

@@ -1,10 +1,11 @@
-"""Limits of a load: how many rows it may change, as a number or a share."""
+"""Gates of a load: how many rows it may change, as a number or a share, and what its rows must meet."""
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Amount = int | float | str  # rows, or a share of them
+Level = Literal["error", "warn"]  # of a check that fails: the load does, or it goes on and says so
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,35 @@ class Limit:
 
 NO_LIMIT = Limit()
 MAX_DELETED = 0.5
+CHECK_TIMEOUT = 300.0  # seconds
 
 
 @dataclass(frozen=True)
-class Limits:
-    """All limits of a load."""
+class Check:
+    """SQL that the staged rows must meet: a condition, or a query that finds nothing."""
+
+    sql: str
+    level: Level
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What a load must meet before it writes."""
 
     max_deleted: Limit = NO_LIMIT
+    max_changed: Limit = NO_LIMIT
+    min_rows: int = 0
+    checks: tuple[Check, ...] = ()
+    check_timeout: float = CHECK_TIMEOUT
 
-    def as_json(self) -> dict[str, Any]:
-        """Those that are set, as pgpipe_internal.merge takes them."""
-        given = {"max_deleted": self.max_deleted}
+    @property
+    def of_whole_date(self) -> bool:
+        """Whether the rows of a date must be looked at together."""
+        return self.min_rows > 0 or bool(self.checks)
+
+    def limits(self) -> dict[str, Any]:
+        """The limits that are set, as pgpipe_internal.merge takes them."""
+        given = {"max_deleted": self.max_deleted, "max_changed": self.max_changed}
         return {name: as_share_or_rows(limit) for name, limit in given.items() if limit != NO_LIMIT}
 
 
@@ -46,7 +65,7 @@ def as_limit(value: Amount) -> Limit:
     share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
     number = float(share[1]) / 100 if share else float(text) if re.fullmatch(r"\d+\.\d+", text) else None
     if number is not None and number <= 1:
-        return Limit(share=number) if number < 1 else NO_LIMIT
+        return Limit(rows=0) if number == 0 else Limit(share=number) if number < 1 else NO_LIMIT
     if text.isdecimal():
         return Limit(rows=int(text))
     raise ValueError('is a share such as 0.5 or "50%", or a number of rows')

@@ -1,0 +1,105 @@
+"""Gates on staged rows: the checks of the configuration, which run in the load's transaction before it writes.
+
+A check is SQL of whoever configures the load, and runs with the loader's own rights: as one statement, read-only, for a
+bounded time, in a savepoint that is rolled back whatever it did.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+
+from pgpipe.db import Connection, one, translate
+from pgpipe.errors import DataError
+from pgpipe.load.plan.gates import require_rows
+from pgpipe.load.write.run import Run
+from pgpipe.log import get_logger
+from pgpipe.mask import said
+from pgpipe.settings.gates import Check
+
+log = get_logger(__name__)
+
+STATEMENT = "select pgpipe_internal.check_statement(%s::oid::regclass, %s::oid::regclass, %s, %s, %s)"
+BOUNDS = "select set_config('statement_timeout', %s, true), set_config('transaction_read_only', 'on', true)"
+TRANSIENT = ("08", "57P", "40", "53")  # SQLSTATEs that say nothing of the check
+WRITES, LATE = "25006", "57014"
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A check that staged rows do not meet, or that cannot be computed."""
+
+    check: Check
+    message: str
+
+
+def check_staged(run: Run, staging: int, rows: int, target: int | None) -> tuple[str, ...]:
+    """Hold staged rows against `min_rows` and the checks. Returns what those that only warn have found.
+
+    Args:
+        run: the load, whose transaction is open.
+        staging: oid of the staging table.
+        rows: that are staged.
+        target: oid of the target; None if there is none yet.
+
+    Raises:
+        DataError: a gate is not met.
+    """
+    plan = run.plan
+    require_rows(run.entity, plan.files.date, rows + plan.before, plan.gates)
+    breaches = list(find_breaches(run, staging, target))
+    if failed := [breach.message for breach in breaches if breach.check.level == "error"]:
+        raise DataError(
+            f"{run.entity}: {'; '.join(failed)}; nothing was changed; if the files are right, let them pass once with"
+            " `--accept checks`"
+        )
+    warnings = tuple(breach.message for breach in breaches)
+    for message in warnings:
+        log.warning("check", entity=run.entity, found=message)
+    return warnings
+
+
+def find_breaches(run: Run, staging: int, target: int | None) -> Iterator[Breach]:
+    """The checks that staged rows do not meet.
+
+    Raises:
+        PgpipeError: the connection was lost, or another transaction was in the way.
+    """
+    plan = run.plan
+    key = list(plan.key) if plan.action != "append" else []
+    for check in plan.gates.checks:
+        values = (target, staging, [column.name for column in plan.columns], key, check.sql.strip().rstrip(";"))
+        try:
+            count, examples = _ask(run.conn, one(run.conn, STATEMENT, values), plan.gates.check_timeout)
+        except psycopg.Error as exc:
+            if exc.sqlstate is None or exc.sqlstate.startswith(TRANSIENT):
+                raise translate(exc) from exc
+            yield Breach(check, f"the check {_named(check)} {_why(exc, plan.gates.check_timeout)}")
+            continue
+        if count:
+            rows = f"{count:,} rows break" if count > 1 else "1 row breaks"
+            such = f", such as {'; '.join(filter(None, examples))}" if any(examples) else ""
+            yield Breach(check, f"{rows} the check {_named(check)}{such}")
+
+
+def _ask(conn: Connection, statement: str, timeout: float) -> tuple[int, list[str]]:
+    with conn.transaction(force_rollback=True):
+        conn.execute(BOUNDS, (str(round(timeout * 1000)),))
+        # Asked for in binary form, it is sent by the protocol that takes one statement only.
+        found = conn.execute(statement.encode(), binary=True).fetchone()
+    assert found is not None
+    count, examples = found
+    return count, examples
+
+
+def _named(check: Check) -> str:
+    return f'"{" ".join(check.sql.split())}"'
+
+
+def _why(exc: psycopg.Error, timeout: float) -> str:
+    first = said(exc).splitlines()[0]  # it may quote the rest of the statement
+    if exc.sqlstate == WRITES:
+        return f"is refused, because it would write: {first}"
+    if exc.sqlstate == LATE:
+        return f"was cancelled: {first}; a check may take the {timeout:g} s of load.check_timeout"
+    return f"cannot be computed: {first}"
