@@ -29,6 +29,7 @@ MODULES = {
     "completion": "completion",
     "config": "config",
     "demo": "demo",
+    "diff": "diff",
     "doctor": "doctor",
     "embedder": "embedder",
     "embedding": "embedding",

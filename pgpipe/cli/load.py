@@ -7,8 +7,8 @@ import click
 from rich.markup import escape
 
 from pgpipe.cli.app import App, cli
+from pgpipe.cli.diff import diff
 from pgpipe.cli.options import override, skipped, source_options
-from pgpipe.cli.plan import plan
 from pgpipe.pipeline.report import Report
 from pgpipe.pipeline.run import Pipeline, default_components
 
@@ -18,7 +18,7 @@ ONLY_IF_ANY = {"rejected", "left_out"}
 
 @cli.command()
 @source_options
-@click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing, like `pgpipe plan`.")
+@click.option("--dry-run", is_flag=True, help="Print what would change and leave nothing behind, like `pgpipe diff`.")
 @click.pass_context
 def load(context: click.Context, /, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
     """Load the newest date into PostgreSQL; rows whose text changed wait for the embedder.
@@ -26,7 +26,7 @@ def load(context: click.Context, /, dry_run: bool, **options: Any) -> None:  # n
     Run it as often as you like: what is in the target already is left alone.
     """
     if dry_run:
-        context.invoke(plan, **options)
+        context.invoke(diff, **options)
     else:
         _run(context, drain=False, **options)
 

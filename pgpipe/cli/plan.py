@@ -1,6 +1,9 @@
 """pgpipe plan."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
@@ -22,6 +25,7 @@ from pgpipe.source import open_source
 from pgpipe.source.layout import EntityFiles, choose_dates
 
 log = get_logger(__name__)
+HEADING = ("entity", "date", "files", "bytes")
 ACTIONS = {
     "nothing": "nothing: in the ledger",
     "recognise": "nothing: the same bytes as the snapshot before",
@@ -31,56 +35,74 @@ ACTIONS = {
 }
 
 
+@dataclass
+class Planning:
+    """The entities of the dates that a command names, and what it says of each."""
+
+    app: App
+    url: str | None
+    day: str
+    entities: Sequence[str]
+    mode: str | None
+    key: str | None
+    accept: Sequence[str]
+    jobs: int | None
+    skip_search: bool
+    skip_embeddings: bool
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        """Look what the source has."""
+        app = self.app
+        app.set("source", url=self.url)
+        app.set("load", jobs=self.jobs)
+        source = open_source(app.settings.source)
+        skip = skipped(self.skip_search, self.skip_embeddings).union(app.settings.load.skip)
+        self.run = Context(app.settings, app.database, source, app.bar, override(self.mode, self.key), skip)
+        days = choose_dates(source, self.day, app.settings.source.complete)
+        self.run.accept, self.run.named = frozenset(self.accept), frozenset(self.entities)
+        self.run.until = days[-1] if ".." in self.day else None
+        self.listed = [
+            files for each in days for files in select_entities(self.run, each.isoformat(), self.entities)[1]
+        ]
+
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """A connection to a database that was migrated."""
+        with self.app.database.connect(autocommit=True) as conn:  # a refused entity must not stop the others
+            require_schema(conn, self.app.database.schema)
+            yield conn
+
+
 @cli.command()
 @source_options
 @click.pass_context
-def plan(
-    context: click.Context,
-    url: str | None,
-    day: str,
-    entities: Sequence[str],
-    mode: str | None,
-    key: str | None,
-    accept: Sequence[str],
-    jobs: int | None,
-    skip_search: bool,
-    skip_embeddings: bool,
-    as_json: bool,
-) -> None:
+def plan(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
     """Print what `load` would do and why; touches nothing.
 
     Of the files it reads the footers. It reads a sample of one if it chooses columns for search from the data.
     """
     app: App = context.obj
-    app.set("source", url=url)
-    app.set("load", jobs=jobs)
-    source = open_source(app.settings.source)
-    skip = skipped(skip_search, skip_embeddings).union(app.settings.load.skip)
-    run = Context(app.settings, app.database, source, app.bar, override(mode, key), skip)
-    days = choose_dates(source, day, app.settings.source.complete)
-    run.accept, run.named, run.until = frozenset(accept), frozenset(entities), days[-1] if ".." in day else None
-    listed = [files for each in days for files in select_entities(run, each.isoformat(), entities)[1]]
-    with app.database.connect(autocommit=True) as conn:  # a refused entity must not stop the others
-        require_schema(conn, app.database.schema)
-        plans = [_plan_entity(run, conn, files) for files in listed]
-        for each in days:
-            of_date = [(files, entry) for files, entry in zip(listed, plans, strict=True) if files.date == each]
-            _plan_links(run, conn, of_date)
-    if as_json:
-        app.print_json(plans)
+    planning = Planning(app, **options)
+    with planning.connected() as conn:
+        planned = partial(_planned, planning.run, conn)
+        plans = [(files, planned_entry(files, partial(planned, files))) for files in planning.listed]
+        plan_links(planning.run, conn, plans)
+    found = [entry for _, entry in plans]
+    if planning.as_json:
+        app.print_json(found)
     else:
-        for entry in plans:
-            _print_plan(app, dict(entry))
-    context.exit(int(any("refused" in entry for entry in plans)))
+        for entry in found:
+            _print_plan(app, entry)
+    context.exit(int(any("refused" in entry for entry in found)))
 
 
-def _plan_entity(run: Context, conn: Connection, files: EntityFiles) -> dict[str, Any]:
-    name, loader = files.entity, Loader(run.database, run.source, run.settings.load.jobs)
+def planned_entry(files: EntityFiles, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a command says of an entity; if it is refused, why."""
+    name = files.entity
     entry: dict[str, Any] = {"entity": name, "date": files.date, "files": len(files.files), "bytes": files.bytes}
     try:
-        entry |= _described(loader.plan(conn, files, run.entity(name), run.consent(name)))
-        entry["search"] = "skipped" if "search" in run.skip else _search(run, files)
-        entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, files)
+        entry |= work()
     except PgpipeError as exc:
         entry["refused"] = str(exc).removeprefix(f"{name}: ")
     except Exception as exc:  # noqa: BLE001 - a fault of one entity must not take the others along
@@ -91,25 +113,42 @@ def _plan_entity(run: Context, conn: Connection, files: EntityFiles) -> dict[str
     return entry
 
 
-def _plan_links(run: Context, conn: Connection, planned: list[tuple[EntityFiles, dict[str, Any]]]) -> None:
+def plan_links(run: Context, conn: Connection, planned: list[tuple[EntityFiles, dict[str, Any]]]) -> None:
     """What keeps entities of a date from being loaded because foreign keys link them."""
-    refused = {entry["entity"] for _, entry in planned if "refused" in entry}
-    busy = {entry["entity"] for _, entry in planned if not entry.get("action", "nothing").startswith("nothing")}
-    found = plan_groups(conn, run, [files for files, _ in planned], busy, refused)
-    for _, entry in planned:
-        if why := found.get(entry["entity"]):
-            entry["refused"] = why
-            click.echo(f"pgpipe: {entry['entity']}: {why}", err=True)
+    for day in dict.fromkeys(files.date for files, _ in planned):
+        of_date = [(files, entry) for files, entry in planned if files.date == day]
+        refused = {entry["entity"] for _, entry in of_date if "refused" in entry}
+        busy = {entry["entity"] for _, entry in of_date if not entry.get("action", "nothing").startswith("nothing")}
+        found = plan_groups(conn, run, [files for files, _ in of_date], busy, refused)
+        for _, entry in of_date:
+            if why := found.get(entry["entity"]):
+                entry["refused"] = why
+                click.echo(f"pgpipe: {entry['entity']}: {why}", err=True)
+
+
+def _planned(run: Context, conn: Connection, files: EntityFiles) -> dict[str, Any]:
+    name, loader = files.entity, Loader(run.database, run.source, run.settings.load.jobs)
+    entry = described(loader.plan(conn, files, run.entity(name), run.consent(name)))
+    entry["search"] = "skipped" if "search" in run.skip else _search(run, files)
+    entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, files)
+    return entry
+
+
+def print_heading(app: App, entry: dict[str, Any]) -> None:
+    """Which files it is about."""
+    name, day, files, size = (entry[part] for part in HEADING)
+    app.out.print(f"[bold]{escape(name)}[/] of {day}: {files} files, {size:,} bytes")
 
 
 def _print_plan(app: App, entry: dict[str, Any]) -> None:
-    name, day, files, size = (entry.pop(part) for part in ("entity", "date", "files", "bytes"))
-    app.out.print(f"[bold]{escape(name)}[/] of {day}: {files} files, {size:,} bytes")
+    print_heading(app, entry)
     for label, value in entry.items():
-        app.out.print(f"  {label}: {value}", markup=False)
+        if label not in HEADING:
+            app.out.print(f"  {label}: {value}", markup=False)
 
 
-def _described(made: LoadPlan) -> dict[str, Any]:
+def described(made: LoadPlan) -> dict[str, Any]:
+    """A plan, by labels."""
     described: dict[str, Any] = {
         "action": made.superseded or ACTIONS[made.action],
         "mode": made.mode,

@@ -39,15 +39,16 @@ def test_an_older_date_may_be_asked_for(cli: Cli, lake: Lake, database: Database
 
 
 def test_a_plan_touches_nothing(cli: Cli, lake: Lake, database: Database) -> None:
-    """`plan` and `load --dry-run` say the same: what would be done, with which columns, and why."""
+    """`plan` says what would be done, with which columns, and why; `load --dry-run` and `diff` are the same."""
     lake.put("2026-01-01", "a", ROWS)
     before = rows(database, OBJECTS)
 
     plan = cli("plan", "--source", lake.url, "--key", "id", "--json")
-    dry = cli("load", "--dry-run", "--source", lake.url, "--key", "id", "--json")
+    dry, diff = (cli(*of, "--source", lake.url, "--key", "id", "--json") for of in (("load", "--dry-run"), ("diff",)))
 
     assert (plan.code, plan.err) == (dry.code, dry.err) == (0, "")
-    assert plan.out == dry.out
+    assert dry == diff
+    assert json.loads(dry.out)[0]["inserted"] == 3
     assert json.loads(plan.out) == [
         {
             "entity": "a",

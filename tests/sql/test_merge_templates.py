@@ -37,6 +37,8 @@ MERGE = """
     select pgpipe_internal.check_statement('item', 'pgpipe_staging.item', '{shop,"Item no",title}',
                                            '{shop,"Item no"}', known.sql)
       from (values ('price >= 0 -- or free'), ('select shop from staged group by shop')) known (sql);
+    select pgpipe_internal.sample_difference('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}',
+                                             '{shop,"Item no"}', 'update', 3);
     truncate item;
     select pgpipe_internal.append_staged('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}');
     alter table pgpipe_staging.item add column color text;

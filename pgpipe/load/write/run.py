@@ -97,9 +97,14 @@ def as_json(columns: Sequence[Column]) -> Jsonb:
     return Jsonb([{"name": c.name, "type": c.sql, "untyped": c.untyped} for c in columns])
 
 
-def create_staging(conn: Connection, run: Run, columns: Sequence[Column], *, unlogged: bool) -> Target:
-    """Make the staging table, in place of an older one: logged if it will be published, else unlogged."""
-    names = {"schema": run.database.schema, "entity": run.entity}
+def create_staging(
+    conn: Connection, run: Run, columns: Sequence[Column], *, unlogged: bool, name: str | None = None
+) -> Target:
+    """Make the staging table, in place of an older one: logged if it will be published, else unlogged.
+
+    It is that of the entity, unless another name is given.
+    """
+    names = {"schema": run.database.schema, "entity": name or run.entity}
     values = {"columns": as_json(columns), "key": list(run.plan.key), "unlogged": unlogged}
     made = conn.execute(CREATE_STAGING, names | values).fetchone()
     assert made is not None
