@@ -12,8 +12,19 @@ from pgpipe.cli.options import override, skipped, source_options
 from pgpipe.pipeline.report import Report
 from pgpipe.pipeline.run import Pipeline, default_components
 
-ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "rejected", "left_out", "embedded")
-ONLY_IF_ANY = {"rejected", "left_out"}
+ROWS = (
+    "read",
+    "inserted",
+    "updated",
+    "deleted",
+    "unchanged",
+    "rejected",
+    "left_out",
+    "superseded",
+    "deletes",
+    "embedded",
+)
+ONLY_IF_ANY = {"rejected", "left_out", "superseded", "deletes"}
 
 
 @cli.command()

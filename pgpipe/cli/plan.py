@@ -153,6 +153,7 @@ def described(made: LoadPlan) -> dict[str, Any]:
         "action": made.superseded or ACTIONS[made.action],
         "mode": made.mode,
         "key": ", ".join(made.key) or "none",
+        **({"changes": made.changes.described()} if made.changes else {}),
     }
     if made.parts:
         described["rows"] = made.rows

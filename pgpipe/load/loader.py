@@ -37,7 +37,7 @@ BEGIN_LOAD = """
 """
 COUNTED = """
     select sum(read)::bigint, sum(inserted)::bigint, sum(updated)::bigint, sum(deleted)::bigint, sum(unchanged)::bigint,
-           sum(rejected)::bigint, sum(left_out)::bigint
+           sum(rejected)::bigint, sum(left_out)::bigint, 0, 0, sum(superseded)::bigint, sum(deletes)::bigint
       from pgpipe.load where load_id = any (%s)
 """
 FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s where load_id = %s"

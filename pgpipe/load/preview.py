@@ -15,9 +15,11 @@ from pgpipe.load.plan.gates import require_rows
 from pgpipe.load.rows.read import row_groups
 from pgpipe.load.rows.rejects import Rejects
 from pgpipe.load.write import copy
+from pgpipe.load.write.changes import changes_json, reduce
 from pgpipe.load.write.diagnose import Diagnosis
 from pgpipe.load.write.gates import find_breaches
 from pgpipe.load.write.run import Lesson, Progress, Run, as_json, create_staging
+from pgpipe.load.write.stage import layout
 from pgpipe.source import Source
 
 CHECK_KEY = "select pgpipe_internal.check_key(%s::oid::regclass, %s)"
@@ -25,12 +27,13 @@ EVOLVED = "select pgpipe_internal.as_evolved(%s::oid::regclass, %s::oid::regclas
 PREVIEW = """
     select inserted, updated, deleted, unchanged, broken
       from pgpipe_internal.preview_merge(%s::oid::regclass, %s::oid::regclass, %s::oid::regclass, %s, %s, %s,
-                                         %s::jsonb, %s)
+                                         %s::jsonb, %s, %s)
 """
 SAMPLE = """
     select key_values, old_values, new_values
       from pgpipe_internal.sample_difference(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s)
 """
+LEFT = "select pgpipe_internal.count_left(%s::oid::regclass)"
 CHANGES = ("insert", "update", "delete")
 
 
@@ -93,9 +96,10 @@ def _rolled_back(run: Run, lesson: Lesson, max_samples: int) -> Preview:
     conn = run.conn
     with translated(), conn.transaction(force_rollback=True):
         # A name of its own: the staging table of a load that is running is left alone.
-        staging = create_staging(conn, run, run.plan.columns, unlogged=True, name=f"diff {conn.info.backend_pid}")
+        columns, traced = layout(run.plan)
+        staging = create_staging(conn, run, columns, unlogged=True, name=f"diff {conn.info.backend_pid}")
         table = sql.Identifier(*staging.pair)
-        copier = copy.Copier(run.source, table, lesson, run.progress, threading.Event(), run.rejects)
+        copier = copy.Copier(run.source, table, lesson, run.progress, threading.Event(), run.rejects, traced)
         rows = copier.copy(conn, row_groups(run.plan.parts))
         compared = _Comparison(run, staging.oid, rows)
         return compared.merged(max_samples) if run.plan.action == "merge" else compared.inserted()
@@ -110,21 +114,25 @@ class _Comparison:
 
     def inserted(self) -> Preview:
         """All are new: those of a first load, or of an append."""
-        plan, conn = self._run.plan, self._run.conn
-        if plan.action == "create" and self._key:
+        plan, conn, rows = self._run.plan, self._run.conn, self._rows
+        if plan.changes:
+            reduce(self._run, self._staging, None)
+            rows = int(one(conn, LEFT, (self._staging,)))
+        elif plan.action == "create" and self._key:
             conn.execute(CHECK_KEY, (self._staging, self._key))
         seen = self._seen(conn) if plan.target else None
-        return Preview(self._rows, rejected=self._run.rejects.count, gates=self._gates(seen))
+        return Preview(rows, rejected=self._run.rejects.count, gates=self._gates(seen))
 
     def merged(self, max_samples: int) -> Preview:
         """Some are there."""
         plan, conn = self._run.plan, self._run.conn
         seen, new = self._seen(conn), {column.name for column in plan.evolution.add} - set(self._key)
         names = [column.name for column in plan.columns if column.name not in new]
+        reduce(self._run, self._staging, seen)
         gates = self._gates(seen)
         rejected, limits = storable(conn, self._run.rejects.keys), Jsonb(plan.gates.limits())
         values = (self._run.target.oid, seen, self._staging, names, self._key, plan.mode, rejected, limits)
-        counted = conn.execute(PREVIEW, values).fetchone()
+        counted = conn.execute(PREVIEW, (*values, changes_json(self._run))).fetchone()
         assert counted is not None
         *counts, broken = counted
         gates += [Gate(*each) for each in broken]
@@ -139,7 +147,8 @@ class _Comparison:
 
     def _seen(self, conn: Connection) -> int:
         plan = self._run.plan
-        keys = [column for column in plan.evolution.add if column.name in plan.key]
+        compared = {*plan.key, *(plan.changes.order if plan.changes else ())}
+        keys = [column for column in plan.evolution.add if column.name in compared]
         values = (self._run.target.oid, self._staging, as_json(plan.evolution.widen), as_json(keys))
         return int(one(conn, EVOLVED, values))
 

@@ -19,6 +19,8 @@ class StageReport:
     unchanged: int | None = None
     rejected: int | None = None
     left_out: int | None = None  # by a trigger, rule or policy of the target
+    superseded: int | None = None  # by a later change of the same key
+    deletes: int | None = None  # rows of change files that say that a row is gone
     mended: int | None = None  # values, not rows
     embedded: int | None = None
     seconds: float = 0.0

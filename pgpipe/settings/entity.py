@@ -76,6 +76,16 @@ class EntitySettings(Section):
     mode: Mode | None = Field(
         None, description="append | upsert | snapshot; upsert with a key, append without one", examples=["upsert"]
     )
+    order: list[str] = Field(
+        [],
+        description="columns by which change files are ordered: of the rows of a key the last one counts",
+        examples=[["updated_at"]],
+    )
+    delete: str | None = Field(
+        None,
+        description="SQL condition, or a boolean column, of the rows of change files that delete their key",
+        examples=["op = 'D'"],
+    )
     skip: list[str] = Field(
         [], description="components of other packages that leave this entity out", examples=[["audit"]]
     )

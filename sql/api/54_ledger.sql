@@ -11,6 +11,8 @@ begin
     if not pgpipe_internal.has_ledger(target) then  -- this is not the table that was loaded
         delete from pgpipe.load_file file
          where file.entity = keep_ledger.entity and file.schema = of_schema;
+        delete from pgpipe.tombstone held
+         where held.entity = keep_ledger.entity and held.schema = of_schema;
         execute format('create trigger pgpipe_ledger after truncate on %s for each statement '
                        'execute function pgpipe_internal.forget_files(%L, %L)',
                        target, entity, of_schema);

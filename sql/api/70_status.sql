@@ -149,7 +149,7 @@ select load.load_id, load.schema, load.entity, load.date, load.mode, load.starte
             when load.finished_at is null then 'running' else 'done' end as state,
        passed.seconds, load.read / greatest(passed.seconds, 0.001) as rows_per_second, load.read,
        load.inserted, load.updated, load.deleted, load.unchanged, load.rejected, load.left_out,
-       load.error
+       load.error, load.superseded, load.deletes
   from pgpipe.load load
  cross join lateral (
        select extract(epoch from coalesce(load.finished_at, now()) - load.started_at)
@@ -162,7 +162,7 @@ create or replace view pgpipe.load_status as
 select distinct on (load.entity, load.schema)
        load.entity, load.date, load.mode, load.started_at, load.finished_at, load.read,
        load.inserted, load.updated, load.deleted, load.unchanged, load.error, load.state,
-       load.schema, load.left_out
+       load.schema, load.left_out, load.superseded, load.deletes
   from pgpipe.load_history load
  order by load.entity, load.schema, load.started_at desc, load.load_id desc;
 comment on view pgpipe.load_status is 'The last load of each entity.';

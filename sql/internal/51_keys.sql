@@ -91,7 +91,8 @@ begin
         raise exception
             'the key (%) is not unique: % of its values occur more than once, such as %', names,
             twice.keys, twice.example using errcode = 'PP010',
-            hint = 'Name more columns in `key`, or load without one in mode append.';
+            hint = 'Name more columns in `key`. If the last row of a key counts, name in `order` '
+                   'the columns that say which that is. Or load without a key in mode append.';
     end if;
 end
 $$;

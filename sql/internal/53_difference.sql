@@ -56,12 +56,13 @@ comment on function pgpipe_internal.difference_name(regclass) is
 
 create or replace function pgpipe_internal.find_difference(
     target regclass, stage regclass, columns name[], key name[], mode text, rejected jsonb,
-    counting boolean)
+    counting boolean, changes jsonb)
     returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     difference text := pgpipe_internal.difference_name(stage);
     written name[] := pgpipe_internal.written_columns(target, columns, key);
+    differ text := pgpipe_internal.differ(target, written, 'target', 'staged');
 begin
     execute pgpipe_internal.render('merge_difference', jsonb_build_object(
         'difference', difference, 'target', target, 'stage', stage,
@@ -70,10 +71,13 @@ begin
                    from unnest(key) with ordinality part (name, place)),
         'is_gone', format('staged.%I is null', key[1]),  -- no part of a key is null
         'is_new', format('target.%I is null', key[1]),
+        'kinds', case when changes <> '{}' then
+                      pgpipe_internal.change_kinds(target, key, changes) end,
         'lost', pgpipe_internal.lost_change(target, key, rejected),
         'join', case mode when 'snapshot' then 'full' else 'right' end,
         'same_key', pgpipe_internal.same_key(target, key, 'target', 'staged'),
-        'differ', pgpipe_internal.differ(target, written, 'target', 'staged'),
+        'differ', case when changes <> '{}' then concat_ws(' or ', 'staged.pgpipe_deleted', differ)
+                       else differ end,
         'count_of_target', case when counting then
             format('union all select %s null, count(*) from %s',
                    repeat('null, ', cardinality(key)), target) end));
@@ -82,14 +86,16 @@ begin
 end
 $$;
 comment on function pgpipe_internal.find_difference(
-    regclass, regclass, name[], name[], text, jsonb, boolean) is
+    regclass, regclass, name[], name[], text, jsonb, boolean, jsonb) is
     'Makes a table of the keys whose rows differ: key_1, key_2, …, and `change`. This is insert, '
     'update, delete, or keep for a row that the snapshot has but could not bring. With '
-    '`counting`, `held` of one more row is how many rows the target has.';
+    '`counting`, `held` of one more row is how many rows the target has. With `changes`, a staged '
+    'delete is absent if it finds no row, and what is older than its row is superseded.';
 
 create or replace function pgpipe_internal.count_changes(
     difference regclass,
-    out inserts bigint, out updates bigint, out deletes bigint, out keeps bigint, out held bigint)
+    out inserts bigint, out updates bigint, out deletes bigint, out keeps bigint,
+    out absent bigint, out superseded bigint, out held bigint)
     stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
@@ -97,8 +103,11 @@ begin
         select count(*) filter (where difference.change = 'insert'),
                count(*) filter (where difference.change = 'update'),
                count(*) filter (where difference.change = 'delete'),
-               count(*) filter (where difference.change = 'keep'), max(difference.held)
-          from %s difference $sql$, difference) into inserts, updates, deletes, keeps, held;
+               count(*) filter (where difference.change = 'keep'),
+               count(*) filter (where difference.change = 'absent'),
+               count(*) filter (where difference.change = 'superseded'), max(difference.held)
+          from %s difference $sql$, difference)
+        into inserts, updates, deletes, keeps, absent, superseded, held;
 end
 $$;
 comment on function pgpipe_internal.count_changes(regclass) is
@@ -106,8 +115,8 @@ comment on function pgpipe_internal.count_changes(regclass) is
 
 create or replace function pgpipe_internal.compare_staged(
     target regclass, seen regclass, stage regclass, columns name[], key name[], mode text,
-    rejected jsonb, out staged bigint, out inserts bigint, out updates bigint, out deletes bigint,
-    out held bigint)
+    rejected jsonb, changes jsonb, out staged bigint, out inserts bigint, out updates bigint,
+    out deletes bigint, out absent bigint, out superseded bigint, out held bigint)
     volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -119,20 +128,25 @@ declare
 begin
     perform pgpipe_internal.require_unique(target, key, mode),
             pgpipe_internal.align_keys(seen, stage, key);
-    staged := pgpipe_internal.count_staged(stage, key, counting);
+    staged := pgpipe_internal.count_staged(stage, key, counting or changes <> '{}');
     difference := pgpipe_internal.find_difference(seen, stage, columns, key, mode, rejected,
-                                                  counting);
+                                                  counting, changes);
     wanted := pgpipe_internal.count_changes(difference);  -- a statement that sees its rows
     inserts := wanted.inserts;
     updates := wanted.updates;
     deletes := wanted.deletes;
+    absent := wanted.absent;
+    superseded := wanted.superseded;
     perform case when staged + deletes - inserts <> wanted.held
             then pgpipe_internal.check_key(stage, key) end;
     held := staged - inserts + deletes + wanted.keeps;
+    if changes <> '{}' then  -- deletes are staged too
+        staged := staged - superseded - absent - deletes;
+    end if;
 end
 $$;
 comment on function pgpipe_internal.compare_staged(
-    regclass, regclass, regclass, name[], name[], text, jsonb) is
+    regclass, regclass, regclass, name[], name[], text, jsonb, jsonb) is
     'Makes the difference of a target and its staged rows, and counts it. `seen` is the target, '
     'or a view of it with the types that its columns will have. `held` is how many rows a '
     'snapshot''s target has; of an upsert, how many of the staged ones it has. Raises PP010 for a '

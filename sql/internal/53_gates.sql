@@ -116,7 +116,9 @@ as $$
          where item.attrelid = seen and item.attnum > 0 and not item.attisdropped
            and item.attgenerated = '' and item.attname <> all (columns))
     select format('select %s%s from %s staged%s', pgpipe_internal.column_list(columns, 'staged'),
-                  kept.list, stage, case when kept.are_joined then format(
+                  kept.list, case when pgpipe_internal.has_column(stage, 'pgpipe_deleted')
+                       then format('(select * from %s where pgpipe_deleted is not true)', stage)
+                       else stage::text end, case when kept.are_joined then format(
                       ' left join %s target on %s', seen,
                       pgpipe_internal.same_key(seen, key, 'target', 'staged')) end)
       from kept

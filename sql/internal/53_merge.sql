@@ -127,9 +127,9 @@ comment on function pgpipe_internal.refers_to_itself(regclass) is
 create or replace function pgpipe_internal.merge(
     target regclass, stage regclass, columns name[], key name[], mode text, rejected jsonb,
     limits jsonb, deletes_later boolean default false,
-    path text default pg_catalog.current_setting('search_path'),
+    path text default pg_catalog.current_setting('search_path'), changes jsonb default '{}',
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint,
-    out left_out bigint, out kept bigint)
+    out left_out bigint, out kept bigint, out superseded bigint, out deletes bigint)
     volatile  set search_path = pg_catalog, pg_temp  set work_mem = '128MB'
     set default_statistics_target = 10  set parallel_tuple_cost = 0  language plpgsql
 as $$
@@ -138,30 +138,40 @@ declare
     wanted record;
     deletes_last boolean := deletes_later or pgpipe_internal.refers_to_itself(target);
 begin
-    wanted := pgpipe_internal.compare_staged(target, target, stage, columns, key, mode, rejected);
+    wanted := pgpipe_internal.compare_staged(target, target, stage, columns, key, mode, rejected,
+                                             changes);
     difference := pgpipe_internal.difference_name(stage);
+    deletes := 0;
+    if changes <> '{}' then
+        deletes := wanted.absent + wanted.deletes;
+        wanted.held := pgpipe_internal.held_by(target, wanted.deletes, limits);
+    end if;
     perform pgpipe_internal.check_limits(target, difference, key, limits, wanted);
     deleted := case when not deletes_last then
                     pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end;
     select written.* into inserted, updated
       from pgpipe_internal.write_difference(
            target, stage, difference, columns, key, path, wanted.inserts, deletes_last) written;
+    superseded := wanted.superseded;
     unchanged := wanted.staged - wanted.inserts - wanted.updates;
     left_out := wanted.inserts - inserted + wanted.updates - updated;
     deleted := coalesce(deleted, case when not deletes_later then
                    pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end);
     kept := wanted.deletes - deleted;
+    perform pgpipe_internal.keep_tombstones(stage, key, changes);
 end
 $$;
 comment on function pgpipe_internal.merge(
-    regclass, regclass, name[], name[], text, jsonb, jsonb, boolean, text) is
+    regclass, regclass, name[], name[], text, jsonb, jsonb, boolean, text, jsonb) is
     'Brings the staged rows into the target by key, writing only rows that differ. Mode '
     '`snapshot` also deletes rows that are neither staged nor have one of the keys in `rejected`, '
     'an array of objects. `limits` are an object, see broken_limits. With '
     '`deletes_later` they are left for merge_deletions, and `deleted` and `kept` are null. '
     '`left_out` are staged rows that a trigger, rule or policy of the target did not store. '
     '`kept` are rows that it did not delete. The target''s triggers run with the search_path '
-    '`path`, the caller''s. Raises PP010 for a key that is NULL or occurs twice, PP013 for a '
+    '`path`, the caller''s. `changes` are those of reduce_changes, which left the last row of each '
+    'key: then `deletes` are the staged rows that delete, and `superseded` those that are older '
+    'than the row of the target. Raises PP010 for a key that is NULL or occurs twice, PP013 for a '
     'limit that is broken.';
 
 create or replace function pgpipe_internal.merge_deletions(

@@ -34,7 +34,7 @@ comment on function pgpipe_internal.as_evolved(regclass, regclass, jsonb, jsonb)
 
 create or replace function pgpipe_internal.preview_merge(
     target regclass, seen regclass, stage regclass, columns name[], key name[], mode text,
-    rejected jsonb, limits jsonb,
+    rejected jsonb, limits jsonb, changes jsonb,
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint,
     out broken jsonb)
     volatile  set search_path = pg_catalog, pg_temp  set work_mem = '128MB'
@@ -43,7 +43,11 @@ as $$
 declare
     counted record;
 begin
-    counted := pgpipe_internal.compare_staged(target, seen, stage, columns, key, mode, rejected);
+    counted := pgpipe_internal.compare_staged(target, seen, stage, columns, key, mode, rejected,
+                                              changes);
+    if changes <> '{}' then
+        counted.held := pgpipe_internal.held_by(target, counted.deletes, limits);
+    end if;
     inserted := counted.inserts;
     updated := counted.updates;
     deleted := counted.deletes;
@@ -55,7 +59,7 @@ begin
 end
 $$;
 comment on function pgpipe_internal.preview_merge(
-    regclass, regclass, regclass, name[], name[], text, jsonb, jsonb) is
+    regclass, regclass, regclass, name[], name[], text, jsonb, jsonb, jsonb) is
     'Counts what merge would do, and writes nothing to the target. `broken` is [[limit, message]] '
     'of the limits that refuse it. `seen` is what as_evolved returned.';
 

@@ -6,6 +6,7 @@ create or replace function pgpipe_internal.forget_files()
 as $$
 begin
     delete from pgpipe.load_file held where held.entity = tg_argv[0] and held.schema = tg_argv[1];
+    delete from pgpipe.tombstone held where held.entity = tg_argv[0] and held.schema = tg_argv[1];
     return null;
 end
 $$;

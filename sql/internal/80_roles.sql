@@ -144,7 +144,7 @@ begin
     grant select, update (fingerprint, filter_error) on pgpipe.embedding to pgpipe_queue;
     grant select, insert, update, delete on pgpipe.job, pgpipe.missed to pgpipe_queue;
     grant select on pgpipe.template to pgpipe_queue;
-    grant select, delete on pgpipe.load_file to pgpipe_queue;
+    grant select, delete on pgpipe.load_file, pgpipe.tombstone to pgpipe_queue;
     grant usage, create on schema pgpipe_target to pgpipe_queue;
     -- Until own_definers ends: an owner could have made what he is given.
     grant create on schema pgpipe, pgpipe_internal to pgpipe_queue;

@@ -151,7 +151,7 @@ begin
     elsif name in ('job', 'finished', 'sweep', 'reconciliation', 'missed', 'trouble') then
         execute format('grant select, insert, update, delete on %s to pgpipe_embedder', relation);
     end if;
-    if name in ('job', 'rejected_row', 'reconciliation') then  -- keys and contents of rows
+    if name in ('job', 'rejected_row', 'reconciliation', 'tombstone') then  -- what rows hold
         execute format('revoke all on %s from pgpipe_reader', relation);
     else
         execute format('grant select on %s to pgpipe_reader', relation);

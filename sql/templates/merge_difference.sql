@@ -4,7 +4,7 @@
 -- row before it finds the conflict. The rows of the target are counted at the same moment.
 create unlogged table {difference} as
 select {keys},
-       case when {is_gone} then {lost}
+       case {kinds}when {is_gone} then {lost}
             when {is_new} then 'insert'
             else 'update' end as change,
        null::bigint as held

@@ -43,7 +43,7 @@ def product(*found: tuple[int, str]) -> pa.Table:
 
 def adds_up(stage: dict, database: Database) -> None:
     """The sentence of docs/loading.md, for the report and for the table of loads."""
-    parts = ("inserted", "updated", "unchanged", "rejected", "left_out")
+    parts = ("inserted", "updated", "unchanged", "rejected", "left_out", "superseded", "deletes")
     assert stage["read"] == sum(stage[part] for part in parts)
     assert min(stage[part] for part in parts) >= 0
     last = f"select read, {', '.join(parts)} from pgpipe.load order by load_id desc limit 1"

@@ -141,6 +141,7 @@ WRITES = {  # what the roles may write, by column where not the whole table
         "job": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "load_file": {"DELETE": None},
         "missed": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "tombstone": {"DELETE": None},
     },
     "pgpipe_embedder": {
         "job": {"INSERT": None, "UPDATE": None, "DELETE": None},

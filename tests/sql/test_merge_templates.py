@@ -2,14 +2,14 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 from pgpipe import schema
-from pgpipe.db import Database
-from tests.sql.support import value
+from pgpipe.db import Connection, Database
 
 GOLDEN = Path(__file__).with_name("golden")
-TEMPLATES = sorted(file.stem for file in (schema.ROOT / "sql" / "templates").glob("merge_*.sql"))
+TEMPLATES = {file.stem for file in schema.ROOT.glob("sql/templates/merge_*.sql")}
 SAMPLE = """
     create table item (shop int, "Item no" text, title text, price numeric, primary key (shop, "Item no"),
                        check (price > 0));
@@ -49,22 +49,46 @@ MERGE = """
     select pgpipe_internal.vacate('item', 'pgpipe_staging.item', 'pgpipe_staging.difference', '{title,price}',
                                   '{shop,"Item no"}', 'public', 'null', '{update}')
 """
+CHANGES = """
+    create table pgpipe_staging.item (shop int, "Item no" text, title text, price numeric, pgpipe_part bigint,
+                                      pgpipe_number bigint, pgpipe_deleted boolean);
+    insert into pgpipe.tombstone values ('public', 'item', '{"shop": 1, "Item no": "d"}', '{"price": 1}', '2026-01-01');
+    insert into pgpipe_staging.item values (1, 'b', 'deux', 2, 0, 0), (1, 'b', 'D', 3, 0, 1), (2, 'b', null, 1, 0, 2);
+    select pgpipe_internal.reduce_changes('item', 'pgpipe_staging.item', '{shop,"Item no"}', known.changes),
+           pgpipe_internal.merge('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}', '{shop,"Item no"}',
+                                 'upsert', '[]', '{}', changes => known.changes)
+      from (values (jsonb '{
+            "order": ["price", "title"], "delete": "title = ''D''", "ties_from": 1, "schema": "public",
+            "entity": "item", "date": "2026-01-02", "newest": "2026-01-02"}')) known (changes);
+    select pgpipe_internal.fill_changes('pgpipe_staging.made', 'pgpipe_staging.item', '{shop,"Item no",title,price}')
+"""
 
 
 def test_golden_files(database: Database) -> None:
     """What the templates become is what tests/sql/golden/ shows; `make golden` writes it."""
-    rendered: dict[str, str] = {}
     with database.connect(autocommit=True) as conn:
         conn.execute(SAMPLE.encode())
-        stage = value(conn, "select 'pgpipe_staging.item'::regclass::oid::text")
         conn.execute(SHOW.encode())
-        conn.add_notice_handler(
-            lambda notice: rendered.update(json.loads((notice.message_primary or "").replace(stage, "16384")))
-        )
-        conn.execute(MERGE.encode())
+        rendered = _rendered(conn, MERGE)
+        conn.execute("drop table pgpipe_staging.item; create table pgpipe_staging.made (like item)")
+        of_changes = _rendered(conn, CHANGES)
+    rendered["merge_changes_difference"] = of_changes["merge_difference"]
+    rendered |= {template: text for template, text in of_changes.items() if template.startswith("merge_changes_")}
     if os.environ.get("GOLDEN") == "write":
         for template, text in rendered.items():
             (GOLDEN / f"{template}.sql").write_text(text, encoding="utf-8")
 
     assert rendered == {file.stem: file.read_text(encoding="utf-8") for file in GOLDEN.glob("merge_*.sql")}
-    assert sorted(rendered) == TEMPLATES
+    assert set(rendered) == TEMPLATES | {"merge_changes_difference"}
+
+
+def _rendered(conn: Connection, statements: str) -> dict[str, str]:
+    """What each template becomes in these statements; the oid of the staging table is always the same number."""
+    notices: list[str] = []
+    conn.add_notice_handler(note := lambda notice: notices.append(notice.message_primary or ""))
+    for statement in statements.split(";\n"):
+        conn.execute(statement.encode())
+    conn.remove_notice_handler(note)
+    return {
+        k: v for text in notices for k, v in json.loads(re.sub(r"(pgpipe_difference_)\d+", r"\g<1>16384", text)).items()
+    }

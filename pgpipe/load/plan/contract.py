@@ -226,6 +226,7 @@ def with_policies(columns: list[Column], settings: EntitySettings, key: tuple[st
                 raise UsageError(f"entity.{entity}.bad_values.{column.name}: strip is for text, and it is {column.sql}")
             bad = "error"
         # The report of a NULL in the key says how often it occurs, unless its row may be rejected.
-        required = bad == "reject" if column.name in key else column.required
+        # So does the database of other columns, if rows may delete: these need no values.
+        required = bad == "reject" if column.name in key else column.required and settings.delete is None
         found.append(replace(column, bad=bad, required=required, most=settings.max_value_mb << 20))
     return found

@@ -11,6 +11,7 @@ from typing import Literal
 from pgpipe import errors
 from pgpipe.load.ledger import Ledger
 from pgpipe.load.plan import contract
+from pgpipe.load.plan.changes import Changes, changes_of, check_order
 from pgpipe.load.plan.facts import Details, Facts
 from pgpipe.load.plan.files import Column, Evolution, Part, folder_remarks
 from pgpipe.load.plan.found import Found, find_columns
@@ -61,6 +62,7 @@ class Plan:
     gates: Gates = OPEN
     before: int = 0  # rows of the date that the target has already
     superseded: str = ""  # why there is nothing to do, though the files are not in the ledger
+    changes: Changes | None = None  # of several rows of a key the last counts, and rows may delete
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
 
     @property
@@ -89,7 +91,8 @@ def outline(files: EntityFiles, facts: Facts, settings: EntitySettings, consent:
         return plan
     if superseded := _check_order(plan, ledger, consent):
         return replace(plan, superseded=superseded)
-    if obstacle := facts.access.obstacles.get(mode):
+    # Who deletes needs the rights of a snapshot.
+    if obstacle := facts.access.obstacles.get("snapshot" if plan.changes and plan.changes.delete else mode):
         raise errors.DataError(f"{files.entity}: {obstacle}")
     if not files.files:
         return _outline_empty(plan)
@@ -137,6 +140,8 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
         if settings.contract == "freeze":
             contract.require_same(parts, facts.columns, evolution, entity)
     columns = contract.with_policies(columns, settings, plan.key, entity)
+    if plan.changes:
+        check_order(plan.changes, columns, entity)
     _check_filled(plan, facts, details, parts, columns, settings)
     _check_rows(plan, facts, details, rows=sum(sum(part.rows) for part in parts))
     named = {column.name for column in columns}
@@ -172,16 +177,18 @@ def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: 
     fillable = {c.name for c in facts.columns if not c.filled}
     # The primary key of the target counts, if files can bring it.
     key = tuple(settings.key) or (facts.primary_key if set(facts.primary_key) <= fillable else ())
+    mode = settings.mode or ("upsert" if key else "append")
     return Plan(
         files,
         facts.table,
-        settings.mode or ("upsert" if key else "append"),
+        mode,
         key,
         "nothing",
         skipped=tuple(f for f in files.files if facts.ledger.holds(f)),
         max_rejected=settings.max_rejected,
         remarks=(sentence(files.ignored),) if files.ignored else (),
         gates=find_gates(settings, consent.accept),
+        changes=changes_of(files.entity, settings, mode, files.date, facts.ledger),
         repeatable=bool(key) or settings.mode == "append",
     )
 

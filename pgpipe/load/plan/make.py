@@ -6,7 +6,7 @@ from pgpipe.db import Connection, awake
 from pgpipe.load.plan.bounds import extremes
 from pgpipe.load.plan.decide import CAREFUL, DONE, Consent, Plan, decide, outline
 from pgpipe.load.plan.files import check_name, read_footers, with_path
-from pgpipe.load.plan.target import Merge, read_details, read_facts
+from pgpipe.load.plan.target import Merge, check_delete, read_details, read_facts
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import Source
 from pgpipe.source.layout import EntityFiles
@@ -40,4 +40,7 @@ def make_plan(
         ]
     merge = Merge(plan.key, plan.mode) if plan.action == "merge" else None
     details = read_details(conn, facts, parts, settings, merge)
-    return decide(plan, parts, facts, details, settings)
+    plan = decide(plan, parts, facts, details, settings)
+    if plan.changes:
+        check_delete(conn, plan.changes, plan.columns, files.entity)
+    return plan

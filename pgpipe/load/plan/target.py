@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from pgpipe import errors
 from pgpipe.db import Connection, one, translated
 from pgpipe.load import types
 from pgpipe.load.ledger import Ledger, read_ledger
 from pgpipe.load.plan.bounds import homeless
+from pgpipe.load.plan.changes import Changes, condition
 from pgpipe.load.plan.facts import Access, Details, Facts, TargetColumn
-from pgpipe.load.plan.files import Part
+from pgpipe.load.plan.files import Column, Part
 from pgpipe.load.types import Kind
 from pgpipe.settings.entity import EntitySettings, Mode
 from pgpipe.target import Target, at
@@ -43,6 +45,7 @@ ACCESS = """
            pgpipe_internal.load_obstacle(%(schema)s, target.oid, 'snapshot')
       from (select %(oid)s::oid::regclass as oid) target left join pg_catalog.pg_class class on class.oid = target.oid
 """
+CHECK_DELETE = "select pgpipe_internal.check_delete(%s, %s)"
 HAS_ROWS = sql.SQL("select exists (select from {})")
 
 
@@ -133,6 +136,22 @@ def _not_unique(conn: Connection, table: Target, key: tuple[str, ...], mode: Mod
     except errors.DataError as exc:
         return exc
     return None
+
+
+def check_delete(conn: Connection, changes: Changes, columns: Sequence[Column], entity: str) -> None:
+    """Have the database read the condition of a delete.
+
+    Raises:
+        UsageError: it is not a condition on these columns.
+    """
+    if changes.delete is None:
+        return
+    known = [{"name": column.name, "type": column.sql} for column in columns]
+    try:
+        with translated():
+            conn.execute(CHECK_DELETE, (Jsonb(known), condition(changes, columns)))
+    except errors.UsageError as exc:
+        raise errors.UsageError(f"{entity}: entity.{entity}.delete: {exc}") from exc
 
 
 def _has_rows(conn: Connection, table: Target) -> bool:

@@ -122,8 +122,10 @@ def traced(batch: Batch, wire: pa.RecordBatch, numbers: dict[tuple[str, int], in
     return pa.RecordBatch.from_arrays([*wire.columns, *added], [*wire.schema.names, *TRACE])
 
 
-def copy_parallel(run: Run, table: Target, lesson: Lesson) -> int:
+def copy_parallel(run: Run, table: Target, lesson: Lesson, traced: dict[tuple[str, int], int] | None = None) -> int:
     """Copy all rows into a table nobody reads yet, over up to `run.jobs` connections, each its own transaction.
+
+    With numbers of the row groups, where each row came from is staged with it.
 
     Returns:
         The number of rows sent.
@@ -132,7 +134,7 @@ def copy_parallel(run: Run, table: Target, lesson: Lesson) -> int:
         PgpipeError: as Copier.copy.
     """
     stop = threading.Event()
-    copier = Copier(run.source, sql.Identifier(*table.pair), lesson, run.progress, stop, run.rejects)
+    copier = Copier(run.source, sql.Identifier(*table.pair), lesson, run.progress, stop, run.rejects, traced)
     todo = row_groups(run.plan.parts)
     work = drained(todo)
 

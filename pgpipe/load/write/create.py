@@ -4,16 +4,22 @@ from dataclasses import replace
 
 from pgpipe.db import translated
 from pgpipe.load.write import copy
+from pgpipe.load.write.changes import changes_json, reduce
 from pgpipe.load.write.gates import check_staged
-from pgpipe.load.write.run import Counts, Lesson, Run, create_staging, inserted, record
+from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, create_staging, inserted, record
+from pgpipe.load.write.stage import stage
 
 INDEX_STAGING = "select pgpipe_internal.index_staging(%s::oid::regclass, %s)"
 PUBLISH = "select pgpipe_internal.publish(%s::oid::regclass, %s, %s)"
 KEEP_LEDGER = "select pgpipe.keep_ledger(%s::oid::regclass, %s)"
+FILL = "select inserted, deletes from pgpipe_internal.fill_changes(%s::oid::regclass, %s::oid::regclass, %s)"
+KEEP_TOMBSTONES = "select pgpipe_internal.keep_tombstones(%s::oid::regclass, %s, %s)"
 
 
 def create(run: Run, lesson: Lesson) -> Counts:
     """Build, index and publish it; the ledger's entries come with the rename."""
+    if run.plan.changes:
+        return _create_of_changes(run, lesson)
     conn, schema = run.conn, run.database.schema
     with translated(), conn.transaction():
         staging = create_staging(conn, run, run.plan.columns, unlogged=False)
@@ -28,4 +34,27 @@ def create(run: Run, lesson: Lesson) -> Counts:
             conn.execute(KEEP_LEDGER, (staging.oid, run.entity))
             counts = replace(inserted(rows, run.rejects), warnings=warnings)
             record(run, counts)
+    return counts
+
+
+def _create_of_changes(run: Run, lesson: Lesson) -> Counts:
+    """Make it from change files: its rows are the last of each key, without those deleted."""
+    conn, plan, key, rejects = run.conn, run.plan, list(run.plan.key), run.rejects
+    staged = stage(run, lesson)
+    with translated(), conn.transaction():
+        superseded = reduce(run, staged.table.oid, None)
+        warnings = check_staged(run, staged.table.oid, staged.rows, None)
+        # No entity has a slash in its name.
+        made = create_staging(conn, run, plan.columns, unlogged=False, name=f"{run.entity}/target")
+        run.prepare(conn, made)
+        filled = conn.execute(FILL, (made.oid, staged.table.oid, [c.name for c in plan.columns])).fetchone()
+        assert filled is not None
+        conn.execute(INDEX_STAGING, (made.oid, key))
+        conn.execute(PUBLISH, (made.oid, run.database.schema, run.entity))
+        conn.execute(KEEP_LEDGER, (made.oid, run.entity))
+        conn.execute(KEEP_TOMBSTONES, (staged.table.oid, key, changes_json(run)))
+        counts = replace(inserted(filled[0], rejects), superseded=superseded, deletes=filled[1], warnings=warnings)
+        counts = replace(counts, read=staged.rows + rejects.count)
+        record(run, counts)
+        conn.execute(DROP_STAGING, (staged.table.oid,))
     return counts

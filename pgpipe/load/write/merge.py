@@ -4,6 +4,7 @@ from psycopg.types.json import Jsonb
 
 from pgpipe.db import one, translated
 from pgpipe.db.encoding import storable
+from pgpipe.load.write.changes import changes_json, reduce
 from pgpipe.load.write.gates import check_staged
 from pgpipe.load.write.rivals import among_rivals
 from pgpipe.load.write.run import (
@@ -21,8 +22,8 @@ ADD_COLUMNS = """
     select pgpipe_internal.add_columns(%s::oid::regclass, %s::oid::regclass, %s, %s, %s)
 """
 MERGE = """
-    select inserted, updated, deleted, unchanged, left_out, kept
-      from pgpipe_internal.merge(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s::jsonb, %s, %s)
+    select inserted, updated, deleted, unchanged, left_out, kept, superseded, deletes
+      from pgpipe_internal.merge(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s::jsonb, %s, %s, changes => %s)
 """
 DELETE = "select deleted, kept from pgpipe_internal.merge_deletions(%s::oid::regclass, %s::oid::regclass, %s)"
 
@@ -45,17 +46,18 @@ def merge_staged(run: Run, staged: Staged, *, deletes_later: bool = False) -> Co
     """Write the rows that differ, within a transaction. With `deletes_later` those that go stay until delete_rest."""
     conn, plan, target, rejects = run.conn, run.plan, run.target, run.rejects
     key, stage_ = list(plan.key), staged.table.oid
-    evolve(conn, run, ())
+    evolve(conn, run, plan.evolution.add if plan.changes else ())
+    superseded = reduce(run, stage_, target.oid)
     warnings = check_staged(run, stage_, staged.rows, target.oid)
     filled = 0
-    if plan.evolution.add:  # added apart, because a merge can fill them
+    if plan.evolution.add and not plan.changes:  # added apart, because a merge can fill them
         filled = one(conn, ADD_COLUMNS, (target.oid, stage_, as_json(plan.evolution.add), key, plan.mode))
     names = [c.name for c in plan.columns]
     rejected, limits = storable(conn, rejects.keys), Jsonb(plan.gates.limits())
     values = (target.oid, stage_, names, key, plan.mode, rejected, limits, deletes_later)
-    merged = conn.execute(MERGE, values).fetchone()
+    merged = conn.execute(MERGE, (*values, changes_json(run))).fetchone()
     assert merged is not None
-    written, updated, deleted, unchanged, left_out, kept = merged
+    written, updated, deleted, unchanged, left_out, kept, older, deletes = merged
     return Counts(
         read=staged.rows + rejects.count,
         inserted=written,
@@ -67,6 +69,8 @@ def merge_staged(run: Run, staged: Staged, *, deletes_later: bool = False) -> Co
         mended=rejects.mended,
         filled=filled,
         warnings=warnings,
+        superseded=superseded + older,
+        deletes=deletes,
         kept=kept or 0,
     )
 

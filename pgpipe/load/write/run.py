@@ -28,7 +28,7 @@ REJECTED_AT_ONCE = 500
 END_LOAD = """
     update pgpipe.load
        set finished_at = clock_timestamp(), read = %s, inserted = %s, updated = %s, deleted = %s, unchanged = %s,
-           rejected = %s, left_out = %s
+           rejected = %s, left_out = %s, superseded = %s, deletes = %s
      where load_id = %s
 """
 
@@ -50,6 +50,8 @@ class Counts:
     mended: int = 0  # values stripped or cleared
     filled: int = 0  # rows written only because a column is new
     warnings: tuple[str, ...] = ()  # of checks that do not stop it
+    superseded: int = 0  # of those read, by a later change of the same key
+    deletes: int = 0  # of those read, that say that a row is gone
     kept: int = 0  # rows that were to be deleted, kept by a trigger, rule or policy of the target
 
 
@@ -154,8 +156,9 @@ def record(run: Run, counts: Counts) -> None:
         if file.uri in rows or plan.mode == "snapshot"
     ]
     enter(run.conn, run, entries)
-    done = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged)
-    run.conn.execute(END_LOAD, (*done, counts.rejected, counts.left_out, run.load_id))
+    done: tuple[int, ...] = (counts.read, counts.inserted, counts.updated, counts.deleted, counts.unchanged)
+    done += (counts.rejected, counts.left_out, counts.superseded, counts.deletes)
+    run.conn.execute(END_LOAD, (*done, run.load_id))
 
 
 def enter(conn: Connection, run: Run, entries: list[dict[str, Any]]) -> None:
