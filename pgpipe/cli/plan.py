@@ -18,11 +18,13 @@ from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Plan as LoadPlan
 from pgpipe.log import get_logger
 from pgpipe.mask import said, trace
-from pgpipe.pipeline.context import Context, require_schema, select_entities
+from pgpipe.pipeline.context import Context, require_schema, select_entities, select_of_date
 from pgpipe.pipeline.linked import plan_groups
 from pgpipe.searching.declare import plan_search
 from pgpipe.source import open_source
-from pgpipe.source.layout import EntityFiles, choose_dates
+from pgpipe.source.dates import choose_dates
+from pgpipe.source.layout import EntityFiles
+from pgpipe.source.tree import draw
 
 log = get_logger(__name__)
 HEADING = ("entity", "date", "files", "bytes")
@@ -59,12 +61,13 @@ class Planning:
         source = open_source(app.settings.source)
         skip = skipped(self.skip_search, self.skip_embeddings).union(app.settings.load.skip)
         self.run = Context(app.settings, app.database, source, app.bar, override(self.mode, self.key), skip)
-        days = choose_dates(source, self.day, app.settings.source.complete)
         self.run.accept, self.run.named = frozenset(self.accept), frozenset(self.entities)
-        self.run.until = days[-1] if ".." in self.day else None
-        self.listed = [
-            files for each in days for files in select_entities(self.run, each.isoformat(), self.entities)[1]
-        ]
+        if ".." in self.day:
+            days = choose_dates(self.run.lake, self.day, app.settings.source.complete)
+            self.run.until = days[-1]
+            self.listed = [files for each in days for files in select_of_date(self.run, each, self.entities)]
+        else:
+            self.listed = select_entities(self.run, self.day, self.entities)
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:
@@ -92,6 +95,8 @@ def plan(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
     if planning.as_json:
         app.print_json(found)
     else:
+        for line in draw(planning.run.lake, planning.listed):
+            app.out.print(line, markup=False, highlight=False, soft_wrap=True)
         for entry in found:
             _print_plan(app, entry)
     context.exit(int(any("refused" in entry for entry in found)))
@@ -114,9 +119,9 @@ def planned_entry(files: EntityFiles, work: Callable[[], dict[str, Any]]) -> dic
 
 
 def plan_links(run: Context, conn: Connection, planned: list[tuple[EntityFiles, dict[str, Any]]]) -> None:
-    """What keeps entities of a date from being loaded because foreign keys link them."""
-    for day in dict.fromkeys(files.date for files, _ in planned):
-        of_date = [(files, entry) for files, entry in planned if files.date == day]
+    """What keeps entities that are loaded together from it because foreign keys link them."""
+    for day in dict.fromkeys(files.date if run.until else None for files, _ in planned):
+        of_date = [(files, entry) for files, entry in planned if day in {None, files.date}]
         refused = {entry["entity"] for _, entry in of_date if "refused" in entry}
         busy = {entry["entity"] for _, entry in of_date if not entry.get("action", "nothing").startswith("nothing")}
         found = plan_groups(conn, run, [files for files, _ in of_date], busy, refused)

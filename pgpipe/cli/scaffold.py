@@ -45,7 +45,7 @@ def scaffold_entity(
     override = {"key": [name.strip() for name in key.split(",")] if key else None, "mode": mode}
     override = {name: value for name, value in override.items() if value is not None}
     context = Context(app.settings, app.database, open_source(app.settings.source), override=override)
-    _, (files,) = select_entities(context, day, [entity])
+    (files,) = select_entities(context, day, [entity])
     text = scaffold(context, files)
     if str(folder) == "-":
         click.echo(text, nl=False)

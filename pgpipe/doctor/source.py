@@ -8,8 +8,9 @@ from pgpipe.doctor.machine import compare_clocks
 from pgpipe.errors import SourceError
 from pgpipe.settings.model import SourceSettings
 from pgpipe.source import File, Source, open_source
-from pgpipe.source.contents import ENCRYPTED, MAGIC, sentence
-from pgpipe.source.layout import choose_date, find_dates, find_entities
+from pgpipe.source.contents import ENCRYPTED, MAGIC, NAMED, sentence
+from pgpipe.source.dates import find_newest
+from pgpipe.source.layout import Lake
 
 
 def examine(settings: SourceSettings) -> Iterator[Finding]:
@@ -21,10 +22,15 @@ def examine(settings: SourceSettings) -> Iterator[Finding]:
     server_time = getattr(source, "server_time", None)  # a folder has no clock
     if server_time is not None:
         yield compare_clocks("source clock", server_time(), datetime.now(UTC), 60)
-    dates = find_dates(source)
-    yield ok("source", f"{source.url} can be listed; {len(dates)} date folders")
-    day, folder = choose_date(source, "latest", settings.complete)
-    listed = find_entities(source, day, folder)
+    lake = Lake(source, settings.layout)
+    yield ok("source", f"{source.url} can be listed; {len(lake.dates())} dates")
+    if lake.left_out:
+        left_out = ", ".join(lake.left_out[:NAMED])
+        yield warning(
+            "source", f"neither a date nor an entity, so not read: {left_out}", "set source.layout if it is one"
+        )
+    listed = find_newest(lake, settings.complete)
+    day = " and ".join(dict.fromkeys(str(entity.date) for entity in listed))
     files = [file for entity in listed for file in entity.files]
     names = ", ".join(entity.name for entity in listed)
     for entity in listed:

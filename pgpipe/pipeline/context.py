@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,8 @@ from pgpipe.schema import require_version
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import Settings
 from pgpipe.source import Source
-from pgpipe.source.layout import EntityFiles, choose_date, find_entities
+from pgpipe.source.dates import choose_date, find_newest
+from pgpipe.source.layout import EntityFiles, Lake
 
 Advance = Callable[[int], None]
 Bar = Callable[[str, int], AbstractContextManager[Advance]]  # label, total -> what takes the rows done
@@ -51,6 +53,11 @@ class Context:
     groups: dict[str, Group] = field(default_factory=dict)  # entities of the date that are loaded together
     _choices: dict[str, list[Choice]] = field(default_factory=dict)
 
+    @cached_property
+    def lake(self) -> Lake:
+        """The dates and entities of the source."""
+        return Lake(self.source, self.settings.source.layout)
+
     def entity(self, name: str) -> EntitySettings:
         """What holds for an entity."""
         return self.settings.for_entity(name).model_copy(update=self.override)
@@ -71,22 +78,31 @@ class Context:
         return self._choices[files.entity]
 
 
-def select_entities(context: Context, wanted_date: str, entities: Sequence[str]) -> tuple[date, list[EntityFiles]]:
-    """The date that counts and its entities, or those named.
+def select_entities(context: Context, wanted_date: str, entities: Sequence[str]) -> list[EntityFiles]:
+    """The entities of the date that counts, or those named. Each has its own newest date if its folder lies above them.
 
     Raises:
         UsageError: an entity that the date does not have.
         SourceError: the date does not exist, or holds nothing.
     """
-    source = context.source
-    day, folder = choose_date(source, wanted_date, context.settings.source.complete)
-    listed = {files.entity: files for files in find_entities(source, day, folder)}
-    if not listed:
-        raise errors.SourceError(f"{source.url}: the folder of {day} has no entity folder in it")
+    lake, gate = context.lake, context.settings.source.complete
+    day = None if wanted_date == "latest" and lake.by_entity else choose_date(lake, wanted_date, gate)
+    what, names = day or "any date", lake.entity_names(day)
+    if not names:
+        raise errors.SourceError(f"{lake.source.url}: the folder of {what} has no entity folder in it")
     for name in entities:
-        if name not in listed:
-            raise errors.UsageError(f"{source.url} has no entity {name!r} on {day}; it has {', '.join(listed)}")
-    return day, [files for name, files in listed.items() if not entities or name in entities]
+        if name not in names:
+            raise errors.UsageError(f"{lake.source.url} has no entity {name!r} on {what}; it has {', '.join(names)}")
+    chosen = [name for name in names if not entities or name in entities]
+    return lake.entities(day, chosen) if day else find_newest(lake, gate, chosen)
+
+
+def select_of_date(context: Context, day: date, entities: Sequence[str]) -> list[EntityFiles]:
+    """The entities of a date of a range that are complete, or of those named; the date need not have each."""
+    lake, gate = context.lake, context.settings.source.complete
+    names = [name for name in lake.entity_names(day) if not entities or name in entities]
+    complete = [name for name in names if not lake.by_entity or lake.is_complete(day, gate, name)]
+    return lake.entities(day, complete) if complete else []
 
 
 def require_schema(conn: Connection, targets: str) -> None:

@@ -8,7 +8,7 @@ from pgpipe.db import Database
 from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.log import get_logger
 from pgpipe.pipeline.component import Step, installed_components, perform
-from pgpipe.pipeline.context import Bar, Context, no_bar, no_word, require_schema, select_entities
+from pgpipe.pipeline.context import Bar, Context, no_bar, no_word, require_schema, select_entities, select_of_date
 from pgpipe.pipeline.linked import find_groups
 from pgpipe.pipeline.report import Report, StageReport
 from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
@@ -16,7 +16,8 @@ from pgpipe.settings.layers import nearest
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 from pgpipe.source import Source, open_source
-from pgpipe.source.layout import EntityFiles, choose_dates
+from pgpipe.source.dates import choose_dates
+from pgpipe.source.layout import EntityFiles
 
 log = get_logger(__name__)
 
@@ -81,7 +82,8 @@ class Pipeline:
             UsageError: an entity that the date does not have.
             SourceError, Unreachable, SchemaMissing: nothing can be done at all.
         """
-        day, listed = select_entities(self._context, wanted_date, entities)
+        listed = select_entities(self._context, wanted_date, entities)
+        day = max(files.date for files in listed)
         self._context.named, self._context.until = frozenset(entities), None
         return self._run_date(day, listed, {})
 
@@ -99,11 +101,10 @@ class Pipeline:
             Unreachable, SchemaMissing: nothing can be done at all.
         """
         failed: dict[str, date] = {}
-        days = choose_dates(self._context.source, wanted_dates, self._context.settings.source.complete)
+        days = choose_dates(self._context.lake, wanted_dates, self._context.settings.source.complete)
         self._context.named, self._context.until = frozenset(entities), days[-1]
         for day in days:
-            _, listed = select_entities(self._context, day.isoformat(), ())
-            report = self._run_date(day, [d for d in listed if not entities or d.entity in entities], failed)
+            report = self._run_date(day, select_of_date(self._context, day, entities), failed)
             failed |= {stage.entity: day for stage in report.stages if stage.state == "failed"}
             yield report
 

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 from pgpipe.errors import ModelRefused
 from pgpipe.settings.entity import EntitySettings, Section, own_components
 from pgpipe.settings.gates import CHECK_TIMEOUT, MAX_DELETED, Amount, Level, checked_limit
+from pgpipe.settings.layout import check_layout
 
 BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -38,7 +39,17 @@ class SourceSettings(Section):
     addressing_style: Literal["auto", "path", "virtual"] = Field(
         "auto", description="where the bucket stands in a request: auto | path | virtual"
     )
+    layout: str | None = Field(
+        None,
+        description="which folder is what, where it is not found: {entity}, {date} or {year}, {month}, {day}, *",
+        examples=["{entity}/dt={date}"],
+    )
     complete: str = Field("any", description="when a date counts: any | _SUCCESS | age:10m (s, m or h)")
+
+    @field_validator("layout")
+    @classmethod
+    def _clear_layout(cls, value: str | None) -> str | None:
+        return value and check_layout(value)
 
     @field_validator("complete")
     @classmethod

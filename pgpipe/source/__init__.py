@@ -65,6 +65,13 @@ class Source(Protocol):
         ...
 
 
+def files_in(source: Source, folder: str) -> list[File]:
+    """The files that lie in a folder itself, sorted by path."""
+    direct = getattr(source, "files_in", None)  # a source of another package need not have it
+    below = direct(folder) if direct else source.files(folder)
+    return [file for file in below if "/" not in file.path.removeprefix(f"{folder}/")]
+
+
 def open_source(settings: SourceSettings) -> Source:
     """The source that the url names: of this package, of another one, or of fsspec, by the url's scheme.
 

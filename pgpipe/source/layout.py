@@ -1,20 +1,19 @@
-"""The layout of a lake: date folders, entity folders, Parquet files. Finding them, and the rule which date counts."""
+"""The layout of a lake: which folders are dates and entities, which files are theirs, and when a date is complete."""
 
-import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain
+from functools import cached_property
 
 from pgpipe.errors import SourceError
-from pgpipe.source import File, Source
-from pgpipe.source.contents import format_of, sort_out
+from pgpipe.source import File, Source, files_in
+from pgpipe.source.contents import sort_out
+from pgpipe.source.folders import Columns, Place, Places, date_of, find_entities_below, find_places
 from pgpipe.source.identity import distrust, let_settle
+from pgpipe.source.template import Template
 
-NAMED = r"(?:[A-Za-z_]+=)?"  # hive folders: date=2026-11-22
-WHOLE = re.compile(NAMED + r"(\d{4})-?(\d{2})-?(\d{2})$")
-PART = re.compile(NAMED + r"(\d{1,4})$")
-YEAR = re.compile(NAMED + r"\d{4}$")
+MARK = "_SUCCESS"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
@@ -27,6 +26,7 @@ class EntityFiles:
     files: tuple[File, ...]
     ignored: tuple[str, ...] = ()  # paths of files that are not data
     problem: str = ""  # why it cannot be loaded
+    folders: tuple[tuple[str, Columns], ...] = ()  # where the files lie, and the columns that folders above give
 
     @property
     def name(self) -> str:
@@ -39,138 +39,172 @@ class EntityFiles:
         return sum(file.bytes for file in self.files)
 
 
-def date_of(*names: str) -> date | None:
-    """The date that one folder name (`2026-11-22`, `20261122`, `dt=2026-11-22`) or three (`2026`, `11`, `22`) mean."""
-    if len(names) == 1:
-        match = WHOLE.match(names[0])
-        parts = match.groups() if match else ()
-    else:
-        matches = [PART.match(name) for name in names]
-        parts = tuple(m.group(1) for m in matches if m)
-    try:
-        year, month, day = map(int, parts)
-        return date(year, month, day)
-    except ValueError:
-        return None
+class Lake:
+    """The dates and entities of a source. What was found of dates and entities is kept; files are listed each time."""
 
+    def __init__(self, source: Source, layout: str | None = None) -> None:
+        """Nothing is listed yet.
 
-def find_dates(source: Source) -> dict[date, str]:
-    """All date folders of a source and their paths.
+        Args:
+            source: where to look.
+            layout: as `source.layout`; found by itself if None.
+        """
+        self.source = source
+        self._template = Template(layout) if layout else None
+        self._entities: dict[date, dict[str, list[Place]]] = {}
 
-    Raises:
-        SourceError: there is none, or two stand for the same date, or the source is a table of another format.
-    """
-    found: dict[date, str] = {}
-    tops = source.folders("")
-    _require_plain(source, "", tops)
-    for day, path in _date_folders(source, tops):
-        if day in found:
-            raise SourceError(f"{source.url}: both {found[day]!r} and {path!r} stand for {day}; keep one")
-        found[day] = path
-    if not found:
-        raise SourceError(f"{source.url} has no date folder; expected one such as 2026-11-22/ENTITY/part-0.parquet")
-    return found
+    @cached_property
+    def _found(self) -> Mapping[date, list[Place]]:
+        """The folders of each date.
 
+        Raises:
+            SourceError: there is none, or two stand for the same date, or the layout is not clear.
+        """
+        places = self._places.found
+        if not places:
+            raise SourceError(
+                f"{self.source.url} has no date folder; expected one such as 2026-11-22/ENTITY/part-0.parquet"
+                " or ENTITY/dt=2026-11-22/part-0.parquet"
+            )
+        whole, single = [p for p in places if not p.entity], [p for p in places if p.entity]
+        if whole and single and not self._template:
+            raise SourceError(
+                f"{self.source.url}: {whole[0].path!r} is a date with entities in it, {single[0].path!r} a date in an"
+                " entity; set source.layout to one of them, such as {date}/{entity} or {entity}/{date}"
+            )
+        seen: dict[tuple[date, str, Columns], str] = {}
+        found: dict[date, list[Place]] = defaultdict(list)
+        for place in places:
+            other = seen.setdefault((place.date, place.entity, place.columns), place.path)
+            if other != place.path and not self._template:
+                raise SourceError(
+                    f"{self.source.url}: both {other!r} and {place.path!r} stand for {place.date}; keep one"
+                )
+            found[place.date].append(place)
+        return found
 
-def _date_folders(source: Source, tops: list[str]) -> Iterable[tuple[date, str]]:
-    for top in tops:
-        day = date_of(top)
-        if day:
-            yield day, top
-        elif YEAR.match(top):
-            for month in source.folders(top):
-                for last in source.folders(f"{top}/{month}"):
-                    day = date_of(top, month, last)
-                    if day:
-                        yield day, f"{top}/{month}/{last}"
+    @cached_property
+    def _places(self) -> Places:
+        return self._template.places(self.source) if self._template else find_places(self.source)
 
+    @property
+    def by_entity(self) -> bool:
+        """Whether each entity has dates of its own: its folder lies above them."""
+        return any(place.entity for places in self._found.values() for place in places)
 
-def find_entities(source: Source, day: date, folder: str) -> list[EntityFiles]:
-    """The entities of a date folder with their Parquet files; an entity without one has an empty list of files.
+    @property
+    def left_out(self) -> list[str]:
+        """Folders that were taken neither for a date nor for an entity."""
+        return self._places.left_out
 
-    Raises:
-        SourceError: the folder cannot be listed, or is a table of another format.
-    """
-    entities = source.folders(folder)
-    _require_plain(source, folder, entities)
-    listed = []
-    for entity in entities:
-        if entity.startswith(("_", ".")):
-            continue
-        under = f"{folder}/{entity}"
-        found = sort_out(source, under, distrust(list(source.files(under))))
-        listed.append(EntityFiles(entity, day, found.data, tuple(found.ignored), found.problem))
-    let_settle((file for files in listed for file in files.files), datetime.now(UTC))
-    return listed
+    def dates(self, entity: str = "") -> list[date]:
+        """The dates, oldest first: of the source, or where each entity has dates of its own, those of the entity."""
+        if not (entity and self.by_entity):
+            return sorted(self._found)
+        return sorted(day for day, places in self._found.items() if any(p.entity == entity for p in places))
 
+    def entity_names(self, day: date | None = None) -> list[str]:
+        """The entities of a date. Without a date all, as far as no date's folder must be listed for it."""
+        if day is not None:
+            return list(self._of(day))
+        return sorted({place.entity for places in self._found.values() for place in places if place.entity})
 
-def _require_plain(source: Source, folder: str, names: list[str]) -> None:
-    """Refuse a folder that is itself a table of another format."""
-    at = f"{folder}/" if folder else ""
-    metadata = source.files(f"{at}metadata") if "metadata" in names else iter(())
-    paths = chain((f"{name}/" for name in names), (file.path.removeprefix(at) for file in metadata))
-    if problem := format_of(f"{source.url}/{folder}".rstrip("/"), paths):
-        raise SourceError(problem)
+    def entities(self, day: date, names: Iterable[str] = ()) -> list[EntityFiles]:
+        """The entities of a date with their Parquet files; an entity without one has an empty list of files.
 
+        Args:
+            day: the date.
+            names: by default all that it has.
 
-def is_complete(source: Source, folder: str, gate: str, now: datetime | None = None) -> bool:
-    """Whether a date may be loaded.
+        Raises:
+            SourceError: a folder cannot be listed, or is a table of another format.
+        """
+        places = self._of(day)
+        listed = [self._listed(name, day, places[name]) for name in (names or places)]
+        let_settle((file for files in listed for file in files.files), datetime.now(UTC))
+        return listed
 
-    `any`: always. `_SUCCESS`: a file of that name lies in its folder, or in all its entities'. `age:10m`: nothing was
-    written to it for so long.
-    """
-    if gate == "any":
-        return True
-    files = list(source.files(folder))
-    if gate == "_SUCCESS":
-        marks = {f.path.rpartition("/")[0] for f in files if f.path.rpartition("/")[2] == "_SUCCESS"}
-        entities = {f"{folder}/{name}" for name in source.folders(folder) if not name.startswith(("_", "."))}
-        return folder in marks or (bool(entities) and entities <= marks)
-    age = timedelta(**{UNITS[gate[-1]]: int(gate.removeprefix("age:")[:-1])})
-    return bool(files) and max(f.modified for f in files) <= (now or datetime.now(UTC)) - age
+    def _of(self, day: date) -> dict[str, list[Place]]:
+        """The folders of each entity of a date."""
+        if day not in self._entities:
+            found: dict[str, list[Place]] = defaultdict(list)
+            for place in self._found.get(day, ()):
+                for below in self._below(place):
+                    found[below.entity].append(below)
+            self._entities[day] = dict(sorted(found.items()))
+        return self._entities[day]
 
+    def _below(self, place: Place) -> Iterator[Place]:
+        if self._template:
+            return self._template.entities(self.source, place)
+        return iter([place]) if place.entity else find_entities_below(self.source, place)
 
-def choose_date(source: Source, wanted: str, gate: str) -> tuple[date, str]:
-    """The date to load and its folder.
+    def _listed(self, entity: str, day: date, places: list[Place]) -> EntityFiles:
+        folders = tuple((place.path, place.columns) for place in places)
+        if problem := self._places.problems.get(entity) or self._unclear(entity, places):
+            return EntityFiles(entity, day, (), problem=problem, folders=folders)
+        listed = [(path, list(self.source.files(path))) for path, _ in folders]
+        trusted = {file.path: file for file in distrust([file for _, files in listed for file in files])}
+        sorted_out = [sort_out(self.source, path, [trusted[file.path] for file in files]) for path, files in listed]
+        return EntityFiles(
+            entity,
+            day,
+            tuple(file for found in sorted_out for file in found.data),
+            tuple(name for found in sorted_out for name in found.ignored),
+            next((found.problem for found in sorted_out if found.problem), ""),
+            folders,
+        )
 
-    Args:
-        source: where to look.
-        wanted: `latest`, or a date as YYYY-MM-DD.
-        gate: when a date counts as complete, as `source.complete`; a date asked for by name is loaded as it is.
+    def _unclear(self, entity: str, places: list[Place]) -> str:
+        """Why it is not clear what an entity's folders are: one is named like a date, or two are the same."""
+        first = places[0]
+        for place in places[1:]:
+            if place.columns == first.columns:
+                return f"both {first.path!r} and {place.path!r} stand for {place.date}; keep one"
+        if self._template or self.by_entity or not date_of(entity):
+            return ""
+        return (
+            f"{self.source.url}/{first.path} lies in the folder of {first.date} and is named like a date too; rename"
+            " it, or say what is what by source.layout, such as {entity}/{date}"
+        )
 
-    Raises:
-        SourceError: the date does not exist, or none is complete.
-    """
-    dates = find_dates(source)
-    if wanted != "latest":
-        day = date.fromisoformat(wanted)
-        if day not in dates:
-            raise SourceError(f"{source.url} has no folder for {day}; the latest is {max(dates)}")
-        return day, dates[day]
-    for day in sorted(dates, reverse=True):
-        if is_complete(source, dates[day], gate):
-            return day, dates[day]
-    raise SourceError(f"{source.url} has no complete date: source.complete is {gate!r}, and the latest is {max(dates)}")
+    def is_complete(self, day: date, gate: str, entity: str = "", now: datetime | None = None) -> bool:
+        """Whether a date may be loaded.
 
+        Args:
+            day: the date.
+            gate: `any`: always. `_SUCCESS`: a file of that name lies in the date's folder, or in all its entities'.
+                `age:10m`: nothing was written to it for so long.
+            entity: where each entity has dates of its own: the one that is asked about; by default any of them.
+            now: for `age`.
+        """
+        places = self._found.get(day, [])
+        if gate == "any":
+            return bool(places)
+        if not self.by_entity:
+            return bool(places) and self._are_complete(places, gate, now)
+        of_entities = {name: [p for p in places if p.entity == name] for name in sorted({p.entity for p in places})}
+        names = [entity] if entity else of_entities
+        return any(self._are_complete(of_entities[name], gate, now) for name in names if name in of_entities)
 
-def choose_dates(source: Source, wanted: str, gate: str) -> list[date]:
-    """The dates to load, oldest first: the one that `choose_date` chooses, or of a range those that are complete.
+    def _are_complete(self, places: list[Place], gate: str, now: datetime | None) -> bool:
+        files = {place: list(self.source.files(place.path)) for place in places}
+        if gate == MARK:
+            return all(self._is_marked(place, files[place]) for place in places)
+        age = timedelta(**{UNITS[gate[-1]]: int(gate.removeprefix("age:")[:-1])})
+        written = [file.modified for found in files.values() for file in found]
+        return bool(written) and max(written) <= (now or datetime.now(UTC)) - age
 
-    Args:
-        source: where to look.
-        wanted: `latest`, YYYY-MM-DD, or a range FIRST..LAST, both included; either may be left out.
-        gate: when a date of a range, or the latest, counts as complete, as `source.complete`.
-
-    Raises:
-        SourceError: the date does not exist, or none is complete.
-    """
-    if ".." not in wanted:
-        return [choose_date(source, wanted, gate)[0]]
-    first, _, last = wanted.partition("..")
-    begin = date.fromisoformat(first) if first else date.min
-    end = date.fromisoformat(last) if last else date.max
-    found = find_dates(source)
-    chosen = [day for day in sorted(found) if begin <= day <= end and is_complete(source, found[day], gate)]
-    if not chosen:
-        raise SourceError(f"{source.url} has no complete date in {wanted}; it has {min(found)} to {max(found)}")
-    return chosen
+    def _is_marked(self, place: Place, files: list[File]) -> bool:
+        marks = {file.path.rpartition("/")[0] for file in files if file.path.rpartition("/")[2] == MARK}
+        if place.path in marks:
+            return True
+        if not place.entity:
+            entities = {below.path for below in self._below(place)}
+            return bool(entities) and entities <= marks
+        # Spark marks the entity's folder after each run: what is not newer than the mark was there then.
+        above = place.path
+        while "/" in above and above.rpartition("/")[2] != place.entity:
+            above = above.rpartition("/")[0]
+        mark = next((f for f in files_in(self.source, above) if f.path == f"{above}/{MARK}"), None)
+        return mark is not None and bool(files) and max(file.modified for file in files) <= mark.modified

@@ -42,6 +42,12 @@ class LocalSource:
         with ThreadPoolExecutor(HASHERS, thread_name_prefix="hash") as pool:
             yield from pool.map(self._file, sorted(self._walk(under)))
 
+    def files_in(self, under: str) -> Iterator[File]:
+        """The files directly below."""
+        with _readable(self._root / under) as path:
+            names = sorted(p.name for p in path.iterdir() if p.is_file())
+        yield from (self._file(f"{under}/{name}" if under else name) for name in names)
+
     def _walk(self, under: str) -> Iterator[str]:
         with _readable(self._root / under) as path, os.scandir(path) as entries:
             for entry in entries:

@@ -75,7 +75,14 @@ class S3Source:
 
     def files(self, under: str) -> Iterator[File]:
         """All objects below; keys that end with "/" stand for folders and are left out."""
-        for page in self._pages(Prefix=self._key(under)):
+        yield from self._files(Prefix=self._key(under))
+
+    def files_in(self, under: str) -> Iterator[File]:
+        """The objects directly below."""
+        yield from self._files(Prefix=self._key(under), Delimiter="/")
+
+    def _files(self, **query: str) -> Iterator[File]:
+        for page in self._pages(**query):
             for item in page.get("Contents", []):
                 path = item["Key"][len(self._prefix) :]
                 if not path.endswith("/"):

@@ -7,6 +7,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from pgpipe.db import Database
+from pgpipe.source import Source
+from pgpipe.source.layout import EntityFiles, Lake
 from tests.conftest import Cli, Result
 
 REJECTED = """
@@ -19,6 +21,12 @@ Stages = dict[tuple[str, str], dict[str, Any]]
 def stages(result: Result) -> Stages:
     """The report of a run, by entity and stage."""
     return {(s["entity"], s["stage"]): s for s in json.loads(result.out)["stages"]}
+
+
+def newest(source: Source) -> list[EntityFiles]:
+    """The entities of the newest date of a lake whose dates lie above them."""
+    lake = Lake(source)
+    return lake.entities(lake.dates()[-1])
 
 
 def load(cli: Cli, url: str, *options: str, embed: bool = False) -> Stages:

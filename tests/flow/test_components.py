@@ -13,9 +13,8 @@ from pgpipe.pipeline.context import Context
 from pgpipe.pipeline.report import StageReport
 from pgpipe.settings.sources import load_settings
 from pgpipe.source import open_source
-from pgpipe.source.layout import choose_date, find_entities
 from tests.conftest import Cli, Lake
-from tests.flow.support import fails, load, rows, stages
+from tests.flow.support import fails, load, newest, rows, stages
 
 ROWS = [{"id": n, "text": f"some words of prose, number {n}, long enough to be chosen"} for n in range(3)]
 
@@ -94,8 +93,7 @@ def test_each_is_usable_alone(database: Database, source: str) -> None:
     """Import, then search, then the declaration of the embedding, each called by itself on one entity."""
     settings = load_settings(options={"source": {"url": source}, "entity": {"book": {"key": ["id"]}}})
     context = Context(settings, database, open_source(settings.source))
-    day, folder = choose_date(context.source, "latest", "any")
-    book = find_entities(context.source, day, folder)[0]
+    book = newest(context.source)[0]
 
     assert pgpipe.ParquetImporter().run(book, context).inserted == 3
     assert pgpipe.SearchIndexer().run(book, context).state == "ok"
@@ -107,7 +105,7 @@ def test_one_that_fails_alone_reports_it(database: Database, source: str) -> Non
     """`run` raises nothing."""
     settings = load_settings(options={"source": {"url": source}, "entity": {"book": {"key": ["isbn"]}}})
     context = Context(settings, database, open_source(settings.source))
-    book = find_entities(context.source, *choose_date(context.source, "latest", "any"))[0]
+    book = newest(context.source)[0]
 
     done = pgpipe.ParquetImporter().run(book, context)
 

@@ -10,9 +10,8 @@ from pgpipe.load.loader import Loader
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import SourceSettings
 from pgpipe.source import open_source
-from pgpipe.source.layout import choose_date, find_entities
 from tests.conftest import Cli, Lake
-from tests.flow.support import fails, load, rows
+from tests.flow.support import fails, load, newest, rows
 
 OLDER = [{"id": n, "name": f"n{n}"} for n in (1, 2, 3)]
 MODES: dict[str, dict[str, list[str]]] = {"append": {}, "snapshot": {"key": ["id"]}}
@@ -50,7 +49,7 @@ def test_a_load_waits_and_lets_others_through(
         report.rollback()
 
     source = open_source(SourceSettings(url=lake.url))
-    (files,) = find_entities(source, *choose_date(source, "latest", "any"))
+    (files,) = newest(source)
     settings = EntitySettings.model_validate({"mode": mode} | MODES[mode])
     _, counts = Loader(database, source, 2, Patience(60, tell)).load(
         files, settings, lambda *_: None, lambda _: lambda _: None

@@ -144,11 +144,11 @@ def test_two_loads_of_an_entity_wait_for_each_other(lake: Lake, database: Databa
     from pgpipe.settings.entity import EntitySettings
     from pgpipe.settings.model import SourceSettings
     from pgpipe.source import open_source
-    from pgpipe.source.layout import choose_date, find_entities
+    from tests.flow.support import newest
 
     lake.put("2026-01-01", "log", [{"id": n} for n in range(1000)], row_group_size=100)
     source = open_source(SourceSettings(url=lake.url))
-    (files,) = find_entities(source, *choose_date(source, "latest", "any"))
+    (files,) = newest(source)
 
     def once(_: int) -> int:
         plan = Loader(database, source, 2).load(files, EntitySettings(), lambda *_: None, lambda _: lambda _: None)
@@ -173,11 +173,11 @@ def test_a_target_that_is_replaced_during_a_load(lake: Lake, database: Database,
     from pgpipe.settings.entity import EntitySettings
     from pgpipe.settings.model import SourceSettings
     from pgpipe.source import open_source
-    from pgpipe.source.layout import choose_date, find_entities
+    from tests.flow.support import newest
 
     lake.put("2026-01-01", "log", [{"id": n} for n in range(10)])
     source = open_source(SourceSettings(url=lake.url))
-    (files,) = find_entities(source, *choose_date(source, "latest", "any"))
+    (files,) = newest(source)
     execute(database, "create table log (id bigint primary key)")
     todo = list(change)
 

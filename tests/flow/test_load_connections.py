@@ -18,9 +18,8 @@ from pgpipe.load.write.run import Counts
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import DatabaseSettings, SourceSettings
 from pgpipe.source import open_source
-from pgpipe.source.layout import choose_date, find_entities
 from tests.conftest import Lake, Server, make_cli
-from tests.flow.support import rows
+from tests.flow.support import newest, rows
 from tests.flow.test_settings_of_a_role import role
 
 SILENCE = 1.5  # seconds after which the balancer cuts a connection
@@ -30,7 +29,7 @@ Sent = Callable[[int], None]
 def load(database: Database, url: str, sent: Sent, tell: Callable[[str], None]) -> Counts:
     """A snapshot of the newest date over one connection and its own; `sent` is called with the rows of each batch."""
     source = open_source(SourceSettings(url=url))
-    (files,) = find_entities(source, *choose_date(source, "latest", "any"))
+    (files,) = newest(source)
     settings = EntitySettings.model_validate({"key": ["id"], "mode": "snapshot"})
     return Loader(database, source, 1, Patience(tell=tell)).load(files, settings, lambda *_: None, lambda _: sent)[1]
 

@@ -19,7 +19,8 @@ from pgpipe.load.write.run import Counts
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import SourceSettings
 from pgpipe.source import open_source
-from pgpipe.source.layout import EntityFiles, find_entities
+from pgpipe.source.layout import EntityFiles
+from pgpipe.source.layout import Lake as Layout
 from tests.conftest import Lake
 from tests.fixtures.examples import examples
 from tests.flow.support import rows
@@ -237,7 +238,7 @@ class World:
         put_files(lake, case)
         source = open_source(SourceSettings(url=lake.url))
         for day in sorted(lake.path.iterdir()):
-            (files,) = find_entities(source, date.fromisoformat(day.name), day.name)
+            (files,) = Layout(source).entities(date.fromisoformat(day.name))
             yield Loader(self._database, source, 1), files
 
     def plan(self, loader: Loader, files: EntityFiles, chosen: EntitySettings) -> Plan | str:

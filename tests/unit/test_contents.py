@@ -10,7 +10,7 @@ import pytest
 from pgpipe.errors import SourceError
 from pgpipe.source import File
 from pgpipe.source.contents import MAGIC, sentence, sort_out
-from pgpipe.source.layout import find_dates, find_entities
+from pgpipe.source.layout import Lake
 
 DAY = date(2026, 11, 22)
 
@@ -100,7 +100,7 @@ def test_tables_of_other_formats(path: str, said: str) -> None:
 
     plain, table = Memory({"2026-11-22/t/p.parquet": MAGIC}), f"is {said}; its folder also holds files"
 
-    listed = {files.entity: files for files in find_entities(source, DAY, "2026-11-22")}
+    listed = {files.entity: files for files in Lake(source).entities(DAY)}
     assert len(listed["plain"].files) == 2
     assert (listed["t"].files, listed["deep"].files) == ((), ())
     assert listed["t"].problem.startswith(f"memory://lake/2026-11-22/t{'/region=eu' * path.startswith('r')} {table}")
@@ -108,17 +108,17 @@ def test_tables_of_other_formats(path: str, said: str) -> None:
     if "=" not in path:
         plain._files[f"2026-11-22/{path}"] = b"{}"
         with pytest.raises(SourceError, match=r"memory://lake/2026-11-22 is an? "):
-            find_entities(plain, DAY, "2026-11-22")
+            Lake(plain).entities(DAY)
         plain._files[path] = b"{}"
         with pytest.raises(SourceError, match=r"memory://lake is an? "):
-            find_dates(plain)
+            Lake(plain).dates()
 
 
 def test_an_entity_may_be_named_metadata() -> None:
     """Only what Iceberg writes into such a folder makes a table of the one above."""
     source = Memory({"2026-11-22/metadata/part-0.parquet": MAGIC, "2026-11-22/metadata/about.json": b"{}"})
 
-    (files,) = find_entities(source, DAY, "2026-11-22")
+    (files,) = Lake(source).entities(DAY)
 
     assert (files.entity, len(files.files), files.ignored) == ("metadata", 1, ("about.json",))
 

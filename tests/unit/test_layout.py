@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.settings.model import SourceSettings
 from pgpipe.source import Source, open_source
-from pgpipe.source.layout import choose_date, date_of, find_dates, find_entities, is_complete
+from pgpipe.source.dates import choose_date
+from pgpipe.source.folders import date_of
+from pgpipe.source.layout import Lake
 
 DAY = date(2026, 11, 22)
 FORMS = ["2026-11-22", "20261122", "2026/11/22", "date=2026-11-22", "dt=20261122", "year=2026/month=11/day=22"]
@@ -31,8 +33,8 @@ def test_every_common_form_is_a_date(tmp_path: Path, folder: str) -> None:
     """The folder is found, and its entities below it."""
     source = lake(tmp_path, f"{folder}/product/part-0.parquet")
 
-    assert find_dates(source) == {DAY: folder}
-    assert [(d.entity, d.date, len(d.files)) for d in find_entities(source, DAY, folder)] == [("product", DAY, 1)]
+    assert Lake(source).dates() == [DAY]
+    assert [(d.entity, d.date, len(d.files)) for d in Lake(source).entities(DAY)] == [("product", DAY, 1)]
 
 
 @given(st.dates(min_value=date(1000, 1, 1)))
@@ -67,7 +69,7 @@ def test_what_is_no_date_is_left_out(tmp_path: Path) -> None:
         "2026-11-25",
     )
 
-    assert find_dates(source) == {DAY: "2026-11-22"}
+    assert Lake(source).dates() == [DAY]
 
 
 def test_two_folders_of_a_date_are_refused(tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_two_folders_of_a_date_are_refused(tmp_path: Path) -> None:
     source = lake(tmp_path, "2026-11-22/p/a.parquet", "dt=20261122/p/a.parquet")
 
     with pytest.raises(SourceError, match=r"'2026-11-22' and 'dt=20261122' stand for 2026-11-22"):
-        find_dates(source)
+        Lake(source).dates()
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
@@ -83,17 +85,17 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     source = lake(tmp_path, "product/a.parquet")
 
     with pytest.raises(SourceError, match="has no date folder; expected one such as 2026-11-22/ENTITY"):
-        find_dates(source)
+        Lake(source).dates()
 
 
 def test_the_latest_date_is_chosen_by_its_date(tmp_path: Path) -> None:
     """Not by its name: forms may be mixed."""
     source = lake(tmp_path, "date=2026-11-20/p/a.parquet", "2026/11/22/p/a.parquet", "20261121/p/a.parquet")
 
-    assert choose_date(source, "latest", "any") == (DAY, "2026/11/22")
-    assert choose_date(source, "2026-11-20", "any") == (date(2026, 11, 20), "date=2026-11-20")
+    assert choose_date(Lake(source), "latest", "any") == DAY
+    assert choose_date(Lake(source), "2026-11-20", "any") == date(2026, 11, 20)
     with pytest.raises(SourceError, match="no folder for 2026-11-19; the latest is 2026-11-22"):
-        choose_date(source, "2026-11-19", "any")
+        choose_date(Lake(source), "2026-11-19", "any")
 
 
 @pytest.mark.parametrize(
@@ -112,9 +114,9 @@ def test_success_gate(tmp_path: Path, marks: list[str], complete: bool) -> None:
     files = ["a/0.parquet", "b/0.parquet", *marks]
     source = lake(tmp_path, "2026-11-21/a/0.parquet", "2026-11-21/_SUCCESS", *(f"2026-11-22/{f}" for f in files))
 
-    assert is_complete(source, "2026-11-22", "_SUCCESS") is complete
-    assert choose_date(source, "latest", "_SUCCESS")[0] == (DAY if complete else date(2026, 11, 21))
-    assert choose_date(source, "2026-11-22", "_SUCCESS")[0] == DAY  # asked for by name: taken as it is
+    assert Lake(source).is_complete(date(2026, 11, 22), "_SUCCESS") is complete
+    assert choose_date(Lake(source), "latest", "_SUCCESS") == (DAY if complete else date(2026, 11, 21))
+    assert choose_date(Lake(source), "2026-11-22", "_SUCCESS") == DAY  # asked for by name: taken as it is
 
 
 def test_no_date_is_complete(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_no_date_is_complete(tmp_path: Path) -> None:
     source = lake(tmp_path, "2026-11-22/a/0.parquet")
 
     with pytest.raises(SourceError, match=r"no complete date: source\.complete is '_SUCCESS', and the latest is 2026"):
-        choose_date(source, "latest", "_SUCCESS")
+        choose_date(Lake(source), "latest", "_SUCCESS")
 
 
 def test_age_gate(tmp_path: Path) -> None:
@@ -134,11 +136,11 @@ def test_age_gate(tmp_path: Path) -> None:
         written = (now - timedelta(minutes=minutes)).timestamp()
         os.utime(tmp_path / f"2026-11-22/a/{name}.parquet", (written, written))
 
-    assert is_complete(source, "2026-11-22", "age:8m", now)
-    assert is_complete(source, "2026-11-22", "age:500s", now)
-    assert not is_complete(source, "2026-11-22", "age:10m", now)
-    assert not is_complete(source, "2026-11-22", "age:1h", now)
-    assert not is_complete(source, "2026-11-23", "age:0s", now)
+    assert Lake(source).is_complete(date(2026, 11, 22), "age:8m", now=now)
+    assert Lake(source).is_complete(date(2026, 11, 22), "age:500s", now=now)
+    assert not Lake(source).is_complete(date(2026, 11, 22), "age:10m", now=now)
+    assert not Lake(source).is_complete(date(2026, 11, 22), "age:1h", now=now)
+    assert not Lake(source).is_complete(date(2026, 11, 23), "age:0s", now=now)
 
 
 def test_only_parquet_files_are_data(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_only_parquet_files_are_data(tmp_path: Path) -> None:
     ]
     source = lake(tmp_path, *(f"2026-11-22/p/{f}" for f in data + other))
 
-    (files,) = find_entities(source, DAY, "2026-11-22")
+    (files,) = Lake(source).entities(DAY)
 
     assert sorted(f.path.removeprefix("2026-11-22/p/") for f in files.files) == sorted(data)
 
@@ -168,7 +170,7 @@ def test_folders_that_are_no_entities(tmp_path: Path) -> None:
         tmp_path, "2026-11-22/_logs/a.parquet", "2026-11-22/.git/a.parquet", "2026-11-22/b/x.csv", "2026-11-22/Ä b/c.pq"
     )
 
-    assert [(d.entity, len(d.files)) for d in find_entities(source, DAY, "2026-11-22")] == [("b", 0), ("Ä b", 1)]
+    assert [(d.entity, len(d.files)) for d in Lake(source).entities(DAY)] == [("b", 0), ("Ä b", 1)]
 
 
 @pytest.mark.parametrize("url", ["", None, "http://x/y", "/just/a/path", "file://relative/path", "s3://", "s3:///x"])

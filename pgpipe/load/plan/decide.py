@@ -154,7 +154,7 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
         absent=tuple(c.name for c in facts.columns if not c.filled and c.name not in named),
         remarks=(
             *plan.remarks,
-            *folder_remarks(parts, entity, partitions=settings.partitions),
+            *folder_remarks(parts, plan.files, partitions=settings.partitions),
             *contract.case_remarks(found, facts.columns),
         ),
     )

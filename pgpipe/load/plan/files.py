@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,12 +14,13 @@ from pgpipe.load.types import Kind
 from pgpipe.settings.entity import Bad
 from pgpipe.source import File, Source
 from pgpipe.source.contents import ENCRYPTED, MAGIC
+from pgpipe.source.folders import hive_column
+from pgpipe.source.layout import EntityFiles
 
 NAME_BYTES = 63  # NAMEDATALEN - 1
 SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table has them
 OPENERS = 8  # a footer is one or two small requests
 INT96_UNIT = "us"  # in nanoseconds, 64 bits end in 2262
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 FOOTER_BYTES = 64 << 10  # read first; a longer footer takes a second request
 MOST_FOOTER = 256 << 20  # a longer one is taken for damage
 Reader = Callable[[Any, str], Any]  # texts, an Arrow array, and the name of a type → field bytes
@@ -114,12 +114,12 @@ def read_footer(source: Source, file: File, extremes: Extremes = lambda _metadat
         )
 
 
-def with_path(part: Part, entity: str, *, partitions: bool | None, path_column: str | None) -> Part:
+def with_path(part: Part, entity: EntityFiles, *, partitions: bool | None, path_column: str | None) -> Part:
     """The part with the columns that its path gives it: those of hive folders (`region=eu`), and the path itself.
 
     Args:
         part: the file.
-        entity: its entity.
+        entity: its entity, with the folders of the date.
         partitions: whether folders give columns; if None, those that the file does not have itself.
         path_column: the name of the column that gets the path.
     """
@@ -135,20 +135,21 @@ def with_path(part: Part, entity: str, *, partitions: bool | None, path_column: 
     return replace(part, schema=schema, constants=tuple(constants))
 
 
-def _folders(part: Part, entity: str) -> Iterator[tuple[str, str | None]]:
-    """What hive folders say, percent-decoded."""
-    _, _, below = f"/{part.file.path}".partition(f"/{entity}/")
-    for folder in below.split("/")[:-1]:
-        name, is_hive, value = folder.partition("=")
-        if is_hive and name:
-            yield unquote(name), None if value == HIVE_NULL else unquote(value)
+def _folders(part: Part, entity: EntityFiles) -> Iterator[tuple[str, str | None]]:
+    """What the folders of a file say, above the entity's or the date's and below."""
+    path = part.file.path
+    above = (found for found in entity.folders if path.startswith(f"{found[0]}/"))
+    folder, columns = next(above, (path.partition(f"{entity.entity}/")[0] + entity.entity, ()))
+    yield from columns
+    below = map(hive_column, path.removeprefix(f"{folder}/").split("/")[:-1])
+    yield from (column for column in below if column)
 
 
-def folder_remarks(parts: list[Part], entity: str, *, partitions: bool | None) -> Iterator[str]:
+def folder_remarks(parts: list[Part], entity: EntityFiles, *, partitions: bool | None) -> Iterator[str]:
     """What became of hive folders, and the setting that decides it."""
     taken = {name: None for part in parts for name, _ in part.constants}
     named = {name: name in taken for part in parts for name, _ in _folders(part, entity)}
-    setting = f"entity.{entity}.partitions"
+    setting = f"entity.{entity.entity}.partitions"
     if columns := ", ".join(name for name, is_column in named.items() if is_column):
         yield f"columns from folders: {columns} ({setting} = false leaves them out)"
     if others := ", ".join(name for name, is_column in named.items() if not is_column):

@@ -33,7 +33,7 @@ def make_plan(
     # Footers of many files take long, and so may a look at all rows of the target.
     with awake(conn):
         parts = [
-            with_path(part, files.entity, partitions=settings.partitions, path_column=settings.path_column)
+            with_path(part, files, partitions=settings.partitions, path_column=settings.path_column)
             for part in (
                 read_footers(source, plan.reads, partial(extremes, column=facts.partitioned_by)) if plan.reads else ()
             )
