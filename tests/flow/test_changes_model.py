@@ -18,7 +18,7 @@ from pgpipe.load.plan.decide import Consent
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import SourceSettings
 from pgpipe.source import open_source
-from pgpipe.source.layout import find_entities
+from pgpipe.source.layout import Lake as Layout
 from tests.conftest import Lake
 from tests.fixtures.examples import examples
 from tests.flow.support import rows
@@ -130,7 +130,7 @@ def test_the_last_change_counts(database: Database, lake: Lake, case: Case) -> N
     for day, files in loads(case, place):
         model.take(day, files)
         when = FIRST + timedelta(days=day)
-        (found,) = find_entities(source, when, when.isoformat())
+        (found,) = Layout(source).entities(when)
 
         plan, done = loader.load(found, chosen, lambda *_: None, lambda _: lambda _: None, OLDER)
 
