@@ -13,6 +13,7 @@ from pgpipe.db import Connection
 from pgpipe.load.loader import Loader
 from pgpipe.load.preview import Preview, Sample, preview
 from pgpipe.pipeline.context import Context
+from pgpipe.pipeline.declared import require_declared
 from pgpipe.source.layout import EntityFiles
 
 COUNTS = ("inserted", "updated", "deleted", "unchanged", "rejected")
@@ -56,6 +57,7 @@ def diff(context: click.Context, /, rows: int, **options: Any) -> None:  # noqa:
 def _compared(run: Context, conn: Connection, files: EntityFiles, rows: int) -> dict[str, Any]:
     name = files.entity
     made = Loader(run.database, run.source, 1).plan(conn, files, run.entity(name), run.consent(name))
+    require_declared(conn, made, run.entity(name), run.skip)
     with run.bar(f"{name}: diff", made.rows) as advance:
         done = preview(run.database, run.source, made, lambda _plan: advance, rows)
     shown = described(made)

@@ -16,10 +16,13 @@ from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Plan as LoadPlan
+from pgpipe.load.plan.scene import Scene
 from pgpipe.log import get_logger
 from pgpipe.mask import said, trace
-from pgpipe.pipeline.context import Context, require_schema, select_entities, select_of_date
+from pgpipe.pipeline.context import Context, require_home, require_schema, select_entities, select_of_date
+from pgpipe.pipeline.declared import require_declared
 from pgpipe.pipeline.linked import plan_groups
+from pgpipe.schema import is_migrated
 from pgpipe.searching.declare import plan_search
 from pgpipe.source import open_source
 from pgpipe.source.dates import choose_dates
@@ -76,6 +79,14 @@ class Planning:
             require_schema(conn, self.app.database.schema)
             yield conn
 
+    @contextmanager
+    def connected_early(self) -> Iterator[tuple[Connection, bool]]:
+        """A connection, and whether its database was migrated."""
+        with self.app.database.connect(autocommit=True) as conn:
+            migrated = is_migrated(conn)
+            (require_schema if migrated else require_home)(conn, self.app.database.schema)
+            yield conn, migrated
+
 
 @cli.command()
 @source_options
@@ -87,10 +98,13 @@ def plan(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
     """
     app: App = context.obj
     planning = Planning(app, **options)
-    with planning.connected() as conn:
-        planned = partial(_planned, planning.run, conn)
-        plans = [(files, planned_entry(files, partial(planned, files))) for files in planning.listed]
-        plan_links(planning.run, conn, plans)
+    with planning.connected_early() as (conn, migrated):
+        planner = _Planner(planning.run, conn, migrated)
+        plans = [(files, planned_entry(files, partial(planner.planned, files))) for files in planning.listed]
+        if migrated:
+            plan_links(planning.run, conn, plans)
+        else:
+            app.tell("the database has no schema of pgpipe: before the first load, run `pgpipe migrate`")
     found = [entry for _, entry in plans]
     if planning.as_json:
         app.print_json(found)
@@ -131,12 +145,26 @@ def plan_links(run: Context, conn: Connection, planned: list[tuple[EntityFiles, 
                 click.echo(f"pgpipe: {entry['entity']}: {why}", err=True)
 
 
-def _planned(run: Context, conn: Connection, files: EntityFiles) -> dict[str, Any]:
-    name, loader = files.entity, Loader(run.database, run.source, run.settings.load.jobs)
-    entry = described(loader.plan(conn, files, run.entity(name), run.consent(name)))
-    entry["search"] = "skipped" if "search" in run.skip else _search(run, files)
-    entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, files)
-    return entry
+class _Planner:
+    """Plans entities, each date after what the loads of those before it will have done."""
+
+    def __init__(self, run: Context, conn: Connection, migrated: bool) -> None:
+        self._run, self._conn, self._migrated = run, conn, migrated
+        self._loader = Loader(run.database, run.source, run.settings.load.jobs)
+        self._earlier: dict[str, tuple[LoadPlan, ...]] = {}
+
+    def planned(self, files: EntityFiles) -> dict[str, Any]:
+        """What a load would do with one entity of one date."""
+        run, name = self._run, files.entity
+        scene = Scene(self._migrated, self._earlier.get(name, ()))
+        made = self._loader.plan(self._conn, files, run.entity(name), run.consent(name), scene)
+        require_declared(self._conn, made, run.entity(name), run.skip)
+        self._earlier[name] = (*scene.earlier, made)
+        entry = {} if self._migrated else {"first": "run `pgpipe migrate`"}
+        entry |= described(made)
+        entry["search"] = "skipped" if "search" in run.skip else _search(run, files)
+        entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, files)
+        return entry
 
 
 def print_heading(app: App, entry: dict[str, Any]) -> None:

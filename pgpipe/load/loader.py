@@ -11,6 +11,7 @@ from pgpipe.db import PATIENCE, Connection, Database, Patience, briefly, one, re
 from pgpipe.db.encoding import storable
 from pgpipe.load.plan.decide import CAREFUL, Consent, Plan
 from pgpipe.load.plan.make import make_plan
+from pgpipe.load.plan.scene import TODAY, Scene
 from pgpipe.load.rows.rejects import Rejects
 from pgpipe.load.write.append import append, append_date
 from pgpipe.load.write.create import KEEP_LEDGER, create
@@ -53,13 +54,20 @@ class Loader:
         self._source = source
         self._jobs = jobs
 
-    def plan(self, conn: Connection, files: EntityFiles, settings: EntitySettings, consent: Consent = CAREFUL) -> Plan:
+    def plan(
+        self,
+        conn: Connection,
+        files: EntityFiles,
+        settings: EntitySettings,
+        consent: Consent = CAREFUL,
+        scene: Scene = TODAY,
+    ) -> Plan:
         """Decide what to do; touches nothing.
 
         Raises:
             DataError: the files, or the files and the target, do not agree; the message says what and where.
         """
-        return make_plan(conn, self._database.schema, self._source, files, settings, consent)
+        return make_plan(conn, self._database.schema, self._source, files, settings, consent, scene)
 
     def load(
         self,

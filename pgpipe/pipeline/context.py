@@ -113,6 +113,15 @@ def require_schema(conn: Connection, targets: str) -> None:
         UsageError: the schema of the targets is not there.
     """
     require_version(conn)
+    require_home(conn, targets)
+
+
+def require_home(conn: Connection, targets: str) -> None:
+    """Look whether the schema of the targets is there.
+
+    Raises:
+        UsageError: it is not.
+    """
     with translated():
         there = conn.execute("select from pg_catalog.pg_namespace where nspname = %s", (targets,)).fetchone()
     if there is None:

@@ -2,6 +2,6 @@
 
 from pgpipe.schema.files import ROOT, sql_files
 from pgpipe.schema.upgrade import Migrated, migrate
-from pgpipe.schema.version import VERSION, require_version
+from pgpipe.schema.version import VERSION, is_migrated, require_version
 
-__all__ = ["ROOT", "VERSION", "Migrated", "migrate", "require_version", "sql_files"]
+__all__ = ["ROOT", "VERSION", "Migrated", "is_migrated", "migrate", "require_version", "sql_files"]

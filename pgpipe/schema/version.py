@@ -28,6 +28,13 @@ def require_version(conn: Connection) -> None:
         )
 
 
+def is_migrated(conn: Connection) -> bool:
+    """Whether any version of the schema is there."""
+    with translated():
+        known = conn.execute(KNOWN).fetchone()
+    return bool(known and known[0])
+
+
 def found_version(conn: Connection) -> int:
     """The version that is there, 0 for none.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -26,7 +26,19 @@ COLUMNS = """
 """
 DECLARED = """
     select type_name, base, coalesce(labels, '{}'), element::bigint, coalesce(reads, '')
-      from pgpipe_internal.declared_type(%s)
+      from pgpipe_internal.declared_type(%(declared)s)
+"""
+UNMIGRATED = """
+    select pg_catalog.regexp_replace(named.type, modifier.place, modifier.kept),
+           pg_catalog.regexp_replace(named.base, modifier.place, modifier.kept), '{}'::text[], 0::bigint, named.base
+      from (select '( with(?:out)? time zone)?(\\[\\])?$' as place,
+                   pg_catalog.concat(pg_catalog.substring(%(declared)s, '\\([^)]*\\)'), '\\1\\2') as kept) modifier
+      join pg_catalog.pg_type known
+        on known.oid = pg_catalog.to_regtype(pg_catalog.regexp_replace(%(declared)s, ' *\\([^)]*\\)', ''))
+     cross join lateral (
+           select pg_catalog.format_type(known.oid, -1) as type,
+                  pg_catalog.format_type(case known.typtype when 'd' then known.typbasetype else known.oid end, -1)
+                  as base) named
 """
 DEPENDENTS = """
     select column_name, array_agg(dependent order by dependent)
@@ -82,7 +94,13 @@ def _read_access(conn: Connection, schema: str, table: Target | None) -> Access:
 
 
 def read_details(
-    conn: Connection, facts: Facts, parts: list[Part], settings: EntitySettings, merge: Merge | None
+    conn: Connection,
+    facts: Facts,
+    parts: list[Part],
+    settings: EntitySettings,
+    merge: Merge | None,
+    *,
+    migrated: bool = True,
 ) -> Details:
     """What is needed of the database to load these files.
 
@@ -92,10 +110,15 @@ def read_details(
         parts: the files.
         settings: that name types.
         merge: how the rows are merged with the target's; None if they are not.
+        migrated: the database has pgpipe's schema.
     """
     fields = [field for part in {id(part.schema): part for part in parts}.values() for field in part.schema]
     names = {field.name for field in fields}
-    declared = {name: _declared(conn, kind) for name, kind in settings.types.items() if name in names}
+    declared = {
+        name: _declared(conn, kind, DECLARED if migrated else UNMIGRATED)
+        for name, kind in settings.types.items()
+        if name in names
+    }
     details, table = Details(declared), facts.table
     if table and parts:
         valued = {field.name for field in fields if not types.hollow(field.type)}
@@ -106,7 +129,7 @@ def read_details(
         return details
     whole_is_empty = merge.mode == "snapshot" and not any(sum(part.rows) for part in parts)
     not_unique = _not_unique(conn, table, merge.key, merge.mode)
-    return replace(details, not_unique=not_unique, has_rows=whole_is_empty and _has_rows(conn, table))
+    return replace(details, not_unique=not_unique, has_rows=whole_is_empty and has_rows(conn, table))
 
 
 def _shape(conn: Connection, table: Target, untyped: list[str]) -> dict[str, Any]:
@@ -122,9 +145,9 @@ def _kind(row: Sequence[Any]) -> Kind:
     return Kind(kind, base, tuple(labels), element, reads)
 
 
-def _declared(conn: Connection, declared: str) -> Kind | None:
+def _declared(conn: Connection, declared: str, query: LiteralString) -> Kind | None:
     with translated():
-        row = conn.execute(DECLARED, (declared,)).fetchone()
+        row = conn.execute(query, {"declared": declared}).fetchone()
     return None if row is None or row[0] is None else _kind(row)
 
 
@@ -154,7 +177,8 @@ def check_delete(conn: Connection, changes: Changes, columns: Sequence[Column], 
         raise errors.UsageError(f"{entity}: entity.{entity}.delete: {exc}") from exc
 
 
-def _has_rows(conn: Connection, table: Target) -> bool:
+def has_rows(conn: Connection, table: Target) -> bool:
+    """Whether the table has any."""
     with translated():
         row = conn.execute(HAS_ROWS.format(sql.Identifier(*table.pair))).fetchone()
     return bool(row and row[0])
