@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pgpipe import errors
 from pgpipe.db import Connection, retry, translated
 from pgpipe.db.encoding import storable
+from pgpipe.load.alive import alive
 from pgpipe.load.loader import FAIL_LOAD, Loader, counted
 from pgpipe.load.plan.decide import DONE, Consent, Plan
 from pgpipe.load.plan.links import because, in_order, read_links
@@ -52,6 +53,7 @@ class LinkedLoader(Loader):
             with self._database.connect(autocommit=True, session=True) as conn, ExitStack() as locks:
                 for name in names:  # two runs take them in one order
                     locks.enter_context(self._alone(conn, name))
+                locks.enter_context(alive(self._database, names))
                 return self._load_all(conn, members, begun)
 
         return retry(attempt, f"the load of {', '.join(names)}", self._tell)

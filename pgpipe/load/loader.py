@@ -9,6 +9,7 @@ import psycopg
 from pgpipe import errors
 from pgpipe.db import PATIENCE, Connection, Database, Patience, briefly, one, retry, translated
 from pgpipe.db.encoding import storable
+from pgpipe.load.alive import alive
 from pgpipe.load.plan.decide import CAREFUL, Consent, Plan
 from pgpipe.load.plan.make import make_plan
 from pgpipe.load.plan.scene import TODAY, Scene
@@ -28,8 +29,9 @@ log = get_logger(__name__)
 LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(format('%%I.%%I', %s::text, %s::text)))"
 UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe load'), hashtext(format('%%I.%%I', %s::text, %s::text)))"
 ASK = 0.2  # seconds between two tries for the lock
-INTERRUPTED = """
-    update pgpipe.load set finished_at = now(), error = 'interrupted'
+BROKEN_OFF = """
+    update pgpipe.load
+       set finished_at = coalesce(alive_at, started_at), error = pgpipe_internal.broken_off(alive_at)
      where schema = %s and entity = %s and finished_at is null
 """
 BEGIN_LOAD = """
@@ -92,7 +94,11 @@ class Loader:
         begun: list[tuple[Plan, int]] = []
 
         def attempt() -> tuple[Plan, Counts]:
-            with self._database.connect(autocommit=True, session=True) as conn, self._alone(conn, files.entity):
+            with (
+                self._database.connect(autocommit=True, session=True) as conn,
+                self._alone(conn, files.entity),
+                alive(self._database, [files.entity]),
+            ):
                 plan = self.plan(conn, files, settings, consent)
                 if plan.action == "nothing":
                     return (begun[0][0], counted(conn, begun)) if begun else (plan, Counts())
@@ -112,7 +118,7 @@ class Loader:
                 self._tell(f"another load of {entity} is running; waiting for it to end")
                 while not one(conn, LOCK, target):  # one statement that waits would hold back vacuum, and be silent
                     time.sleep(ASK)
-            conn.execute(INTERRUPTED, target)  # the load that left these held the lock that we hold
+            conn.execute(BROKEN_OFF, target)  # the load that left these held the lock that we hold
         try:
             yield
         finally:  # closing alone would leave it to the server when, and who comes next would wait

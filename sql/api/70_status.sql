@@ -145,18 +145,27 @@ comment on view pgpipe.queue_status is
 create or replace view pgpipe.load_history as
 select load.load_id, load.schema, load.entity, load.date, load.mode, load.started_at,
        load.finished_at,
-       case when load.error is not null then 'failed'
+       case when load.error is not null or broken.off then 'failed'
             when load.finished_at is null then 'running' else 'done' end as state,
        passed.seconds, load.read / greatest(passed.seconds, 0.001) as rows_per_second, load.read,
        load.inserted, load.updated, load.deleted, load.unchanged, load.rejected, load.left_out,
-       load.error, load.superseded, load.deletes
+       case when broken.off then pgpipe_internal.broken_off(load.alive_at)
+            else load.error end as error,
+       load.superseded, load.deletes, load.alive_at
   from pgpipe.load load
+ cross join lateral (  -- offset 0: asked once, however often it is read
+       select load.finished_at is null and not pgpipe_internal.is_load_alive(
+                  load.schema, load.entity, load.alive_at) as off offset 0) broken
  cross join lateral (
-       select extract(epoch from coalesce(load.finished_at, now()) - load.started_at)
+       select extract(epoch from coalesce(
+                  load.finished_at, case when broken.off
+                                         then coalesce(load.alive_at, load.started_at)
+                                         else now() end) - load.started_at)
               ::double precision as seconds) passed;
 comment on view pgpipe.load_history is
     'All loads: their state (running, done or failed), how long they took, how fast they were and '
-    'what they did. Of a load that runs, `seconds` are those until now.';
+    'what they did. Of a load that runs, `seconds` are those until now. A load that neither ended '
+    'nor runs was broken off: it is failed, and `error` says when it was last alive.';
 
 create or replace view pgpipe.load_status as
 select distinct on (load.entity, load.schema)

@@ -8,7 +8,10 @@ import pytest
 
 from pgpipe.db import Database
 from tests.chaos.support import MODES, NEWER, OLDER, Load, agrees, await_begin, build, run, state
+from tests.flow.support import rows
+from tests.sql.support import eventually
 
+RUNNING = "select count(*) from pgpipe.load_history where state = 'running'"
 SPAN = 0.6  # seconds; about what the load takes after it has begun
 
 
@@ -30,6 +33,9 @@ def test_a_killed_load_leaves_the_old_state_or_the_new(
             await_begin(conn, load, number + (mode != "first load"))
             time.sleep(moment)
             load.kill()
+            eventually(
+                lambda: rows(database, "select count(*) from pgpipe.load_history where state = 'running'") == [(0,)]
+            )
             states.append(state(conn))
             assert agrees(conn, MODES[mode][1])
         ended = run(database, url, *MODES[mode], "--date", day)

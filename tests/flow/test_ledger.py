@@ -7,6 +7,7 @@ from tests.conftest import Cli, Lake
 from tests.flow.support import counts, fails, load, rows, table
 
 ROWS = [{"id": n, "text": f"row {n}"} for n in range(1, 4)]
+BROKEN_OFF = "select split_part(error, ':', 1) from pgpipe.load where error is not null"
 MODES = [("snapshot", ["--key", "id"]), ("upsert", ["--key", "id"]), ("append", [])]
 
 
@@ -94,7 +95,7 @@ WITH_ITS_ROWS = """
 def test_an_interrupted_load_is_carried_on(
     cli: Cli, lake: Lake, database: Database, mode: str, key: list[str], before: str
 ) -> None:
-    """What a killed process left behind is no hindrance, and its load is recorded as interrupted."""
+    """What a killed process left behind is no hindrance, and its load is recorded as broken off."""
     if before != "nothing":
         lake.put("2026-01-01", "product", ROWS[:1])
         load(cli, lake.url, "--mode", mode, *key)
@@ -106,7 +107,7 @@ def test_an_interrupted_load_is_carried_on(
     assert stage["state"] == "ok"
     kept = ROWS[1:] if before == "nothing" or mode == "snapshot" else ROWS
     assert list(table(database, "product", "id").values()) == kept
-    assert rows(database, "select error from pgpipe.load where error is not null") == [("interrupted",)]
+    assert rows(database, BROKEN_OFF) == [("broken off",)]
     assert rows(database, RUNNING) == [(0,)]
     execute(database, LEFT.splitlines()[1])
     load(cli, lake.url, "--mode", mode, *key)  # finds nothing to do

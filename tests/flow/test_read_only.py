@@ -15,13 +15,20 @@ from pgpipe.db.embedded import leave_embedded, start_embedded
 from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Cli, Lake, Server, make_cli
 from tests.fixtures.servers import start_wheel
-from tests.flow.support import fails
+from tests.flow.support import fails, rows
 from tests.flow.test_doctor import examine, only
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import embed, eventually, make_docs, value
 
 WORDS = [{"id": 1, "text": "some words of a row"}]
 COMMANDS = ("migrate", "reconcile", "roles", "fill-search", "jobs retry", "embedding pause doc", "load")
+# As two loads on the primary server look that have not ended: one said lately that it is alive.
+LOADS = """
+    insert into pgpipe.load (entity, date, mode, alive_at)
+    values ('a', '2026-01-01', 'append', now() + interval '1 h'),
+           ('b', '2026-01-01', 'append', now() - interval '2 min')
+"""
+STATES = [("a", "running"), ("b", "failed")]
 
 
 def declare(conn: Connection) -> None:
@@ -95,9 +102,11 @@ def test_a_standby(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         name = primary.template
         with Database(DatabaseSettings(url=primary.at(name))).connect(autocommit=True) as conn:
             declare(conn)
+            conn.execute(LOADS)
         with standby(primary) as copy:
             database = Database(DatabaseSettings(url=copy.at(name)))
             cli = make_cli(database.url, tmp_path, monkeypatch)
             refused(cli, database, lake.url)
             found = only(examine(cli, code=1), "read-only")
+            assert rows(database, "select entity, state from pgpipe.load_status order by 1") == STATES
     assert (found[0], found[1].startswith("this server is a standby")) == ("failure", True)
