@@ -1,6 +1,7 @@
 """pgpipe load and run."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ from rich.markup import escape
 from pgpipe.cli.app import App, cli
 from pgpipe.cli.diff import diff
 from pgpipe.cli.options import override, skipped, source_options
-from pgpipe.pipeline.report import Report
+from pgpipe.pipeline.report import Report, together
 from pgpipe.pipeline.run import Pipeline, default_components
 
 ROWS = (
@@ -56,6 +57,7 @@ def _run(
     drain: bool,
     url: str | None,
     day: str,
+    since: date | None,
     entities: Sequence[str],
     mode: str | None,
     key: str | None,
@@ -78,37 +80,27 @@ def _run(
         accept=accept,
         tell=app.tell,
     )
-    context.exit(
-        _backfill(app, pipeline.backfill(day, entities), as_json=as_json)
-        if ".." in day
-        else _reported(app, pipeline.run(day, entities), as_json=as_json)
-    )
+    context.exit(_reported(app, pipeline.run_dates(day, entities, since), as_json=as_json))
 
 
-def _reported(app: App, report: Report, *, as_json: bool) -> int:
-    if as_json:
-        app.print_json(report.as_json())
-    else:
-        print_report(app, report)
-    for line in report.failures:
-        click.echo(f"pgpipe: {line}", err=True)
-    return report.exit_code
-
-
-def _backfill(app: App, reports: Iterator[Report], *, as_json: bool) -> int:
+def _reported(app: App, reports: Iterator[Report], *, as_json: bool) -> int:
     """Each date as it is done; as JSON all of them in one document at the end."""
     done = []
     for report in reports:
         done.append(report)
+        of_date = f"{report.date}: " if report.of > 1 else ""
         if not as_json:
-            app.out.print(f"[bold]{report.date}[/]")
+            if of_date:
+                app.out.print(f"[bold]{report.date}[/]")
             print_report(app, report)
         for line in report.failures:
-            click.echo(f"pgpipe: {report.date}: {line}", err=True)
-    code = int(any(report.exit_code for report in done))
+            click.echo(f"pgpipe: {of_date}{line}", err=True)
+    whole = together(done)
     if as_json:
-        app.print_json({"dates": [report.as_json() for report in done], "exit_code": code})
-    return code
+        app.print_json(whole.as_json())
+    elif not done:
+        app.out.print("Nothing to do: no date is due.")
+    return whole.exit_code
 
 
 def print_report(app: App, report: Report) -> None:

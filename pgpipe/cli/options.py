@@ -10,18 +10,25 @@ from pgpipe.cli.app import json_option
 
 
 def _day(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    if value == "latest":
+    if value in {"new", "latest"}:
         return value
     first, is_range, last = value.partition("..")
     try:
         days = [date.fromisoformat(day) for day in ((first, last) if is_range else (first,)) if day or not is_range]
     except ValueError:
-        raise click.BadParameter(f"{value!r} is neither `latest` nor a date as YYYY-MM-DD") from None
+        raise click.BadParameter(f"{value!r} is neither `new` nor `latest` nor a date as YYYY-MM-DD") from None
     if not days or days != sorted(days):
         raise click.BadParameter(
             f"{value!r} is not a range of dates: write the older one first, 2026-11-01..2026-11-22"
         )
     return value
+
+
+def _since(_context: click.Context, _option: click.Parameter, value: str | None) -> date | None:
+    try:
+        return date.fromisoformat(value) if value else None
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a date as YYYY-MM-DD") from None
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,11 +58,17 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--date",
             "day",
-            default="latest",
+            default="new",
             show_default=True,
             callback=_day,
-            metavar="latest|YYYY-MM-DD|FIRST..LAST",
-            help="Which date folder to load; of a range every complete one, oldest first.",
+            metavar="new|latest|YYYY-MM-DD|FIRST..LAST",
+            help="Which dates to load, oldest first: those not loaded yet, the newest one, one, or a range.",
+        ),
+        click.option(
+            "--since",
+            callback=_since,
+            metavar="YYYY-MM-DD",
+            help="With `new`: of entities never loaded, every date from this one on [default: the newest one]",
         ),
         click.option("--source", "url", help="s3://bucket/prefix or file:///path"),
     ):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -19,13 +20,13 @@ from pgpipe.load.plan.decide import Plan as LoadPlan
 from pgpipe.load.plan.scene import Scene
 from pgpipe.log import get_logger
 from pgpipe.mask import said, trace
-from pgpipe.pipeline.context import Context, require_home, require_schema, select_entities, select_of_date
+from pgpipe.pipeline.context import Context, require_home, require_schema
+from pgpipe.pipeline.dates import choose_visits
 from pgpipe.pipeline.declared import require_declared
 from pgpipe.pipeline.linked import plan_groups
 from pgpipe.schema import is_migrated
 from pgpipe.searching.declare import plan_search
 from pgpipe.source import open_source
-from pgpipe.source.dates import choose_dates
 from pgpipe.source.layout import EntityFiles
 from pgpipe.source.tree import draw
 
@@ -47,6 +48,7 @@ class Planning:
     app: App
     url: str | None
     day: str
+    since: date | None
     entities: Sequence[str]
     mode: str | None
     key: str | None
@@ -64,13 +66,15 @@ class Planning:
         source = open_source(app.settings.source)
         skip = skipped(self.skip_search, self.skip_embeddings).union(app.settings.load.skip)
         self.run = Context(app.settings, app.database, source, app.bar, override(self.mode, self.key), skip)
-        self.run.accept, self.run.named = frozenset(self.accept), frozenset(self.entities)
-        if ".." in self.day:
-            days = choose_dates(self.run.lake, self.day, app.settings.source.complete)
-            self.run.until = days[-1]
-            self.listed = [files for each in days for files in select_of_date(self.run, each, self.entities)]
-        else:
-            self.listed = select_entities(self.run, self.day, self.entities)
+        self.run.accept, self.run.tell = frozenset(self.accept), app.tell
+        self.visits = choose_visits(self.run, self.day, self.entities, self.since)
+
+    @property
+    def listed(self) -> Iterator[EntityFiles]:
+        """The entities of each date, oldest first; what the user has agreed to is then that of the date."""
+        for visit in self.visits:
+            self.run.until, self.run.late = visit.until, visit.late
+            yield from visit.list_entities()
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:

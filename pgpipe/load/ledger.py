@@ -12,8 +12,9 @@ from pgpipe.source.identity import distrust
 from pgpipe.source.layout import EntityFiles
 from pgpipe.target import Target
 
+Day = date  # where a field has the name of its type
 LEDGER = """
-    select f.file, f.etag, f.bytes, f.date, l.started_at, f.read - f.rejected
+    select f.file, f.etag, f.bytes, f.date, l.started_at, f.read - f.rejected, l.replaced
       from pgpipe.load_file f join pgpipe.load l using (load_id)
      where f.schema = %s and f.entity = %s
 """
@@ -29,6 +30,7 @@ class Entry:
     date: date
     begun: datetime  # when its load did
     rows: int = 0  # that were read, less those rejected
+    replaced: Day | None = None  # the newest date that its load rolled back
 
     def is_of(self, file: File) -> bool:
         """Whether this is the version that was listed."""
@@ -56,6 +58,11 @@ class Ledger:
     def dates(self) -> set[date]:
         """The dates of the files."""
         return {entry.date for entry in self.entries}
+
+    @property
+    def replaced(self) -> date | None:
+        """The newest date that was in the target before it was rolled back to what it holds."""
+        return max(filter(None, (entry.replaced for entry in self.entries)), default=None)
 
     def holds(self, file: File) -> bool:
         """Whether the rows of this version of a file are in the target."""

@@ -35,7 +35,8 @@ BROKEN_OFF = """
      where schema = %s and entity = %s and finished_at is null
 """
 BEGIN_LOAD = """
-    insert into pgpipe.load (entity, schema, date, mode) values (%(entity)s, %(schema)s, %(date)s, %(mode)s)
+    insert into pgpipe.load (entity, schema, date, mode, replaced)
+    values (%(entity)s, %(schema)s, %(date)s, %(mode)s, %(replaced)s)
     returning load_id
 """
 COUNTED = """
@@ -128,6 +129,7 @@ class Loader:
     def _begin(self, conn: Connection, plan: Plan) -> int:
         entity, schema = plan.files.entity, self._database.schema
         known = {"entity": entity, "schema": schema, "date": plan.files.date, "mode": plan.mode}
+        known["replaced"] = plan.replaced
         if plan.target:  # the plan let it pass: from now on the table is pgpipe's to load
             keep = (plan.target.oid, entity)
             briefly(conn, plan.target.held, self._patience, lambda: conn.execute(KEEP_LEDGER, keep))

@@ -49,6 +49,7 @@ class Context:
     accept: frozenset[str] = frozenset()  # rules that this run lets pass
     named: frozenset[str] = frozenset()  # entities that the command line names
     until: date | None = None  # the last of a range of dates
+    late: frozenset[str] = frozenset()  # entities of the date that passed it already
     tell: Callable[[str], None] = no_word  # takes messages for a waiting user, one line each
     groups: dict[str, Group] = field(default_factory=dict)  # entities of the date that are loaded together
     _choices: dict[str, list[Choice]] = field(default_factory=dict)
@@ -69,7 +70,9 @@ class Context:
 
     def consent(self, entity: str) -> Consent:
         """What the user has agreed to for an entity."""
-        return Consent(entity in self.settings.entity or entity in self.named, self.accept, self.until)
+        return Consent(
+            entity in self.settings.entity or entity in self.named, self.accept, self.until, entity in self.late
+        )
 
     def choices(self, files: EntityFiles) -> list[Choice]:
         """Which text columns the data itself suggests, from a sample of the first file."""

@@ -15,7 +15,7 @@ OURS = "select pgpipe_internal.has_ledger(%s::oid::regclass)"
 
 def find_groups(conn: Connection, context: Context, listed: Sequence[EntityFiles]) -> list[Group]:
     """The entities that are loaded together. One that is not loaded at all binds none."""
-    links = _links(conn, context, listed)
+    links = _links(conn, context, [files.entity for files in listed])
     return [Group([files for files in listed if files.entity in names]) for names in linked_groups(links)]
 
 
@@ -31,7 +31,7 @@ def plan_groups(
         busy: those that a load would write.
         refused: those that a load would refuse.
     """
-    links, found = _links(conn, context, listed), dict[str, str]()
+    links, found = _links(conn, context, [files.entity for files in listed]), dict[str, str]()
     for names in linked_groups(links):
         failed = min(names & refused, default=None)
         if failed is not None:
@@ -44,9 +44,14 @@ def plan_groups(
     return found
 
 
-def _links(conn: Connection, context: Context, listed: Sequence[EntityFiles]) -> list[Link]:
+def bound_together(conn: Connection, context: Context, entities: Sequence[str]) -> list[set[str]]:
+    """Names of entities that are loaded together."""
+    return linked_groups(_links(conn, context, entities))
+
+
+def _links(conn: Connection, context: Context, entities: Sequence[str]) -> list[Link]:
     schema = context.database.schema
-    links = read_links(conn, schema, [files.entity for files in listed if _is_imported(context, files.entity)])
+    links = read_links(conn, schema, [name for name in entities if _is_imported(context, name)])
     named = {name for link in links for name in (link.child, link.parent)}
     loaded = {name for name in named if context.consent(name).named or _is_ours(conn, schema, name)}
     return [link for link in links if {link.child, link.parent} <= loaded]

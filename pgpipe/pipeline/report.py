@@ -33,8 +33,10 @@ class StageReport:
 class Report:
     """The whole run."""
 
-    date: date
+    date: date | None  # the last one; None: no date was due
     stages: list[StageReport] = field(default_factory=list)
+    dates: list["Report"] = field(default_factory=list)  # of a run as a whole: one for each
+    of: int = 1  # dates that the run has
 
     @property
     def exit_code(self) -> int:
@@ -53,8 +55,14 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for --json."""
-        return {
-            "date": self.date.isoformat(),
+        found: dict[str, Any] = {
+            "date": self.date and self.date.isoformat(),
             "stages": [asdict(s) for s in self.stages],
             "exit_code": self.exit_code,
         }
+        return found | {"dates": [each.as_json() for each in self.dates]} if self.dates else found
+
+
+def together(dates: list[Report]) -> Report:
+    """One report of several dates, oldest first."""
+    return Report(dates[-1].date if dates else None, [stage for each in dates for stage in each.stages], dates)

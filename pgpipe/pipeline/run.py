@@ -8,15 +8,15 @@ from pgpipe.db import Database
 from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.log import get_logger
 from pgpipe.pipeline.component import Step, installed_components, perform
-from pgpipe.pipeline.context import Bar, Context, no_bar, no_word, require_schema, select_entities, select_of_date
+from pgpipe.pipeline.context import Bar, Context, no_bar, no_word, require_schema
+from pgpipe.pipeline.dates import NEW, choose_visits
 from pgpipe.pipeline.linked import find_groups
-from pgpipe.pipeline.report import Report, StageReport
+from pgpipe.pipeline.report import Report, StageReport, together
 from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
 from pgpipe.settings.layers import nearest
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 from pgpipe.source import Source, open_source
-from pgpipe.source.dates import choose_dates
 from pgpipe.source.layout import EntityFiles
 
 log = get_logger(__name__)
@@ -75,37 +75,33 @@ class Pipeline:
             tell=tell,
         )
 
-    def run(self, wanted_date: str = "latest", entities: Sequence[str] = ()) -> Report:
-        """Run every component over every entity, or over those named.
-
-        Raises:
-            UsageError: an entity that the date does not have.
-            SourceError, Unreachable, SchemaMissing: nothing can be done at all.
-        """
-        listed = select_entities(self._context, wanted_date, entities)
-        day = max(files.date for files in listed)
-        self._context.named, self._context.until = frozenset(entities), None
-        return self._run_date(day, listed, {})
-
-    def backfill(self, wanted_dates: str, entities: Sequence[str] = ()) -> Iterator[Report]:
-        """Run over every complete date of a range, oldest first; a report as soon as a date is done.
-
-        An entity that fails on a date is left alone on the later ones, whose updates build on it; the others go on.
+    def run(self, wanted: str = NEW, entities: Sequence[str] = (), since: date | None = None) -> Report:
+        """Run every component over every entity, or over those named, of every date that is due.
 
         Args:
-            wanted_dates: FIRST..LAST, either of which may be left out.
-            entities: by default all that a date has.
+            wanted: `new`, `latest`, YYYY-MM-DD or FIRST..LAST.
+            entities: by default all.
+            since: with `new`: the first date of what was never loaded; by default the newest one.
 
         Raises:
-            SourceError: no date of the range is complete.
-            Unreachable, SchemaMissing: nothing can be done at all.
+            UsageError: an entity that the source does not have.
+            SourceError, Unreachable, SchemaMissing: nothing can be done at all.
+        """
+        return together(list(self.run_dates(wanted, entities, since)))
+
+    def run_dates(self, wanted: str = NEW, entities: Sequence[str] = (), since: date | None = None) -> Iterator[Report]:
+        """As `run`, oldest date first; a report as soon as a date is done.
+
+        An entity that fails on a date is left alone on the later ones, whose updates build on it; the others go on.
         """
         failed: dict[str, date] = {}
-        days = choose_dates(self._context.lake, wanted_dates, self._context.settings.source.complete)
-        self._context.named, self._context.until = frozenset(entities), days[-1]
-        for day in days:
-            report = self._run_date(day, select_of_date(self._context, day, entities), failed)
-            failed |= {stage.entity: day for stage in report.stages if stage.state == "failed"}
+        visits = choose_visits(self._context, wanted, entities, since)
+        for visit in visits:
+            self._context.until, self._context.late = visit.until, visit.late
+            report = self._run_date(visit.day, visit.list_entities(), failed)
+            report.of = len(visits)
+            # A late file that is refused keeps no newer date away.
+            failed |= {s.entity: visit.day for s in report.stages if s.state == "failed" and s.entity not in visit.late}
             yield report
 
     def _run_date(self, day: date, listed: list[EntityFiles], failed: dict[str, date]) -> Report:
@@ -119,7 +115,7 @@ class Pipeline:
         for files in listed:
             group = self._context.groups.get(files.entity)
             if files.entity in failed:
-                note = f"left alone, because {failed[files.entity]} failed"
+                note = f"left alone, because {failed[files.entity]} failed; to go on without that date: --date {day}.."
                 report.stages.append(StageReport(files.entity, "import", "skipped", note=note))
             elif group is None:
                 self._run_together([files], report)

@@ -45,6 +45,7 @@ class SourceSettings(Section):
         examples=["{entity}/dt={date}"],
     )
     complete: str = Field("any", description="when a date counts: any | _SUCCESS | age:10m (s, m or h)")
+    lookback: int = Field(0, ge=0, le=1000, description="dates that are looked at again for files that came late")
 
     @field_validator("layout")
     @classmethod

@@ -16,6 +16,7 @@ from pgpipe.load.plan.facts import Details, Facts
 from pgpipe.load.plan.files import Column, Evolution, Part, folder_remarks
 from pgpipe.load.plan.found import Found, find_columns
 from pgpipe.load.plan.gates import find_gates, require_rows
+from pgpipe.load.plan.order import rolled_back, takes_late, too_old
 from pgpipe.settings.describe import toml_name
 from pgpipe.settings.entity import EntitySettings, Mode
 from pgpipe.settings.gates import NO_LIMIT, Gates
@@ -36,6 +37,7 @@ class Consent:
     named: bool = False  # the configuration or the command line names the entity
     accept: frozenset[str] = frozenset()  # rules that are let pass once: gates by their settings, and older
     until: date | None = None  # the date is one of a range that is loaded in order, up to this one
+    late: bool = False  # the date was passed already: what came to it since is looked for
 
 
 CAREFUL = Consent()
@@ -61,6 +63,7 @@ class Plan:
     remarks: tuple[str, ...] = ()  # what else a user should know of the files
     gates: Gates = OPEN
     before: int = 0  # rows of the date that the target has already
+    replaced: date | None = None  # the newest date that a snapshot rolls back
     superseded: str = ""  # why there is nothing to do, though the files are not in the ledger
     changes: Changes | None = None  # of several rows of a key the last counts, and rows may delete
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
@@ -89,8 +92,9 @@ def outline(files: EntityFiles, facts: Facts, settings: EntitySettings, consent:
     mode = plan.mode
     if files.files and not new and (mode != "snapshot" or len(ledger) == len(files.files)):
         return plan
-    if superseded := _check_order(plan, ledger, consent):
+    if superseded := _check_order(plan, new, ledger, consent):
         return replace(plan, superseded=superseded)
+    plan = replace(plan, replaced=rolled_back(mode, ledger, files.date))
     # Who deletes needs the rights of a snapshot.
     if obstacle := facts.access.obstacles.get("snapshot" if plan.changes and plan.changes.delete else mode):
         raise errors.DataError(f"{files.entity}: {obstacle}")
@@ -172,12 +176,17 @@ def _check_filled(
         raise errors.DataError(f"{entity}: {details.homeless}")
 
 
-def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: Consent) -> Plan:
-    """Mode, key and limits, with nothing to do."""
+def choose_mode(facts: Facts, settings: EntitySettings) -> tuple[Mode, tuple[str, ...]]:
+    """How files come into the target, and by which key."""
     fillable = {c.name for c in facts.columns if not c.filled}
     # The primary key of the target counts, if files can bring it.
     key = tuple(settings.key) or (facts.primary_key if set(facts.primary_key) <= fillable else ())
-    mode = settings.mode or ("upsert" if key else "append")
+    return settings.mode or ("upsert" if key else "append"), key
+
+
+def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: Consent) -> Plan:
+    """Mode, key and limits, with nothing to do."""
+    mode, key = choose_mode(facts, settings)
     return Plan(
         files,
         facts.table,
@@ -234,15 +243,14 @@ def _check_owned(entity: str, facts: Facts, evolution: Evolution) -> None:
         )
 
 
-def _check_order(plan: Plan, ledger: Ledger, consent: Consent) -> str:
+def _check_order(plan: Plan, new: tuple[File, ...], ledger: Ledger, consent: Consent) -> str:
     """Refuse a date that would take the target back, or would double it. Returns why nothing has to be done, if so."""
     entity, day, newest = plan.files.entity, plan.files.date, max(ledger.dates, default=plan.files.date)
     if day < newest and "older" not in consent.accept:
         if plan.mode == "snapshot" and consent.until and newest <= consent.until:
             return f"nothing: the snapshot of {newest} is in the target"
-        raise errors.DataError(
-            f"{entity}: {newest} is in the target, and {day} is older; to load it all the same, add `--accept older`"
-        )
+        if not (consent.late and takes_late(plan.mode, ordered=bool(plan.changes and plan.changes.order))):
+            raise too_old(plan.files, newest, new if consent.late else ())
     if not plan.repeatable and ledger.dates - {day}:
         raise errors.DataError(
             f"{entity}: without a key {day} would be added to the rows of {newest};"
