@@ -184,7 +184,7 @@ def cli(
     \b
     First steps:
       pgpipe migrate                                   prepare the database
-      pgpipe run --source s3://bucket/prefix           load the newest date and embed it
+      pgpipe run --source s3://bucket/prefix           load what is new and embed it
       pgpipe search "how do I …" --entity product      ask
     """  # noqa: D301 - \b is click's mark for text that keeps its line breaks
     app = App(file=file, quiet=quiet)

@@ -33,7 +33,7 @@ ONLY_IF_ANY = {"rejected", "left_out", "superseded", "deletes"}
 @click.option("--dry-run", is_flag=True, help="Print what would change and leave nothing behind, like `pgpipe diff`.")
 @click.pass_context
 def load(context: click.Context, /, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
-    """Load the newest date into PostgreSQL; rows whose text changed wait for the embedder.
+    """Load what is new into PostgreSQL; rows whose text changed wait for the embedder.
 
     Run it as often as you like: what is in the target already is left alone.
     """
@@ -47,7 +47,7 @@ def load(context: click.Context, /, dry_run: bool, **options: Any) -> None:  # n
 @source_options
 @click.pass_context
 def run(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
-    """Load the newest date, compute the vectors that are missing, and report."""
+    """Load what is new, compute the vectors that are missing, and report."""
     _run(context, drain=True, **options)
 
 

@@ -6,10 +6,12 @@ from datetime import date
 
 from pgpipe.db import Connection
 from pgpipe.load.dates import Held, Wanted, due
-from pgpipe.pipeline.context import Context, require_schema, select_entities
+from pgpipe.load.ledger import Ledger
+from pgpipe.pipeline.context import Context, require_schema, select_entities, select_of_date
 from pgpipe.pipeline.linked import bound_together
 from pgpipe.pipeline.look import Look, look
-from pgpipe.source.layout import EntityFiles, choose_dates
+from pgpipe.source.dates import choose_dates, none_complete
+from pgpipe.source.layout import EntityFiles
 
 NEW = "new"
 
@@ -39,53 +41,55 @@ def choose_visits(context: Context, wanted: str, entities: Sequence[str], since:
     """
     context.named = frozenset(entities)
     if wanted == NEW:
+        context.lake.dates()  # a wrong source is said whether there is a database or not
         with context.database.connect(autocommit=True) as conn:
             require_schema(conn, context.database.schema)
             return _new(conn, context, Wanted(since, context.settings.source.lookback), entities)
     if ".." not in wanted:
-        day, listed = select_entities(context, wanted, entities)
-        return [Visit(day, lambda: listed)]
-    days = choose_dates(context.source, wanted, context.settings.source.complete)
-    return [Visit(day, _lister(context, day, entities), until=days[-1]) for day in days]
-
-
-def _lister(context: Context, day: date, entities: Sequence[str]) -> Callable[[], list[EntityFiles]]:
-    """A range may be long: each date is listed when its turn comes."""
-
-    def list_entities() -> list[EntityFiles]:
-        _, listed = select_entities(context, day.isoformat(), ())
-        return [files for files in listed if not entities or files.entity in entities]
-
-    return list_entities
+        listed = select_entities(context, wanted, entities)
+        return [Visit(max(files.date for files in listed), lambda: listed)]
+    days = choose_dates(context.lake, wanted, context.settings.source.complete)
+    # A range may be long: each date is listed when its turn comes.
+    return [Visit(day, lambda day=day: select_of_date(context, day, entities), until=days[-1]) for day in days]
 
 
 def _new(conn: Connection, context: Context, wanted: Wanted, entities: Sequence[str]) -> list[Visit]:
     seen = look(conn, context, wanted, entities)
-    days = {name: due(seen.dates(name), held, wanted) for name, held in seen.held.items() if name in seen.found}
+    days = {name: due(seen.dates(name), seen.held[name], wanted) for name in seen.found}
     for group in bound_together(conn, context, list(days)):
         # A row may refer to one that only a date of the other entity has.
         union = set[date]().union(*(days[name] for name in group))
         for name in group:
             days[name] = [day for day in seen.dates(name) if day in days[name] or _follows(seen.held[name], day, union)]
-    late = {
-        name: [day for day in of_entity if seen.held[name].is_late(day, wanted)] for name, of_entity in days.items()
-    }
-    days = {name: _unloaded(seen, name, of_entity) for name, of_entity in days.items()}
-    return [_visit(seen, day, days, late) for day in sorted(set[date]().union(*days.values()))]
+    found: dict[date, list[EntityFiles]] = {}
+    late: dict[date, set[str]] = {}
+    for name in sorted(days):
+        for files in _unloaded(context, name, days[name], seen.held[name].ledger):
+            found.setdefault(files.date, []).append(files)
+            if seen.held[name].is_late(files.date, wanted):
+                late.setdefault(files.date, set()).add(name)
+    for files in _incomplete(context, seen):
+        found.setdefault(files.date, []).append(files)
+    return [_visit(day, found[day], late.get(day, set())) for day in sorted(found)]
 
 
 def _follows(held: Held, day: date, union: set[date]) -> bool:
     return day in union and held.takes(day)
 
 
-def _unloaded(seen: Look, entity: str, days: list[date]) -> list[date]:
+def _unloaded(context: Context, entity: str, days: list[date], ledger: Ledger) -> list[EntityFiles]:
     """Without the dates whose files are all loaded. The last one stays, so that the report says so."""
-    ledger, of_entity = seen.held[entity].ledger, seen.found[entity]
-    done = {day for day in days if of_entity[day].files and all(map(ledger.holds, ledger.judged(of_entity[day]).files))}
-    return [day for day in days if day not in done or day == days[-1]]
+    listed = [context.lake.entities(day, [entity])[0] for day in days]
+    done = [bool(of_day.files) and all(map(ledger.holds, ledger.judged(of_day).files)) for of_day in listed]
+    return [of_day for of_day, held in zip(listed, done, strict=True) if not held or of_day is listed[-1]]
 
 
-def _visit(seen: Look, day: date, days: dict[str, list[date]], late: dict[str, list[date]]) -> Visit:
-    names = [name for name in sorted(days) if day in days[name]]
-    listed = [seen.found[name][day] for name in names]
-    return Visit(day, lambda: listed, frozenset(name for name in names if day in late[name]))
+def _incomplete(context: Context, seen: Look) -> list[EntityFiles]:
+    """Entities that have dates of their own, of which none is complete."""
+    lake, gate = context.lake, context.settings.source.complete
+    names = [name for name in seen.waiting if lake.by_entity and name not in seen.found]
+    return [none_complete(lake, gate, name) for name in sorted(names)]
+
+
+def _visit(day: date, listed: list[EntityFiles], late: set[str]) -> Visit:
+    return Visit(day, lambda: listed, frozenset(late))

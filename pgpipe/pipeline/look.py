@@ -1,18 +1,18 @@
 """A look at the source, newest date first: which entities its dates have. As far back as somebody needs it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from pgpipe.db import Connection
+from pgpipe.db import Connection, translated
 from pgpipe.errors import PgpipeError, SourceError, UsageError
 from pgpipe.load.dates import Held, Wanted
 from pgpipe.load.plan.decide import choose_mode
 from pgpipe.load.plan.target import read_facts
 from pgpipe.pipeline.context import Context
-from pgpipe.source.layout import EntityFiles, find_dates, find_entities, is_complete
 
 RECENT = 31  # dates that are searched for an entity, and for gaps
+LOADED = "select distinct entity from pgpipe.load_file where schema = %s"
 
 
 @dataclass
@@ -20,10 +20,9 @@ class Look:
     """What the source has, as far as it was looked at."""
 
     held: dict[str, Held] = field(default_factory=dict)  # by entity, as the rest
-    found: dict[str, dict[date, EntityFiles]] = field(default_factory=dict)
-    newest: date | None = None  # complete one
-    entities: list[str] = field(default_factory=list)  # of that date
-    waiting: list[date] = field(default_factory=list)  # dates that are not complete
+    found: dict[str, set[date]] = field(default_factory=dict)  # complete dates
+    waiting: dict[str, set[date]] = field(default_factory=dict)  # dates that are not complete
+    names: list[str] = field(default_factory=list)  # of the newest complete date
 
     def dates(self, entity: str) -> list[date]:
         """Complete dates of an entity, oldest first."""
@@ -31,7 +30,7 @@ class Look:
 
 
 def look(conn: Connection, context: Context, wanted: Wanted, named: Sequence[str]) -> Look:
-    """List the dates that an entity may need.
+    """Find the dates that an entity may need.
 
     Args:
         conn: to read the ledger on.
@@ -43,33 +42,45 @@ def look(conn: Connection, context: Context, wanted: Wanted, named: Sequence[str
         SourceError: no date is complete, or the newest one holds nothing.
         UsageError: an entity that the source does not have.
     """
-    source, folders = context.source, find_dates(context.source)
-    days = _not_ahead(context, folders)
-    seen = Look()
-    known = set(named) or {*context.settings.entity, *loaded_entities(conn, context.database.schema)}
-    seen.held = {name: read_held(conn, context, name) for name in known}
+    lake, seen = context.lake, Look()
+    days = _not_ahead(context)
+    known = {*context.settings.entity, *_loaded(conn, context.database.schema), *lake.entity_names()}
+    seen.held = {name: read_held(conn, context, name) for name in set(named) or known}
     for place, day in enumerate(reversed(days)):
-        if seen.newest and not any(_needs(seen, name, day, place, wanted) for name in seen.held):
+        needed = [name for name in seen.held if _needs(seen, name, day, wanted, is_recent=place < RECENT)]
+        if not needed and seen.names:
             continue
-        if not is_complete(source, folders[day], context.settings.source.complete):
-            seen.waiting.append(day)
-            continue
-        listed = {files.entity: files for files in find_entities(source, day, folders[day])}
-        if not listed and not seen.newest:
-            raise SourceError(f"{source.url}: the folder of {day} has no entity folder in it")
-        if not seen.newest:
-            seen.newest, seen.entities = day, list(listed)
-        for name in set(listed).intersection(named) if named else listed:
+        for name in _of_date(context, seen, day, needed):
+            if named and name not in named:
+                continue
             if name not in seen.held:
                 seen.held[name] = read_held(conn, context, name)
-            seen.found.setdefault(name, {})[day] = listed[name]
-    _check_found(context, seen, max(days), named)
+            seen.found.setdefault(name, set()).add(day)
+    _check_found(context, seen, days[-1], named)
     return seen
 
 
-def _needs(seen: Look, entity: str, day: date, place: int, wanted: Wanted) -> bool:
+def _of_date(context: Context, seen: Look, day: date, needed: Sequence[str]) -> list[str]:
+    """The entities whose date is complete; those that are needed alone, if each has dates of its own."""
+    lake, gate = context.lake, context.settings.source.complete
+    if lake.by_entity:
+        has = [name for name in lake.entity_names(day) if name in needed]
+        complete = [name for name in has if lake.is_complete(day, gate, name)]
+    else:
+        is_complete = lake.is_complete(day, gate)
+        has = lake.entity_names(day) if is_complete or needed else []
+        complete = has if is_complete else []
+        if is_complete and not has and not seen.names:
+            raise SourceError(f"{lake.source.url}: the folder of {day} has no entity folder in it")
+    for name in set(has).difference(complete):
+        seen.waiting.setdefault(name, set()).add(day)
+    seen.names = seen.names or complete
+    return complete
+
+
+def _needs(seen: Look, entity: str, day: date, wanted: Wanted, *, is_recent: bool) -> bool:
     """Whether a date may be due for an entity, or be a gap."""
-    held, found, is_recent = seen.held[entity], seen.dates(entity), place < RECENT
+    held, found = seen.held[entity], seen.dates(entity)
     if not found and not is_recent:
         return False
     begin = held.begin(found, wanted)
@@ -83,31 +94,32 @@ def _needs(seen: Look, entity: str, day: date, place: int, wanted: Wanted) -> bo
     return is_late or (is_recent and day not in held.ledger.dates)
 
 
-def _not_ahead(context: Context, folders: Iterable[date]) -> list[date]:
+def _not_ahead(context: Context) -> list[date]:
     """Dates, oldest first, without those to come: once loaded, they would make every real date an older one."""
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    ahead = sorted(day for day in folders if day > tomorrow)
-    if ahead:
-        context.tell(f"{context.source.url}: {ahead[0]} is left alone, because it is a date to come; rename its folder")
-    days = sorted(day for day in folders if day <= tomorrow)
+    url, found, tomorrow = context.source.url, context.lake.dates(), datetime.now(UTC).date() + timedelta(days=1)
+    days = [day for day in found if day <= tomorrow]
     if not days:
-        raise SourceError(f"{context.source.url} has only dates to come; the first is {ahead[0]}")
+        raise SourceError(f"{url} has only dates to come; the first is {found[0]}")
+    if found[-1] > tomorrow:
+        context.tell(f"{url}: {found[-1]} is left alone, because it is a date to come; rename its folder")
     return days
 
 
 def _check_found(context: Context, seen: Look, newest: date, named: Sequence[str]) -> None:
     url, gate = context.source.url, context.settings.source.complete
-    if seen.newest is None:
+    if not seen.names:
         raise SourceError(f"{url} has no complete date: source.complete is {gate!r}, and the latest is {newest}")
+    what = "any date" if context.lake.by_entity else max(map(max, seen.found.values()), default=newest)
+    names = context.lake.entity_names() if context.lake.by_entity else seen.names
     for name in named:
-        if name not in seen.found:
-            raise UsageError(f"{url} has no entity {name!r} on {seen.newest}; it has {', '.join(seen.entities)}")
+        if name not in seen.found and name not in seen.waiting:
+            raise UsageError(f"{url} has no entity {name!r} on {what}; it has {', '.join(names)}")
 
 
-def loaded_entities(conn: Connection, schema: str) -> list[str]:
+def _loaded(conn: Connection, schema: str) -> list[str]:
     """Entities of which a target holds files."""
-    found = conn.execute("select distinct entity from pgpipe.load_file where schema = %s", (schema,))
-    return [name for (name,) in found]
+    with translated():
+        return [name for (name,) in conn.execute(LOADED, (schema,))]
 
 
 def read_held(conn: Connection, context: Context, entity: str) -> Held:

@@ -24,11 +24,17 @@ def find_newest(lake: Lake, gate: str, names: Sequence[str] = ()) -> list[Entity
     for name in names or lake.entity_names():
         days = lake.dates(name)
         day = next((day for day in reversed(days) if lake.is_complete(day, gate, name)), None)
-        problem = f"it has no complete date: source.complete is {gate!r}, and the latest is {days[-1]}"
-        found += lake.entities(day, [name]) if day else [EntityFiles(name, days[-1], (), problem=problem)]
+        found += lake.entities(day, [name]) if day else [none_complete(lake, gate, name)]
     if found and not any(files.folders for files in found):
         raise SourceError(_none_complete(lake, gate))
     return found
+
+
+def none_complete(lake: Lake, gate: str, entity: str) -> EntityFiles:
+    """An entity with dates of its own, none of which is complete."""
+    newest = lake.dates(entity)[-1]
+    problem = f"it has no complete date: source.complete is {gate!r}, and the latest is {newest}"
+    return EntityFiles(entity, newest, (), problem=problem)
 
 
 def _none_complete(lake: Lake, gate: str) -> str:

@@ -30,7 +30,7 @@ def bare_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 
 USAGE = [
-    (["load", "--date", "tomorrow"], "'tomorrow' is neither `latest` nor a date as YYYY-MM-DD"),
+    (["load", "--date", "tomorrow"], "'tomorrow' is neither `new` nor `latest` nor a date as YYYY-MM-DD"),
     (["load", "--date", "2026-02-30"], "'2026-02-30' is neither"),
     (["load", "--mode", "replace"], "'--mode'", "see `pgpipe load --help`"),
     (["load", "--jobs", "0"], "'--jobs'"),
@@ -63,7 +63,8 @@ def test_no_date_folder(bare_cli: Cli, lake: Lake) -> None:
     for command in ("load", "plan", "run"):
         fails(bare_cli(command, "--source", lake.url), 3, f"{lake.url} has no date folder; expected one such as")
     (lake.path / "2026-01-01").mkdir()
-    fails(bare_cli("load", "--source", lake.url), 3, f"{lake.url}: the folder of 2026-01-01 has no entity folder in it")
+    empty = f"{lake.url}: the folder of 2026-01-01 has no entity folder in it"
+    fails(bare_cli("load", "--source", lake.url, "--date", "latest"), 3, empty)
     fails(bare_cli("load", "--source", lake.url, "--date", "2026-01-02"), 3, "no folder for 2026-01-02; the latest is")
     fails(bare_cli("load", "--source", f"{lake.url}/no"), 3, f"the folder {lake.path}/no does not exist")
 

@@ -97,16 +97,19 @@ def test_each_entity_goes_on_from_its_own_date(cli: Cli, lake: Lake, database: D
     assert (ids(database, "review"), loaded(database, "review")) == ([0, 1, 2], DAYS[:3])
 
 
-@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.parametrize("kind", ["append", "upsert", "ordered"])
 def test_late_files(
-    cli: Cli, lake: Lake, database: Database, configure: Configure, monkeypatch: pytest.MonkeyPatch, mode: str
+    cli: Cli, lake: Lake, database: Database, configure: Configure, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Issue 13: with `lookback` a late file is appended; where it would bury newer rows, it is named and refused."""
-    configure(mode=mode, **({} if mode == "append" else {"key": ["id"]}))
+    """Issue 13: with `lookback` a late file is loaded; where it would bury newer rows, it is named and refused."""
+    keyed = {} if kind == "append" else {"key": ["id"]}
+    configure(
+        mode="append" if kind == "append" else "upsert", **keyed, **({"order": ["text"]} if kind == "ordered" else {})
+    )
     for day in DAYS[:4]:
         lake.put(day, "product", items(7, text=day))
         load(cli, lake.url)
-    late = lake.put(DAYS[1], "product", items(7, 8, text="late"), "late.parquet")
+    late = lake.put(DAYS[1], "product", items(7, 8, text=f"{DAYS[1]} late"), "late.parquet")
     lake.put(DAYS[4], "product", items(9))
     assert taken(run(cli, lake, command="plan")) == DAYS[4:5]
 
@@ -115,8 +118,9 @@ def test_late_files(
 
     assert taken(plan) == taken(result) == [DAYS[1], DAYS[4]]
     assert plan.code == result.code
-    if mode == "append":
-        assert (result.code, ids(database)) == (0, [7, 7, 7, 7, 7, 8, 9])
+    if kind != "upsert":
+        assert (result.code, ids(database)) == (0, [7, 7, 7, 7, 7, 8, 9] if kind == "append" else [7, 8, 9])
+        assert rows(database, "select max(text) from product where id = 7") == [(DAYS[3],)]
         assert taken(run(cli, lake)) == DAYS[4:5]
         return
     line = fails(result, 1, f"product: file://{late} came late: {DAYS[3]} is in the target")
