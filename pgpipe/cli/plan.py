@@ -113,7 +113,7 @@ def plan(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
     if planning.as_json:
         app.print_json(found)
     else:
-        for line in draw(planning.run.lake, planning.listed):
+        for line in draw(planning.run.lake, [files for files, _ in plans]):
             app.out.print(line, markup=False, highlight=False, soft_wrap=True)
         for entry in found:
             _print_plan(app, entry)

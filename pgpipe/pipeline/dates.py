@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 from pgpipe.db import Connection
 from pgpipe.load.dates import Held, Wanted, due
@@ -50,7 +51,7 @@ def choose_visits(context: Context, wanted: str, entities: Sequence[str], since:
         return [Visit(max(files.date for files in listed), lambda: listed)]
     days = choose_dates(context.lake, wanted, context.settings.source.complete)
     # A range may be long: each date is listed when its turn comes.
-    return [Visit(day, lambda day=day: select_of_date(context, day, entities), until=days[-1]) for day in days]
+    return [Visit(day, partial(select_of_date, context, day, entities), until=days[-1]) for day in days]
 
 
 def _new(conn: Connection, context: Context, wanted: Wanted, entities: Sequence[str]) -> list[Visit]:

@@ -16,7 +16,7 @@ def draw(lake: Lake, listed: Sequence[EntityFiles]) -> Iterator[str]:
         listed: entities of it, each of a date.
     """
     yield f"{lake.source.url}/: {_span(lake, '')}"
-    lines = [path for files in listed for path in _paths(lake, files)]
+    lines = sorted(path for files in listed for path in _paths(lake, files))
     if len(lines) > SHOWN:
         lines = [*lines[:SHOWN], f"({len(lines) - SHOWN:,} more)"]
     yield from _branches([line.split("/") for line in lines], "")

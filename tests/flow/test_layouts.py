@@ -33,7 +33,7 @@ def test_entity_first_is_loaded(database: Database, cli: Cli, lake: Lake) -> Non
     second = load(cli, lake.url)
 
     found = [(plan["entity"], plan["date"], plan["rows"]) for plan in plans]
-    assert found == [("product", "2026-11-21", 2), ("review", "2026-11-20", 1)]
+    assert found == [("review", "2026-11-20", 1), ("product", "2026-11-21", 2)]
     assert tree[:5] == [
         f"{lake.url}/: 2 dates, 2026-11-20 to 2026-11-21",
         "├── product/",
