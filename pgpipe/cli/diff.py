@@ -41,7 +41,7 @@ def diff(context: click.Context, /, rows: int, **options: Any) -> None:  # noqa:
     with planning.connected() as conn:
         compared = partial(_compared, planning.run, conn, rows=rows)
         entries = [(files, planned_entry(files, partial(compared, files))) for files in planning.listed]
-        plan_links(planning.run, conn, entries)
+        plan_links(planning, conn, entries)
     found = [entry for _, entry in entries]
     if planning.as_json:
         app.print_json(found)

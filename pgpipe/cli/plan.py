@@ -67,14 +67,16 @@ class Planning:
         skip = skipped(self.skip_search, self.skip_embeddings).union(app.settings.load.skip)
         self.run = Context(app.settings, app.database, source, app.bar, override(self.mode, self.key), skip)
         self.run.accept, self.run.tell = frozenset(self.accept), app.tell
-        self.visits = choose_visits(self.run, self.day, self.entities, self.since)
+        self.visits = choose_visits(self.run, self.day, self.entities, self.since, early=True)
+        self.taken: list[list[EntityFiles]] = []  # what is loaded together, as far as it was listed
 
     @property
     def listed(self) -> Iterator[EntityFiles]:
         """The entities of each date, oldest first; what the user has agreed to is then that of the date."""
         for visit in self.visits:
             self.run.until, self.run.late = visit.until, visit.late
-            yield from visit.list_entities()
+            self.taken.append(visit.list_entities())
+            yield from self.taken[-1]
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:
@@ -106,7 +108,7 @@ def plan(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
         planner = _Planner(planning.run, conn, migrated)
         plans = [(files, planned_entry(files, partial(planner.planned, files))) for files in planning.listed]
         if migrated:
-            plan_links(planning.run, conn, plans)
+            plan_links(planning, conn, plans)
         else:
             app.tell("the database has no schema of pgpipe: before the first load, run `pgpipe migrate`")
     found = [entry for _, entry in plans]
@@ -136,13 +138,13 @@ def planned_entry(files: EntityFiles, work: Callable[[], dict[str, Any]]) -> dic
     return entry
 
 
-def plan_links(run: Context, conn: Connection, planned: list[tuple[EntityFiles, dict[str, Any]]]) -> None:
+def plan_links(planning: Planning, conn: Connection, planned: list[tuple[EntityFiles, dict[str, Any]]]) -> None:
     """What keeps entities that are loaded together from it because foreign keys link them."""
-    for day in dict.fromkeys(files.date if run.until else None for files, _ in planned):
-        of_date = [(files, entry) for files, entry in planned if day in {None, files.date}]
+    for members in ({id(files) for files in taken} for taken in planning.taken):
+        of_date = [(files, entry) for files, entry in planned if id(files) in members]
         refused = {entry["entity"] for _, entry in of_date if "refused" in entry}
         busy = {entry["entity"] for _, entry in of_date if not entry.get("action", "nothing").startswith("nothing")}
-        found = plan_groups(conn, run, [files for files, _ in of_date], busy, refused)
+        found = plan_groups(conn, planning.run, [files for files, _ in of_date], busy, refused)
         for _, entry in of_date:
             if why := found.get(entry["entity"]):
                 entry["refused"] = why

@@ -8,9 +8,10 @@ from functools import partial
 from pgpipe.db import Connection
 from pgpipe.load.dates import Held, Wanted, due
 from pgpipe.load.ledger import Ledger
-from pgpipe.pipeline.context import Context, require_schema, select_entities, select_of_date
+from pgpipe.pipeline.context import Context, require_home, require_schema, select_entities, select_of_date
 from pgpipe.pipeline.linked import bound_together
 from pgpipe.pipeline.look import Look, look
+from pgpipe.schema import is_migrated
 from pgpipe.source.dates import choose_dates, none_complete
 from pgpipe.source.layout import EntityFiles
 
@@ -27,7 +28,9 @@ class Visit:
     until: date | None = None  # the last of a range
 
 
-def choose_visits(context: Context, wanted: str, entities: Sequence[str], since: date | None = None) -> list[Visit]:
+def choose_visits(
+    context: Context, wanted: str, entities: Sequence[str], since: date | None = None, *, early: bool = False
+) -> list[Visit]:
     """The dates that a run takes, oldest first.
 
     Args:
@@ -35,6 +38,7 @@ def choose_visits(context: Context, wanted: str, entities: Sequence[str], since:
         wanted: `new`, `latest`, YYYY-MM-DD or FIRST..LAST.
         entities: those that are named; by default all.
         since: of what was never loaded, with `new`: from this date on, not the newest alone.
+        early: the database may be one that was never migrated.
 
     Raises:
         UsageError: an entity that the date does not have.
@@ -44,8 +48,9 @@ def choose_visits(context: Context, wanted: str, entities: Sequence[str], since:
     if wanted == NEW:
         context.lake.dates()  # a wrong source is said whether there is a database or not
         with context.database.connect(autocommit=True) as conn:
-            require_schema(conn, context.database.schema)
-            return _new(conn, context, Wanted(since, context.settings.source.lookback), entities)
+            migrated = not early or is_migrated(conn)
+            (require_schema if migrated else require_home)(conn, context.database.schema)
+            return _new(conn if migrated else None, context, Wanted(since, context.settings.source.lookback), entities)
     if ".." not in wanted:
         listed = select_entities(context, wanted, entities)
         return [Visit(max(files.date for files in listed), lambda: listed)]
@@ -54,10 +59,10 @@ def choose_visits(context: Context, wanted: str, entities: Sequence[str], since:
     return [Visit(day, partial(select_of_date, context, day, entities), until=days[-1]) for day in days]
 
 
-def _new(conn: Connection, context: Context, wanted: Wanted, entities: Sequence[str]) -> list[Visit]:
+def _new(conn: Connection | None, context: Context, wanted: Wanted, entities: Sequence[str]) -> list[Visit]:
     seen = look(conn, context, wanted, entities)
     days = {name: due(seen.dates(name), seen.held[name], wanted) for name in seen.found}
-    for group in bound_together(conn, context, list(days)):
+    for group in bound_together(conn, context, list(days)) if conn else ():
         # A row may refer to one that only a date of the other entity has.
         union = set[date]().union(*(days[name] for name in group))
         for name in group:

@@ -29,11 +29,11 @@ class Look:
         return sorted(self.found.get(entity, ()))
 
 
-def look(conn: Connection, context: Context, wanted: Wanted, named: Sequence[str]) -> Look:
+def look(conn: Connection | None, context: Context, wanted: Wanted, named: Sequence[str]) -> Look:
     """Find the dates that an entity may need.
 
     Args:
-        conn: to read the ledger on.
+        conn: to read the ledger on; None: there is none yet.
         context: of the run.
         wanted: what is asked for.
         named: entities, if not all.
@@ -44,7 +44,7 @@ def look(conn: Connection, context: Context, wanted: Wanted, named: Sequence[str
     """
     lake, seen = context.lake, Look()
     days = _not_ahead(context)
-    known = {*context.settings.entity, *_loaded(conn, context.database.schema), *lake.entity_names()}
+    known = {*context.settings.entity, *(_loaded(conn, context.database.schema) if conn else ()), *lake.entity_names()}
     seen.held = {name: read_held(conn, context, name) for name in set(named) or known}
     for place, day in enumerate(reversed(days)):
         needed = [name for name in seen.held if _needs(seen, name, day, wanted, is_recent=place < RECENT)]
@@ -122,8 +122,10 @@ def _loaded(conn: Connection, schema: str) -> list[str]:
         return [name for (name,) in conn.execute(LOADED, (schema,))]
 
 
-def read_held(conn: Connection, context: Context, entity: str) -> Held:
+def read_held(conn: Connection | None, context: Context, entity: str) -> Held:
     """What the target of an entity has."""
+    if conn is None:
+        return Held(context.entity(entity).mode)
     try:
         facts = read_facts(conn, context.database.schema, entity)
     except PgpipeError:  # the plan will say it of this entity alone
