@@ -129,7 +129,7 @@ comment on function pgpipe_internal.staged_rows(regclass, regclass, name[], name
     '`seen` is the target, or a view of it; null if there is none yet.';
 
 create or replace function pgpipe_internal.check_statement(
-    seen regclass, stage regclass, columns name[], key name[], check_ text)
+    seen regclass, stage regclass, columns name[], key name[], entity name, check_ text)
     returns text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -139,12 +139,16 @@ begin
     return pgpipe_internal.render(
         case when is_query then 'merge_check_query' else 'merge_check_rows' end,
         jsonb_build_object(
-            'staged', pgpipe_internal.staged_rows(seen, stage, columns, key), 'check', check_)
+            'staged', pgpipe_internal.staged_rows(seen, stage, columns, key), 'check', check_,
+            'target', case when seen is not null and entity <> 'staged' then
+                format(', %I as not materialized (select * from %s)', entity, seen) end)
         || case when is_query then '{}' else jsonb_build_object(
                'key', coalesce(pgpipe_internal.column_list(key, 'staged'), 'null')) end);
 end
 $$;
-comment on function pgpipe_internal.check_statement(regclass, regclass, name[], name[], text) is
+comment on function pgpipe_internal.check_statement(
+    regclass, regclass, name[], name[], name, text) is
     'SQL text: how many staged rows break a check, and examples. Whoever executes it does so with '
-    'rights of its own, read-only and as one statement: the check''s words are not looked into. A '
-    'check that begins with SELECT, WITH, VALUES or TABLE is a query, any other a condition.';
+    'rights of its own, read-only and as one statement: the check''s words are not looked into. '
+    'It may name the rows `staged` and the target `entity`, whatever the search_path is. A check '
+    'that begins with SELECT, WITH, VALUES or TABLE is a query, any other a condition.';

@@ -1,7 +1,7 @@
 -- What a query of the configuration finds, and three values of its first column.
 with staged as (
 {staged}
-), broken as (
+){target}, broken as (
 select pg_catalog.concat(found.example) as example
   from (
 {check}

@@ -1,7 +1,7 @@
 -- The staged rows that break a condition of the configuration, and three of their keys.
 with staged as (
 {staged}
-), broken as (
+){target}, broken as (
 select pg_catalog.concat_ws(', ', {key}) as example
   from staged
  where not (

@@ -185,14 +185,14 @@ def test_linked_entities_obey_gates(cli: Cli, lake: Lake, database: Database, co
 HOSTILE = {
     "select harm()": "would write",
     "harm() > 0": "would write",
-    "with gone as (delete from product returning id) select * from gone": "cannot be computed",
+    "with gone as (delete from public.product returning id) select * from gone": "cannot be computed",
     "select 1; drop table product": "cannot be computed",
     "select id from staged) found (example)) select 1, array['x']; drop table product; select (1": "cannot be computed",
     "true)) select 1, array['x']; drop table product; --": "cannot be computed",
     "select 1 /*": "cannot be computed",
     "select set_config('transaction_read_only', 'off', true), harm()": "cannot be computed",
     "select pg_sleep(100)": "load.check_timeout",
-    "select id from product for update": "would write",
+    "select id from public.product for update": "would write",
     "1 / (id - id) > 0": "division by zero",
     "xyzzy > 0": 'column "xyzzy" does not exist',
     "copy product to program 'true'": "cannot be computed",
@@ -218,6 +218,22 @@ def test_a_check_is_read_only_and_bounded(cli: Cli, lake: Lake, database: Databa
     configure(key=["id"], checks=dict.fromkeys(HOSTILE, "warn"), check_timeout=0.05)
     assert len(load(cli, lake.url)["product", "import"]["warnings"]) == len(HOSTILE)
     assert rows(database, "select id, text, price from product order by id") == [(0, None, 5), (1, "old", 1)]
+
+
+def test_a_check_meets_no_code_of_others(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """Issue 13: where any role may create objects, an operator that fits better than PostgreSQL's is not called."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute(ITEMS)
+        conn.execute("grant create on schema public to public")
+        conn.execute("create function harm(numeric, integer) returns boolean language sql as 'select 1 / 0 = 1'")
+        conn.execute("create operator > (function = harm, leftarg = numeric, rightarg = integer)")
+    lake.put("2026-01-01", "product", prices(5, 7))
+    join = "select staged.id from staged join product old using (id) where old.price > 0 and staged.text like '%1'"
+    configure(key=["id"], checks={"price > 5": "warn", join: "error"})
+
+    stage = load(cli, lake.url)["product", "import"]
+
+    assert stage["warnings"] == ['1 row breaks the check "price > 5", such as 0']
 
 
 SCANS = """

@@ -35,7 +35,7 @@ MERGE = """
     select pgpipe_internal.merge('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}', '{shop,"Item no"}',
                                  'snapshot', '[]', '{}');
     select pgpipe_internal.check_statement('item', 'pgpipe_staging.item', '{shop,"Item no",title}',
-                                           '{shop,"Item no"}', known.sql)
+                                           '{shop,"Item no"}', 'item', known.sql)
       from (values ('price >= 0 -- or free'), ('select shop from staged group by shop')) known (sql);
     select pgpipe_internal.sample_difference('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}',
                                              '{shop,"Item no"}', 'update', 3);

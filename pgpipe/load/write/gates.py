@@ -2,6 +2,7 @@
 
 A check is SQL of whoever configures the load, and runs with the loader's own rights: as one statement, read-only, for a
 bounded time, in a savepoint that is rolled back whatever it did.
+It meets no code of roles that may merely create objects.
 """
 
 from collections.abc import Iterator
@@ -19,8 +20,19 @@ from pgpipe.settings.gates import Check
 
 log = get_logger(__name__)
 
-STATEMENT = "select pgpipe_internal.check_statement(%s::oid::regclass, %s::oid::regclass, %s, %s, %s)"
-BOUNDS = "select set_config('statement_timeout', %s, true), set_config('transaction_read_only', 'on', true)"
+STATEMENT = "select pgpipe_internal.check_statement(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s)"
+# In a schema that any role may create in, another role's operator may fit a check better than that of PostgreSQL.
+BOUNDS = """
+    select pg_catalog.set_config('statement_timeout', %s, true),
+           pg_catalog.set_config('transaction_read_only', 'on', true),
+           pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog', (
+               select pg_catalog.string_agg(pg_catalog.quote_ident(home.nspname), ', ' order by listed.place)
+                 from pg_catalog.unnest(pg_catalog.current_schemas(false)) with ordinality listed (name, place)
+                 join pg_catalog.pg_namespace home on home.nspname operator(pg_catalog.=) listed.name
+                where not exists (select from pg_catalog.aclexplode(home.nspacl) granted
+                                   where granted.grantee operator(pg_catalog.=) 0::pg_catalog.oid
+                                     and granted.privilege_type operator(pg_catalog.=) 'CREATE')), 'pg_temp'), true)
+"""
 TRANSIENT = ("08", "57P", "40", "53")  # SQLSTATEs that say nothing of the check
 WRITES, LATE = "25006", "57014"
 
@@ -66,9 +78,9 @@ def find_breaches(run: Run, staging: int, target: int | None) -> Iterator[Breach
         PgpipeError: the connection was lost, or another transaction was in the way.
     """
     plan = run.plan
-    key = list(plan.key) if plan.action != "append" else []
+    names, key = [column.name for column in plan.columns], list(plan.key) if plan.action != "append" else []
     for check in plan.gates.checks:
-        values = (target, staging, [column.name for column in plan.columns], key, check.sql.strip().rstrip(";"))
+        values = (target, staging, names, key, run.entity, check.sql.strip().rstrip(";"))
         try:
             count, examples = _ask(run.conn, one(run.conn, STATEMENT, values), plan.gates.check_timeout)
         except psycopg.Error as exc:
