@@ -180,6 +180,17 @@ comment on function pgpipe_internal.row_rules(regclass) is
     'What a row of the target has to meet: each CHECK, and the bounds of one of its partitions, '
     'which have no name.';
 
+create or replace function pgpipe_internal.null_rules(target regclass, columns name[])
+    returns table (name name, condition text, columns name[])
+    stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select ''::name, format('pg_catalog.num_nulls(%I) = 0', item.attname), array[item.attname]
+      from pg_catalog.pg_attribute item
+     where item.attrelid = target and item.attnotnull and item.attname = any (null_rules.columns)
+$$;
+comment on function pgpipe_internal.null_rules(regclass, name[]) is
+    'NOT NULL of the columns, as row_rules has rules; their name is empty.';
+
 create or replace function pgpipe_internal.partition_column(target regclass)
     returns name  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
@@ -244,7 +255,10 @@ declare
 begin
     for known in
         select rules.name, rules.condition, rules.columns
-          from pgpipe_internal.row_rules(target) rules order by rules.name
+          from (select * from pgpipe_internal.row_rules(target)
+                union all
+                select * from pgpipe_internal.null_rules(target, columns)) rules
+         order by rules.name
     loop
         return query execute pgpipe_internal.render('merge_violations', jsonb_build_object(
             'rule', quote_nullable(known.name), 'of_columns', quote_literal(known.columns),

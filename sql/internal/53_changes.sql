@@ -99,6 +99,19 @@ comment on function pgpipe_internal.mark_deletes(regclass, text, text) is
     'Marks the staged rows that say that a row is gone. For these the condition is true; if it is '
     'NULL, a row is not a delete.';
 
+create or replace function pgpipe_internal.drop_deletes(
+    stage regclass, condition text,
+    path text default pg_catalog.current_setting('search_path'))
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    perform pgpipe_internal.mark_deletes(stage, condition, path);
+    execute format('delete from %s staged where staged.pgpipe_deleted', stage);
+end
+$$;
+comment on function pgpipe_internal.drop_deletes(regclass, text, text) is
+    'Leaves the staged rows that a rule of the target may refuse: all but the deletes.';
+
 create or replace function pgpipe_internal.drop_late(stage regclass, key name[], changes jsonb)
     returns bigint
     volatile strict  set search_path = pg_catalog, pg_temp

@@ -1,6 +1,7 @@
 """Change files: rows with an order, and rows that delete their key."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +136,69 @@ def test_diff_of_change_files(cli: Cli, lake: Lake) -> None:
         (seen,) = json.loads(cli("diff", *options, "--json").out)
 
         assert counts(seen) == counts(take(cli, lake, "--date", day))
+
+
+def execute(database: Database, *statements: str) -> None:
+    """Plain SQL of somebody else."""
+    with database.connect(autocommit=True) as conn:
+        for statement in statements:
+            conn.execute(statement.encode())
+
+
+def test_a_delete_needs_no_values(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """Issue 13: NOT NULL and CHECK hold for rows that stay: what breaks them is named or rejected; deletes pass."""
+    execute(
+        database,
+        "create table product (id bigint primary key, at bigint, text text not null, op text, check (text <> 'U2'))",
+        "insert into product values (1, 1, 'old'), (2, 1, 'old'), (3, 1, 'old')",
+    )
+    changed = [change("D", 1, 2) | {"text": None}, change("U", 2, 3) | {"text": None}, change("U", 3, 2)]
+    lake.put("2026-01-02", "product", [*changed, change("U", 4, 3)])
+    configure(**CHANGES)
+    fails(attempt(cli, lake), 1, "row group 0, row 1, column 'text': NULL, and the column is NOT NULL")
+    configure(**CHANGES, bad_values="reject")
+
+    done = take(cli, lake)
+
+    assert (counts(done), done["rejected"], done["deletes"]) == ((1, 0, 1, 0), 2, 1)
+    assert texts(database) == {2: "old", 3: "old", 4: "U3"}
+    assert rows(database, "select key from pgpipe.rejected_row order by row_number") == [({"id": 2},), ({"id": 3},)]
+
+
+def test_entities_that_are_linked(cli: Cli, lake: Lake, database: Database, tmp_path: Path) -> None:
+    """Issue 13: change files of entities that foreign keys link are one transaction, and so are their tombstones."""
+    entity = CHANGES | {"search": False, "embed": False}
+    (tmp_path / "pgpipe.json").write_text(json.dumps({"entity": {"product": entity, "item": entity}}))
+    columns = "(id bigint primary key, at bigint, text text, op text"
+    execute(database, f"create table product {columns})", f"create table item {columns}, of bigint references product)")
+    execute(database, "insert into product values (1, 1), (2, 1)", "insert into item values (1, 1, '', '', 1)")
+    lake.put("2026-01-02", "product", [change("D", 1, 2), change("I", 3, 1)])
+    lake.put("2026-01-02", "item", [change("D", 1, 2) | {"of": 1}, change("I", 2, 1) | {"of": 3}])
+
+    found = load(cli, lake.url)
+
+    assert [counts(found[name, "import"]) for name in ("product", "item")] == [(1, 0, 1, 0)] * 2
+    assert rows(database, "select entity, key from pgpipe.tombstone order by 1") == [
+        ("item", {"id": 1}),
+        ("product", {"id": 1}),
+    ]
+
+
+@pytest.mark.usefixtures("changes")
+def test_tombstones_end(cli: Cli, lake: Lake, database: Database) -> None:
+    """Issue 13: a tombstone goes 90 days of files after its delete, older dates are refused, TRUNCATE forgets all."""
+    lake.put("2026-01-02", "product", [change("D", 1, 5), change("I", 2, 1)])
+    lake.put("2026-04-02", "product", [change("D", 3, 7)])
+    lake.put("2026-04-03", "product", [change("I", 4, 1)])
+    for date in ("2026-01-02", "2026-04-02"):
+        take(cli, lake, "--date", date)
+    tombstones = "select (key ->> 'id')::int from pgpipe.tombstone order by key"
+    assert rows(database, tombstones) == [(1,), (3,)]
+
+    take(cli, lake)
+
+    assert rows(database, tombstones) == [(3,)]
+    lake.put("2026-01-02", "product", [change("I", 1, 1)], "late.parquet")
+    fails(attempt(cli, lake, "--date", "2026-01-02", "--accept", "older"), 1, "2026-01-02 is more than 90 days older")
+    execute(database, "truncate product")
+    assert rows(database, tombstones) == []

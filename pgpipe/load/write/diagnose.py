@@ -12,13 +12,16 @@ from psycopg import sql
 from pgpipe.db import Connection, one, translated
 from pgpipe.db.encoding import codec
 from pgpipe.errors import DataError
-from pgpipe.load.plan.files import Column, Part
+from pgpipe.load.plan.changes import condition
+from pgpipe.load.plan.files import Part
 from pgpipe.load.rows.ask import Asker
 from pgpipe.load.rows.read import row_groups
 from pgpipe.load.rows.rejects import Known, Reasons, bad_row
 from pgpipe.load.write import copy
 from pgpipe.load.write.run import DROP_STAGING, Lesson, Run, create_staging
+from pgpipe.load.write.stage import CHANGES
 
+DROP_DELETES = "select pgpipe_internal.drop_deletes(%s::oid::regclass, %s)"
 FIND_VIOLATIONS = """
     select part, row_number, rule, of_columns
       from pgpipe_internal.find_violations(%s::oid::regclass, %s::oid::regclass, %s, %s)
@@ -87,13 +90,16 @@ class Diagnosis:
         """Stage the rows with where they come from, and ask the database which of them break a CHECK."""
         run, todo = self._run, row_groups(parts)
         numbers = {group.place: number for number, group in enumerate(todo)}
-        traced = [*self._columns, *(Column(name, "bigint") for name in copy.TRACE)]
+        changes = run.plan.changes
+        traced = [*self._columns, *CHANGES]
         with translated():
             staging = create_staging(conn, run, traced, unlogged=True)
             table, stop = sql.Identifier(*staging.pair), threading.Event()
             copier = copy.Copier(run.source, table, lesson, lambda _rows: None, stop, run.rejects, numbers)
             with conn.transaction():
                 copier.copy(conn, todo)
+                if changes and changes.delete:
+                    conn.execute(DROP_DELETES, (staging.oid, condition(changes, self._columns)))
             names, key = [column.name for column in self._columns], list(run.plan.key)
             found = conn.execute(FIND_VIOLATIONS, (run.target.oid, staging.oid, names, key)).fetchall()
             conn.execute(DROP_STAGING, (staging.oid,))
@@ -101,7 +107,7 @@ class Diagnosis:
         policies = {column.name: column.bad for column in self._columns}
         for number, row, rule, columns in found:
             group = todo[number]
-            reason = f'violates check constraint "{rule}"' if rule else "no partition of the table takes this row"
+            reason = _reason(rule)
             if "reject" not in {policies.get(name) for name in columns}:
                 raise bad_row(group, row, columns[0] if len(columns) == 1 and not rule else None, reason)
             of_group = known.setdefault(group.place, {})
@@ -113,7 +119,18 @@ def _is_too_large(exc: DataError) -> bool:
     return isinstance(exc.__cause__, psycopg.errors.ProgramLimitExceeded)
 
 
+def _reason(rule: str | None) -> str:
+    if rule is None:
+        return "no partition of the table takes this row"
+    return f'violates check constraint "{rule}"' if rule else "NULL, and the column is NOT NULL"
+
+
 def _breaks_check(exc: DataError) -> bool:
-    """Whether it is a CHECK of a table; the server names the row of one of a domain."""
+    """Whether it is a CHECK of a table; the server names the row of one of a domain.
+
+    NULLs of change files are found by the server alone: deletes may have them.
+    """
     cause = exc.__cause__
+    if isinstance(cause, psycopg.errors.NotNullViolation):
+        return True
     return isinstance(cause, psycopg.errors.CheckViolation) and cause.diag.datatype_name is None
