@@ -1,6 +1,8 @@
 """pgpipe diff: what a load would change, said row by row, with nothing left of it."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -138,3 +140,24 @@ def test_a_diff_of_what_is_there(cli: Cli, lake: Lake, configure: Configure) -> 
 
     lake.put("2026-01-01", "product", [{"id": 1}])
     fails(diff(cli, lake, "--date", "2026-01-01"), 1, "product: 2026-01-02 is in the target, and 2026-01-01 is older")
+
+
+def test_the_example_of_the_documentation(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """Issue 13: docs/loading.md shows what the command prints; it waits for no writer of the target, and no load."""
+    page = (Path(__file__).parents[2] / "docs/loading.md").read_text(encoding="utf-8")
+    example = page.partition("$ pgpipe diff --rows 2\n")[2].partition("```")[0]
+    goods = [{"id": n, "title": f"cup {n}", "price": n} for n in range(1, 9)]
+    configure(key=["id"], checks={"price < 9": "warn"})
+    lake.put("2026-11-20", "product", goods)
+    load(cli, lake.url)
+    lake.put("2026-11-21", "product", [*goods[:1], {**goods[1], "price": 3}, {"id": 9, "title": None, "price": 9}])
+    with database.connect() as conn:
+        conn.execute("create table pgpipe_staging.product ()")
+        conn.commit()
+        conn.execute("lock table pgpipe_staging.product")  # a load that is under way
+        conn.execute("update product set price = price")
+
+        result = cli("diff", "--source", lake.url, "--rows", "2")
+
+    assert result.code == 0
+    assert re.sub(r"[\d,]+ bytes", "", result.out) == re.sub(r"[\d,]+ bytes", "", example)
