@@ -14,6 +14,7 @@ BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
     "PP010": errors.DataError,
     "PP012": errors.RowsHidden,
     "PP013": errors.DataError,
+    "PP014": errors.DataError,
     "PP020": errors.UsageError,
 }
 PART_OF_URL = re.compile(

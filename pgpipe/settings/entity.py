@@ -139,6 +139,15 @@ class EntitySettings(Section):
     check_timeout: float | None = Field(
         None, gt=0, description="seconds that one check may take; that of `load` if left out", examples=[60]
     )
+    history: bool | None = Field(
+        None, description="keep the versions of its rows; false ends that, left out it stays as it is", examples=[True]
+    )
+    keep: str | None = Field(
+        None,
+        pattern=r"^[1-9]\d{0,4} (hours?|days?|months?|years?)$",
+        description="how long its history keeps a version that ended; for ever if left out",
+        examples=["400 days"],
+    )
     search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
     embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
 

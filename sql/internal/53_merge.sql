@@ -158,7 +158,8 @@ begin
     deleted := coalesce(deleted, case when not deletes_later then
                    pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end);
     kept := wanted.deletes - deleted;
-    perform pgpipe_internal.keep_tombstones(stage, key, changes);
+    perform pgpipe_internal.keep_merged(target, stage, key, deletes_later, left_out, kept),
+            pgpipe_internal.keep_tombstones(stage, key, changes);
 end
 $$;
 comment on function pgpipe_internal.merge(
@@ -186,6 +187,7 @@ declare
 begin
     deleted := pgpipe_internal.delete_difference(target, stage, key, path, wanted);
     kept := wanted - deleted;
+    perform pgpipe_internal.keep_versions(target, stage, key, '{delete}', kept > 0);
 end
 $$;
 comment on function pgpipe_internal.merge_deletions(regclass, regclass, name[], text) is

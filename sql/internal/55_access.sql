@@ -11,9 +11,13 @@ as $$
                        when 'c' then 'a composite type' else 'an index' end)
       from pg_catalog.pg_class class
      where class.oid = target and class.relkind not in ('r', 'p')
+    union all
+    select format('%s keeps the history of %s: give the folder another name', known.history,
+                  known.target)
+      from pgpipe.history known where known.history = wrong_kind.target
 $$;
 comment on function pgpipe_internal.wrong_kind(regclass) is
-    'What a relation is that is not a table; null for a table.';
+    'Why no rows are loaded into a relation: it is not a table, or keeps a history; else null.';
 
 create or replace function pgpipe_internal.missing_rights(target regclass, mode text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql

@@ -145,6 +145,8 @@ begin
     grant select, insert, update, delete on pgpipe.job, pgpipe.missed to pgpipe_queue;
     grant select on pgpipe.template to pgpipe_queue;
     grant select, delete on pgpipe.load_file, pgpipe.tombstone to pgpipe_queue;
+    grant select on pgpipe.history to pgpipe_queue;
+    grant insert on pgpipe.history_mark to pgpipe_queue;
     grant usage, create on schema pgpipe_target to pgpipe_queue;
     -- Until own_definers ends: an owner could have made what he is given.
     grant create on schema pgpipe, pgpipe_internal to pgpipe_queue;

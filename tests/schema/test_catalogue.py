@@ -76,6 +76,7 @@ DEFINERS = {  # what runs with its owner's rights, and why that is safe
     "forget_jobs": CLOSED,
     "forget_target": CLOSED,
     "forget_files": CLOSED,
+    "mark_history": CLOSED,
     "copy_filters": "it compares by default operator classes, and writes only where copies_safely",
 }
 
@@ -141,6 +142,7 @@ WRITES = {  # what the roles may write, by column where not the whole table
         "job": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "load_file": {"DELETE": None},
         "missed": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "history_mark": {"INSERT": None},
         "tombstone": {"DELETE": None},
     },
     "pgpipe_embedder": {

@@ -14,7 +14,7 @@ GENERATE = runpy.run_path(str(ROOT / "docs/generate.py"))
 EXAMPLE = re.compile(r"^### (\w+)\n.*?^```sql\n[^`]*```.*?^```sql\n([^`]*);\n```", re.MULTILINE | re.DOTALL)
 # The examples, in the order of a story: each finds what those before it left.
 STORY = """
-    schema_version create_roles keep_ledger
+    schema_version create_roles keep_ledger as_of
     enable_search refresh_search text_search escape_passage alter_search fill_search
     enable_embedding pause_embedding resume_embedding retry_jobs drop_jobs
     vector_search hybrid_search enable_filters embedding_drift switch_embedding
@@ -25,7 +25,11 @@ ARTICLES = """
     insert into article select n, 'how to compress', 'a file, with gzip', 'Ada', 2000 + n
       from generate_series(1, 30) n
 """
-ANSWERS = {"text_search", "vector_search", "hybrid_search", "embedding_drift"}
+HISTORY = """
+    select pgpipe_internal.set_history('article', '{id}', true, null);
+    select pgpipe_internal.keep_versions('article', null, '{id}', null, true)
+"""
+ANSWERS = {"as_of", "text_search", "vector_search", "hybrid_search", "embedding_drift"}
 DOCUMENTED = """
     select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace
     union select relname::text from pg_class
@@ -64,6 +68,8 @@ def test_every_function_has_an_example_that_runs(conn: Connection) -> None:
     vector = str([0.1] * 384)
 
     for name in STORY.split():
+        if name == "as_of":
+            conn.execute(HISTORY)
         if name == "switch_embedding":
             embed(conn, "article", name="second", enqueue=False)
         rows = conn.execute(written[name].replace(":vector", f"'{vector}'")).fetchall() if name != "fill_search" else []

@@ -39,6 +39,8 @@ MERGE = """
       from (values ('price >= 0 -- or free'), ('select shop from staged group by shop')) known (sql);
     select pgpipe_internal.sample_difference('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}',
                                              '{shop,"Item no"}', 'update', 3);
+    select pgpipe_internal.set_history('item', '{shop,"Item no"}', true, '400 days');
+    select pgpipe_internal.keep_versions('item', 'pgpipe_staging.item', '{shop,"Item no"}', '{update}', false);
     truncate item;
     select pgpipe_internal.append_staged('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}');
     alter table pgpipe_staging.item add column color text;
@@ -90,5 +92,7 @@ def _rendered(conn: Connection, statements: str) -> dict[str, str]:
         conn.execute(statement.encode())
     conn.remove_notice_handler(note)
     return {
-        k: v for text in notices for k, v in json.loads(re.sub(r"(pgpipe_difference_)\d+", r"\g<1>16384", text)).items()
+        k: v
+        for text in notices
+        for k, v in json.loads(re.sub(r"(pgpipe_(?:difference|history)_)\d+", r"\g<1>16384", text)).items()
     }

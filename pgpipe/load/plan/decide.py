@@ -16,6 +16,7 @@ from pgpipe.load.plan.facts import Details, Facts
 from pgpipe.load.plan.files import Column, Evolution, Part, folder_remarks
 from pgpipe.load.plan.found import Found, find_columns
 from pgpipe.load.plan.gates import find_gates, require_rows
+from pgpipe.load.plan.history import NO_WISH, History, history_of
 from pgpipe.load.plan.order import rolled_back, takes_late, too_old
 from pgpipe.settings.describe import toml_name
 from pgpipe.settings.entity import EntitySettings, Mode
@@ -66,6 +67,7 @@ class Plan:
     replaced: date | None = None  # the newest date that a snapshot rolls back
     superseded: str = ""  # why there is nothing to do, though the files are not in the ledger
     changes: Changes | None = None  # of several rows of a key the last counts, and rows may delete
+    history: History = NO_WISH
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
 
     @property
@@ -197,6 +199,7 @@ def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: 
         max_rejected=settings.max_rejected,
         remarks=(sentence(files.ignored),) if files.ignored else (),
         gates=find_gates(settings, consent.accept),
+        history=history_of(files.entity, settings, mode),
         changes=changes_of(files.entity, settings, mode, files.date, facts.ledger),
         repeatable=bool(key) or settings.mode == "append",
     )

@@ -8,7 +8,7 @@ from pgpipe.load.plan.bounds import extremes
 from pgpipe.load.plan.decide import CAREFUL, DONE, Consent, Plan, decide, outline
 from pgpipe.load.plan.files import check_name, read_footers, with_path
 from pgpipe.load.plan.scene import TODAY, Scene, foresee_facts, with_doubt
-from pgpipe.load.plan.target import Merge, check_delete, read_details, read_facts
+from pgpipe.load.plan.target import Merge, check_delete, read_details, read_facts, require_history
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import Source
 from pgpipe.source.layout import EntityFiles
@@ -47,6 +47,8 @@ def make_plan(
     plan = decide(plan, parts, facts, details, settings)
     if plan.changes and scene.migrated:
         check_delete(conn, plan.changes, plan.columns, files.entity)
+    if plan.history.wanted and scene.migrated:
+        require_history(conn, facts, files.entity, [column.name for column in plan.columns])
     if plan.action == "create" and scene.is_created:
         return replace(plan, action="append" if plan.mode == "append" else "merge")
     return plan

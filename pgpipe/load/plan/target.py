@@ -58,6 +58,7 @@ ACCESS = """
       from (select %(oid)s::oid::regclass as oid) target left join pg_catalog.pg_class class on class.oid = target.oid
 """
 CHECK_DELETE = "select pgpipe_internal.check_delete(%s, %s)"
+HISTORY_OBSTACLE = "select pgpipe_internal.history_obstacle(%s, %s, %s::oid::regclass, %s)"
 HAS_ROWS = sql.SQL("select exists (select from {})")
 
 
@@ -182,3 +183,15 @@ def has_rows(conn: Connection, table: Target) -> bool:
     with translated():
         row = conn.execute(HAS_ROWS.format(sql.Identifier(*table.pair))).fetchone()
     return bool(row and row[0])
+
+
+def require_history(conn: Connection, facts: Facts, entity: str, columns: Sequence[str]) -> None:
+    """Refuse a history that cannot be kept.
+
+    Raises:
+        DataError: the caller may not, or a name is taken.
+    """
+    with translated():
+        obstacle = one(conn, HISTORY_OBSTACLE, (facts.schema, entity, facts.table and facts.table.oid, list(columns)))
+    if obstacle:
+        raise errors.DataError(f"{entity}: {obstacle}")

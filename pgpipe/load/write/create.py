@@ -6,13 +6,14 @@ from pgpipe.db import translated
 from pgpipe.load.write import copy
 from pgpipe.load.write.changes import changes_json, reduce
 from pgpipe.load.write.gates import check_staged
-from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, create_staging, inserted, record
+from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, create_staging, inserted, record, set_history
 from pgpipe.load.write.stage import stage
 
 INDEX_STAGING = "select pgpipe_internal.index_staging(%s::oid::regclass, %s)"
 PUBLISH = "select pgpipe_internal.publish(%s::oid::regclass, %s, %s)"
 KEEP_LEDGER = "select pgpipe.keep_ledger(%s::oid::regclass, %s)"
 FILL = "select inserted, deletes from pgpipe_internal.fill_changes(%s::oid::regclass, %s::oid::regclass, %s)"
+KEEP_VERSIONS = "select pgpipe_internal.keep_versions(%s::oid::regclass, null, %s, null, true)"
 KEEP_TOMBSTONES = "select pgpipe_internal.keep_tombstones(%s::oid::regclass, %s, %s)"
 
 
@@ -32,6 +33,7 @@ def create(run: Run, lesson: Lesson) -> Counts:
         with conn.transaction():
             conn.execute(PUBLISH, (staging.oid, schema, run.entity))
             conn.execute(KEEP_LEDGER, (staging.oid, run.entity))
+            _begin_history(run, staging.oid)
             counts = replace(inserted(rows, run.rejects), warnings=warnings)
             record(run, counts)
     return counts
@@ -52,9 +54,15 @@ def _create_of_changes(run: Run, lesson: Lesson) -> Counts:
         conn.execute(INDEX_STAGING, (made.oid, key))
         conn.execute(PUBLISH, (made.oid, run.database.schema, run.entity))
         conn.execute(KEEP_LEDGER, (made.oid, run.entity))
+        _begin_history(run, made.oid)
         conn.execute(KEEP_TOMBSTONES, (staged.table.oid, key, changes_json(run)))
         counts = replace(inserted(filled[0], rejects), superseded=superseded, deletes=filled[1], warnings=warnings)
         counts = replace(counts, read=staged.rows + rejects.count)
         record(run, counts)
         conn.execute(DROP_STAGING, (staged.table.oid,))
     return counts
+
+
+def _begin_history(run: Run, target: int) -> None:
+    set_history(run, target)
+    run.conn.execute(KEEP_VERSIONS, (target, list(run.plan.key)))

@@ -22,6 +22,7 @@ CREATE_STAGING = """
 """
 DROP_STAGING = "select pgpipe_internal.drop_staging(%s::oid::regclass)"
 EVOLVE = "select pgpipe_internal.evolve(%s::oid::regclass, %s, %s)"
+SET_HISTORY = "select pgpipe_internal.set_history(%s::oid::regclass, %s, %s, %s::interval)"
 RECORD_FILES = "select pgpipe_internal.record_files(%s, %s)"
 REJECT_ROWS = "select pgpipe_internal.reject_rows(%s, %s::jsonb)"
 REJECTED_AT_ONCE = 500
@@ -139,6 +140,12 @@ def _require_planned(conn: Connection, target: Target) -> None:
         error = DataError(f"the table {target.qualified} was dropped or replaced during the load")
         error.transient = True
         raise error
+
+
+def set_history(run: Run, target: int) -> None:
+    """Switch the history of the target on or off, in the transaction that writes its rows."""
+    plan = run.plan
+    run.conn.execute(SET_HISTORY, (target, list(plan.key), plan.history.wanted, plan.history.keep))
 
 
 def inserted(rows: int, rejects: Rejects) -> Counts:

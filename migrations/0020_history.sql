@@ -1,0 +1,32 @@
+-- History: of which targets the versions of rows are kept, since when, and who wrote between loads.
+
+create table pgpipe.history (
+    target     regclass primary key,
+    history    regclass not null unique,  -- the table of the versions
+    keep       interval check (keep > '0'),  -- null: for ever
+    since      timestamptz not null,  -- the earliest moment that it can answer for
+    written_at timestamptz not null,  -- by the last load that wrote it
+    pauses     tstzmultirange not null default '{}'  -- when nothing was kept
+);
+comment on table pgpipe.history is
+    'The targets whose history is kept, and from when on. It is set by the configuration at each '
+    'load.';
+
+create table pgpipe.history_mark (
+    target      regclass not null,
+    transaction xid8 not null,  -- that wrote rows of the target
+    nested      boolean not null,  -- a trigger or a foreign key did it
+    primary key (target, transaction, nested)
+);
+comment on table pgpipe.history_mark is
+    'Transactions that wrote rows of a target whose history is kept. A load that finds one of '
+    'another than its own compares all rows with the history, and takes the marks away.';
+
+-- As 0008: those who own the target declare it.
+alter table pgpipe.history enable row level security;
+create policy reader on pgpipe.history for select using (true);
+create policy owner on pgpipe.history
+    using ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+             where class.oid = target) is not false)
+    with check ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+                  where class.oid = target));

@@ -1,0 +1,7 @@
+-- Versions that begin with this load: the rows as the target has them now.
+insert into {history} ({columns}pgpipe_valid_from, pgpipe_from_date, pgpipe_began)
+select {values}$1, $2, difference.change
+  from {target} target
+  join {difference} difference on {same_key}
+ where difference.change operator(pg_catalog.=) any ({changes})
+   and difference.change operator(pg_catalog.<>) 'delete'
