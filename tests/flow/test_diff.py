@@ -32,7 +32,7 @@ def entry(result: Result) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("mode", ["append", "upsert", "snapshot"])
+@pytest.mark.parametrize("mode", ["append", pytest.param("upsert", marks=pytest.mark.long), "snapshot"])
 def test_a_diff_counts_what_a_load_does(
     cli: Cli, lake: Lake, database: Database, configure: Configure, mode: str
 ) -> None:
