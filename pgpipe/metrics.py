@@ -31,6 +31,10 @@ LOADS = """
       ) d on true
      order by l.schema, l.entity
 """
+DATES = """
+    select schema, entity, behind::float, extract(epoch from seen_at)::float as seen
+      from pgpipe.date_status order by schema, entity
+"""
 ENTITY = ("schema", "entity")
 EMBEDDING = (*ENTITY, "embedding")
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "left_out")
@@ -56,7 +60,7 @@ class DatabaseMetrics(Collector):
         """All gauges."""
         up = GaugeMetricFamily("pgpipe_up", "Whether the database answered this scrape.")
         try:
-            queues, loads = self._read()
+            queues, loads, dates = self._read()
         except PgpipeError as exc:
             log.warning("no metrics from the database", error=str(exc))
             up.add_metric([], 0)
@@ -66,8 +70,9 @@ class DatabaseMetrics(Collector):
         yield up
         yield from _queues(queues)
         yield from _loads(loads)
+        yield from _dates(dates)
 
-    def _read(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def _read(self) -> list[list[dict[str, Any]]]:
         with (
             self._database.connect(keep_timeouts=True) as conn,
             translated(),
@@ -75,7 +80,7 @@ class DatabaseMetrics(Collector):
         ):
             conn.read_only = True
             conn.execute(SETTINGS)
-            return cursor.execute(QUEUES).fetchall(), cursor.execute(LOADS).fetchall()
+            return [cursor.execute(query).fetchall() for query in (QUEUES, LOADS, DATES)]
 
 
 def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
@@ -97,6 +102,17 @@ def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
         oldest.add_metric(names, row["oldest"])
         rate.add_metric(names, float(row["finished"]))
     yield from (jobs, oldest, rate, share, swept)
+
+
+def _dates(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
+    behind = GaugeMetricFamily("pgpipe_dates_behind", "Dates of the source that are not loaded.", labels=ENTITY)
+    seen = GaugeMetricFamily(
+        "pgpipe_source_seen_timestamp_seconds", "When a load last looked at the source.", labels=ENTITY
+    )
+    for row in rows:
+        behind.add_metric([row["schema"], row["entity"]], row["behind"])
+        seen.add_metric([row["schema"], row["entity"]], row["seen"])
+    yield from (behind, seen)
 
 
 def _loads(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:

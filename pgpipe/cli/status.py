@@ -50,6 +50,11 @@ EMBEDDING_SPEED = """
      where e.embedding_id in (select embedding_id from finished)
      group by n.nspname, c.relname, e.name order by c.relname, n.nspname, e.name
 """
+DATES = """
+    select schema, entity, behind, dates::text[] as dates, seen_at,
+           date_trunc('second', age)::text as age
+      from pgpipe.date_status where behind > 0 order by entity, schema
+"""
 # What keeps a declared search from finding all rows.
 SEARCHES = """
     select schema, entity, reason from (
@@ -74,19 +79,21 @@ def status(app: App, as_json: bool) -> None:
         load_speed = labelled(cursor.execute(LOAD_SPEED, (POINTS,)).fetchall(), app.home)
         embedding_speed = labelled(cursor.execute(EMBEDDING_SPEED, {"span": POINTS}).fetchall(), app.home)
         searches = labelled(cursor.execute(SEARCHES).fetchall(), app.home)
+        dates = labelled(cursor.execute(DATES).fetchall(), app.home)
         queue = cursor.execute(QUEUE).fetchall()
         builds = labelled(cursor.execute(BUILDS).fetchall(), app.home)
     for row in embeddings:
         row["allowed_here"] = app.settings.embedding.allows(row["model"])
     if as_json:
         speeds = {"load_rows_per_second": load_speed, "embedding_jobs_per_minute": embedding_speed}
-        found = {"loads": loads, "embeddings": embeddings, "searches": searches, "queue": queue[0]}
+        found = {"loads": loads, "dates": dates, "embeddings": embeddings, "searches": searches, "queue": queue[0]}
         app.print_json(found | {"index_builds": builds, **speeds})
         return
     for title, rows in (("Last loads", loads), ("Embeddings", embeddings), ("Queue", queue if embeddings else [])):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
             app.print_rows([{k: v for k, v in approximate(row).items() if k != "reason"} for row in rows])
+    _print_missing(app, dates)
     for row in searches:
         app.out.print(f"{row['entity']} {row['reason']}", markup=False, soft_wrap=True)
     for row in embeddings:
@@ -101,6 +108,12 @@ def status(app: App, as_json: bool) -> None:
         app.out.print("[bold]Vector indexes being built[/]")
         app.print_rows(builds)
     _print_speeds(app, load_speed, embedding_speed)
+
+
+def _print_missing(app: App, dates: list[dict[str, Any]]) -> None:
+    for row in dates:
+        missing = f"{row['entity']}: {', '.join(row['dates'])} not loaded, as a load saw it {row['age']} ago"
+        app.out.print(missing, markup=False, soft_wrap=True)
 
 
 def approximate(row: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def examine(settings: Settings, connection: Database, *, model: bool = True) -> 
     yield from _careful("source", lambda: source.examine(settings.source))
     yield from _careful("database", lambda: database.examine(settings, connection))
     yield from _careful("allowed models", lambda: machine.examine_allowed(settings.embedding, connection))
+    yield from _careful("dates", lambda: source.examine_dates(settings, connection))
     if model:
         yield from _careful("model", lambda: machine.examine_model(settings.embedding, connection))
     yield from _careful("disk", lambda: machine.examine_disk(settings))

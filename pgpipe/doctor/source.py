@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from pgpipe.db import Database
 from pgpipe.doctor.finding import Finding, failure, ok, warning
 from pgpipe.doctor.machine import compare_clocks
-from pgpipe.errors import SourceError
-from pgpipe.settings.model import SourceSettings
+from pgpipe.errors import PgpipeError, SourceError
+from pgpipe.pipeline.context import Context
+from pgpipe.pipeline.dates import find_behind
+from pgpipe.settings.model import Settings, SourceSettings
 from pgpipe.source import File, Source, open_source
 from pgpipe.source.contents import ENCRYPTED, MAGIC, NAMED, sentence
 from pgpipe.source.dates import find_newest
@@ -49,6 +52,23 @@ def examine(settings: SourceSettings) -> Iterator[Finding]:
             "let the server compute hashes; else a file that is overwritten must get another size or a later time",
         )
     yield _read(source, files[0])
+
+
+def examine_dates(settings: Settings, database: Database) -> Iterator[Finding]:
+    """Compare the dates of the source with those that are loaded. Source and database have been examined."""
+    if not settings.source.url:
+        return
+    try:
+        found = find_behind(Context(settings, database, open_source(settings.source)))
+    except PgpipeError:
+        return
+    for entity, days in found.items():
+        yield warning(
+            "dates",
+            f"{entity}: {', '.join(map(str, days[:NAMED]))}{' …' if len(days) > NAMED else ''} not loaded"
+            f" ({len(days)} of the source's dates)",
+            "look at the last load; `pgpipe plan` says which of them the next one takes",
+        )
 
 
 def _read(source: Source, file: File) -> Finding:

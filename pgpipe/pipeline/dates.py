@@ -10,7 +10,7 @@ from pgpipe.load.dates import Held, Wanted, due
 from pgpipe.load.ledger import Ledger
 from pgpipe.pipeline.context import Context, require_home, require_schema, select_entities, select_of_date
 from pgpipe.pipeline.linked import bound_together
-from pgpipe.pipeline.look import Look, look
+from pgpipe.pipeline.look import Look, behind, look, note
 from pgpipe.schema import is_migrated
 from pgpipe.source.dates import choose_dates, none_complete
 from pgpipe.source.layout import EntityFiles
@@ -50,7 +50,15 @@ def choose_visits(
         with context.database.connect(autocommit=True) as conn:
             migrated = not early or is_migrated(conn)
             (require_schema if migrated else require_home)(conn, context.database.schema)
-            return _new(conn if migrated else None, context, Wanted(since, context.settings.source.lookback), entities)
+            known = conn if migrated else None
+            asked = Wanted(since, context.settings.source.lookback)
+            seen = look(known, context, asked, entities)
+            if not early:
+                note(conn, context, seen)
+            visits = _new(known, context, asked, seen)
+            if known:
+                _tell_gaps(known, context, seen, visits)
+            return visits
     if ".." not in wanted:
         listed = select_entities(context, wanted, entities)
         return [Visit(max(files.date for files in listed), lambda: listed)]
@@ -59,8 +67,32 @@ def choose_visits(
     return [Visit(day, partial(select_of_date, context, day, entities), until=days[-1]) for day in days]
 
 
-def _new(conn: Connection | None, context: Context, wanted: Wanted, entities: Sequence[str]) -> list[Visit]:
-    seen = look(conn, context, wanted, entities)
+def find_behind(context: Context) -> dict[str, list[date]]:
+    """The dates that each entity lacks of which something is loaded.
+
+    Raises:
+        SourceError: no date is complete.
+    """
+    with context.database.connect(autocommit=True) as conn:
+        require_schema(conn, context.database.schema)
+        seen = look(conn, context, Wanted(), ())
+        return {name: days for name, days in behind(conn, seen).items() if days and seen.held[name].newest}
+
+
+def _tell_gaps(conn: Connection, context: Context, seen: Look, visits: Sequence[Visit]) -> None:
+    """Dates that no load will take: newer ones are in the target."""
+    taken = {(files.entity, visit.day) for visit in visits for files in visit.list_entities()}
+    for name, days in behind(conn, seen).items():
+        newest = seen.held[name].newest
+        gaps = [str(day) for day in days if newest and day < newest and (name, day) not in taken]
+        if gaps:
+            context.tell(
+                f"{name}: {', '.join(gaps)} in the source, but not loaded, and {newest} is; to load it all the same:"
+                f" --entity {name} --date {gaps[0]} --accept older"
+            )
+
+
+def _new(conn: Connection | None, context: Context, wanted: Wanted, seen: Look) -> list[Visit]:
     days = {name: due(seen.dates(name), seen.held[name], wanted) for name in seen.found}
     for group in bound_together(conn, context, list(days)) if conn else ():
         # A row may refer to one that only a date of the other entity has.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from pgpipe.db import Connection, translated
+from pgpipe.db import Connection, one, translated
 from pgpipe.errors import PgpipeError, SourceError, UsageError
 from pgpipe.load.dates import Held, Wanted
 from pgpipe.load.plan.decide import choose_mode
@@ -12,6 +12,11 @@ from pgpipe.load.plan.target import read_facts
 from pgpipe.pipeline.context import Context
 
 RECENT = 31  # dates that are searched for an entity, and for gaps
+NOTE = """
+    insert into pgpipe.source_date (schema, entity, dates) values (%s, %s, %s)
+    on conflict (entity, schema) do update set dates = excluded.dates, seen_at = now()
+"""
+BEHIND = "select pgpipe_internal.dates_behind(%s::date[], %s::date[], %s, %s)"
 LOADED = "select distinct entity from pgpipe.load_file where schema = %s"
 
 
@@ -114,6 +119,24 @@ def _check_found(context: Context, seen: Look, newest: date, named: Sequence[str
     for name in named:
         if name not in seen.found and name not in seen.waiting:
             raise UsageError(f"{url} has no entity {name!r} on {what}; it has {', '.join(names)}")
+
+
+def note(conn: Connection, context: Context, seen: Look) -> None:
+    """Write down what the source has: status and metrics ask the database alone."""
+    with translated(), conn.transaction():
+        for name in sorted(seen.found):
+            conn.execute(NOTE, (context.database.schema, name, seen.dates(name)))
+
+
+def behind(conn: Connection, seen: Look) -> dict[str, list[date]]:
+    """The dates that each entity lacks, as pgpipe.date_status has them."""
+    found: dict[str, list[date]] = {}
+    for name in sorted(seen.found):
+        held = seen.held[name]
+        with translated():
+            dates = (seen.dates(name), sorted(held.ledger.dates) or None, held.mode, held.ledger.replaced)
+            found[name] = one(conn, BEHIND, dates)
+    return found
 
 
 def _loaded(conn: Connection, schema: str) -> list[str]:

@@ -195,3 +195,20 @@ select e.embedding_id, class.relname as entity, e.name, build.pid, build.phase,
  where build.datname = current_database();
 comment on view pgpipe.index_progress is
     'Vector indexes that are being built now: the phase, and the share of it that is done.';
+
+create or replace view pgpipe.date_status as
+select seen.entity, seen.schema, cardinality(missing.dates) as behind, missing.dates, seen.seen_at,
+       now() - seen.seen_at as age
+  from pgpipe.source_date seen
+ cross join lateral (
+       select array_agg(distinct file.date) as dates, max(load.replaced) as replaced,
+              (array_agg(load.mode order by load.load_id desc))[1] as mode
+         from pgpipe.load_file file
+         join pgpipe.load load on load.load_id = file.load_id
+        where (file.entity, file.schema) = (seen.entity, seen.schema)) held
+ cross join lateral (  -- offset 0: found once, however often it is read
+       select pgpipe_internal.dates_behind(seen.dates, held.dates, held.mode, held.replaced)
+              as dates offset 0) missing;
+comment on view pgpipe.date_status is
+    'Per entity, the dates that the source had when a load last looked (`seen_at`) and that are '
+    'not loaded. A load looks at the newest 31 dates and at those since the newest one loaded.';

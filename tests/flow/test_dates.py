@@ -8,6 +8,7 @@ import pytest
 from pgpipe.db import Database
 from tests.conftest import Cli, Configure, Lake, Result
 from tests.flow.support import fails, load, rows, table
+from tests.sql.test_metrics import registry
 
 DAYS = [f"2026-01-0{day}" for day in range(1, 8)]
 
@@ -178,3 +179,35 @@ def test_linked_entities_take_the_same_dates(cli: Cli, lake: Lake, database: Dat
     assert taken(result) == DAYS[1:3]
     assert (loaded(database), loaded(database, "review")) == (DAYS[2:3], DAYS[:3])
     assert set(table(database, "product", "id")) == {2, 100}
+
+
+def test_dates_that_are_not_loaded_are_named(
+    cli: Cli, lake: Lake, database: Database, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 13: a gap is named by plan, load, status, a metric and doctor; so is a night that was missed, by doctor."""
+    configure(key=["id"])
+    monkeypatch.setenv("PGPIPE_SOURCE__URL", lake.url)
+    for place, day in enumerate(DAYS[:3]):
+        lake.put(day, "product", items(place))
+    for day in (DAYS[0], DAYS[2]):
+        load(cli, lake.url, "--date", day)
+    gap = f"product: {DAYS[1]} in the source, but not loaded, and {DAYS[2]} is"
+
+    for command in ("plan", "load"):
+        result = run(cli, lake, command=command)
+        assert (result.code, taken(result)) == (0, DAYS[2:3])
+        assert gap in result.err
+
+    lake.put(DAYS[3], "product", items(3))
+    (found,) = json.loads(cli("status", "--json").out)["dates"]
+    assert (found["behind"], found["dates"]) == (1, DAYS[1:2])
+    assert f"product: {DAYS[1]} not loaded, as a load saw it 00:00:0" in cli("status").out
+    assert registry(database).get_sample_value("pgpipe_dates_behind", {"schema": "public", "entity": "product"}) == 1
+    doctor = cli("doctor", "--skip-model", "--json").out
+    (finding,) = [each for each in json.loads(doctor) if each["check"] == "dates"]
+    assert (finding["state"], f"{DAYS[1]}, {DAYS[3]} not loaded" in finding["message"]) == ("warning", True)
+
+    load(cli, lake.url, "--date", DAYS[1], "--accept", "older")
+    assert run(cli, lake).err == ""
+    assert json.loads(cli("status", "--json").out)["dates"] == []
+    assert "dates" not in {each["check"] for each in json.loads(cli("doctor", "--skip-model", "--json").out)}
