@@ -15,7 +15,7 @@ DSN = re.compile(r"postgres(?:ql)?://\S*")
 # Settings of libpq, variables of AWS, parameters of signed URLs (S3, Google, Azure) and of services.
 NAME = re.compile(
     r"(?:password|passwd|passphrase|passcode|secret|token|signature|credentials?"
-    r"|(?:api|access|account|client|shared|secret|private|signing)[_-]?key(?:[_-]?id)?)$",
+    r"|(?:api|access|account|client|shared|secret|private|signing|hash)[_-]?key(?:[_-]?id)?)$",
     re.IGNORECASE,
 )
 SHORT_NAME = re.compile(r"(?:(?:^|[_.-])(?:pass|pwd|pw|sig|sas|jwt)|^options)$", re.IGNORECASE)  # also words of prose

@@ -15,6 +15,7 @@ from pgpipe.db import Connection, Database, Patience, translated
 from pgpipe.load.plan.decide import Consent
 from pgpipe.load.plan.files import read_footer
 from pgpipe.load.rows.read import RowGroup, read_batches
+from pgpipe.load.rows.shape import configured
 from pgpipe.pipeline.group import Group
 from pgpipe.schema import require_version
 from pgpipe.settings.entity import EntitySettings
@@ -77,7 +78,7 @@ class Context:
     def choices(self, files: EntityFiles) -> list[Choice]:
         """Which text columns the data itself suggests, from a sample of the first file."""
         if files.entity not in self._choices:
-            self._choices[files.entity] = choose(_sample(self.source, files))
+            self._choices[files.entity] = choose(_sample(self.source, files, self.entity(files.entity)))
         return self._choices[files.entity]
 
 
@@ -131,9 +132,9 @@ def require_home(conn: Connection, targets: str) -> None:
         raise errors.UsageError(f"database.schema: the database has no schema {targets!r}; create it, or name another")
 
 
-def _sample(source: Source, files: EntityFiles) -> pa.Table:
+def _sample(source: Source, files: EntityFiles, settings: EntitySettings) -> pa.Table:
     for file in files.files:
-        part = read_footer(source, file)
+        (part,) = configured([read_footer(source, file)], files, settings)
         if part.rows and part.rows[0]:
             batch = next(read_batches(source, RowGroup(part, 0)))
             return pa.Table.from_batches([batch.slice(0, SAMPLE_ROWS)])

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from pgpipe.settings.gates import Amount, Level, checked_limit
 
@@ -105,6 +105,18 @@ class EntitySettings(Section):
     )
     contract: Literal["evolve", "freeze"] = Field(
         "evolve", description="freeze: a file whose columns are not the target's is refused", examples=["freeze"]
+    )
+    exclude: list[str] = Field(
+        [], description="columns of the files that are not even read, by their names there", examples=[["ssn"]]
+    )
+    rename: dict[str, str] = Field(
+        {}, description="columns of the files that the target calls otherwise", examples=[{"title": "name"}]
+    )
+    hash: list[str] = Field(
+        [], description="columns whose HMAC-SHA256 is stored, by their names in the target", examples=[["email"]]
+    )
+    hash_key: SecretStr | None = Field(
+        None, description="secret of these hashes; that of `load` if left out", examples=["…"]
     )
     types: dict[str, str] = Field(
         {}, description="types that columns get, or keep, as PostgreSQL writes them", examples=[{"id": "bigint"}]

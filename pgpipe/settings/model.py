@@ -19,7 +19,7 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PLUGINS = "pgpipe.embedders"  # the entry point group that a package names its backend in
 
 # Settings of an entity whose defaults are those of `load`:
-DEFAULTED = ("max_deleted", "max_changed", "min_rows", "checks", "check_timeout")
+DEFAULTED = ("max_deleted", "max_changed", "min_rows", "checks", "check_timeout", "hash_key")
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -214,6 +214,9 @@ class LoadSettings(Section):
         {},
         description="SQL conditions of rows, or queries of `staged` that find nothing: error | warn",
         examples=[{"updated_at <= now()": "warn"}],
+    )
+    hash_key: SecretStr | None = Field(
+        None, description="secret of the hashes of columns, as PGPIPE_LOAD__HASH_KEY", examples=["…"]
     )
     check_timeout: float = Field(CHECK_TIMEOUT, gt=0, description="seconds that one check may take")
 

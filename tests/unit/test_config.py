@@ -154,7 +154,7 @@ def test_a_name_like_no_other_gets_the_list() -> None:
     """Where nothing is near, all settings of that table are named."""
     Path("pgpipe.toml").write_text("[load]\nxyzzy = 1\n")
 
-    names = "check_timeout, checks, jobs, lock_wait, max_changed, max_deleted, min_rows, skip"
+    names = "check_timeout, checks, hash_key, jobs, lock_wait, max_changed, max_deleted, min_rows, skip"
     assert fault() == f"pgpipe.toml: unknown setting 'load.xyzzy'; choose from {names}"
 
 

@@ -1,6 +1,6 @@
 """Bounds: the least and the greatest values that footers state of the column that a target is partitioned by."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime
 
 import pyarrow.parquet as pq
@@ -13,15 +13,14 @@ WITHOUT_PARTITION = "select pgpipe_internal.without_partition(%s::oid::regclass,
 Extreme = tuple[int, str]  # row group, and a value that a row of it has
 
 
-def extremes(metadata: pq.FileMetaData, column: str) -> Iterator[Extreme]:
+def extremes(metadata: pq.FileMetaData, columns: Collection[str]) -> Iterator[Extreme]:
     """Values that the file certainly has: those of texts may be cut, so these are left out."""
     paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-    if column not in paths:
-        return
-    for number in range(metadata.num_row_groups):
-        found = metadata.row_group(number).column(paths.index(column)).statistics
-        if found is not None and found.has_min_max:
-            yield from ((number, text) for value in (found.min, found.max) if (text := _exact(value)))
+    for at in [paths.index(column) for column in columns if column in paths]:
+        for number in range(metadata.num_row_groups):
+            found = metadata.row_group(number).column(at).statistics
+            if found is not None and found.has_min_max:
+                yield from ((number, text) for value in (found.min, found.max) if (text := _exact(value)))
 
 
 def _exact(value: object) -> str | None:

@@ -56,6 +56,16 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What of a file's own columns is read, and what becomes of them before a byte leaves the machine."""
+
+    reads: tuple[int, ...]  # the numbers of those that are read
+    names: tuple[str, ...]  # what these are called in the target
+    hashed: frozenset[str] = frozenset()  # by those names
+    secret: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
 class Part:
     """A file with what its footer says."""
 
@@ -65,6 +75,8 @@ class Part:
     bytes: tuple[int, ...]  # of each row group, uncompressed
     constants: tuple[tuple[str, str | None], ...] = ()  # columns that its path gives to all of its rows
     extremes: tuple[tuple[int, str], ...] = ()  # of the column that the target is partitioned by, see bounds
+    shape: Shape | None = None  # None: all columns, as they are
+    before: tuple[str, ...] = ()  # names of the columns before they were shaped
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from functools import partial
 from pgpipe.db import Connection, awake
 from pgpipe.load.plan.bounds import extremes
 from pgpipe.load.plan.decide import CAREFUL, DONE, Consent, Plan, decide, outline
-from pgpipe.load.plan.files import check_name, read_footers, with_path
+from pgpipe.load.plan.files import check_name, read_footers
 from pgpipe.load.plan.scene import TODAY, Scene, foresee_facts, with_doubt
 from pgpipe.load.plan.target import Merge, check_delete, read_details, read_facts, require_history
+from pgpipe.load.rows.shape import check_columns, configured, in_files
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import Source
 from pgpipe.source.layout import EntityFiles
@@ -36,12 +37,11 @@ def make_plan(
         return with_doubt(conn, plan, facts)
     # Footers of many files take long, and so may a look at all rows of the target.
     with awake(conn):
-        parts = [
-            with_path(part, files, partitions=settings.partitions, path_column=settings.path_column)
-            for part in (
-                read_footers(source, plan.reads, partial(extremes, column=facts.partitioned_by)) if plan.reads else ()
-            )
-        ]
+        of_partition = partial(extremes, columns=in_files(facts.partitioned_by, settings))
+        read = read_footers(source, plan.reads, of_partition) if plan.reads else []
+        parts = configured(read, files, settings)
+    if parts:
+        plan = replace(plan, remarks=(*plan.remarks, *check_columns(parts, settings, files.entity)))
     merge = Merge(plan.key, plan.mode) if plan.action == "merge" else None
     details = read_details(conn, facts, parts, settings, merge, migrated=scene.migrated)
     plan = decide(plan, parts, facts, details, settings)

@@ -3,7 +3,7 @@
 The size of a file says little: a dictionary holds once what every row has, and a million equal values are one run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -60,11 +60,12 @@ class Group:
         self._schema = parquet.schema
         self.leaves = leaves(parquet.schema_arrow)
 
-    def extents(self) -> list[Extent]:
-        """Of each column."""
-        unknown = [leaf for owned in self.leaves for leaf, kind in owned if self._may_repeat(leaf, kind)]
+    def extents(self, wanted: list[int]) -> dict[int, Extent]:
+        """Of each of these columns, by its number."""
+        owned = {number: self.leaves[number] for number in wanted}
+        unknown = [leaf for of_column in owned.values() for leaf, kind in of_column if self._may_repeat(leaf, kind)]
         longest = self._longest(unknown) if unknown else {}
-        return [self._extent(owned, longest) for owned in self.leaves]
+        return {number: self._extent(of_column, longest) for number, of_column in owned.items()}
 
     def _extent(self, owned: list[Leaf], longest: dict[int, int]) -> Extent:
         each = lump = 0
@@ -137,11 +138,11 @@ def _longest(array: Array) -> Iterator[int]:
         yield from _longest(array.values if not at.is_fixed_size_list(kind) else array.flatten())
 
 
-def few_at_a_time(extents: list[Extent]) -> list[int]:
+def few_at_a_time(extents: Mapping[int, Extent]) -> list[int]:
     """The columns of which a batch of ordinary size might become too large."""
-    found = {number for number, extent in enumerate(extents) if extent.each * FEW > EACH}
+    found = {number for number, extent in extents.items() if extent.each * FEW > EACH}
     total = 0
-    for number, extent in sorted(enumerate(extents), key=lambda pair: pair[1].lump):
+    for number, extent in sorted(extents.items(), key=lambda pair: pair[1].lump):
         total += extent.lump
         if total > LUMPS:
             found.add(number)

@@ -12,7 +12,8 @@ from pgpipe.errors import DataError
 from pgpipe.load.plan.files import INT96_UNIT, Part, named
 from pgpipe.load.rows.extent import EACH, Group, few_at_a_time
 from pgpipe.load.rows.int96 import int96_columns, within_calendar
-from pgpipe.load.rows.sized import cost, read_by_size, split
+from pgpipe.load.rows.shape import shaped
+from pgpipe.load.rows.sized import cost, read_by_size, read_columns, split
 from pgpipe.source import File, Source
 
 BATCH_BYTES = 4 << 20  # of Arrow data in one batch
@@ -108,18 +109,21 @@ def _decoded(stream: pa.NativeFile, group: RowGroup, footer: Footer) -> Iterator
     prepared = {"pre_buffer": not (small or large), "buffer_size": WINDOW if large else 0}
     parquet = _opened(file, metadata=footer.of(group), **prepared)
     footer.file, footer.metadata = group.part.file, parquet.metadata
-    extents = Group(parquet, group.number, file, WINDOW).extents()
+    wanted = list(group.part.shape.reads if group.part.shape else range(len(parquet.schema_arrow)))
+    extents = Group(parquet, group.number, file, WINDOW).extents(wanted)
     few = few_at_a_time(extents)
-    each = sum(extent.each for number, extent in enumerate(extents) if number not in few)
+    each = sum(extent.each for number, extent in extents.items() if number not in few)
     at_once = max(1, min(at_once, EACH // max(each, 1)))
-    old = int96_columns(parquet)
+    old = [wanted.index(number) for number in int96_columns(parquet) if number in wanted]
     if few:
         parquet = _opened(file, metadata=parquet.metadata, pre_buffer=False, buffer_size=WINDOW)
-        batches = read_by_size(parquet, group.number, few, at_once, BATCH_BYTES)
+        batches = read_by_size(parquet, group.number, wanted, few, at_once, BATCH_BYTES)
     else:
-        batches = parquet.iter_batches(batch_size=at_once, row_groups=[group.number], use_threads=False)
+        batches = read_columns(parquet, group.number, wanted, at_once)
+    shape = group.part.shape
     for rows in batches:
-        yield within_calendar(rows, old)
+        found = within_calendar(rows, old)
+        yield shaped(found, shape) if shape else found
 
 
 def _opened(file: pa.NativeFile, **how: Any) -> pq.ParquetFile:  # noqa: ANN401 - options of pyarrow

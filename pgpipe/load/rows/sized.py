@@ -18,14 +18,19 @@ PUNCTUATION = 4  # of an entry
 concat_batches: Any = vars(pa)["concat_batches"]  # pyarrow's stubs lack it
 
 
+def read_columns(parquet: pq.ParquetFile, group: int, columns: list[int], at_once: int) -> Iterator[pa.RecordBatch]:
+    """The rows of some columns of a row group; pyarrow takes columns by number from its inner reader alone."""
+    owned = leaves(parquet.schema_arrow)
+    indices = [leaf for column in columns for leaf, _ in owned[column]]
+    return iter(parquet.reader.iter_batches(at_once, [group], column_indices=indices, use_threads=False))
+
+
 class _Columns:
     """Some columns of a row group, read as many rows at a time as asked for."""
 
     def __init__(self, parquet: pq.ParquetFile, group: int, columns: list[int]) -> None:
-        owned = leaves(parquet.schema_arrow)
-        indices = [leaf for column in columns for leaf, _ in owned[column]]
         self._reader = parquet.reader
-        self._batches = self._reader.iter_batches(1, [group], column_indices=indices, use_threads=False)
+        self._batches = read_columns(parquet, group, columns, 1)
 
     def take(self, rows: int) -> list[pa.RecordBatch]:
         """So many rows, fewer at the end, as one or more batches."""
@@ -41,11 +46,11 @@ class _Columns:
 
 
 def read_by_size(
-    parquet: pq.ParquetFile, group: int, few: list[int], at_once: int, most: int
+    parquet: pq.ParquetFile, group: int, wanted: list[int], few: list[int], at_once: int, most: int
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a row group, cut by what the columns `few` have come to; of these STEP rows are read at a time."""
-    names = parquet.schema_arrow.names
-    rest = [number for number in range(len(names)) if number not in few]
+    """Wanted columns of a row group, cut by what those of `few` have come to; of these STEP rows are read at a time."""
+    names = [parquet.schema_arrow.names[number] for number in wanted]
+    rest = [number for number in wanted if number not in few]
     slow, fast = _Columns(parquet, group, few), _Columns(parquet, group, rest) if rest else None
     order = [*few, *rest]
     step = min(STEP, at_once)
@@ -62,7 +67,7 @@ def read_by_size(
         del taken
         if fast:
             columns += concat_batches(fast.take(rows)).columns
-        yield pa.RecordBatch.from_arrays([columns[order.index(n)] for n in range(len(names))], names)
+        yield pa.RecordBatch.from_arrays([columns[order.index(n)] for n in wanted], names)
 
 
 def split(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
