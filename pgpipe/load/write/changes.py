@@ -5,9 +5,10 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from pgpipe.db import one
-from pgpipe.load.plan.changes import as_json, numbered
+from pgpipe.load.plan.changes import as_json, condition, numbered
 from pgpipe.load.write.run import Run
 
+HAS_DELETES = "select pgpipe_internal.has_deletes(%s::oid::regclass, %s)"
 REDUCE = "select pgpipe_internal.reduce_changes(%s::oid::regclass, %s::oid::regclass, %s, %s)"
 
 
@@ -29,3 +30,9 @@ def reduce(run: Run, staging: int, target: int | None) -> int:
     if run.plan.changes is None:
         return 0
     return int(one(run.conn, REDUCE, (target, staging, list(run.plan.key), changes_json(run))))
+
+
+def has_deletes(run: Run, staging: int) -> bool:
+    """Whether a staged change says that its row is gone."""
+    assert run.plan.changes
+    return bool(one(run.conn, HAS_DELETES, (staging, condition(run.plan.changes, run.plan.columns))))

@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 
+import psycopg
+
 from pgpipe.db import translated
 from pgpipe.load.write import copy
-from pgpipe.load.write.changes import changes_json, reduce
+from pgpipe.load.write.changes import changes_json, has_deletes, reduce
 from pgpipe.load.write.gates import check_staged
 from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, create_staging, inserted, record, set_history
 from pgpipe.load.write.stage import stage
+from pgpipe.target import Target
 
 INDEX_STAGING = "select pgpipe_internal.index_staging(%s::oid::regclass, %s)"
 PUBLISH = "select pgpipe_internal.publish(%s::oid::regclass, %s, %s)"
+NO_KEY = "PP010"  # SQLSTATE of a key that is NULL or occurs twice
 KEEP_LEDGER = "select pgpipe.keep_ledger(%s::oid::regclass, %s)"
 FILL = "select inserted, deletes from pgpipe_internal.fill_changes(%s::oid::regclass, %s::oid::regclass, %s)"
 KEEP_VERSIONS = "select pgpipe_internal.keep_versions(%s::oid::regclass, null, %s, null, true)"
@@ -19,17 +23,18 @@ KEEP_TOMBSTONES = "select pgpipe_internal.keep_tombstones(%s::oid::regclass, %s,
 
 def create(run: Run, lesson: Lesson) -> Counts:
     """Build, index and publish it; the ledger's entries come with the rename."""
-    if run.plan.changes:
-        return _create_of_changes(run, lesson)
     conn, schema = run.conn, run.database.schema
     with translated(), conn.transaction():
         staging = create_staging(conn, run, run.plan.columns, unlogged=False)
         run.prepare(conn, staging)
     rows = copy.copy_parallel(run, staging, lesson)
     with translated():
+        if run.plan.changes and not _indexed_at_once(run, staging):
+            return _create_of_changes(run, lesson)
         with conn.transaction():
             warnings = check_staged(run, staging.oid, rows, None)
-        conn.execute(INDEX_STAGING, (staging.oid, list(run.plan.key)))
+        if not run.plan.changes:
+            conn.execute(INDEX_STAGING, (staging.oid, list(run.plan.key)))
         with conn.transaction():
             conn.execute(PUBLISH, (staging.oid, schema, run.entity))
             conn.execute(KEEP_LEDGER, (staging.oid, run.entity))
@@ -39,8 +44,21 @@ def create(run: Run, lesson: Lesson) -> Counts:
     return counts
 
 
+def _indexed_at_once(run: Run, staging: Target) -> bool:
+    """Whether change files are rows of a first load like any other: no delete, and no key twice, as its index shows."""
+    if has_deletes(run, staging.oid):
+        return False
+    try:
+        run.conn.execute(INDEX_STAGING, (staging.oid, list(run.plan.key)))
+    except psycopg.Error as exc:
+        if exc.sqlstate != NO_KEY:
+            raise
+        return False
+    return True
+
+
 def _create_of_changes(run: Run, lesson: Lesson) -> Counts:
-    """Make it from change files: its rows are the last of each key, without those deleted."""
+    """Make it from change files, whose rows are staged once more, each with its place: the last of each key counts."""
     conn, plan, key, rejects = run.conn, run.plan, list(run.plan.key), run.rejects
     staged = stage(run, lesson)
     with translated(), conn.transaction():
