@@ -199,9 +199,11 @@ class Lake:
         marks = {file.path.rpartition("/")[0] for file in files if file.path.rpartition("/")[2] == MARK}
         if place.path in marks:
             return True
+        entities = {below.path for below in self._below(place)}
+        if entities and entities <= marks:
+            return True
         if not place.entity:
-            entities = {below.path for below in self._below(place)}
-            return bool(entities) and entities <= marks
+            return False
         # Spark marks the entity's folder after each run: what is not newer than the mark was there then.
         above = place.path
         while "/" in above and above.rpartition("/")[2] != place.entity:

@@ -184,6 +184,15 @@ def test_success_gate_below_entities(tmp_path: Path, marks: list[str], newest: d
     assert review.date == (DAY if "review/_SUCCESS" in marks else OLD)
 
 
+def test_success_gate_of_a_layout(tmp_path: Path) -> None:
+    """The mark may lie in the folder that a layout ends with."""
+    lake = Lake(put(tmp_path, "p/2026-11-22/v1/a.parquet", "p/2026-11-22/v1/_SUCCESS"), "{entity}/{date}/v1")
+
+    assert lake.is_complete(DAY, "_SUCCESS", "p")
+    (tmp_path / "p/2026-11-22/v1/_SUCCESS").unlink()
+    assert not lake.is_complete(DAY, "_SUCCESS", "p")
+
+
 def test_an_old_mark_of_the_entity(tmp_path: Path) -> None:
     """What was written after the mark of the entity's folder is not complete, and the date before it counts."""
     source = put(tmp_path, "p/dt=2026-11-20/a.parquet", "p/_SUCCESS", "p/dt=2026-11-22/a.parquet")
