@@ -12,7 +12,7 @@ WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 > 4 ? $$1 : 4) 
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers soak
+.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers soak nights
 .PHONY: system-packages docs golden screenshots freeze dist constraints clean
 
 help:  ## list the targets
@@ -42,6 +42,9 @@ test-long: install  ## the tests that take longer: more seeds, larger data, more
 
 soak: install  ## embedders, loads, writers and every kind of trouble at once, then the invariants; MINUTES=15 SEED= (tests/chaos/soak)
 	$(BIN)/python -W ignore -m tests.chaos.soak
+
+nights: install  ## nights of three entities with every fault of the data, beside a model; NIGHTS=30 SEED= (tests/chaos/nights.py)
+	$(BIN)/pytest -q -n 0 tests/chaos/test_nights_scenario.py
 
 lint: install  ## style, the layers' directions, and what the SQL finds by a search_path
 	$(BIN)/ruff check .
