@@ -1,7 +1,7 @@
 """pgpipe load and run."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import click
@@ -9,7 +9,8 @@ from rich.markup import escape
 
 from pgpipe.cli.app import App, cli
 from pgpipe.cli.diff import diff
-from pgpipe.cli.options import override, skipped, source_options
+from pgpipe.cli.options import override, skipped, source_options, wait_option
+from pgpipe.errors import SourceError
 from pgpipe.pipeline.report import Report, together
 from pgpipe.pipeline.run import Pipeline, default_components
 
@@ -30,9 +31,10 @@ ONLY_IF_ANY = {"rejected", "left_out", "superseded", "deletes"}
 
 @cli.command()
 @source_options
+@wait_option
 @click.option("--dry-run", is_flag=True, help="Print what would change and leave nothing behind, like `pgpipe diff`.")
 @click.pass_context
-def load(context: click.Context, /, dry_run: bool, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
+def load(context: click.Context, /, dry_run: bool, limit: timedelta | None, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
     """Load what is new into PostgreSQL; rows whose text changed wait for the embedder.
 
     Run it as often as you like: what is in the target already is left alone.
@@ -40,19 +42,21 @@ def load(context: click.Context, /, dry_run: bool, **options: Any) -> None:  # n
     if dry_run:
         context.invoke(diff, **options)
     else:
-        _run(context, drain=False, **options)
+        _run(context, limit, drain=False, **options)
 
 
 @cli.command()
 @source_options
+@wait_option
 @click.pass_context
-def run(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
+def run(context: click.Context, /, limit: timedelta | None, **options: Any) -> None:  # noqa: ANN401 - the options of source_options
     """Load what is new, compute the vectors that are missing, and report."""
-    _run(context, drain=True, **options)
+    _run(context, limit, drain=True, **options)
 
 
 def _run(
     context: click.Context,
+    limit: timedelta | None,
     *,
     drain: bool,
     url: str | None,
@@ -80,7 +84,11 @@ def _run(
         accept=accept,
         tell=app.tell,
     )
-    context.exit(_reported(app, pipeline.run_dates(day, entities, since), as_json=as_json))
+    missing = pipeline.wait(limit, day, entities) if limit else ""
+    code = _reported(app, pipeline.run_dates(day, entities, since), as_json=as_json)
+    if missing:
+        click.echo(f"pgpipe: {missing}", err=True)
+    context.exit(code or (SourceError.exit_code if missing else 0))
 
 
 def _reported(app: App, reports: Iterator[Report], *, as_json: bool) -> int:

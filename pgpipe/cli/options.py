@@ -1,7 +1,8 @@
 """Options that commands which read the source share."""
 
+import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import click
@@ -29,6 +30,24 @@ def _since(_context: click.Context, _option: click.Parameter, value: str | None)
         return date.fromisoformat(value) if value else None
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a date as YYYY-MM-DD") from None
+
+
+def _limit(_context: click.Context, _option: click.Parameter, value: str | None) -> timedelta | None:
+    if value is None:
+        return None
+    if not re.fullmatch(r"[1-9]\d{0,5}[smhd]", value):
+        raise click.BadParameter(f"{value!r} is not a time such as 4h (s, m, h or d)")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[value[-1]]
+    return timedelta(**{unit: int(value[:-1])})
+
+
+wait_option = click.option(
+    "--wait",
+    "limit",
+    callback=_limit,
+    metavar="4h",
+    help="Wait so long for a date that is due or not complete; then load what is, and exit with 3.",
+)
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:

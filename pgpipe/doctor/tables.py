@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from pgpipe.db import Connection
 from pgpipe.doctor.finding import Finding, ok, warning
+from pgpipe.load.rhythm import read_newest
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import Settings
 from pgpipe.target import label
@@ -39,15 +40,6 @@ QUEUE = """
            coalesce(s.n_dead_tup, 0), coalesce(s.n_live_tup, 0)
       from pg_catalog.pg_class c left join pg_catalog.pg_stat_user_tables s on s.relid = c.oid
      where c.oid = 'pgpipe.job'::regclass
-"""
-# The newest date of each entity, how long ago it came, and how often dates come.
-NEWEST = """
-    select l.schema, l.entity, l.date::text, now() - min(l.finished_at), pgpipe_internal.load_rhythm(l.schema, l.entity)
-      from pgpipe.load_history l
-     where l.state = 'done'
-       and l.date = (select max(o.date) from pgpipe.load_history o
-                      where (o.schema, o.entity, o.state) = (l.schema, l.entity, 'done'))
-     group by l.schema, l.entity, l.date order by l.entity, l.schema
 """
 
 
@@ -85,14 +77,16 @@ def _queue(conn: Connection, _settings: Settings) -> Iterator[Finding]:
 def _rhythm(conn: Connection, settings: Settings) -> Iterator[Finding]:
     """Entities whose next date should have been loaded long ago."""
     home = settings.database.db_schema
-    for schema, entity, date, age, usual in conn.execute(NEWEST).fetchall():
-        every = settings.entity.get(entity, EntitySettings()).rhythm if schema == home else None
-        late = behind(age, every or usual)
-        if late:
+    for newest in read_newest(conn):
+        schema, entity, date, usual = newest.schema, newest.entity, newest.date, newest.usual
+        own = settings.entity.get(entity, EntitySettings()).rhythm if schema == home else None
+        every = own or usual
+        late = behind(newest.age, every)
+        if every and late:
             yield warning(
                 "rhythm",
                 f"{label(schema, entity, home)}: the last date is {date}, and the next is {span(late)} late",
-                f"look at what writes them, and at the last load; dates come every {span(every or usual)},"
+                f"look at what writes them, and at the last load; dates come every {span(every)},"
                 f' else write every = "7d" under [entity.{entity}]',
             )
 

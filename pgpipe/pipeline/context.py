@@ -60,6 +60,10 @@ class Context:
         """The dates and entities of the source."""
         return Lake(self.source, self.settings.source.layout)
 
+    def forget_lake(self) -> None:
+        """Look at the source again when it is next asked for."""
+        self.__dict__.pop("lake", None)
+
     def entity(self, name: str) -> EntitySettings:
         """What holds for an entity."""
         return self.settings.for_entity(name).model_copy(update=self.override)

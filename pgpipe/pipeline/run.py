@@ -1,7 +1,7 @@
 """The run: components over entities, with a report. One entity's failure leaves the others done."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from pgpipe.db import Database
@@ -13,6 +13,7 @@ from pgpipe.pipeline.dates import NEW, choose_visits
 from pgpipe.pipeline.linked import find_groups
 from pgpipe.pipeline.report import Report, StageReport, together
 from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
+from pgpipe.pipeline.wait import wait
 from pgpipe.settings.layers import nearest
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
@@ -88,6 +89,13 @@ class Pipeline:
             SourceError, Unreachable, SchemaMissing: nothing can be done at all.
         """
         return together(list(self.run_dates(wanted, entities, since)))
+
+    def wait(self, limit: timedelta, wanted: str = NEW, entities: Sequence[str] = ()) -> str:
+        """Wait until the date to load is complete; returns what was waited for in vain, or nothing.
+
+        With `new` and `latest` this is the newest date of the source, and of an entity whose next date is due that one.
+        """
+        return wait(self._context, wanted, entities, limit)
 
     def run_dates(self, wanted: str = NEW, entities: Sequence[str] = (), since: date | None = None) -> Iterator[Report]:
         """As `run`, oldest date first; a report as soon as a date is done.
