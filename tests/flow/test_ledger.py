@@ -132,7 +132,7 @@ def test_no_staging_table_is_left(cli: Cli, lake: Lake, database: Database) -> N
     lake.put("2026-01-02", "product", ROWS + ROWS[:1])
     fails(cli("load", "--source", lake.url, "--skip-embeddings", "--json"), 1, "is not unique")
     lake.put("2026-01-03", "product", ROWS[:2])
-    load(cli, lake.url)
+    load(cli, lake.url, "--date", "2026-01-03")
 
     assert rows(database, "select count(*) from pg_class where relnamespace = 'pgpipe_staging'::regnamespace") == [(0,)]
 
