@@ -49,6 +49,10 @@ class DataError(PgpipeError):
     """A file or a value that the target cannot take."""
 
 
+class GateFailed(DataError):
+    """A load that a gate of the configuration does not let pass; nothing was changed."""
+
+
 class SchemaMissing(PgpipeError):
     """The database has no pgpipe schema, or an older one."""
 

@@ -38,6 +38,7 @@ MODULES = {
     "jobs": "admin",
     "load": "load",
     "migrate": "admin",
+    "notify": "notify",
     "plan": "plan",
     "reconcile": "embedding",
     "roles": "roles",

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from pgpipe.cli.app import App, cli
 from pgpipe.cli.diff import diff
+from pgpipe.cli.notify import notified
 from pgpipe.cli.options import override, skipped, source_options, wait_option
 from pgpipe.errors import SourceError
 from pgpipe.pipeline.report import Report, together
@@ -74,26 +75,28 @@ def _run(
     app: App = context.obj
     app.set("source", url=url)
     app.set("load", jobs=jobs)
-    pipeline = Pipeline(
-        app.settings,
-        default_components(drain=drain),
-        app.database,
-        bar=app.bar,
-        override=override(mode, key),
-        skip=skipped(skip_search, skip_embeddings),
-        accept=accept,
-        tell=app.tell,
-    )
-    missing = pipeline.wait(limit, day, entities) if limit else ""
-    code = _reported(app, pipeline.run_dates(day, entities, since), as_json=as_json)
+    with notified(app, context.command.name or "load") as done:
+        pipeline = Pipeline(
+            app.settings,
+            default_components(drain=drain),
+            app.database,
+            bar=app.bar,
+            override=override(mode, key),
+            skip=skipped(skip_search, skip_embeddings),
+            accept=accept,
+            tell=app.tell,
+        )
+        missing = pipeline.wait(limit, day, entities) if limit else ""
+        code = _reported(app, pipeline.run_dates(day, entities, since), done, as_json=as_json)
+        if missing and not code:
+            raise SourceError(missing)
     if missing:
         click.echo(f"pgpipe: {missing}", err=True)
-    context.exit(code or (SourceError.exit_code if missing else 0))
+    context.exit(code)
 
 
-def _reported(app: App, reports: Iterator[Report], *, as_json: bool) -> int:
+def _reported(app: App, reports: Iterator[Report], done: list[Report], *, as_json: bool) -> int:
     """Each date as it is done; as JSON all of them in one document at the end."""
-    done = []
     for report in reports:
         done.append(report)
         of_date = f"{report.date}: " if report.of > 1 else ""

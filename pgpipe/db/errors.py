@@ -13,7 +13,7 @@ BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
     "PP006": errors.VectorsMissing,
     "PP010": errors.DataError,
     "PP012": errors.RowsHidden,
-    "PP013": errors.DataError,
+    "PP013": errors.GateFailed,
     "PP014": errors.DataError,
     "PP020": errors.UsageError,
 }

@@ -14,6 +14,7 @@ from pgpipe.pipeline.report import StageReport
 from pgpipe.source.layout import EntityFiles
 
 GROUP = "pgpipe.components"  # of entry points: name = "package.module:Class"
+UNSAID = {"exit_code", "gate"}
 log = get_logger(__name__)
 
 
@@ -62,12 +63,19 @@ def perform(component: Step, entity: EntityFiles, context: Context) -> StageRepo
         try:
             done = component.process_entity(entity, context) or StageReport(entity.entity, component.name)
         except errors.PgpipeError as exc:
-            done = StageReport(entity.entity, component.name, "failed", note=str(exc), exit_code=exc.exit_code)
+            gate = isinstance(exc, errors.GateFailed)
+            done = StageReport(
+                entity.entity, component.name, "failed", note=str(exc), exit_code=exc.exit_code, gate=gate
+            )
         except Exception as exc:  # noqa: BLE001 - a fault of one entity must not take the others along
             log.critical("unexpected error", entity=entity.entity, stage=component.name, exception=trace(exc))
             done = StageReport(entity.entity, component.name, "failed", note=said(exc), exit_code=1)
     done = replace(done, seconds=round(monotonic() - began, 2))
-    told = {name: value for name, value in asdict(done).items() if value not in {None, "", ()} and name != "exit_code"}
+    told = {
+        name: value
+        for name, value in asdict(done).items()
+        if value not in {None, "", ()} and name not in {"exit_code", "gate"}
+    }
     (log.error if done.state == "failed" else log.info)("stage", **told)
     return done
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pgpipe.errors import PgpipeError
+from pgpipe.errors import GateFailed, PgpipeError
 from pgpipe.load.plan.links import because
 from pgpipe.pipeline.report import StageReport
 from pgpipe.source.layout import EntityFiles
@@ -39,6 +39,7 @@ class Group:
 
 
 def _refusal(entity: str, failed: str, names: Sequence[str], error: PgpipeError) -> PgpipeError:
-    refusal = PgpipeError(f"{entity}: {because(failed, names)}")
+    kind = GateFailed if isinstance(error, GateFailed) else PgpipeError
+    refusal = kind(f"{entity}: {because(failed, names)}")
     refusal.exit_code = error.exit_code
     return refusal

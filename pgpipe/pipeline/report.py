@@ -27,6 +27,7 @@ class StageReport:
     note: str = ""
     warnings: tuple[str, ...] = ()  # of checks that do not stop a load
     exit_code: int = 0
+    gate: bool = False  # whether a gate of the configuration refused it
 
 
 @dataclass

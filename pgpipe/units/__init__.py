@@ -8,6 +8,7 @@ from typing import Literal
 Scope = Literal["system", "user"]
 
 EMBEDDER, LOAD, TIMER = "pgpipe-embedder@.service", "pgpipe-load.service", "pgpipe-load.timer"
+NOTIFY = "pgpipe-notify@.service"
 PART = re.compile(r"#\[(system|user)\]\n(.*?)(?=#\[)", re.DOTALL)
 
 
@@ -22,7 +23,7 @@ def units(scope: Scope, pgpipe: Path, calendar: str, *, gpu: bool) -> dict[str, 
     """
     hardening = _of(scope, _read("hardening.conf")).strip()
     made = {}
-    for name in (EMBEDDER, LOAD, TIMER):
+    for name in (EMBEDDER, LOAD, TIMER, NOTIFY):
         text = _of(scope, _read(name)).replace("@HARDENING@", hardening).replace("@CALENDAR@", calendar)
         made[name] = text.replace("@PGPIPE@", str(pgpipe).replace("%", "%%"))
     if gpu and scope == "system":

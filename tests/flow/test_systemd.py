@@ -17,7 +17,7 @@ from tests.chaos.embedders import install
 from tests.conftest import Cli
 from tests.sql.support import make_docs, value
 
-FILES = ["pgpipe-embedder@.service", "pgpipe-load.service", "pgpipe-load.timer"]
+FILES = ["pgpipe-embedder@.service", "pgpipe-load.service", "pgpipe-load.timer", "pgpipe-notify@.service"]
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -52,9 +52,9 @@ def test_systemd_accepts_the_units(scope: str, cli: Cli, analyze, tmp_path: Path
     assert (tmp_path / "units" / "pgpipe-embedder@.service.d" / "gpu.conf").exists() is (scope == "system")
     assert ("DynamicUser=yes" in printed) is (scope == "system")
     assert f"WantedBy={'multi-user' if scope == 'system' else 'default'}.target" in printed
-    assert "@" not in printed.replace("pgpipe-embedder@", "").replace("=@system-service", "").replace(
-        "~@privileged", ""
-    )
+    for known in ("pgpipe-embedder@", "pgpipe-notify@", "=@system-service", "~@privileged"):
+        printed = printed.replace(known, "")
+    assert "@" not in printed
 
 
 def test_systemd_finds_a_fault(analyze, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_systemd_finds_a_fault(analyze, tmp_path: Path) -> None:
     assert "Unknown key 'WatchdogSecs'" in analyze("verify", tmp_path / "odd.service").stderr
 
 
-@pytest.mark.parametrize("file", FILES[:2])
+@pytest.mark.parametrize("file", [*FILES[:2], FILES[3]])
 @pytest.mark.parametrize("gpu", [False, True])
 def test_exposure(file: str, gpu: bool, cli: Cli, analyze, tmp_path: Path) -> None:
     """At most 2.0 of 10 by systemd's own count, also with a GPU; a service without hardening has 9.6."""
@@ -84,6 +84,7 @@ def test_what_the_units_say(cli: Cli) -> None:
 
     for line in (
         "Type=notify",
+        "OnFailure=pgpipe-notify@%n.service",
         "RestartPreventExitStatus=78",
         "DynamicUser=yes",
         "LoadCredential=pgpass:%E/pgpipe/pgpass",

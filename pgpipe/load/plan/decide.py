@@ -270,7 +270,7 @@ def _check_rows(plan: Plan, facts: Facts, details: Details, rows: int) -> None:
         raise details.not_unique
     empty = f"the files of {day} hold no row" if plan.reads else f"the folder of {day} holds no Parquet file"
     if plan.mode == "snapshot" and not rows and plan.gates.max_deleted != NO_LIMIT and details.has_rows:
-        raise errors.DataError(
+        raise errors.GateFailed(
             f"{entity}: {empty}, and as a snapshot it would delete all rows of {facts.schema}.{entity},"
             " which max_deleted refuses; if that is right, let it pass once with `--accept max_deleted`"
         )

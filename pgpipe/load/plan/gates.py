@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import date
 
-from pgpipe.errors import DataError
+from pgpipe.errors import GateFailed
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.gates import CHECK_TIMEOUT, MAX_DELETED, NO_LIMIT, Check, Gates, as_limit
 
@@ -31,10 +31,10 @@ def require_rows(entity: str, day: date, rows: int, gates: Gates) -> None:
         gates: of the load.
 
     Raises:
-        DataError: it has fewer.
+        GateFailed: it has fewer.
     """
     if rows < gates.min_rows:
-        raise DataError(
+        raise GateFailed(
             f"{entity}: {day} has {rows:,} rows, and min_rows is {gates.min_rows:,}; nothing was changed; if the files"
             " are right, let it pass once with `--accept min_rows`"
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from pgpipe.db import Connection, one, translate
-from pgpipe.errors import DataError
+from pgpipe.errors import GateFailed
 from pgpipe.load.plan.gates import require_rows
 from pgpipe.load.write.run import Run
 from pgpipe.log import get_logger
@@ -55,13 +55,13 @@ def check_staged(run: Run, staging: int, rows: int, target: int | None) -> tuple
         target: oid of the target; None if there is none yet.
 
     Raises:
-        DataError: a gate is not met.
+        GateFailed: a gate is not met.
     """
     plan = run.plan
     require_rows(run.entity, plan.files.date, rows + plan.before, plan.gates)
     breaches = list(find_breaches(run, staging, target))
     if failed := [breach.message for breach in breaches if breach.check.level == "error"]:
-        raise DataError(
+        raise GateFailed(
             f"{run.entity}: {'; '.join(failed)}; nothing was changed; if the files are right, let them pass once with"
             " `--accept checks`"
         )
