@@ -14,6 +14,8 @@ from pgpipe.cli.options import override, skipped, source_options, wait_option
 from pgpipe.errors import SourceError
 from pgpipe.pipeline.report import Report, together
 from pgpipe.pipeline.run import Pipeline, default_components
+from pgpipe.pipeline.sources import run_sources
+from pgpipe.settings.model import Settings
 
 ROWS = (
     "read",
@@ -75,23 +77,25 @@ def _run(
     app: App = context.obj
     app.set("source", url=url)
     app.set("load", jobs=jobs)
+    made: dict[str, Any] = {"bar": app.bar, "override": override(mode, key), "accept": accept, "tell": app.tell}
+    made["skip"] = skipped(skip_search, skip_embeddings)
+    settings = app.settings.by_source()["source"] if url else app.settings
+    missing: list[str] = []  # what was waited for in vain
+
+    def make(of_source: Settings) -> Pipeline:
+        return Pipeline(of_source, default_components(drain=drain), app.database, **made)
+
+    def wait(pipeline: Pipeline, names: Sequence[str]) -> None:
+        if limit and (why := pipeline.wait(limit, day, names)):
+            missing.append(why)
+
     with notified(app, context.command.name or "load") as done:
-        pipeline = Pipeline(
-            app.settings,
-            default_components(drain=drain),
-            app.database,
-            bar=app.bar,
-            override=override(mode, key),
-            skip=skipped(skip_search, skip_embeddings),
-            accept=accept,
-            tell=app.tell,
-        )
-        missing = pipeline.wait(limit, day, entities) if limit else ""
-        code = _reported(app, pipeline.run_dates(day, entities, since), done, as_json=as_json)
+        reports = run_sources(settings, make, wait, day, entities, since)
+        code = _reported(app, reports, done, as_json=as_json)
         if missing and not code:
-            raise SourceError(missing)
-    if missing:
-        click.echo(f"pgpipe: {missing}", err=True)
+            raise SourceError(missing[0])
+    for why in missing:
+        click.echo(f"pgpipe: {why}", err=True)
     context.exit(code)
 
 

@@ -26,6 +26,7 @@ from pgpipe.pipeline.declared import require_declared
 from pgpipe.pipeline.linked import plan_groups
 from pgpipe.schema import is_migrated
 from pgpipe.searching.declare import plan_search
+from pgpipe.settings.model import Settings
 from pgpipe.source import open_source
 from pgpipe.source.layout import EntityFiles
 from pgpipe.source.tree import draw
@@ -57,17 +58,20 @@ class Planning:
     skip_search: bool
     skip_embeddings: bool
     as_json: bool
+    settings: Settings | None = None  # with the one source that it looks at; by default those of the application
 
     def __post_init__(self) -> None:
         """Look what the source has."""
         app = self.app
         app.set("source", url=self.url)
         app.set("load", jobs=self.jobs)
-        source = open_source(app.settings.source)
-        skip = skipped(self.skip_search, self.skip_embeddings).union(app.settings.load.skip)
-        self.run = Context(app.settings, app.database, source, app.bar, override(self.mode, self.key), skip)
+        settings = self.settings or app.settings
+        source = open_source(settings.source)
+        skip = skipped(self.skip_search, self.skip_embeddings).union(settings.load.skip)
+        self.run = Context(settings, app.database, source, app.bar, override(self.mode, self.key), skip)
         self.run.accept, self.run.tell = frozenset(self.accept), app.tell
-        self.visits = choose_visits(self.run, self.day, self.entities, self.since, early=True)
+        entities = self.entities or settings.source.entities
+        self.visits = choose_visits(self.run, self.day, entities, self.since, early=True)
         self.taken: list[list[EntityFiles]] = []  # what is loaded together, as far as it was listed
 
     @property
@@ -103,7 +107,25 @@ def plan(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
     Of the files it reads the footers. It reads a sample of one if it chooses columns for search from the data.
     """
     app: App = context.obj
-    planning = Planning(app, **options)
+    app.set("source", url=options["url"])
+    apart = app.settings.by_source()
+    found: list[dict[str, Any]] = []
+    code = 0
+    for name, settings in {"source": apart["source"]}.items() if options["url"] else apart.items():
+        try:
+            found += _plan_source(Planning(app, settings=settings, **options))
+        except PgpipeError as exc:
+            if len(apart) == 1:
+                raise
+            click.echo(f"pgpipe: {name}: {exc}", err=True)
+            code = 1
+    if options["as_json"]:
+        app.print_json(found)
+    context.exit(max(code, int(any("refused" in entry for entry in found))))
+
+
+def _plan_source(planning: Planning) -> list[dict[str, Any]]:
+    app = planning.app
     with planning.connected_early() as (conn, migrated):
         planner = _Planner(planning.run, conn, migrated)
         plans = [(files, planned_entry(files, partial(planner.planned, files))) for files in planning.listed]
@@ -112,14 +134,12 @@ def plan(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
         else:
             app.tell("the database has no schema of pgpipe: before the first load, run `pgpipe migrate`")
     found = [entry for _, entry in plans]
-    if planning.as_json:
-        app.print_json(found)
-    else:
+    if not planning.as_json:
         for line in draw(planning.run.lake, [files for files, _ in plans]):
             app.out.print(line, markup=False, highlight=False, soft_wrap=True)
         for entry in found:
             _print_plan(app, entry)
-    context.exit(int(any("refused" in entry for entry in found)))
+    return found
 
 
 def planned_entry(files: EntityFiles, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from pgpipe.errors import UsageError
 from pgpipe.settings.entity import Section
 from pgpipe.settings.layers import Layer, Layers, depth, merged, nearest
-from pgpipe.settings.model import Settings
+from pgpipe.settings.model import Settings, Sources, SourceSettings
 
 
 def settings_of(layers: Layers) -> Settings:
@@ -44,6 +44,8 @@ def model_at(path: Sequence[str]) -> type[Section] | None:
         name = rest.pop(0)
         field = next((f for n, f in section.model_fields.items() if (f.alias or n) == name), None)
         below = [t for t in _types(field.annotation) if issubclass(t, Section)] if field else []
+        if field is None and section is Sources and not rest:  # the name of a source
+            return SourceSettings
         if not below:
             return None
         section = below[0]
@@ -87,12 +89,13 @@ def _explain(error: ErrorDetails, layers: Layers) -> str:
     """A fault as one line: which layer, which setting, what is wrong with it."""
     tags = {section.__name__ for section in Section.__subclasses__()}  # pydantic's names of a union's members
     path = [str(p) for p in error["loc"] if p not in tags]
+    path = [part for part in path if part != "named"] if path[:1] == ["source"] else path
     # What is missing stands in no layer: the one that holds the most of its path is at fault.
     origin = max(reversed(layers), key=lambda origin: depth(origin[1], path))[0]
     setting = ".".join(path)
     if error["type"] == "extra_forbidden":
         section = model_at(path[:-1])
-        names = [f.alias or name for name, f in section.model_fields.items()] if section else []
+        names = [f.alias or name for name, f in section.model_fields.items() if name != "named"] if section else []
         return f"{origin}: unknown setting {setting!r}{nearest(path[-1], names)}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{origin}: {setting}: {message[:1].lower()}{message[1:]}"

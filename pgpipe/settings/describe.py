@@ -47,6 +47,9 @@ def _settings(section: Section, path: tuple[str, ...], layers: Layers) -> Iterat
         value, here = getattr(section, name), (*path, field.alias or name)
         if isinstance(value, Section):
             yield from _settings(value, here, layers)
+        elif name == "named":
+            for source, below in value.items():
+                yield from _settings(below, (*path, source), layers)
         elif path == () and isinstance(value, dict):
             for entity, below in value.items():
                 yield from _settings(below, (*here, entity), layers)
@@ -86,6 +89,8 @@ def commented_file(chosen: Mapping[str, Any]) -> str:
         head, mark = ("entity.product", "#") if section is EntitySettings else (name, "")
         parts.append(f"# {field.description}\n{mark}[{head}]")
         for below, setting in section.model_fields.items():
+            if below == "named":
+                continue
             parts[-1] += "\n" + _lines(setting.alias or below, setting, head, chosen)
     return "\n\n".join(parts) + "\n"
 

@@ -6,10 +6,10 @@ import shlex
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from pgpipe.errors import ModelRefused
 from pgpipe.settings.entity import EntitySettings, Section, own_components
@@ -49,6 +49,10 @@ class SourceSettings(Section):
     complete: str = Field("any", description="when a date counts: any | _SUCCESS | age:10m (s, m or h)")
     lookback: int = Field(0, ge=0, le=1000, description="dates that are looked at again for files that came late")
 
+    entities: list[str] = Field(
+        [], description="entities that are loaded from it; all if left out", examples=[["product", "review"]]
+    )
+
     @field_validator("layout")
     @classmethod
     def _clear_layout(cls, value: str | None) -> str | None:
@@ -61,6 +65,38 @@ class SourceSettings(Section):
         if value in {"any", "_SUCCESS"} or (value.startswith("age:") and value[-1] in unit and value[4:-1].isdigit()):
             return value
         raise ValueError("is one of any, _SUCCESS, age:10m (s, m or h)")
+
+
+class Sources(SourceSettings):
+    """The source without a name, and those with one: [source.shop]."""
+
+    named: dict[str, SourceSettings] = Field({}, description="further sources")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401
+        """In a file the tables of further sources stand between the settings of the plain one."""
+        schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
+        schema["additionalProperties"] = schema["properties"].pop("named")["additionalProperties"]
+        return schema
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apart(cls, value: Any) -> Any:  # noqa: ANN401 - what a user wrote
+        if not isinstance(value, dict):
+            return value
+        tables = {name: each for name, each in value.items() if isinstance(each, dict) and name not in cls.model_fields}
+        plain = {name: each for name, each in value.items() if name not in tables}
+        return plain | {"named": tables} if tables else plain
+
+    @model_validator(mode="after")
+    def _own_entities(self) -> "Sources":
+        seen: dict[str, str] = {}
+        for name, each in self.named.items():
+            for entity in each.entities:
+                if entity in seen:
+                    raise ValueError(f"{seen[entity]} and {name} both name the entity {entity!r}; leave it to one")
+                seen[entity] = name
+        return self
 
 
 class DatabaseSettings(Section):
@@ -285,13 +321,19 @@ class NotifySettings(Section):
 class Settings(Section):
     """All settings of pgpipe."""
 
-    source: SourceSettings = Field(SourceSettings(), description="Where the Parquet files are.")
+    source: Sources = Field(Sources(), description="Where the Parquet files are.")
     database: DatabaseSettings = Field(DatabaseSettings(), description="The PostgreSQL that receives the data.")
     load: LoadSettings = Field(default_factory=LoadSettings, description="How a load runs.")
     embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="The model, and how much of it at once.")
     serve: ServeSettings = Field(ServeSettings(), description="The page of `pgpipe serve`.")
     notify: NotifySettings = Field(NotifySettings(), description="Who is notified of a load's end.")
     entity: dict[str, EntitySettings] = Field({}, description="One table an entity, by its name.")
+
+    def by_source(self) -> dict[str, "Settings"]:
+        """The settings with each source in turn, by the setting's name; the plain one alone if no other is named."""
+        plain = self.source.model_copy(update={"named": {}})
+        named = {f"source.{name}": self.model_copy(update={"source": each}) for name, each in self.source.named.items()}
+        return ({"source": self.model_copy(update={"source": plain})} if plain.url or not named else {}) | named
 
     def for_entity(self, name: str) -> EntitySettings:
         """What is set for this entity, for all of them, or by default."""
