@@ -41,7 +41,7 @@ def test_a_frozen_contract_refuses_every_difference(
 
     assert kinds(database, "product") == before
     lake.put("2026-01-03", "product", pa.table(plain | {"id": [3, 4]}))
-    assert load(cli, lake.url)["product", "import"]["inserted"] == 2
+    assert load(cli, lake.url, "--date", "2026-01-03")["product", "import"]["inserted"] == 2
 
 
 MODES = {

@@ -1,11 +1,14 @@
 """Which dates a load takes: missed nights, late files, snapshots, rollbacks, dates to come, and what failed."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pgpipe.db import Database
+from pgpipe.source import File
+from pgpipe.source.local import LocalSource
 from tests.conftest import Cli, Configure, Lake, Result
 from tests.flow.support import fails, load, rows, table
 from tests.sql.test_metrics import registry
@@ -211,3 +214,25 @@ def test_dates_that_are_not_loaded_are_named(
     assert run(cli, lake).err == ""
     assert json.loads(cli("status", "--json").out)["dates"] == []
     assert "dates" not in {each["check"] for each in json.loads(cli("doctor", "--skip-model", "--json").out)}
+
+
+def test_only_dates_that_are_needed_are_listed(
+    cli: Cli, lake: Lake, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 13: a night lists the newest date loaded and what came after it, whatever the source has besides."""
+    configure(key=["id"])
+    days = [f"2026-0{month}-{day:02}" for month in (1, 2) for day in range(1, 29)]
+    for place, day in enumerate(days):
+        lake.put(day, "product", items(place))
+    load(cli, lake.url, "--date", days[-2])
+    listed: list[str] = []
+    files = LocalSource.files
+
+    def counted(self: LocalSource, under: str) -> Iterator[File]:
+        listed.append(under)
+        return files(self, under)
+
+    monkeypatch.setattr(LocalSource, "files", counted)
+    load(cli, lake.url)
+
+    assert sorted(set(listed)) == [f"{day}/product" for day in days[-2:]]
