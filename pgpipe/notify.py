@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pgpipe.distribution import VERSION
 from pgpipe.secret import mask
-from pgpipe.settings.model import NotifySettings
+from pgpipe.settings.notify import NotifySettings
 
 Event = Literal["failure", "gate", "success", "test"]
 TRIES = 3

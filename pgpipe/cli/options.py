@@ -50,47 +50,50 @@ wait_option = click.option(
 )
 
 
+SOURCE_OPTIONS = (  # from the last in the help to the first
+    json_option,
+    click.option("--skip-embeddings", is_flag=True, help="Leave embeddings out: declare and compute none."),
+    click.option("--skip-search", is_flag=True, help="Leave search columns out."),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 64),
+        help="Connections to copy over [default: one a core, at most 8]",
+    ),
+    click.option("--key", help="Columns that identify a row, separated by commas."),
+    click.option(
+        "--mode",
+        type=click.Choice(["append", "upsert", "snapshot"]),
+        help="How files come into the target [default: upsert with a key, else append]",
+    ),
+    click.option(
+        "--accept",
+        multiple=True,
+        type=click.Choice(["max_deleted", "max_changed", "min_rows", "checks", "older"]),
+        help="Let pass once what is otherwise refused; may be repeated.",
+    ),
+    click.option("--entity", "entities", multiple=True, metavar="NAME", help="Only this one; may be repeated."),
+    click.option(
+        "--date",
+        "day",
+        default="new",
+        show_default=True,
+        callback=_day,
+        metavar="new|latest|YYYY-MM-DD|FIRST..LAST",
+        help="Which dates to load, oldest first: those not loaded yet, the newest one, one, or a range.",
+    ),
+    click.option(
+        "--since",
+        callback=_since,
+        metavar="YYYY-MM-DD",
+        help="With `new`: of entities never loaded, every date from this one on [default: the newest one]",
+    ),
+    click.option("--source", "url", help="s3://bucket/prefix or file:///path"),
+)
+
+
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that reads the source."""
-    for option in (
-        json_option,
-        click.option("--skip-embeddings", is_flag=True, help="Leave embeddings out: declare and compute none."),
-        click.option("--skip-search", is_flag=True, help="Leave search columns out."),
-        click.option(
-            "--jobs",
-            type=click.IntRange(1, 64),
-            help="Connections to copy over [default: one a core, at most 8]",
-        ),
-        click.option("--key", help="Columns that identify a row, separated by commas."),
-        click.option(
-            "--mode",
-            type=click.Choice(["append", "upsert", "snapshot"]),
-            help="How files come into the target [default: upsert with a key, else append]",
-        ),
-        click.option(
-            "--accept",
-            multiple=True,
-            type=click.Choice(["max_deleted", "max_changed", "min_rows", "checks", "older"]),
-            help="Let pass once what is otherwise refused; may be repeated.",
-        ),
-        click.option("--entity", "entities", multiple=True, metavar="NAME", help="Only this one; may be repeated."),
-        click.option(
-            "--date",
-            "day",
-            default="new",
-            show_default=True,
-            callback=_day,
-            metavar="new|latest|YYYY-MM-DD|FIRST..LAST",
-            help="Which dates to load, oldest first: those not loaded yet, the newest one, one, or a range.",
-        ),
-        click.option(
-            "--since",
-            callback=_since,
-            metavar="YYYY-MM-DD",
-            help="With `new`: of entities never loaded, every date from this one on [default: the newest one]",
-        ),
-        click.option("--source", "url", help="s3://bucket/prefix or file:///path"),
-    ):
+    for option in SOURCE_OPTIONS:
         command = option(command)
     return command
 

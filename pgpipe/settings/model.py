@@ -2,12 +2,10 @@
 
 import os
 import re
-import shlex
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -15,6 +13,7 @@ from pgpipe.errors import ModelRefused
 from pgpipe.settings.entity import EntitySettings, Section, own_components
 from pgpipe.settings.gates import CHECK_TIMEOUT, MAX_DELETED, Amount, Level, checked_limit
 from pgpipe.settings.layout import check_layout
+from pgpipe.settings.notify import NotifySettings
 
 BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -275,47 +274,6 @@ class ServeSettings(Section):
     hostnames: list[str] = Field(
         [], description="names by which a proxy before it calls it", examples=[["pgpipe.example.com"]]
     )
-
-
-class NotifySettings(Section):
-    """Who is notified of a load's end."""
-
-    command: str | None = Field(
-        None,
-        description="command that gets the report as JSON on its standard input; no shell reads it",
-        examples=["mail -s 'pgpipe load' ops@example.com"],
-    )
-    url: SecretStr | None = Field(
-        None, description="address that the report is sent to by POST, as JSON", examples=["https://example.com/hook"]
-    )
-    on: tuple[Literal["failure", "gate", "success"], ...] = Field(
-        ("failure", "gate"), description="when: failure | gate | success"
-    )
-    timeout: float = Field(10, gt=0, le=600, description="seconds that the command, or one of three tries, may take")
-
-    @field_validator("command")
-    @classmethod
-    def _words(cls, value: str | None) -> str | None:
-        try:
-            words = shlex.split(value or "x")
-        except ValueError as exc:
-            raise ValueError(f"cannot be split into words: {str(exc).lower()}") from None
-        if not words:
-            raise ValueError("names no program")
-        return value
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            try:
-                parts = urlsplit(value.get_secret_value())
-                known = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-            except ValueError:
-                known = False
-            if not known:
-                raise ValueError("is not an address that begins with https:// or http://")
-        return value
 
 
 class Settings(Section):

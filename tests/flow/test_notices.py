@@ -13,7 +13,7 @@ import pytest
 import pgpipe.notify
 from pgpipe.cli.notify import notice_of
 from pgpipe.notify import LONGEST, Notice, notify
-from pgpipe.settings.model import NotifySettings
+from pgpipe.settings.notify import NotifySettings
 from tests.conftest import Cli, Lake
 
 ROWS = [{"id": n, "text": f"row {n}"} for n in range(3)]

@@ -49,11 +49,7 @@ TIMES: list[Values] = [
     (pa.timestamp("ns", "UTC"), [10**9, 1, None]),
     (pa.duration("us"), [1_000_000, 1, None]),
 ]
-OTHERS: list[Values] = [
-    (pa.bool_(), [True, None]),
-    (pa.binary(), [b"a", UUID, None]),
-    (pa.uuid(), [UUID, None]),
-]
+OTHERS: list[Values] = [(pa.bool_(), [True, None]), (pa.binary(), [b"a", UUID, None]), (pa.uuid(), [UUID, None])]
 NESTED: list[Values] = [
     (pa.json_(), ['{"a": 1}', None]),
     (pa.list_(pa.null()), [[], [None], None]),
