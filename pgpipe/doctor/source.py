@@ -9,7 +9,8 @@ from pgpipe.doctor.machine import compare_clocks
 from pgpipe.errors import PgpipeError, SourceError
 from pgpipe.pipeline.context import Context
 from pgpipe.pipeline.dates import find_behind
-from pgpipe.settings.model import Settings, SourceSettings
+from pgpipe.settings.model import Settings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import File, Source, open_source
 from pgpipe.source.contents import ENCRYPTED, MAGIC, NAMED, sentence
 from pgpipe.source.dates import find_newest

@@ -9,7 +9,8 @@ from pydantic_core import ErrorDetails
 from pgpipe.errors import UsageError
 from pgpipe.settings.entity import Section
 from pgpipe.settings.layers import Layer, Layers, depth, merged, nearest
-from pgpipe.settings.model import Settings, Sources, SourceSettings
+from pgpipe.settings.model import Settings
+from pgpipe.settings.source import Sources, SourceSettings
 
 
 def settings_of(layers: Layers) -> Settings:

@@ -14,7 +14,7 @@ from pgpipe.distribution import install
 from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.mask import said
 from pgpipe.secret import address
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 
 GROUP = "pgpipe.sources"  # the entry point group in which a package names its schemes
 

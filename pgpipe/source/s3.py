@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from pgpipe.errors import SourceError, UsageError
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import File
 from pgpipe.source.identity import is_hash
 from pgpipe.source.s3_errors import OVERWRITTEN, lost, translated, valid_endpoint

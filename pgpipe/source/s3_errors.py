@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as NoConnection
 
 from pgpipe.errors import SourceError, UsageError
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 
 BUSY = 500  # status codes from here on are the server's own trouble
 SLOW = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests"}

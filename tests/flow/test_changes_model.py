@@ -16,7 +16,7 @@ from pgpipe.db import Database
 from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Consent
 from pgpipe.settings.entity import EntitySettings
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import open_source
 from pgpipe.source.layout import Lake as Layout
 from tests.conftest import Lake

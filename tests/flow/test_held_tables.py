@@ -8,7 +8,7 @@ import pytest
 from pgpipe.db import Connection, Database, Patience, one
 from pgpipe.load.loader import Loader
 from pgpipe.settings.entity import EntitySettings
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import open_source
 from tests.conftest import Cli, Lake
 from tests.flow.support import fails, load, newest, rows

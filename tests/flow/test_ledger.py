@@ -143,7 +143,7 @@ def test_two_loads_of_an_entity_wait_for_each_other(lake: Lake, database: Databa
 
     from pgpipe.load.loader import Loader
     from pgpipe.settings.entity import EntitySettings
-    from pgpipe.settings.model import SourceSettings
+    from pgpipe.settings.source import SourceSettings
     from pgpipe.source import open_source
     from tests.flow.support import newest
 
@@ -172,7 +172,7 @@ def test_a_target_that_is_replaced_during_a_load(lake: Lake, database: Database,
     from pgpipe.load.plan.decide import Consent, Plan
     from pgpipe.load.write.run import Progress
     from pgpipe.settings.entity import EntitySettings
-    from pgpipe.settings.model import SourceSettings
+    from pgpipe.settings.source import SourceSettings
     from pgpipe.source import open_source
     from tests.flow.support import newest
 

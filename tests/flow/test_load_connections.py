@@ -16,7 +16,8 @@ from pgpipe.db import Database, Patience
 from pgpipe.load.loader import Loader
 from pgpipe.load.write.run import Counts
 from pgpipe.settings.entity import EntitySettings
-from pgpipe.settings.model import DatabaseSettings, SourceSettings
+from pgpipe.settings.model import DatabaseSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import open_source
 from tests.conftest import Lake, Server, make_cli
 from tests.flow.support import newest, rows

@@ -17,7 +17,7 @@ from pgpipe.load.loader import Loader
 from pgpipe.load.plan.decide import Consent, Plan
 from pgpipe.load.write.run import Counts
 from pgpipe.settings.entity import EntitySettings
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import open_source
 from pgpipe.source.layout import EntityFiles
 from pgpipe.source.layout import Lake as Layout

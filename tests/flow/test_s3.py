@@ -14,7 +14,7 @@ from botocore.config import Config
 from pgpipe.db import Database
 from pgpipe.demo import store
 from pgpipe.errors import SourceError
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import File, open_source
 from tests.conftest import Cli, DocsLake, Lake
 from tests.flow.faults import Faults, proxy

@@ -13,7 +13,7 @@ import pytest
 
 from pgpipe.db import Database
 from pgpipe.errors import SourceError, UsageError
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import File, Source, open_source
 from tests.conftest import Cli, Lake
 from tests.flow.support import counts, fails, load, rows, stages

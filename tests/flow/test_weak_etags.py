@@ -14,7 +14,7 @@ from botocore.config import Config
 from pgpipe.db import Database
 from pgpipe.doctor.source import examine
 from pgpipe.errors import SourceError
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import open_source
 from tests.conftest import Cli, Lake
 from tests.flow.faults import Faults, proxy

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgpipe.errors import SourceError, UsageError
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import Source, open_source
 from pgpipe.source.dates import choose_date
 from pgpipe.source.folders import date_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.settings.check import settings_of
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import Source, open_source
 from pgpipe.source.dates import choose_date, choose_dates, find_newest
 from pgpipe.source.layout import Lake

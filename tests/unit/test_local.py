@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pgpipe.errors import SourceError
-from pgpipe.settings.model import SourceSettings
+from pgpipe.settings.source import SourceSettings
 from pgpipe.source import File, Source, open_source
 
 
