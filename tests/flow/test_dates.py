@@ -101,7 +101,7 @@ def test_each_entity_goes_on_from_its_own_date(cli: Cli, lake: Lake, database: D
     assert (ids(database, "review"), loaded(database, "review")) == ([0, 1, 2], DAYS[:3])
 
 
-@pytest.mark.parametrize("kind", ["append", "upsert", "ordered"])
+@pytest.mark.parametrize("kind", ["append", "upsert", pytest.param("ordered", marks=pytest.mark.long)])
 def test_late_files(
     cli: Cli, lake: Lake, database: Database, configure: Configure, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_late_files(
     )
     for day in DAYS[:4]:
         lake.put(day, "product", items(7, text=day))
-        load(cli, lake.url)
+    load(cli, lake.url, "--since", DAYS[0])
     late = lake.put(DAYS[1], "product", items(7, 8, text=f"{DAYS[1]} late"), "late.parquet")
     lake.put(DAYS[4], "product", items(9))
     assert taken(run(cli, lake, command="plan")) == DAYS[4:5]
@@ -163,6 +163,7 @@ def test_a_date_to_come(cli: Cli, lake: Lake, database: Database) -> None:
     assert "2999-01-01 is left alone, because it is a date to come" in result.err
 
 
+@pytest.mark.long
 def test_linked_entities_take_the_same_dates(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
     """Issue 13: a row of a missed date may refer to one that only that date's snapshot has."""
     configure(mode="snapshot", key=["id"])

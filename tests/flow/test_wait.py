@@ -55,15 +55,21 @@ def test_waiting_in_vain(cli: Cli, lake: Lake, database: Database, monkeypatch: 
     assert f"waited for 0:00:01 in vain: {DAYS[3]} is not complete" in result.err.splitlines()[-1]
     assert rows(database, "select max(date)::text from pgpipe.load_file") == [(DAYS[2],)]
 
-    # Complete, and the next one came yesterday or just now: due, or not.
-    (lake.path / DAYS[3] / "_SUCCESS").touch()
-    load(cli, lake.url, "--key", "id", "--wait", "1h")
+    fails(cli("load", "--source", lake.url, "--date", f"{DAYS[0]}..", "--wait", "1h"), 2, "not for a range")
+    fails(cli("load", "--wait", "soon"), 2, "'soon' is not a time such as 4h")
+
+
+@pytest.mark.long
+def test_a_date_that_is_due_is_waited_for(cli: Cli, lake: Lake, database: Database) -> None:
+    """Issue 13: a date without a folder is waited for if the newest one came long enough ago, and not otherwise."""
+    for day in DAYS[:4]:
+        lake.put(day, "product", ROWS)
+    options = ("--source", lake.url, "--key", "id", "--skip-embeddings", "--wait", "1s")
+    load(cli, lake.url, "--key", "id", "--since", DAYS[0])
     load(cli, lake.url, "--key", "id", "--wait", "1h")
     with database.connect(autocommit=True) as conn:
         conn.execute(RECENTLY.format(23).encode())
     assert f"no date of product after {DAYS[3]} is there, and the next one is due" in cli("load", *options).err
-    fails(cli("load", "--source", lake.url, "--date", f"{DAYS[0]}..", "--wait", "1h"), 2, "not for a range")
-    fails(cli("load", "--wait", "soon"), 2, "'soon' is not a time such as 4h")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +81,7 @@ def test_when_the_next_date_is_due(hours: int, every: int, due: bool) -> None:
     assert not is_next_due(timedelta(hours=hours), None)
 
 
+@pytest.mark.long
 def test_a_signal_ends_the_waiting(lake: Lake, database: Database, tmp_path: Path) -> None:
     """Issue 13: SIGTERM ends it at once."""
     lake.put(DAYS[0], "product", ROWS)
