@@ -250,3 +250,27 @@ def test_names_of_histories(cli: Cli, lake: Lake, nights: Nights, configure: Con
     lake.put("2026-01-01", "product_history", items(1))
     line = fails(run(cli, lake, "--entity", "product_history"), 1, "give the folder another name")
     assert "public.product_history keeps the history of public.product" in line
+
+
+def test_deletes_that_come_later_and_cascades(database: Database) -> None:
+    """Issue 13: the history is the table also if a merge deletes later, and if a foreign key takes more rows along."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute(
+            """create table product (id int primary key, text text, up int references product on delete cascade);
+               insert into product values (1, 'a', null), (2, 'b', null), (4, 'of 2', 2);
+               create table pgpipe_staging.product (id int, text text);
+               insert into pgpipe_staging.product values (1, 'x'), (3, 'c'), (4, 'of 2')"""
+        )
+        with conn.transaction():
+            conn.execute("select pgpipe_internal.set_history('product', '{id}', true, null)")
+            conn.execute("select pgpipe_internal.keep_versions('product', null, '{id}', null, true)")
+        with conn.transaction():
+            conn.execute(
+                "select pgpipe_internal.merge('product', 'pgpipe_staging.product', '{id,text}', '{id}', 'snapshot',"
+                " '[]', '{}', true)"
+            )
+            conn.execute("select pgpipe_internal.merge_deletions('product', 'pgpipe_staging.product', '{id}')")
+
+    assert rows(database, "select id, text from pgpipe.as_of(null::product, now()) order by id") == [(1, "x"), (3, "c")]
+    assert rows(database, "table product order by id") == [(1, "x", None), (3, "c", None)]
+    assert rows(database, "select count(*) from pgpipe.history_mark") == [(0,)]
