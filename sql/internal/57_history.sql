@@ -237,7 +237,9 @@ begin
     end if;
     moment := greatest(now(), known.written_at);
     whole := pgpipe_internal.follow_shape(target, known.history) or whole;
-    whole := pgpipe_internal.take_marks(target) or whole;
+    -- A cascade within the table is a statement of this load, as its mark has it.
+    whole := pgpipe_internal.take_marks(target) or pgpipe_internal.refers_to_itself(target)
+             or whole;
     if whole then
         difference := pgpipe_internal.find_versions(target, known.history, key);
         perform pgpipe_internal.write_versions(known, difference, key, '{insert,update,delete}',
