@@ -8,7 +8,7 @@ import click
 
 from pgpipe.cli.app import App, cli
 from pgpipe.cli.options import source_options
-from pgpipe.cli.plan import Planning, described, plan_links, planned_entry, print_heading
+from pgpipe.cli.plan import Planning, described, of_each_source, plan_links, planned_entry, print_heading
 from pgpipe.db import Connection
 from pgpipe.load.loader import Loader
 from pgpipe.load.preview import Preview, Sample, preview
@@ -37,13 +37,8 @@ def diff(context: click.Context, /, rows: int, **options: Any) -> None:  # noqa:
     refuse the load, and then exits with 1, as the load would.
     """
     app: App = context.obj
-    planning = Planning(app, **options)
-    with planning.connected() as conn:
-        compared = partial(_compared, planning.run, conn, rows=rows)
-        entries = [(files, planned_entry(files, partial(compared, files))) for files in planning.listed]
-        plan_links(planning, conn, entries)
-    found = [entry for _, entry in entries]
-    if planning.as_json:
+    found, code = of_each_source(app, options, partial(_diff_source, rows=rows))
+    if options["as_json"]:
         app.print_json(found)
     else:
         for entry in found:
@@ -51,7 +46,15 @@ def diff(context: click.Context, /, rows: int, **options: Any) -> None:  # noqa:
     failed = [(entry["entity"], gate["message"]) for entry in found for gate in _refusals(entry)]
     for name, message in failed:
         click.echo(f"pgpipe: {name}: {message}", err=True)
-    context.exit(int(bool(failed) or any("refused" in entry for entry in found)))
+    context.exit(max(code, int(bool(failed) or any("refused" in entry for entry in found))))
+
+
+def _diff_source(planning: Planning, rows: int) -> list[dict[str, Any]]:
+    with planning.connected() as conn:
+        compared = partial(_compared, planning.run, conn, rows=rows)
+        entries = [(files, planned_entry(files, partial(compared, files))) for files in planning.listed]
+        plan_links(planning, conn, entries)
+    return [entry for _, entry in entries]
 
 
 def _compared(run: Context, conn: Connection, files: EntityFiles, rows: int) -> dict[str, Any]:

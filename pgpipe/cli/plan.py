@@ -24,6 +24,7 @@ from pgpipe.pipeline.context import Context, require_home, require_schema
 from pgpipe.pipeline.dates import choose_visits
 from pgpipe.pipeline.declared import require_declared
 from pgpipe.pipeline.linked import plan_groups
+from pgpipe.pipeline.sources import share_out
 from pgpipe.schema import is_migrated
 from pgpipe.searching.declare import plan_search
 from pgpipe.settings.model import Settings
@@ -58,20 +59,16 @@ class Planning:
     skip_search: bool
     skip_embeddings: bool
     as_json: bool
-    settings: Settings | None = None  # with the one source that it looks at; by default those of the application
+    settings: Settings  # with the one source that it looks at
 
     def __post_init__(self) -> None:
         """Look what the source has."""
-        app = self.app
-        app.set("source", url=self.url)
-        app.set("load", jobs=self.jobs)
-        settings = self.settings or app.settings
+        app, settings = self.app, self.settings
         source = open_source(settings.source)
         skip = skipped(self.skip_search, self.skip_embeddings).union(settings.load.skip)
         self.run = Context(settings, app.database, source, app.bar, override(self.mode, self.key), skip)
         self.run.accept, self.run.tell = frozenset(self.accept), app.tell
-        entities = self.entities or settings.source.entities
-        self.visits = choose_visits(self.run, self.day, entities, self.since, early=True)
+        self.visits = choose_visits(self.run, self.day, self.entities, self.since, early=True)
         self.taken: list[list[EntityFiles]] = []  # what is loaded together, as far as it was listed
 
     @property
@@ -107,21 +104,32 @@ def plan(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - t
     Of the files it reads the footers. It reads a sample of one if it chooses columns for search from the data.
     """
     app: App = context.obj
-    app.set("source", url=options["url"])
-    apart = app.settings.by_source()
-    found: list[dict[str, Any]] = []
-    code = 0
-    for name, settings in {"source": apart["source"]}.items() if options["url"] else apart.items():
-        try:
-            found += _plan_source(Planning(app, settings=settings, **options))
-        except PgpipeError as exc:
-            if len(apart) == 1:
-                raise
-            click.echo(f"pgpipe: {name}: {exc}", err=True)
-            code = 1
+    found, code = of_each_source(app, options, _plan_source)
     if options["as_json"]:
         app.print_json(found)
     context.exit(max(code, int(any("refused" in entry for entry in found))))
+
+
+def of_each_source(
+    app: App, options: dict[str, Any], look: Callable[[Planning], list[dict[str, Any]]]
+) -> tuple[list[dict[str, Any]], int]:
+    """What a command finds in every source, and 1 if one cannot be looked at; the others are."""
+    app.set("source", url=options["url"])
+    app.set("load", jobs=options["jobs"])
+    settings = app.settings.by_source()["source"] if options["url"] else app.settings
+    found: list[dict[str, Any]] = []
+    code = 0
+    for share in share_out(settings, options["entities"]):
+        try:
+            if share.error:
+                raise share.error
+            found += look(Planning(app, **options | {"entities": share.entities, "settings": share.settings}))
+        except PgpipeError as exc:
+            if len(settings.by_source()) == 1:
+                raise
+            click.echo(f"pgpipe: {share.name}: {exc}", err=True)
+            code = 1
+    return found, code
 
 
 def _plan_source(planning: Planning) -> list[dict[str, Any]]:

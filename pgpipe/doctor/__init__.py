@@ -1,6 +1,7 @@
 """Doctor: is everything there that a load, the embedder and a search need? Each finding says what to do."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from pgpipe import errors
 from pgpipe.db import Database
@@ -23,10 +24,12 @@ def examine(settings: Settings, connection: Database, *, model: bool = True) -> 
         model: load the model, which takes seconds and may download it.
     """
     yield from _careful("installation", machine.examine_installation)
-    yield from _careful("source", lambda: source.examine(settings.source))
+    for name, each in settings.by_source().items():
+        yield from _careful(name, partial(source.examine, each.source, name))
     yield from _careful("database", lambda: database.examine(settings, connection))
     yield from _careful("allowed models", lambda: machine.examine_allowed(settings.embedding, connection))
-    yield from _careful("dates", lambda: source.examine_dates(settings, connection))
+    for each in settings.by_source().values():
+        yield from _careful("dates", partial(source.examine_dates, each, connection))
     if model:
         yield from _careful("model", lambda: machine.examine_model(settings.embedding, connection))
     yield from _careful("disk", lambda: machine.examine_disk(settings))

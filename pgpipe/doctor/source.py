@@ -17,22 +17,20 @@ from pgpipe.source.dates import find_newest
 from pgpipe.source.layout import Lake
 
 
-def examine(settings: SourceSettings) -> Iterator[Finding]:
-    """List, find the latest date, read the first bytes of a file of it."""
+def examine(settings: SourceSettings, name: str = "source") -> Iterator[Finding]:
+    """List, find the latest date, read the first bytes of a file of it. `name` is that of its settings."""
     if not settings.url:
-        yield warning("source", "none is set; an embedder needs none", "for loads: source.url, or --source")
+        yield warning(name, "none is set; an embedder needs none", "for loads: source.url, or --source")
         return
     source = open_source(settings)
     server_time = getattr(source, "server_time", None)  # a folder has no clock
     if server_time is not None:
-        yield compare_clocks("source clock", server_time(), datetime.now(UTC), 60)
+        yield compare_clocks(f"{name} clock", server_time(), datetime.now(UTC), 60)
     lake = Lake(source, settings.layout)
-    yield ok("source", f"{source.url} can be listed; {len(lake.dates())} dates")
+    yield ok(name, f"{source.url} can be listed; {len(lake.dates())} dates")
     if lake.left_out:
         left_out = ", ".join(lake.left_out[:NAMED])
-        yield warning(
-            "source", f"neither a date nor an entity, so not read: {left_out}", "set source.layout if it is one"
-        )
+        yield warning(name, f"neither a date nor an entity, so not read: {left_out}", f"set {name}.layout if it is one")
     listed = find_newest(lake, settings.complete)
     day = " and ".join(dict.fromkeys(str(entity.date) for entity in listed))
     files = [file for entity in listed for file in entity.files]

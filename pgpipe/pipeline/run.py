@@ -76,11 +76,6 @@ class Pipeline:
             tell=tell,
         )
 
-    def entity_names(self) -> list[str]:
-        """The entities of the source; if they lie below dates, those of the newest date."""
-        lake = self._context.lake
-        return lake.entity_names(None if lake.by_entity else lake.dates()[-1])
-
     def run(self, wanted: str = NEW, entities: Sequence[str] = (), since: date | None = None) -> Report:
         """Run every component over every entity, or over those named, of every date that is due.
 

@@ -27,11 +27,21 @@ def test_one_that_is_down_stops_no_other(
     monkeypatch.setenv("PGPIPE_SOURCE__CRM__URL", crm.url)
 
     planned = cli("plan", "--json")
+    of_one = cli("plan", "--json", "--entity", "person")
+    compared = cli("diff", "--json")
+    examined = cli("doctor", "--skip-model").out
     done = cli("load", "--json", "--skip-embeddings")
 
     assert [entry["entity"] for entry in json.loads(planned.out)] == ["product", "person"]
     assert "source.gone: the folder /nowhere does not exist" in planned.err
-
+    assert [entry["entity"] for entry in json.loads(of_one.out)] == ["person"]
+    assert "has no entity" not in of_one.err
+    assert [(entry["entity"], entry["inserted"]) for entry in json.loads(compared.out)] == [
+        ("product", 1),
+        ("person", 1),
+    ]
+    assert "source.gone: the folder /nowhere does not exist" in compared.err
+    assert all(name in examined for name in ("source.shop", "source.crm", "source.gone"))
     assert (done.code, len(done.err.splitlines())) == (1, 1)
     assert "source.gone: the folder /nowhere does not exist" in done.err
     assert rows(database, "select product.id, person.id from product, person") == [(1, 2)]
@@ -51,6 +61,7 @@ def test_two_that_bring_one_entity(database: Database, cli: Cli, tmp_path: Path)
     failed = cli("load", "--skip-embeddings")
 
     assert failed.code != 0
+    assert "source.one and source.two both bring 'product'" in cli("plan").err
     assert "source.one and source.two both bring 'product'" in failed.err
     configure(
         tmp_path,
