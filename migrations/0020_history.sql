@@ -22,11 +22,29 @@ comment on table pgpipe.history_mark is
     'Transactions that wrote rows of a target whose history is kept. A load that finds one of '
     'another than its own compares all rows with the history, and takes the marks away.';
 
--- As 0008: those who own the target declare it.
+-- As 0008: those who own the target declare it. They own its history too: what lies there is
+-- altered by loads.
 alter table pgpipe.history enable row level security;
 create policy reader on pgpipe.history for select using (true);
 create policy owner on pgpipe.history
+    using (coalesce(
+        (select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+          where class.oid = target),
+        (select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+          where class.oid = history), true))
+    with check ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
+                   join pg_catalog.pg_class held on held.relowner = class.relowner
+                  where class.oid = target and held.oid = history));
+
+alter table pgpipe.history_mark enable row level security;
+create policy reader on pgpipe.history_mark for select using (true);
+create policy owner on pgpipe.history_mark
     using ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
              where class.oid = target) is not false)
     with check ((select pg_has_role(class.relowner, 'usage') from pg_catalog.pg_class class
                   where class.oid = target));
+create policy keeper on pgpipe.history_mark
+    using (exists (select from pg_catalog.pg_proc routine
+                         where routine.pronamespace = 'pgpipe_internal'::regnamespace
+                           and routine.proname = 'mark_history'
+                           and routine.proowner = current_user::regrole));

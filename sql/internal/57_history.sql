@@ -7,6 +7,17 @@ create or replace function pgpipe_internal.mark_history()
     security definer  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
+    -- One mark stands for all who come after, as long as no load can take it away before they
+    -- commit. In other isolation levels a lock could fail.
+    if current_setting('transaction_isolation') = 'read committed' then
+        perform from pgpipe.history_mark mark
+          where mark.target = tg_relid
+            and (mark.nested or mark.transaction <> pg_current_xact_id())
+          limit 1 for key share skip locked;
+        if found then
+            return null;
+        end if;
+    end if;
     insert into pgpipe.history_mark (target, transaction, nested)
     select tg_relid, pg_current_xact_id(), pg_trigger_depth() > 1
      where exists (select from pgpipe.history known where known.target = tg_relid)
@@ -15,17 +26,21 @@ begin
 end
 $$;
 comment on function pgpipe_internal.mark_history() is
-    'Trigger: somebody wrote rows of a target whose history is kept. It says not which.';
+    'Trigger: somebody wrote rows of a target whose history is kept. It says not which. A mark of '
+    'somebody else serves as well: so marks do not pile up where no load comes.';
 
 create or replace function pgpipe_internal.active_history(target regclass)
     returns pgpipe.history  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select known.* from pgpipe.history known
+      join pg_catalog.pg_class class on class.oid = known.target
       join pg_catalog.pg_class held on held.oid = known.history
+                                    and held.relowner = class.relowner
      where known.target = active_history.target and not upper_inf(known.pauses)
 $$;
 comment on function pgpipe_internal.active_history(regclass) is
-    'The history of a target that is being written; null if there is none.';
+    'The history of a target that is being written; null if there is none. A table of another '
+    'owner is none: a load would alter it.';
 
 create or replace function pgpipe_internal.history_columns(target regclass)
     returns table (name name, type text, collation_clause text)
@@ -120,13 +135,15 @@ create or replace function pgpipe_internal.take_marks(target regclass)
     returns boolean  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    foreign_ boolean;
+    foreign_ boolean := exists (
+        select from pgpipe.history_mark mark
+         where mark.target = take_marks.target
+           and (mark.nested or mark.transaction <> pg_current_xact_id()));
 begin
-    with taken as (
-        delete from pgpipe.history_mark mark where mark.target = take_marks.target
-        returning mark.nested or mark.transaction <> pg_current_xact_id() as is_foreign
-    )
-    select coalesce(bool_or(taken.is_foreign), false) into foreign_ from taken;
+    -- A mark that somebody locks stands for what he has not committed yet: it is for the next load.
+    delete from pgpipe.history_mark mark
+     where mark.ctid in (select free.ctid from pgpipe.history_mark free
+                          where free.target = take_marks.target for update skip locked);
     return foreign_;
 end
 $$;

@@ -7,6 +7,25 @@ as $$ select format('%I.%I', schema, pgpipe_internal.derived_name(entity, '_hist
 comment on function pgpipe_internal.history_name(name, name) is
     'SQL text: the table that keeps the versions of a target''s rows.';
 
+create or replace function pgpipe_internal.history_of_another(target regclass)
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select format('the history %s belongs to %I, and %s to %I: run alter table %1$s owner to %4$I',
+                  known.history, pg_catalog.pg_get_userbyid(held.relowner), target,
+                  pg_catalog.pg_get_userbyid(class.relowner))
+      from pg_catalog.pg_class class
+      join pg_catalog.pg_namespace home on home.oid = class.relnamespace
+      join pgpipe.history known
+        on class.oid = known.target
+           or known.history = to_regclass(pgpipe_internal.history_name(home.nspname,
+                                                                       class.relname))
+      join pg_catalog.pg_class held on held.oid = known.history
+     where class.oid = history_of_another.target and held.relowner <> class.relowner
+     limit 1
+$$;
+comment on function pgpipe_internal.history_of_another(regclass) is
+    'That a target and its history belong to two roles, and what to do; null if they do not.';
+
 create or replace function pgpipe_internal.history_obstacle(
     schema name, entity name, target regclass, added name[])
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
@@ -25,6 +44,7 @@ as $$
                   left join pg_catalog.pg_class class on class.oid = known.target
                  where known.history = to_regclass(named.history)
                    and (known.target = history_obstacle.target or class.oid is null))),
+        pgpipe_internal.history_of_another(target),
         (select format('the column name %I is taken by the history of %I.%I: rename the column',
                        taken.name, schema, entity)
            from (select item.attname as name from pg_catalog.pg_attribute item
@@ -76,21 +96,7 @@ comment on function pgpipe_internal.share_history(regclass, regclass) is
     'Lets exactly those read a history who may read all columns of its target. If the target has '
     'row level security, these are its owner alone.';
 
-create or replace function pgpipe_internal.own_history(target regclass, history regclass)
-    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
-as $$
-declare
-    owner oid := (select class.relowner from pg_catalog.pg_class class where class.oid = target);
-begin
-    if owner <> (select class.relowner from pg_catalog.pg_class class
-                  where class.oid = history) then
-        execute format('alter table %s owner to %I', history, pg_catalog.pg_get_userbyid(owner));
-    end if;
-    perform pgpipe_internal.share_history(target, history);
-end
-$$;
-comment on function pgpipe_internal.own_history(regclass, regclass) is
-    'Gives a history the owner and the readers of its target.';
+drop function if exists pgpipe_internal.own_history(regclass, regclass);
 
 create or replace function pgpipe_internal.make_history(name text)
     returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -166,6 +172,9 @@ begin
     if kept is null then
         delete from pgpipe.history held where held.target = start_history.target;
         kept := pgpipe_internal.make_history(name);
+        execute format('alter table %s owner to %I', kept, (
+            select pg_catalog.pg_get_userbyid(class.relowner) from pg_catalog.pg_class class
+             where class.oid = target));
     end if;
     -- A table that was dropped leaves its history to the one that takes its place.
     update pgpipe.history held set target = start_history.target where held.history = kept;
@@ -183,11 +192,17 @@ comment on function pgpipe_internal.start_history(regclass, interval) is
 create or replace function pgpipe_internal.stop_history(target regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+declare
+    gone boolean;
 begin
+    delete from pgpipe.history held
+     where held.target = stop_history.target
+       and not exists (select from pg_catalog.pg_class class where class.oid = held.history);
+    gone := found;
     update pgpipe.history held
        set pauses = held.pauses + tstzmultirange(tstzrange(now(), null))
      where held.target = stop_history.target and not upper_inf(held.pauses);
-    if found then
+    if found or gone then
         execute format('drop trigger if exists pgpipe_history on %s', target);
         delete from pgpipe.history_mark mark where mark.target = stop_history.target;
     end if;
@@ -203,11 +218,16 @@ as $$
 declare
     was_kept boolean := (pgpipe_internal.active_history(target)).target is not null;
     kept regclass;
-    obstacle text := (select pgpipe_internal.history_obstacle(home.nspname, class.relname, target,
-                                                              '{}')
+    obstacle text := (select case when wanted
+                             then pgpipe_internal.history_obstacle(home.nspname, class.relname,
+                                                                   target, '{}')
+                             when wanted is null and exists (
+                                 select from pgpipe.history known
+                                  where known.target = class.oid and not upper_inf(known.pauses))
+                             then pgpipe_internal.history_of_another(target) end
                         from pg_catalog.pg_class class
                         join pg_catalog.pg_namespace home on home.oid = class.relnamespace
-                       where class.oid = target and wanted);
+                       where class.oid = target);
 begin
     if obstacle is not null then
         raise exception '%', obstacle using errcode = 'PP014';
@@ -221,7 +241,7 @@ begin
         insert into pgpipe.history_mark (target, transaction, nested)
         values (target, pg_current_xact_id(), true) on conflict do nothing;
     end if;
-    perform pgpipe_internal.index_history(kept, key), pgpipe_internal.own_history(target, kept);
+    perform pgpipe_internal.index_history(kept, key), pgpipe_internal.share_history(target, kept);
 end
 $$;
 comment on function pgpipe_internal.set_history(regclass, name[], boolean, interval) is

@@ -19,7 +19,8 @@ declare
     known pgpipe.history;
 begin
     select held.* into known from pgpipe.history held
-      join pg_catalog.pg_class class on class.oid = held.history
+      join pg_catalog.pg_class class on class.oid = held.target
+      join pg_catalog.pg_class kept on kept.oid = held.history and kept.relowner = class.relowner
      where held.target = require_history.target;
     if known.target is null then
         raise exception '% has no history', name using errcode = 'PP014',

@@ -146,7 +146,7 @@ begin
     grant select on pgpipe.template to pgpipe_queue;
     grant select, delete on pgpipe.load_file, pgpipe.tombstone to pgpipe_queue;
     grant select on pgpipe.history to pgpipe_queue;
-    grant insert on pgpipe.history_mark to pgpipe_queue;
+    grant select, insert, update (nested) on pgpipe.history_mark to pgpipe_queue;
     grant usage, create on schema pgpipe_target to pgpipe_queue;
     -- Until own_definers ends: an owner could have made what he is given.
     grant create on schema pgpipe, pgpipe_internal to pgpipe_queue;
@@ -245,6 +245,10 @@ begin
           join pg_catalog.pg_namespace home on home.oid = class.relnamespace
          where class.relowner = current_user::regrole  -- a superuser has the rights of every owner
            and (class.oid in (select loaded.target from loaded)
+                or exists (select from pgpipe.history known join loaded using (target)
+                             join pg_catalog.pg_class owned on owned.oid = known.target
+                            where class.oid = known.history
+                              and owned.relowner in (class.relowner, 'pgpipe_loader'::regrole))
                 or exists (select from pgpipe.embedding e join loaded using (target)
                             where class.oid = e.store and pgpipe_internal.is_store(e.store, e)
                                or class.oid = e.filter_table
@@ -258,5 +262,5 @@ begin
 end
 $$;
 comment on function pgpipe_internal.own_targets() is
-    'Hands the tables that pgpipe loads, with their stores and filter tables, to pgpipe_loader, '
-    'as far as the caller owns them. Grants on all targets.';
+    'Hands the tables that pgpipe loads, with their stores, filter tables and histories, to '
+    'pgpipe_loader, as far as the caller owns them. Grants on all targets.';

@@ -142,7 +142,7 @@ WRITES = {  # what the roles may write, by column where not the whole table
         "job": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "load_file": {"DELETE": None},
         "missed": {"INSERT": None, "UPDATE": None, "DELETE": None},
-        "history_mark": {"INSERT": None},
+        "history_mark": {"INSERT": None, "UPDATE": {"nested"}},  # to lock
         "tombstone": {"DELETE": None},
     },
     "pgpipe_embedder": {

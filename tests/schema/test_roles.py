@@ -239,13 +239,14 @@ def test_the_vector_index_is_built_by_who_may(roles: House, lake: Lake) -> None:
 
 
 def test_what_was_there_before_is_handed_over(house: House, lake: Lake) -> None:
-    """A database that one user filled: the loader goes on with its tables, the embedder with its stores."""
+    """A database that one user filled: the loader goes on with tables and histories, the embedder with stores."""
     lake.put("2026-01-01", "product", [text(1)])
-    load(house, lake, role=house.dba)
+    load(house, lake, role=house.dba, history=True)
     with house.connect(house.dba) as conn:
         conn.execute(EMBED)
         told = column(conn, "select pgpipe.create_roles()")
-    assert {"pgpipe_loader owns public.product", "pgpipe_loader owns public.product_embedding"} <= set(told)
+    handed = ("product", "product_embedding", "product_history")
+    assert {f"pgpipe_loader owns public.{table}" for table in handed} <= set(told)
 
     lake.put("2026-01-02", "product", [text(1, "coat") | {"extra": 1.5}, text(2)])
     load(house, lake)
@@ -253,6 +254,7 @@ def test_what_was_there_before_is_handed_over(house: House, lake: Lake) -> None:
     assert make_worker(house.as_role("pgpipe_embedder"), Fake()).drain().embedded == {("public", "product"): 2}
     with house.connect("pgpipe_reader") as conn:
         assert len(column(conn, "select key from pgpipe.text_search('product', 'waterproof')")) == 2
+        assert column(conn, "select id from pgpipe.as_of(null::product, now()) order by id") == [1, 2]
 
 
 def test_migrate_goes_on_after_the_roles(roles: House) -> None:
