@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
+from psycopg.rows import dict_row
 
 from pgpipe import errors
 from pgpipe.db import PATIENCE, Connection, Database, Patience, briefly, one, retry, translated
@@ -40,8 +41,9 @@ BEGIN_LOAD = """
     returning load_id
 """
 COUNTED = """
-    select sum(read)::bigint, sum(inserted)::bigint, sum(updated)::bigint, sum(deleted)::bigint, sum(unchanged)::bigint,
-           sum(rejected)::bigint, sum(left_out)::bigint, 0, 0, sum(superseded)::bigint, sum(deletes)::bigint
+    select sum(read)::bigint as read, sum(inserted)::bigint as inserted, sum(updated)::bigint as updated,
+           sum(deleted)::bigint as deleted, sum(unchanged)::bigint as unchanged, sum(rejected)::bigint as rejected,
+           sum(left_out)::bigint as left_out, sum(superseded)::bigint as superseded, sum(deletes)::bigint as deletes
       from pgpipe.load where load_id = any (%s)
 """
 FAIL_LOAD = "update pgpipe.load set finished_at = clock_timestamp(), error = %s where load_id = %s"
@@ -171,6 +173,6 @@ def _write(run: Run) -> Counts:
 
 def counted(conn: Connection, begun: list[tuple[Plan, int]]) -> Counts:
     """What several attempts did together, as each wrote it down with its rows."""
-    with translated():
-        done = conn.execute(COUNTED, ([load_id for _, load_id in begun],)).fetchone()
-    return Counts(*(done or ()))
+    with translated(), conn.cursor(row_factory=dict_row) as cursor:
+        done = cursor.execute(COUNTED, ([load_id for _, load_id in begun],)).fetchone()
+    return Counts(**(done or {}))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
-from pgpipe.db import Connection
+from pgpipe.db import Connection, retry
+from pgpipe.errors import Unreachable
 from pgpipe.load.dates import Held, Wanted, due
 from pgpipe.load.ledger import Ledger
 from pgpipe.pipeline.context import Context, require_home, require_schema, select_entities, select_of_date
@@ -47,24 +48,49 @@ def choose_visits(
     context.named = frozenset(entities)
     if wanted == NEW:
         context.lake.dates()  # a wrong source is said whether there is a database or not
-        with context.database.connect(autocommit=True) as conn:
-            migrated = not early or is_migrated(conn)
-            (require_schema if migrated else require_home)(conn, context.database.schema)
-            known = conn if migrated else None
-            asked = Wanted(since, context.settings.source.lookback)
-            seen = look(known, context, asked, entities)
-            if not early:
-                note(conn, context, seen)
-            visits = _new(known, context, asked, seen)
-            if known:
-                _tell_gaps(known, context, seen, visits)
-            return visits
+        asked = Wanted(since, context.settings.source.lookback)
+        work = partial(_due_visits, context=context, asked=asked, entities=entities, early=early)
+        return _connected(context, work)
     if ".." not in wanted:
         listed = select_entities(context, wanted, entities)
         return [Visit(max(files.date for files in listed), lambda: listed)]
     days = choose_dates(context.lake, wanted, context.settings.source.complete)
     # A range may be long: each date is listed when its turn comes.
     return [Visit(day, partial(select_of_date, context, day, entities), until=days[-1]) for day in days]
+
+
+def _connected(context: Context, work: Callable[[Connection], list[Visit]]) -> list[Visit]:
+    """Do it over a connection, and again if that is lost. A database that cannot be reached at all is said at once."""
+    reached = False
+
+    def attempt() -> list[Visit]:
+        nonlocal reached
+        try:
+            conn = context.database.connect(autocommit=True)
+        except Unreachable as exc:
+            exc.transient = exc.transient and reached
+            raise
+        reached = True
+        with conn:
+            return work(conn)
+
+    return retry(attempt, "the choice of dates", context.tell, (Unreachable,))
+
+
+def _due_visits(
+    conn: Connection, context: Context, asked: Wanted, entities: Sequence[str], *, early: bool
+) -> list[Visit]:
+    """The dates that are new to each entity."""
+    migrated = not early or is_migrated(conn)
+    (require_schema if migrated else require_home)(conn, context.database.schema)
+    known = conn if migrated else None
+    seen = look(known, context, asked, entities)
+    if not early:
+        note(conn, context, seen)
+    visits = _new(known, context, asked, seen)
+    if known:
+        _tell_gaps(known, context, seen, visits)
+    return visits
 
 
 def find_behind(context: Context) -> dict[str, list[date]]:

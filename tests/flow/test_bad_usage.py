@@ -112,8 +112,8 @@ def empty_database(server18: Server) -> Iterator[str]:
 
 
 def test_a_database_without_schema_says_what_to_do(cli: Cli, url: str, empty_database: str) -> None:
-    """Every command says to migrate, once."""
-    commands = [["load", "--source", url], ["plan", "--source", url], ["run", "--source", url], ["search", "x"]]
+    """Every command says to migrate, once; `plan` works without."""
+    commands = [["load", "--source", url], ["diff", "--source", url], ["run", "--source", url], ["search", "x"]]
     for command in (*commands, ["status"], ["jobs", "list"], ["jobs", "retry"], ["embedder", "--drain"]):
         fails(cli("--database", empty_database, *command), 2, "`pgpipe migrate`")
     assert cli("--database", empty_database, "migrate").code == 0

@@ -1,6 +1,7 @@
 """What workers finished is counted, once, in the transaction that finished it."""
 
 from pgpipe.db import Connection
+from pgpipe.load.loader import LOCK
 from tests.conftest import also_on_16
 from tests.sql.support import claim, column, drain, expire, finish, value, waiting_docs
 
@@ -52,6 +53,7 @@ def test_the_state_and_speed_of_loads(conn: Connection) -> None:
             ('a', 'public', '2026-01-02', 'append', now() - interval '9 s', now() - interval '5 s', 0, 0, 'refused'),
             ('a', 'public', '2026-01-03', 'append', now() - interval '4 s', null, 0, 0, null)
     """)
+    conn.execute(LOCK, ("public", "a"))  # it runs
 
     found = conn.execute("select state, seconds, rows_per_second from pgpipe.load_history order by date").fetchall()
     assert found == [("done", 10, 5), ("failed", 4, 0), ("running", found[2][1], 0)]
