@@ -12,6 +12,8 @@ comment on table pgpipe.history is
     'The targets whose history is kept, and from when on. It is set by the configuration at each '
     'load.';
 
+grant select on pgpipe.history to public;  -- policies of histories read it
+
 create table pgpipe.history_mark (
     target      regclass not null,
     transaction xid8 not null,  -- that wrote rows of the target

@@ -98,6 +98,17 @@ comment on function pgpipe_internal.share_history(regclass, regclass) is
 
 drop function if exists pgpipe_internal.own_history(regclass, regclass);
 
+create or replace function pgpipe_internal.may_read_history(history regclass)
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (select from pgpipe.history known
+                    where known.history = may_read_history.history
+                      and has_table_privilege(known.target, 'select')
+                      and not row_security_active(known.target))
+$$;
+comment on function pgpipe_internal.may_read_history(regclass) is
+    'Policy of a history: who may read its target now, whole, reads it.';
+
 create or replace function pgpipe_internal.make_history(name text)
     returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -112,6 +123,10 @@ begin
             pgpipe_ended      text check (pgpipe_ended in ('update', 'delete')),
             check ((pgpipe_valid_to is null) = (pgpipe_ended is null))) $sql$, name);
     execute format('create index on %s (pgpipe_valid_to) where pgpipe_valid_to is not null', name);
+    -- A right that is taken away counts at once; those who have the owner's rights read always.
+    execute format('alter table %s enable row level security', name);
+    execute format('create policy pgpipe_reader on %s for select '
+                   'using ((select pgpipe_internal.may_read_history(%L::regclass)))', name, name);
     execute format('comment on table %s is %L', name,
                    'Versions of rows that `pgpipe load` keeps, with the time of the load and the '
                    'date of the files that began and ended each.');

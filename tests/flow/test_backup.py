@@ -10,7 +10,7 @@ import pytest
 from pgpipe.db import Database
 from pgpipe.searching import fill
 from pgpipe.settings.model import DatabaseSettings
-from tests.conftest import Lake, Server, make_cli
+from tests.conftest import Configure, Lake, Server, make_cli
 from tests.flow.support import load, rows
 from tests.sql.fake_model import Fake, make_worker
 
@@ -24,16 +24,26 @@ STATE = {
     " where pronamespace = 'pgpipe_target'::regnamespace order by proname",
     "ledger": "select entity, file, etag, date from pgpipe.load_file",
     "words": "select key, score from pgpipe.text_search('product', 'jacket number 7', 5)",
+    "history": "select id, text, pgpipe_valid_from, pgpipe_began from product_history order by id",
+    "as_of": "select id, text from pgpipe.as_of(null::product, now()) order by id",
+    "policies": "select target::text, history::text, since, keep, pol.polname::text from pgpipe.history"
+    " join pg_policy pol on pol.polrelid = history",
     "meaning": "select key, score from pgpipe.vector_search('product', '[1,0,0]', 5)",
 }
 
 
 def test_a_restored_database_goes_on(
-    server18: Server, database: Database, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server18: Server,
+    database: Database,
+    lake: Lake,
+    configure: Configure,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Rows, vectors, queue, ledger and scores are the same; the next load finds nothing, the one after what changed."""
+    """Rows, history, vectors, queue, ledger, scores are kept; the next load finds nothing, the one after changes."""
     cli = make_cli(database.url, tmp_path, monkeypatch)
     lake.put("2026-01-01", "product", ROWS)
+    configure(key=["id"], history=True, search={"columns": {"text": "A"}})
     load(cli, lake.url, "--key", "id")
     with database.connect(autocommit=True) as conn:
         conn.execute("select pgpipe.enable_embedding('product', '{text}', 'fake', 3)")
@@ -57,6 +67,8 @@ def test_a_restored_database_goes_on(
     assert make_worker(restored, Fake()).drain().embedded == {("public", "product"): 1}
     lake.put("2026-01-02", "product", [*ROWS[:-1], {"id": 99, "text": "a coat"}])
     assert load(cli, lake.url, "--key", "id")["product", "import"]["inserted"] == 1
+    written = "select pgpipe_began, pgpipe_ended from product_history where id in (29, 99) order by id"
+    assert rows(restored, written) == [("insert", None), ("insert", None)]
     assert make_worker(restored, Fake()).drain().embedded["public", "product"] >= 1
 
 

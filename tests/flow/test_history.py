@@ -194,7 +194,7 @@ def test_a_date_means_its_end(nights: Nights, database: Database, configure: Con
 
 
 def test_who_reads_a_history(nights: Nights, database: Database, configure: Configure) -> None:
-    """Issue 13: it is its target's owner's; who reads the target reads it, and nobody whom policies restrict."""
+    """Issue 13: it is its target's owner's; who reads the target reads it, and at once nobody who does not."""
     configure(mode="snapshot", key=["id"], history=True, max_deleted="100%")
     nights.load(*items(1))
     readers = (
@@ -202,20 +202,22 @@ def test_who_reads_a_history(nights: Nights, database: Database, configure: Conf
         " aclexplode(relacl) where relname = 'product_history' and grantee <> relowner"
     )
     nights.sql(
-        "grant select on product to pg_monitor, pg_read_all_settings; grant select (id) on product to pg_signal_backend"
+        "grant select on product to pg_read_server_files, pg_read_all_settings;"
+        "grant select (id) on product to pg_signal_backend"
     )
     nights.load(*items(2))
-    assert rows(database, readers) == [("pg_monitor,pg_read_all_settings",)]
-    nights.sql("revoke select on product from pg_monitor")
+    assert rows(database, readers) == [("pg_read_all_settings,pg_read_server_files",)]
+    seen = "set role {}; do $$ begin assert (select count(*) from product_history) = {}; end $$"
+    nights.sql(seen.format("pg_read_server_files", 2))
+    nights.sql("revoke select on product from pg_read_server_files")
+    nights.sql(seen.format("pg_read_server_files", 0))
     nights.load(*items(3))
     assert rows(database, readers) == [("pg_read_all_settings",)]
+    nights.sql(seen.format("pg_read_all_settings", 3))
     nights.sql("alter table product enable row level security")
+    nights.sql(seen.format("pg_read_all_settings", 0))
     nights.load(*items(4))
     assert rows(database, readers) == [("",)]
-    nights.sql(
-        "grant usage on schema pgpipe, pgpipe_internal to pg_read_all_settings;"
-        "grant select on pgpipe.history to pg_read_all_settings"
-    )
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         nights.sql("set role pg_read_all_settings; select * from pgpipe.as_of(null::product, now())")
 
