@@ -113,6 +113,22 @@ $$;
 comment on function pgpipe_internal.update_parts(pgpipe.embedding) is
     'The parts of the template `update` that depend on the columns of an embedding.';
 
+create or replace function pgpipe_internal.insert_parts(e pgpipe.embedding)
+    returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    with said as materialized (
+        select e.embedding_id as embedding,
+               pgpipe_internal.trigger_rows(e, 'insert', 'new_rows') as new_rows,
+               pgpipe_internal.key_json(e.target, e.key_columns, 'added') as key_of_added,
+               pgpipe_internal.wanted_on(e, 'added') as added_is_wanted
+    )
+    select to_jsonb(said) || jsonb_build_object('enqueue', rtrim(pgpipe_internal.render(
+               'enqueue_added', to_jsonb(said)), E'\n'))
+      from said
+$$;
+comment on function pgpipe_internal.insert_parts(pgpipe.embedding) is
+    'The parts of the template `insert` that depend on the columns of an embedding.';
+
 create or replace function pgpipe_internal.trigger_parts(e pgpipe.embedding, event text)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
@@ -121,10 +137,7 @@ as $$
                'key_columns', format('%L::name[]', e.key_columns),
                'again', rtrim(pgpipe_internal.render('enqueue_again', '{}'), E'\n'))
            || case event
-              when 'insert' then jsonb_build_object(
-                  'new_rows', pgpipe_internal.trigger_rows(e, event, 'new_rows'),
-                  'key_of_added', pgpipe_internal.key_json(e.target, e.key_columns, 'added'),
-                  'added_is_wanted', pgpipe_internal.wanted_on(e, 'added'))
+              when 'insert' then pgpipe_internal.insert_parts(e)
               when 'delete' then jsonb_build_object(
                   'old_rows', pgpipe_internal.trigger_rows(e, event, 'old_rows'),
                   'key_of_removed', pgpipe_internal.key_json(e.target, e.key_columns, 'removed'),

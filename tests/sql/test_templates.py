@@ -12,7 +12,7 @@ from tests.conftest import also_on_16
 from tests.sql.support import column, drain, embed, embedded_docs, jobs, make_docs, sqlstate, value
 
 GOLDEN = Path(__file__).with_name("golden")
-FRAGMENTS = {"enqueue_again", "update_changes"}  # of the triggers' templates
+FRAGMENTS = {"enqueue_added", "enqueue_again", "update_changes"}  # of the triggers' templates
 LOADS = "merge_"  # templates of loads: test_merge_templates.py
 TEMPLATES = sorted(
     file.stem

@@ -194,6 +194,25 @@ def test_ten_thousand_new_rows(database: Database, change: str) -> None:
             assert column(conn, "select sqlstate from pgpipe.missed")
 
 
+@pytest.mark.parametrize("has_job", [False, True])
+def test_a_large_insert_with_a_row_that_cannot_be_read(database: Database, has_job: bool) -> None:
+    """V3: a large insert succeeds and is noted if a row's condition fails, also if another row has a job."""
+    with database.connect(autocommit=True) as conn:
+        make_docs(conn)
+        embedding = embed_quietly(conn, condition="100 / size > 0")
+        if has_job:
+            conn.execute("insert into doc values (10, 't', 'b', 1); alter table doc disable trigger all")
+            conn.execute("delete from doc where id = 10; alter table doc enable trigger all")
+
+        conn.execute(
+            "insert into doc select n, 't', 'b', case n when 15000 then 0 else 1 end from generate_series(10, 20009) n"
+        )
+
+        assert value(conn, "select count(*) from doc where id >= 10") == 20_000
+        assert column(conn, "select sqlstate from pgpipe.missed") == ["22012"]
+        assert jobs(conn, embedding) == ({'{"id": 10}': 1} if has_job else {})
+
+
 @also_on_16
 def test_insert_on_conflict_update(conn: Connection) -> None:
     """An upsert enqueues the rows that came and those whose input changed, not those it wrote unchanged."""
