@@ -107,3 +107,39 @@ def test_marks_do_not_pile_up(any_database: Database, conn: Connection) -> None:
     run(conn, "select pgpipe_internal.keep_versions('item', null, '{{id}}', null, false)")
     assert value(conn, "select count(*) from item_history") == 6
     assert value(conn, "select count(*) from pgpipe.history_mark") == 0
+
+
+HOSTILE = '"%s{{}}""; drop table secret; --"'
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        f"create table {{t}} (id int primary key, {HOSTILE} text default 'x')",
+        "create table {t} (id int generated always as identity primary key, n int generated always as (1 + 1) stored)",
+        (
+            "create table {t} (id int primary key, text text) partition by range (id);"
+            "create table part partition of {t} for values from (0) to (99)"
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["item", "a" * 63, "o\"%s{{}}'; --"])
+def test_odd_targets(conn: Connection, make: str, name: str) -> None:
+    """Any name of a table or column, generated and identity columns, partitions: history and answers are right."""
+    t = '"' + name.replace('"', '""') + '"'
+    run(conn, "create table secret (id int)")
+    conn.execute(make.replace("{t}", t).replace("{{}}", "{}").encode())
+    literal = "'" + t.replace("'", "''").replace("{{}}", "{}") + "'"
+    conn.execute(f"select pgpipe_internal.set_history({literal}, '{{id}}', true, null)".encode())
+    insert = f"insert into {t} (id) overriding system value values (1), (2)"
+    keep = f"select pgpipe_internal.keep_versions({literal}, null, '{{id}}', null, false)"
+    for statement in (insert, keep, f"truncate {t}", keep):
+        conn.execute(statement.replace("{{}}", "{}").encode())
+
+    answer = f"select count(*) from pgpipe.as_of(null::{t}, %s::timestamptz)".replace("{{}}", "{}")
+    ((kept,),) = conn.execute("select history::text from pgpipe.history").fetchall()
+    rows = conn.execute(f"select pgpipe_valid_from, pgpipe_ended from {kept}".encode()).fetchall()
+    assert [ended for _, ended in rows] == ["delete", "delete"]
+    for moment, count in ((rows[0][0], 2), ("now", 0)):
+        assert conn.execute(answer.replace("%s::", f"'{moment}'::").encode()).fetchone() == (count,)
+    assert value(conn, "select to_regclass('secret') is not null")
