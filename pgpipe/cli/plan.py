@@ -211,7 +211,8 @@ def _print_plan(app: App, entry: dict[str, Any]) -> None:
     print_heading(app, entry)
     for label, value in entry.items():
         if label not in HEADING:
-            app.out.print(f"  {label}: {value}", markup=False)
+            shown = value["text"] if isinstance(value, dict) else value
+            app.out.print(f"  {label}: {shown}", markup=False)
 
 
 def described(made: LoadPlan) -> dict[str, Any]:
@@ -220,6 +221,7 @@ def described(made: LoadPlan) -> dict[str, Any]:
         "action": made.superseded or ACTIONS[made.action],
         "mode": made.mode,
         "key": ", ".join(made.key) or "none",
+        **({"proposed key": made.proposal.as_json(made.files.entity)} if made.proposal else {}),
         **({"changes": made.changes.described()} if made.changes else {}),
     }
     if made.parts:

@@ -26,7 +26,7 @@ from pgpipe.source.layout import EntityFiles
 from pgpipe.target import Target, at, require
 
 WAITING = "select sum(waiting) from pgpipe.embedding_status where (schema, entity) = (%s, %s)"
-NO_KEY = 'no key: before the next date, write key = ["…"] or mode = "append" under [entity.{}]'
+NO_KEY = 'no key: before the next date, write {} or mode = "append" under [entity.{}]'
 
 if TYPE_CHECKING:
     from pgpipe.embed.worker import Worker
@@ -227,8 +227,14 @@ def _done(plan: Plan, counts: Counts) -> str:
     if counts.kept:
         notes.append(f"{counts.kept:,} rows not deleted, kept by a trigger, rule or policy of the target")
     if not plan.key:
-        notes.append("no key: rows are appended" if plan.repeatable else NO_KEY.format(toml_name(plan.files.entity)))
+        notes.append("no key: rows are appended" if plan.repeatable else _advice(plan))
     return "; ".join(notes)
+
+
+def _advice(plan: Plan) -> str:
+    line = plan.proposal.line if plan.proposal else 'key = ["…"]'
+    reason = f": {plan.proposal.reason}" if plan.proposal else ""
+    return NO_KEY.format(line, toml_name(plan.files.entity)) + reason
 
 
 def _why_not(setting: object) -> str:

@@ -177,7 +177,7 @@ def test_a_second_date_without_a_key_is_refused(cli: Cli, lake: Lake, database: 
     """Issue 10: what has no key is not doubled by the next date; both ways out are named, and work."""
     lake.put("2026-01-01", "product", items(1, 2))
     first = load(cli, lake.url)["product", "import"]
-    assert 'write key = ["…"] or mode = "append" under [entity.product]' in first["note"]
+    assert 'write key = ["id"] or mode = "append" under [entity.product]' in first["note"]
     lake.put("2026-01-01", "product", items(3), "late.parquet")
     load(cli, lake.url)
     lake.put("2026-01-02", "product", items(1, 2, 3, 4))

@@ -121,7 +121,8 @@ def test_the_table_of_a_report(cli: Cli, lake: Lake) -> None:
     assert first.split()[:7] == ["[red]a", "import", "3", "3", "0", "0", "0"]
     assert first.split()[8:] == ["ok"]
     assert second.split()[:2] == ["[red]a", "search"]
-    advice = 'no key: before the next date, write key = ["…"] or mode = "append" under [entity."[red]a"]'
+    advice = 'no key: before the next date, write key = ["id"] or mode = "append" under [entity."[red]a"]'
+    advice += ": id is unique and not null in all 3 rows of the date"
     assert notes == [f"[red]a import: table made, its indexes after its rows; {advice}"]
 
 

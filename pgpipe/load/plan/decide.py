@@ -17,6 +17,7 @@ from pgpipe.load.plan.files import Column, Evolution, Part, folder_remarks
 from pgpipe.load.plan.found import Found, find_columns
 from pgpipe.load.plan.gates import find_gates, require_rows
 from pgpipe.load.plan.history import NO_WISH, History, history_of
+from pgpipe.load.plan.keys import Proposal, needed_for_date, needed_for_mode
 from pgpipe.load.plan.order import rolled_back, takes_late, too_old
 from pgpipe.settings.describe import toml_name
 from pgpipe.settings.entity import EntitySettings, Mode
@@ -69,6 +70,7 @@ class Plan:
     changes: Changes | None = None  # of several rows of a key the last counts, and rows may delete
     history: History = NO_WISH
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
+    proposal: Proposal | None = None  # what may be the key, if there is none
 
     @property
     def rows(self) -> int:
@@ -255,11 +257,7 @@ def _check_order(plan: Plan, new: tuple[File, ...], ledger: Ledger, consent: Con
         if not (consent.late and takes_late(plan.mode, ordered=bool(plan.changes and plan.changes.order))):
             raise too_old(plan.files, newest, new if consent.late else ())
     if not plan.repeatable and ledger.dates - {day}:
-        raise errors.DataError(
-            f"{entity}: without a key {day} would be added to the rows of {newest};"
-            f" under [entity.{toml_name(entity)}] write"
-            ' key = ["…"] with the columns that identify a row, or mode = "append" if it is to be added'
-        )
+        raise needed_for_date(entity, day, newest)
     return ""
 
 
@@ -285,9 +283,7 @@ def _check_key(plan: Plan, found: list[Found], parts: list[Part]) -> None:
             f"{entity}: the key column {missing[0]!r} is not in the files; they have {', '.join(names)}"
         )
     if plan.mode != "append" and not key:
-        raise errors.UsageError(
-            f"{entity}: mode {plan.mode} needs a key: --key COLUMN, or entity.{entity}.key in the configuration"
-        )
+        raise needed_for_mode(entity, plan.mode)
     if "pgpipe_row" in names and not key:
         raise errors.DataError(
             f"{parts[0].file.uri}: the column name 'pgpipe_row' is taken; give the entity a key, or rename it"
