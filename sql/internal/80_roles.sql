@@ -114,7 +114,7 @@ begin
          where routine.pronamespace::regnamespace::text in ('pgpipe', 'pgpipe_internal')
            and routine.prosecdef
     loop
-        if known and part.owner <> 'pgpipe_queue'::regrole then
+        if known and part.owner <> to_regrole('pgpipe_queue') then
             execute format('alter function %s owner to pgpipe_queue', part.name);
         end if;
         if not part.open then
