@@ -15,7 +15,7 @@ import pyarrow.types as at
 from pgpipe.errors import PgpipeError
 from pgpipe.load.plan.files import Column, Part, Shape
 from pgpipe.load.plan.keys import Proposal
-from pgpipe.load.rows.kernels import Array, types_removed
+from pgpipe.load.rows.kernels import Array, pc, types_removed
 from pgpipe.load.rows.read import Footer, read_batches, row_groups
 from pgpipe.source import Source
 
@@ -166,7 +166,7 @@ class _Search:
             if rows >= due:
                 if _doubled(taken):
                     return Seen(rows, size, unique=False, filled=True)
-                due = 2 * rows
+                due = 4 * rows
             if rows >= MOST_ROWS or size >= MOST_BYTES:
                 break
         return Seen(rows, size, unique=not _doubled(taken), filled=True)
@@ -210,7 +210,11 @@ def _plain(array: Array) -> Array:
 
 def _doubled(tables: list[pa.Table]) -> bool:
     try:
-        table = pa.concat_tables(tables)
+        table = pa.concat_tables(tables).combine_chunks()
     except pa.ArrowInvalid:  # decimals of two widths
         return True
-    return table.group_by(table.column_names, use_threads=False).aggregate([]).num_rows < table.num_rows
+    first, *others = (column.chunk(0) for column in table.columns)
+    for other in others:  # two numbers make one; grouping by both takes several times as long
+        one, two = pc.dictionary_encode(first), pc.dictionary_encode(other)
+        first = pa.array(one.indices.to_numpy().astype("int64") * len(two.dictionary) + two.indices.to_numpy())
+    return len(pc.unique(first)) < table.num_rows
