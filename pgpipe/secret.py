@@ -5,8 +5,9 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 # user:password@; either may contain an @, and a password a blank, unless a port stands there.
-CREDENTIALS = re.compile(r"(?<=://)([^\s/:]*):(?:\S*@|(?!\d+(?:[/?\s]|$))[^@\n]*@)")
-CREDENTIALS_ALONE = re.compile(r"(?<=://)([^/:]*):.*@", re.DOTALL)  # the same where the text is a URL and no more
+USER, USER_OF_ALONE = re.compile(r"(?<=://)[^\s/:]*:"), re.compile(r"(?<=://)[^/:]*:")
+PORT = re.compile(r"\d++(?:[/?\s]|$)")
+BLANK = re.compile(r"\s|$")
 USER_ALONE = re.compile(r"((?:https?|davs?)://)[^\s/@:?#]+@", re.IGNORECASE)  # of a service: a token
 HEADER = re.compile(
     r"""(\bauthorization["']?\s*[=:]\s*["']?(?:(?:bearer|basic|token)\s+)?|\bbearer\s+)[^\s"',;&]+""", re.IGNORECASE
@@ -20,7 +21,8 @@ NAME = re.compile(
 )
 SHORT_NAME = re.compile(r"(?:(?:^|[_.-])(?:pass|pwd|pw|sig|sas|jwt)|^options)$", re.IGNORECASE)  # also words of prose
 QUERY_NAME = re.compile(r"(?:auth|code|key)$", re.IGNORECASE)  # secret in a query, where services ask for them
-GIVEN = re.compile(r"""([\w%.-]+)(["']?\s*[=:]\s*)""")
+# Only from the start of a word: from each of its letters, the work would grow with the square of its length.
+GIVEN = re.compile(r"""(?<![\w%.-])([\w%.-]++)(["']?\s*+[=:]\s*+)""")
 # To the next parameter of a URL, or to the end of a value of a connection string, quoted or not.
 PARAMETER, PARAMETER_ALONE = re.compile(r"[^\s&]*"), re.compile(r"[^&]*")
 VALUE = re.compile(r"""'(?:[^'\\]|\\.)*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|$)|(?:\\.|\S)+""", re.DOTALL)
@@ -35,11 +37,11 @@ def mask(text: str, *, alone: bool = False) -> str:
         text: of any kind.
         alone: the whole text is one URL or connection string, in which a secret may hold blanks.
     """
-    text = (CREDENTIALS_ALONE if alone else CREDENTIALS).sub(rf"\1:{HIDDEN}@", text)
+    text = _without_passwords(text, alone=alone)
     text = HEADER.sub(rf"\1{HIDDEN}", USER_ALONE.sub(rf"\1{HIDDEN}@", text))
     parts, done = [], 0
     for given in GIVEN.finditer(text):
-        in_query = text[: given.start()][-1:] in {"?", "&"}
+        in_query = text[max(given.start() - 1, 0) : given.start()] in {"?", "&"}
         if given.start() < done or not _is_secret(given[1], by_equals="=" in given[2], in_query=in_query):
             continue
         if in_query:
@@ -76,6 +78,36 @@ def address(url: str) -> str:
     names = [pair.partition("=")[0] for pair in query.replace(";", "&").split("&")]
     signed = any(_is_secret(name, by_equals=True, in_query=True) for name in names)
     return f"{scheme}://{path}" if signed else f"{scheme}://{path}{asked}{query}"
+
+
+def _without_passwords(text: str, *, alone: bool) -> str:
+    """The text with each password of user:password@ replaced; every @, blank and end of line is looked up once."""
+    parts, done, blank, last, at, line = [], 0, -1, text.rfind("@"), -1, -1
+    for user in (USER_OF_ALONE if alone else USER).finditer(text):
+        start = user.end()
+        if user.start() < done:
+            continue
+        if not alone and start > blank:
+            blank = _end(BLANK, text, start)
+            last = text.rfind("@", start, blank)
+        end = last
+        if end < start and not alone and not PORT.match(text, start):
+            if at < start:
+                at = text.find("@", start) if at != len(text) else at
+                at = len(text) if at < 0 else at
+            if line < start:
+                line = text.find("\n", start)
+                line = len(text) if line < 0 else line
+            end = at if at < line else -1
+        if end >= start:
+            parts += [text[done:start], f"{HIDDEN}@"]
+            done = end + 1
+    return "".join([*parts, text[done:]])
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    found = pattern.search(text, start)
+    return found.start() if found else len(text)
 
 
 def _is_secret(name: str, *, by_equals: bool, in_query: bool) -> bool:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -83,6 +85,23 @@ def test_connection_strings(name: str, value: str, equals: str) -> None:
         assert CORE not in mask(conninfo), conninfo
         assert CORE not in mask(f"cannot connect with {conninfo}")
         assert "host=db" in mask(conninfo)
+
+
+LONG = ["a", ":", "@", "://", "://a:", "://a:1", "://a:b ", "key=value", "password=x ", "password=x&", "?password=x&"]
+LONG += ["authorization=", "bearer ", "http://a", "pw='\\'", " ", "a.", "'", "\\"]
+
+
+def test_long_texts() -> None:
+    """The work grows with the length of a text, whatever it is made of; with its square it would take hours."""
+    code = f"""
+import resource
+from pgpipe.secret import mask
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+for piece in {LONG!r}:
+    for alone in (False, True):
+        mask(piece * (200_000 // len(piece)), alone=alone)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_is_no_secret_stays() -> None:
