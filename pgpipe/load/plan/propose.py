@@ -53,7 +53,10 @@ class Hints:
     def _take(self, name: str, found: Any) -> None:  # noqa: ANN401 - pyarrow's stubs do not name it
         if found is not None and found.has_null_count and found.null_count:
             self.empty.add(name)
-        least, greatest = (found.min, found.max) if found is not None and found.has_min_max else (None, None)
+        try:
+            least, greatest = (found.min, found.max) if found is not None and found.has_min_max else (None, None)
+        except (ArithmeticError, ValueError):  # a date of a year that Python does not have
+            least = greatest = None
         if type(least) is not int or type(greatest) is not int:
             self.unknown.add(name)
             return
@@ -96,6 +99,8 @@ def propose(
         return _Search(source, entity, [part for part in parts if sum(part.rows)], hints).propose(columns)
     except PgpipeError:  # the load itself will say it
         return None
+    finally:
+        pa.default_memory_pool().release_unused()  # the load has a bound of its own
 
 
 class _Search:
