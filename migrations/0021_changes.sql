@@ -17,7 +17,7 @@ create table pgpipe.tombstone (
     schema   name not null,
     entity   text not null,
     key      jsonb not null check (jsonb_typeof(key) = 'object'),  -- {"id": 7}
-    position jsonb not null check (jsonb_typeof(position) = 'object'),  -- {"updated_at": "2026-01-02"}
+    position jsonb not null check (jsonb_typeof(position) = 'object'),  -- {"updated_at": "..."}
     date     date not null,  -- of the files that deleted it
     primary key (schema, entity, key)
 );

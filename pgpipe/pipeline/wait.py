@@ -50,7 +50,7 @@ def _missing(context: Context, wanted: str, expected: dict[str, date]) -> str:
     lake, gate = context.lake, context.settings.source.complete
     try:
         days = [day for day in lake.dates() if day <= datetime.now(UTC).date() + timedelta(days=1)]
-    except SourceError as exc:  # also if there is no date yet
+    except SourceError as exc:  # also while the source is still without a date
         return str(exc)
     named = None if wanted in {"new", "latest"} else date.fromisoformat(wanted)
     if named and named not in days:

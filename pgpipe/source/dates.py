@@ -16,7 +16,7 @@ def find_newest(lake: Lake, gate: str, names: Sequence[str] = ()) -> list[Entity
         names: of the entities; by default all.
 
     Raises:
-        SourceError: there is no complete date.
+        SourceError: none of the dates is complete.
     """
     if not lake.by_entity:
         return lake.entities(choose_date(lake, "latest", gate), names)

@@ -20,7 +20,7 @@ def execute(database: Database, *statements: str) -> None:
 
 @pytest.mark.parametrize(("mode", "key"), MODES)
 @pytest.mark.parametrize("loss", ["truncate product", "drop table product", "drop table product cascade"])
-def test_a_target_that_lost_its_rows_is_loaded_anew(
+def test_a_target_that_lost_its_rows_is_loaded_again(
     cli: Cli, lake: Lake, database: Database, mode: str, key: list[str], loss: str
 ) -> None:
     """After TRUNCATE or DROP the same files are new again."""

@@ -89,7 +89,7 @@ def check_columns(parts: Sequence[Part], settings: EntitySettings, entity: str) 
         entity: its name.
 
     Raises:
-        UsageError: the settings name a column that no file has, or there is no key to hash with.
+        UsageError: the settings name a column that the files lack, or `hash_key` is missing.
     """
     there = list(dict.fromkeys(name for part in parts for name in part.before))
     for setting, name, what in _unknown(there, settings):

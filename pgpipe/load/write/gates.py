@@ -1,6 +1,6 @@
 """Gates on staged rows: the checks of the configuration, which run in the load's transaction before it writes.
 
-A check is SQL of whoever configures the load, and runs with the loader's own rights: as one statement, read-only, for a
+A check is SQL from the configuration. It runs with the loader's own rights: as one statement, read-only, for a
 bounded time, in a savepoint that is rolled back whatever it did.
 It meets no code of roles that may merely create objects.
 """
