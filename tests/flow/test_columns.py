@@ -78,6 +78,8 @@ TYPED = {
     "uuid": (pa.array([b"\1" * 16, None], pa.uuid()), ["01010101-0101-0101-0101-010101010101", None]),
     "null": (pa.nulls(2), [None, None]),
     "boolean": (pa.array([True, False]), ["true", "false"]),
+    "date": (pa.array([20_000, None], pa.int32()).cast(pa.date32()), ["2024-10-04", None]),
+    "time of a date": (pa.array([86_400_000 * 20_000]).cast(pa.date64()), ["2024-10-04"]),
 }
 
 
@@ -91,6 +93,16 @@ def test_what_can_be_hashed(kind: str) -> None:
 
     assert may_be_hashed(array.type)
     assert hash_of(array, KEY.encode()).to_pylist() == [None if v is None else hashed(v) for v in expected]
+
+
+def test_a_date_that_python_lacks_is_hashed() -> None:
+    """Dates of far years have hashes too, each its own."""
+    from pgpipe.load.rows.hashed import hashed as hash_of
+
+    far = pa.array([2**31 - 1, -(2**31), 2**31 - 1], pa.int32()).cast(pa.date32())
+    first, second, third = hash_of(far, KEY.encode()).to_pylist()
+
+    assert first == third != second
 
 
 WRONG = {

@@ -2,11 +2,14 @@
 
 import random
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pgpipe.db import Database
+from pgpipe.load.plan.bounds import extremes
 from tests.conftest import Cli, Configure, Lake
 from tests.flow.support import fails, load, rows
 
@@ -84,3 +87,12 @@ def test_footers_foretell_a_missing_partition(
     with database.connect(autocommit=True) as conn:
         conn.execute("create table p2 partition of product default")
     assert load(cli, lake.url)["product", "import"]["inserted"] == 3
+
+
+def test_a_footer_may_state_what_python_lacks(tmp_path: Path) -> None:
+    """A date of a far year is no reason to fail: of such a row group nothing is known beforehand."""
+    file = tmp_path / "far.parquet"
+    days = pa.array([2**31 - 1, 20_000], pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"day": days}), file, row_group_size=1)
+
+    assert list(extremes(pq.read_metadata(file), ["day"])) == [(1, "2024-10-04")] * 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -18,9 +19,18 @@ def extremes(metadata: pq.FileMetaData, columns: Collection[str]) -> Iterator[Ex
     paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
     for at in [paths.index(column) for column in columns if column in paths]:
         for number in range(metadata.num_row_groups):
-            found = metadata.row_group(number).column(at).statistics
-            if found is not None and found.has_min_max:
-                yield from ((number, text) for value in (found.min, found.max) if (text := _exact(value)))
+            values = ends(metadata.row_group(number).column(at).statistics)
+            yield from ((number, text) for value in values if (text := _exact(value)))
+
+
+def ends(statistics: Any) -> tuple[object, object]:  # noqa: ANN401 - pyarrow's stubs do not name it
+    """The least and the greatest value, or None twice if a footer has none that Python can hold."""
+    if statistics is None or not statistics.has_min_max:
+        return None, None
+    try:
+        return statistics.min, statistics.max
+    except (ArithmeticError, ValueError):  # a date or a time of a far year
+        return None, None
 
 
 def _exact(value: object) -> str | None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as at
 
 from pgpipe.errors import PgpipeError
+from pgpipe.load.plan.bounds import ends
 from pgpipe.load.plan.files import Column, Part, Shape
 from pgpipe.load.plan.keys import Proposal
 from pgpipe.load.rows.kernels import Array, pc, types_removed
@@ -53,10 +54,7 @@ class Hints:
     def _take(self, name: str, found: Any) -> None:  # noqa: ANN401 - pyarrow's stubs do not name it
         if found is not None and found.has_null_count and found.null_count:
             self.empty.add(name)
-        try:
-            least, greatest = (found.min, found.max) if found is not None and found.has_min_max else (None, None)
-        except (ArithmeticError, ValueError):  # a date of a year that Python does not have
-            least = greatest = None
+        least, greatest = ends(found)
         if type(least) is not int or type(greatest) is not int:
             self.unknown.add(name)
             return

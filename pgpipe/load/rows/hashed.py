@@ -2,8 +2,6 @@
 
 import hmac
 import uuid
-from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as at
@@ -23,9 +21,8 @@ def hashed(array: Array, secret: bytes) -> Array:
     """HMAC-SHA256 of each value's text in UTF-8, or of its bytes, in hexadecimal digits; NULL stays NULL."""
     if at.is_null(array.type):
         return nulls(len(array), pa.string())
-    as_bytes = _reader(array.type)
     coded = pc.dictionary_encode(types_removed(array))  # equal values are hashed once
-    found = [hmac.digest(secret, as_bytes(value), "sha256").hex() for value in _values(coded.dictionary)]
+    found = [hmac.digest(secret, value, "sha256").hex() for value in _as_bytes(array.type, coded.dictionary)]
     return pa.array(found, pa.string()).take(coded.indices)
 
 
@@ -36,15 +33,12 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _values(dictionary: Array) -> list[Any]:
-    if types.is_text(dictionary.type):  # bytes that are not UTF-8 are hashed as they are
-        dictionary = dictionary.cast(pa.large_string()).cast(pa.large_binary())
-    return list(dictionary.to_pylist())
-
-
-def _reader(kind: pa.DataType) -> Callable[[Any], bytes]:
+def _as_bytes(kind: pa.DataType, values: Array) -> list[bytes]:
+    """The text of each value by Arrow: Python lacks dates of far years, which files may have."""
     if isinstance(kind, pa.UuidType):
-        return lambda value: str(uuid.UUID(bytes=value)).encode()
-    if at.is_boolean(_plain(kind)):
-        return lambda value: str(value).lower().encode()
-    return lambda value: value if isinstance(value, bytes) else str(value).encode()
+        return [str(uuid.UUID(bytes=value)).encode() for value in values.to_pylist()]
+    if at.is_date64(values.type):
+        values = values.cast(pa.date32())
+    if not (at.is_binary(values.type) or at.is_large_binary(values.type) or at.is_binary_view(values.type)):
+        values = values.cast(pa.large_string())
+    return list(values.cast(pa.large_binary()).to_pylist())
