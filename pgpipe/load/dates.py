@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
 from pgpipe.load.ledger import Ledger
 from pgpipe.settings.entity import Mode
@@ -23,7 +24,7 @@ class Held:
     mode: Mode | None = None  # None: it cannot be read
     ledger: Ledger = field(default_factory=Ledger)
 
-    @property
+    @cached_property
     def newest(self) -> date | None:
         """Of the dates that were loaded."""
         return max(self.ledger.dates, default=None)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cached_property
 
 from pgpipe.db import Connection, translated
 from pgpipe.secret import address
@@ -54,12 +55,12 @@ class Ledger:
     def __len__(self) -> int:
         return len(self.entries)
 
-    @property
-    def dates(self) -> set[date]:
-        """The dates of the files."""
-        return {entry.date for entry in self.entries}
+    @cached_property
+    def dates(self) -> frozenset[date]:
+        """The dates of the files. A look at a source asks for them once a date."""
+        return frozenset(entry.date for entry in self.entries)
 
-    @property
+    @cached_property
     def replaced(self) -> date | None:
         """The newest date that was in the target before it was rolled back to what it holds."""
         return max(filter(None, (entry.replaced for entry in self.entries)), default=None)

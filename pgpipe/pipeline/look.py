@@ -8,7 +8,8 @@ from pgpipe.db import Connection, one, translated
 from pgpipe.errors import PgpipeError, SourceError, UsageError
 from pgpipe.load.dates import Held, Wanted
 from pgpipe.load.plan.decide import choose_mode
-from pgpipe.load.plan.target import read_facts
+from pgpipe.load.plan.facts import Facts
+from pgpipe.load.plan.target import ledger_at, read_facts
 from pgpipe.pipeline.context import Context
 
 RECENT = 31  # dates that are searched for an entity, and for gaps
@@ -149,8 +150,12 @@ def read_held(conn: Connection | None, context: Context, entity: str) -> Held:
     """What the target of an entity has."""
     if conn is None:
         return Held(context.entity(entity).mode)
+    schema, settings = context.database.schema, context.entity(entity)
     try:
-        facts = read_facts(conn, context.database.schema, entity)
+        if settings.key:  # then the mode does not depend on the target's columns
+            facts = Facts(schema, ledger=ledger_at(conn, schema, entity))
+        else:
+            facts = read_facts(conn, schema, entity)
     except PgpipeError:  # the plan will say it of this entity alone
         return Held()
-    return Held(choose_mode(facts, context.entity(entity))[0], facts.ledger)
+    return Held(choose_mode(facts, settings)[0], facts.ledger)

@@ -86,6 +86,16 @@ def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
     return Facts(schema, table, columns, tuple(primary_key), ours, ledger, access, partitioned_by)
 
 
+def ledger_at(conn: Connection, schema: str, entity: str) -> Ledger:
+    """What the target holds; nothing if there is none, or if it is not pgpipe's."""
+    table = at(conn, schema, entity)
+    if table is None:
+        return Ledger()
+    with translated():
+        ours = bool(one(conn, OURS, (table.oid,)))
+    return read_ledger(conn, table) if ours else Ledger()
+
+
 def _read_access(conn: Connection, schema: str, table: Target | None) -> Access:
     with translated():
         row = conn.execute(ACCESS, {"schema": schema, "oid": table and table.oid}).fetchone()
