@@ -87,6 +87,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"delete": "op"}, 2, "the condition '\"op\"' cannot be used: it must be of type boolean, not type text"),
     ({"delete": "kind = 'D'"}, 2, 'column "kind" does not exist. Write a condition on the columns of one row'),
     ({"delete": "true); drop table product; --"}, 2, "it is more than one expression"),
+    ({"exclude": ["op"]}, 2, "entity.product.delete names 'op', which exclude leaves out: it is not read"),
     ({"delete": "count(*) > 1"}, 2, "aggregate functions are not allowed"),
     ({"delete": "text::int > 1"}, 1, """cannot be used: invalid input syntax for type integer: "…". Write it so"""),
     ({"order": []}, 1, "the key (id) is not unique: 1 of its values occur more than once, such as '1'"),

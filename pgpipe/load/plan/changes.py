@@ -1,5 +1,6 @@
 """Change files: which of two rows of a key counts, and which rows say that their key is gone. Pure functions."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -35,7 +36,7 @@ def changes_of(entity: str, settings: EntitySettings, mode: Mode, day: date, led
     """How change files are read, if they are.
 
     Raises:
-        UsageError: the mode is not upsert.
+        UsageError: the mode is not upsert, or the condition of deletes names a column that is not read.
         DataError: the date is so old that nobody knows which of its rows were deleted since.
     """
     if not settings.order and settings.delete is None:
@@ -45,6 +46,12 @@ def changes_of(entity: str, settings: EntitySettings, mode: Mode, day: date, led
         raise UsageError(
             f"{entity}: entity.{entity}.{name} is for change files, which need mode upsert and a key;"
             f" the mode is {mode}"
+        )
+    words = re.sub(r"'[^']*'", "", settings.delete or "")
+    if unread := [name for name in settings.exclude if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words)]:
+        raise UsageError(
+            f"{entity}: entity.{entity}.delete names {unread[0]!r}, which exclude leaves out: it is not read;"
+            " take it out of exclude"
         )
     newest = max(((entry.date, entry.file) for entry in ledger.entries), default=None)
     if settings.order and settings.delete is not None and newest and day < newest[0] - KEPT:
