@@ -29,7 +29,7 @@ CUT = """
      where datname = current_database() and application_name = 'pgpipe' and wait_event_type = 'Lock'
 """
 STEPS = {  # what the step must wait for, and what is retried
-    "dates": ("pgpipe.search in access exclusive mode", ["the choice of dates"]),
+    "dates": ("pgpipe.load in access exclusive mode", ["the choice of dates"]),
     "import": ("pgpipe.load in share mode", ["the load of doc"]),
     "search": ("pgpipe.search_fill in access exclusive mode", ["the search column of doc"]),
     "declare": ("pgpipe.embedding in access exclusive mode", ["the embedding of doc"]),
