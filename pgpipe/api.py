@@ -36,8 +36,8 @@ def search(
         entity: its name, or `schema.name` outside the schema of the settings; may be left out if there is only one.
         mode: text, vector or hybrid; None takes hybrid where the entity has vectors, else text.
         k: at most so many hits.
-        filter: {"column": value | [values] | None | {"gte": low, "lt": high}}, applied before ranking. Dates, times,
-            Decimal and UUID may be values.
+        filter: {"column": value | [values] | None | {"gte": low, "lt": high}, "json.name": …, "or": [filters], "not":
+            filter}, applied before ranking. Dates, times, Decimal and UUID may be values.
         skip: leave out so many hits, those of the pages before.
         prefix: the last word is the beginning of one.
         settings: by default those of the configuration file and the environment.
@@ -59,7 +59,10 @@ def search(
         target = ask.find_searchable(conn, entity, database.schema)
         mode = mode or target.best_mode
         # What was found holds for the whole search, also if another embedding becomes active meanwhile.
-        vector = None if mode == "text" else question_vector(question.query, target, settings.embedding)
+        vector = None
+        if mode != "text":
+            ask.check_filter(conn, target, filter)
+            vector = question_vector(question.query, target, settings.embedding)
         return ask.answer(conn, target, mode, question, vector)
 
 

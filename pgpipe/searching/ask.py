@@ -45,6 +45,7 @@ HYBRID = """
       from pgpipe.hybrid_search(%(oid)s::oid::regclass, %(query)s, %(vector)s, %(k)s,
                                 %(where)s::jsonb, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s)
 """
+CHECK = "select pgpipe_internal.check_filter(%s::oid::regclass, %s::jsonb)"
 STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
 
 
@@ -113,6 +114,18 @@ def find_searchable(conn: Connection, name: str | None, home: str) -> Searchable
         names = ", ".join(table.label(home) for table in tables)
         raise errors.UsageError(f"which entity? give --entity; searchable are {names}")
     return tables[0]
+
+
+def check_filter(conn: Connection, target: Searchable, where: Filter | None) -> None:
+    """Refuse a filter that no search would take, before a model is loaded for the question.
+
+    Raises:
+        UsageError: it holds what JSON cannot.
+        DatabaseError: it names an unknown column or comparison, or a value does not fit its column.
+    """
+    if where is not None:
+        with translated(), conn.transaction():
+            conn.execute(CHECK, (target.oid, _filter_json(where)))
 
 
 def answer(

@@ -19,7 +19,10 @@ from pgpipe.settings.model import EmbeddingSettings
 
 MODES: tuple[SearchMode, ...] = get_args(SearchMode)
 MOST, FARTHEST, LONGEST = 100, 10_000, 2000  # hits, hits left out, characters of a question
-COMPARISONS = {"eq": "=", "ne": "≠", "lt": "<", "lte": "≤", "gt": ">", "gte": "≥", "null": "is empty"}
+COMPARISONS = {
+    "eq": "=", "ne": "≠", "lt": "<", "lte": "≤", "gt": ">", "gte": "≥",
+    "starts_with": "begins with", "null": "is empty",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ def _answer(conn: Connection, models: Models, target: Searchable, question: Ques
     hits: list[Hit] = []
     error: errors.PgpipeError | None = None
     try:
+        if mode != "text":
+            search.check_filter(conn, target, question.filter)
         vector = None if mode == "text" else models.vector(question.query, target)
         with translated(), conn.transaction():  # a savepoint: the next mode is asked on the same connection
             hits = search.answer(conn, target, mode, question, vector)

@@ -101,14 +101,14 @@ begin
         return pgpipe_internal.filter_operation(
             name, value, signs ->> comparison,
             pgpipe_internal.filter_literal(name, wanted, type), type);
-    when comparison in ('null', 'in') then
+    when comparison = 'starts_with' and jsonb_typeof(wanted) = 'string' then
+        return pgpipe_internal.filter_beginning(name, value, type, wanted #>> '{}');
+    when comparison in ('null', 'in', 'starts_with') then
         raise exception 'filter on %: % takes %', quote_ident(name), quote_literal(comparison),
-            case comparison when 'null' then 'true or false' else 'a list' end
-            using errcode = 'PP003';
+            case comparison when 'null' then 'true or false' when 'in' then 'a list'
+                            else 'a text' end using errcode = 'PP003';
     else
-        raise exception 'filter on %: no comparison called %', quote_ident(name),
-            quote_literal(comparison)
-            using errcode = 'PP003', hint = 'There are eq, ne, lt, lte, gt, gte, in and null.';
+        perform pgpipe_internal.refuse_comparison(name, comparison);
     end case;
 end
 $$;
@@ -149,38 +149,16 @@ create or replace function pgpipe_internal.filter_condition(
     target regclass, alias text, filter jsonb)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
-declare
-    parts text[] := '{}';
 begin
-    if filter is null or jsonb_typeof(filter) = 'null' then
-        return 'true';
-    elsif jsonb_typeof(filter) <> 'object' then
-        raise exception 'a filter is a JSON object, not %', jsonb_typeof(filter)
-            using errcode = 'PP003', hint = 'Write {"column": value}, {"column": [one, of]} or '
-                                            '{"column": {"gte": 1, "lt": 9}}.';
-    end if;
-    perform pgpipe_internal.require_columns(
-        target, array(select jsonb_object_keys(filter))::name[]);
-    select array_agg('(' || pgpipe_internal.filter_comparison(
-               asked.key, comparable.expression, comparable.type, wanted.comparison, wanted.value)
-               || ')' order by asked.n, wanted.n) into parts
-      from jsonb_each(filter) with ordinality asked (key, value, n)
-     cross join lateral pgpipe_internal.comparable_column(target, alias, asked.key) comparable
-     cross join lateral (
-           select each.key, each.value, each.n
-             from jsonb_each(case jsonb_typeof(asked.value) when 'object' then asked.value end)
-                  with ordinality each (key, value, n)
-           union all
-           select case jsonb_typeof(asked.value) when 'array' then 'in' else 'eq' end,
-                  asked.value, 1
-            where jsonb_typeof(asked.value) <> 'object') wanted (comparison, value, n);
-    return coalesce(array_to_string(parts, ' and '), 'true');
+    return case when filter is null or jsonb_typeof(filter) = 'null' then 'true'
+                else pgpipe_internal.filter_all(target, alias, filter, 1) end;
 end
 $$;
 comment on function pgpipe_internal.filter_condition(regclass, text, jsonb) is
     'SQL text of a filter over the row `alias`: {"column": value | null | [values] | '
-    '{"eq"|"ne"|"lt"|"lte"|"gt"|"gte": value, "in": [values], "null": true|false}}, all of which '
-    'must hold. A column of an array type is compared element by element. Names and values are '
+    '{"eq"|"ne"|"lt"|"lte"|"gt"|"gte"|"starts_with": value, "in": [values], "null": true|false}, '
+    '"or": [filters], "not": filter}, all of which must hold. A column of an array type is '
+    'compared element by element; "column.name" is a value inside JSON. Names and values are '
     'quoted. Raises PP002 for an unknown column, PP003 for a filter of another shape.';
 
 create or replace function pgpipe_internal.comparable_column(

@@ -150,9 +150,10 @@ as $$
     select jsonb_object_agg(asked.key, asked.value)
       from jsonb_each(case when jsonb_typeof(filter) = 'object' and declared.filters <> '{}'
                                 and declared.filter_error is null then filter end) asked
-     where asked.key = any (declared.filters) and not row_security_active(declared.target)
-       and has_table_privilege(declared.filter_table, 'select')
-       and has_column_privilege(declared.target, asked.key, 'select')
+     where case when asked.key = any (declared.filters)  -- "or" is not a column to ask about
+                then not row_security_active(declared.target)
+                     and has_table_privilege(declared.filter_table, 'select')
+                     and has_column_privilege(declared.target, asked.key, 'select') end
 $$;
 comment on function pgpipe_internal.kept_filter(pgpipe.embedding, jsonb) is
     'The part of a filter that the filter table of an embedding can answer for the caller; null '

@@ -58,6 +58,15 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"title": "' or true --"}, []),
     ({"title": {"ne": "' or true --"}}, [1, 2, 3]),
     ({"title": ["{a,b}", '"', "\\", "',now()"]}, []),
+    ({"or": [{"code": "a"}, {"price": {"gt": 3}, "sold": False}]}, [1, 3]),
+    ({"or": []}, []),
+    ({"not": {"code": ["a", "b"]}}, [3]),
+    ({"not": {'we"ird, col': 1}, "id": {"lt": 9}}, [2, 3]),
+    ({"not": {"or": [{"id": 1}, {"not": {"id": [1, 2]}}]}}, [2]),
+    ({"title": {"starts_with": "thi"}}, [1, 2, 3]),
+    ({"title": {"starts_with": "_hi"}}, []),
+    ({"doc.k": 1}, [1, 2, 3]),
+    ({"doc.k": {"gt": 1}}, []),
 ]
 
 
@@ -78,9 +87,24 @@ def test_unknown_columns_are_named(items: Connection) -> None:
     assert value(items, "select count(*) from item") == 3
 
 
+BAD: list[dict[str, Any]] = [
+    {"or": {"id": 1}},
+    {"or": [1]},
+    {"not": [{"id": 1}]},
+    {"title.k": 1},
+    {"id": {"starts_with": "1"}},
+    {"title": {"starts_with": 1}},
+    {"doc.k": {"between": 1}},
+    {"doc.k": {"lt": [1]}},
+    {"doc.k": {"starts_with": 1}},
+    {"doc.k": {"in": 1}},
+    json.loads('{"not":' * 30 + "{}" + "}" * 30),
+]
+
+
 def test_bad_shapes(items: Connection) -> None:
     """No object, or an unknown comparison: PP003. A value that the type does not know: the server's own error."""
-    for where in ([1], "x", 5, True, {"id": {"between": 1}}, {"id": {"lt; drop table item": 1}}):
+    for where in ([1], "x", 5, True, {"id": {"between": 1}}, {"id": {"lt; drop table item": 1}}, *BAD):
         for search in (TEXT, VECTOR, HYBRID):
             assert sqlstate(items, search, json.dumps(where)) == "PP003", where
     assert sqlstate(items, TEXT, json.dumps({"id": "many"})) == "22P02"
@@ -94,3 +118,54 @@ def test_a_filter_works_within_the_search(items: Connection) -> None:
     assert column(items, TEXT.replace("10,", "1,"), '{"code": "a"}') == [1]
     drain(items, value(items, "select embedding_id from pgpipe.embedding"))
     assert column(items, VECTOR.replace("10,", "1,"), '{"code": "c"}') == [3]
+
+
+INSIDE = """
+    create table thing (id int primary key, attributes jsonb, "a.b" jsonb, "or" text);
+    insert into thing values
+        (1, '{"colour": "red", "size": 5, "new": true, "tags": ["x", "y"], "a.b": {"c": "deep"}}',
+         '1', 'u'),
+        (2, '{"colour": "reddish", "size": 12.5, "new": false, "parts": [{"kind": "bolt"}, {"kind": "nut"}]}',
+         '2', 'v'),
+        (3, '{"colour": null, "size": "5", "tags": []}', '3', 'w'),
+        (4, null, null, null)
+"""
+WITHIN: list[tuple[dict[str, Any], list[int]]] = [
+    ({"attributes.colour": "red"}, [1]),
+    ({"attributes.colour": ["red", "reddish", "blue"]}, [1, 2]),
+    ({"attributes.colour": ["red", None]}, [1, 3, 4]),
+    ({"attributes.colour": None}, [3, 4]),
+    ({"attributes.colour": {"null": False}}, [1, 2]),
+    ({"attributes.colour": {"ne": "red"}}, [2, 3, 4]),
+    ({"attributes.colour": {"starts_with": "red"}}, [1, 2]),
+    ({"attributes.colour": {"starts_with": 'r" || @ == "reddish'}}, []),
+    ({"attributes.size": 5}, [1]),
+    ({"attributes.size": "5"}, [3]),
+    ({"attributes.size": {"gte": 5, "lt": 12.6}}, [1, 2]),
+    ({"attributes.size": {"gt": -(10**30)}}, [1, 2]),
+    ({"attributes.new": True}, [1]),
+    ({"attributes.tags": "y"}, [1]),
+    ({"attributes.tags": {"eq": ["x", "y"]}}, [1]),
+    ({"attributes.tags": {"eq": []}}, [3]),
+    ({"attributes.parts.kind": "nut"}, [2]),
+    ({'attributes."a.b".c': "deep"}, [1]),
+    ({'attributes."no ""such"") || true"': "deep"}, []),
+    ({"a.b": 2}, [2]),
+    ({"or": ["v", "w"]}, [2, 3]),
+]
+
+
+@also_on_16
+def test_values_inside_json(conn: Connection) -> None:
+    """A path names a value inside jsonb: compared by its kind, element by element; a column of the name comes first."""
+    conn.execute(INSIDE)
+    for where, expected in WITHIN:
+        condition = value(conn, "select pgpipe_internal.filter_condition('thing', 't', %s)", json.dumps(where))
+        assert column(conn, f"select id from thing t where {condition} order by 1".replace("%", "%%")) == expected, (
+            where
+        )
+    conn.execute("create index on thing using gin (attributes jsonb_path_ops); set enable_seqscan = off")
+    condition = value(conn, "select pgpipe_internal.filter_condition('thing', 't', %s)", '{"attributes.size": 5}')
+    plan = column(conn, f"explain select id from thing t where {condition}".replace("%", "%%"))
+    assert any("Index Cond" in line for line in plan), plan
+    assert sqlstate(conn, "select pgpipe_internal.filter_condition('thing', 't', %s)", '{"other.size": 5}') == "PP002"

@@ -1,5 +1,6 @@
 """What the page answers over HTTP."""
 
+import json
 import re
 import signal
 import subprocess
@@ -7,10 +8,12 @@ import sys
 import threading
 
 import httpx
+import pytest
 
+from pgpipe.api import search
 from pgpipe.db import Database
-from pgpipe.errors import ModelError
-from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
+from pgpipe.errors import ModelError, PgpipeError
+from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings, Settings
 from pgpipe.web.queries import SLOW, Overviews
 from tests.conftest import Server
 from tests.sql.fake_model import Fake
@@ -189,6 +192,22 @@ def test_text_answers_without_a_model(filled: Database) -> None:
     assert "<mark>" in answered["text"]
     assert "cannot be loaded from the hub" in answered["vector"]
     assert "cannot be loaded from the hub" in answered["hybrid"]
+
+
+@pytest.mark.parametrize("where", ['{"nothing": 1}', '{"size": "many"}', '{"or": {"size": 1}}'])
+def test_a_bad_filter_is_refused_before_a_model_is_loaded(filled: Database, where: str) -> None:
+    """Issue 15: by the page and from Python, with the line that says what is wrong."""
+
+    def load(_: EmbeddingSettings) -> Fake:
+        raise AssertionError("a model was loaded")
+
+    with serving(filled, load) as url:
+        response = get(url, "/api/search", q="jacket", mode="vector", filter=where)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith("filter: ")
+    settings = Settings(embedding=EmbeddingSettings(model="fake"))
+    with pytest.raises(PgpipeError, match=r"no column|invalid input|list of filters"):
+        search("jacket", "doc", "hybrid", filter=json.loads(where), settings=settings, database=filled)
 
 
 def test_without_pgvector(plain_database: Database) -> None:
