@@ -76,7 +76,7 @@ def check(conn: Connection, embedding: Embedding, source: Source, encoder: Encod
         raise errors.UsageError(
             f"no row of {embedding.entity} that waits has a usable vector of {embedding.dims} dimensions there"
         )
-    made, failures = encoder.encode([text for _, text, _ in rows], lambda: None)
+    made, failures = encoder.encode([text for _, text, _ in rows], lambda _share: None)
     given = np.array([vector for _, _, vector in rows], np.float32)
     cosines = np.sum(_unit(given) * _unit(made), axis=1)
     cosines[list(failures)] = 1  # of a text that the model does not take nothing is known

@@ -36,12 +36,13 @@ class Encoder:
     tokens: int = TOKENS
     failed_calls: int = field(default=0, init=False)
 
-    def encode(self, texts: Sequence[str], between: Callable[[], None]) -> tuple[Vectors, dict[int, Failure]]:
+    def encode(self, texts: Sequence[str], between: Callable[[float], None]) -> tuple[Vectors, dict[int, Failure]]:
         """Encode each different text once.
 
         Args:
             texts: in any order, any number.
-            between: called before each call of the model; what it raises ends the encoding.
+            between: called before each call of the model with the share of the texts that are done, from 0 to 1; what
+                it raises ends the encoding.
 
         Returns:
             Vectors, shape (len(texts), dims), and why each text that failed did (its vector means nothing).
@@ -58,7 +59,7 @@ class Encoder:
         broken: dict[int, Failure] = {}
         done = 0
         while done < len(order):
-            between()
+            between(done / len(order))
             part = order[done : done + self._room(costs[order[done]])]
             found, bad = self._bisect([unique[n] for n in part], max(costs[part[0]], 1))
             vectors[part] = found

@@ -48,13 +48,14 @@ def unread(lease: Lease) -> Encoded:
     return Encoded(lease, lease.jobs, [], np.empty((0, lease.embedding.dims), np.float32), [])
 
 
-def encode(lease: Lease, encoder: Encoder, between: Callable[[], None]) -> Encoded:
+def encode(lease: Lease, encoder: Encoder, between: Callable[[float], None]) -> Encoded:
     """Split the texts and encode the pieces.
 
     Args:
         lease: the jobs as claimed.
         encoder: of the embedding's model.
-        between: called before each call of the model; what it raises ends the encoding.
+        between: called before each call of the model with the share of the texts that are done; what it raises ends
+            the encoding.
 
     Raises:
         Transient, ModelError: as Encoder.encode.

@@ -225,9 +225,11 @@ class Lane:
         unread = [job for job in lease.jobs if must_read(job)]
         queue.fail(conn, lease, unread, str(exc), charge=False, retry_after=wait)
 
-    def _between(self) -> None:
-        """Before each call of the model."""
+    def _between(self, share: float) -> None:
+        """Before each call of the model, with the share of the batch's texts that it has read."""
         self._shared.report.beat()
+        if self._lease:
+            self._shared.report.read(self._lease, share)
         self._waiting()
 
     def _waiting(self) -> None:
@@ -269,6 +271,8 @@ class Lane:
         """What was claimed and not finished: at once, or if the connection is lost with the next one."""
         if not self.held:
             return
+        for lease in self.held:
+            self._shared.report.read(lease, 0)
         self._shared.owed.add(self.held)
         self._lease = None
         with suppress(errors.PgpipeError), self._call() as conn:

@@ -73,7 +73,13 @@ class Embedders:
         install(folder)
 
     def start(
-        self, *options: str, url: str | None = None, lease: float = 2, to: IO[str] | None = None, **chaos: Any
+        self,
+        *options: str,
+        url: str | None = None,
+        lease: float = 2,
+        to: IO[str] | None = None,
+        quiet: bool = True,
+        **chaos: Any,
     ) -> subprocess.Popen[str]:
         """One more process, whose words go `to` a file; `chaos` are faults of its backend: slow, room, poison, down."""
         root = Path(__file__).parents[2]
@@ -84,7 +90,16 @@ class Embedders:
             "PGPIPE_EMBEDDING__MODELS": '["*"]',
             **{f"CHAOS_{name.upper()}": str(value) for name, value in chaos.items()},
         }
-        command = [sys.executable, "-m", "pgpipe", "-q", "embedder", "--backend", "chaos", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "pgpipe",
+            *(["-q"] if quiet else []),
+            "embedder",
+            "--backend",
+            "chaos",
+            *options,
+        ]
         process = subprocess.Popen(
             command,
             cwd=self._folder,

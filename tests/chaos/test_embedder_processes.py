@@ -1,8 +1,12 @@
 """Embedders that are killed, stopped and woken, cut off, or given a model that fails: every row ends right."""
 
+import os
+import pty
+import re
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,6 +56,27 @@ def test_one_of_three_is_killed_in_mid_batch(embedders: Embedders, database: Dat
 
     check(look)
     assert count(look, "select count(distinct worker) from pgpipe.finished") >= 2
+
+
+def test_ctrl_c_within_a_batch(embedders: Embedders, database: Database, look: Connection) -> None:
+    """In a terminal a drain shows rows while the model reads a batch; Ctrl-C ends it with 130 and says what waits."""
+    populate(database, 1000)
+    screen, terminal = pty.openpty()
+    with os.fdopen(terminal, "w", encoding="utf-8") as to:
+        drain = embedders.start("--drain", "--batch", "1000", to=to, quiet=False, slow=0.2)
+    shown = ""
+    while not re.search(r"[1-9][0-9]*/1000", shown):
+        shown += os.read(screen, 65536).decode(errors="ignore")
+    assert count(look, STORED) == 0
+    drain.send_signal(signal.SIGINT)
+    with suppress(OSError):  # the terminal is closed
+        while part := os.read(screen, 65536).decode(errors="ignore"):
+            shown += part
+    os.close(screen)
+
+    assert drain.wait(LONG) == 130
+    assert "0 rows embedded, 0 were fresh" in shown
+    assert "pgpipe: interrupted; 1,000 rows wait; what was embedded stays" in shown
 
 
 def test_a_zombie_is_fenced_off(embedders: Embedders, database: Database, look: Connection) -> None:

@@ -168,7 +168,7 @@ def test_equal_texts_are_read_once(any_database: Database, conn: Connection) -> 
     worker.drain()
 
     assert [t for call in model.calls for t in call] == ["new"]
-    assert worker.totals.reused == 3
+    assert worker.totals.copied == 5
     same = "select array_agg(array[char_start::text, vector::text] order by chunk) from doc_embedding where id = %s"
     assert value(conn, same, 4) == value(conn, same, 1)
     assert value(conn, "select count(distinct id) from doc_embedding") == 8

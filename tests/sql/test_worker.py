@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.embed import batch as encode_module
 from pgpipe.embed import lane
@@ -240,3 +241,22 @@ def test_pgvector_in_a_schema_of_its_own(any_database: Database, conn: Connectio
     assert stored(conn) == [1, 2]
     hits = conn.execute("""select key from pgpipe.vector_search('doc', '[1,0,0]'::"Ext Schema".vector)""").fetchall()
     assert len(hits) == 2
+
+
+def test_progress_moves_within_a_batch(any_database: Database, conn: Connection) -> None:
+    """It is told as the model reads texts, and taken back where a batch is given back; in the end it is all jobs."""
+    make_docs(conn, 600)
+    embed(conn)
+    told: list[int] = []
+    failed: list[int] = []
+
+    def fault(_texts: list[str]) -> None:
+        if sum(told) > 0 and not failed:
+            failed.append(sum(told))
+            raise errors.Transient("the service is away", retry_after=0.1)
+
+    hooks = Hooks(progress=lambda _target, done: told.append(done))
+    make_worker(any_database, Fake(fault), batch=600, hooks=hooks).drain()
+
+    assert failed == [256]
+    assert told == [256, -256, 256, 256, 88]

@@ -38,7 +38,7 @@ def test_poison_is_found_in_few_calls() -> None:
     texts = ["poison" if n == 100 else f"text {n}" for n in range(256)]
 
     encoder = Encoder(model)
-    result, broken = encoder.encode(texts, lambda: None)
+    result, broken = encoder.encode(texts, lambda _share: None)
 
     assert len(model.calls) <= 2 * 8 + 1
     assert encoder.failed_calls <= 8 + 1
@@ -131,7 +131,7 @@ def test_zero_once_it_is_cut() -> None:
         def encode(self, texts: list[str]) -> Vectors:
             return np.array([[0, 0, 1] if "odd" in t else [1, 0, 0] for t in texts], np.float32)
 
-    _, broken = Encoder(Truncated(Late(), 2)).encode(["odd", "even"], lambda: None)
+    _, broken = Encoder(Truncated(Late(), 2)).encode(["odd", "even"], lambda _share: None)
 
     assert {n: failure.charge for n, failure in broken.items()} == {0: True}
 

@@ -130,14 +130,14 @@ class _Counts(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         rows = CounterMetricFamily(
-            "pgpipe_embedded_rows", "Rows whose vectors were computed and stored.", labels=["schema", "entity"]
+            "pgpipe_embedded_rows", "Rows that got vectors, computed or copied.", labels=["schema", "entity"]
         )
         for target, count in list(self._totals.embedded.items()):
             rows.add_metric(target, count)
         yield rows
         texts = {
             "fresh": "Jobs whose stored vectors were of this text already.",
-            "reused": "Jobs that got the vectors of another row with the same text.",
+            "copied": "Jobs that got the vectors of another row with the same text.",
             "stale": "Results dropped, because the job had passed to another worker.",
             "failed": "Jobs given back with an error.",
         }

@@ -25,7 +25,7 @@ def take(model: Model) -> bytes | None:
         Transient: the backend cannot answer now.
         ModelError: the model fails on any text.
     """
-    vectors, broken = Encoder(model).encode(PROBES, lambda: None)
+    vectors, broken = Encoder(model).encode(PROBES, lambda _share: None)
     return None if broken else unit_length(vectors[:, :DIMS]).astype("<f4").tobytes()
 
 
