@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from psycopg.rows import dict_row
 
@@ -16,7 +17,7 @@ QUEUES = """
            coalesce(extract(epoch from s.oldest_age), 0)::float as oldest,
            extract(epoch from s.swept_at)::float as swept,
            coalesce((select sum(f.jobs) from pgpipe.finished f where f.embedding_id = s.embedding_id
-                        and f.finished_at > now() - interval '5 minutes'), 0) as finished
+                        and f.finished_at > now() - interval '5 minutes'), 0) / 300.0 as finished
       from pgpipe.embedding_status s order by s.schema, s.entity, s.name
 """
 LOADS = """
@@ -30,6 +31,14 @@ LOADS = """
            where (x.entity, x.schema) = (l.entity, l.schema) and x.state = 'done'
       ) d on true
      order by l.schema, l.entity
+"""
+SUMS = """
+    select schema, entity, count(*) filter (where state = 'done') as done,
+           count(*) filter (where state = 'failed') as failed,
+           coalesce(sum(read), 0) as read, coalesce(sum(inserted), 0) as inserted,
+           coalesce(sum(updated), 0) as updated, coalesce(sum(deleted), 0) as deleted,
+           coalesce(sum(unchanged), 0) as unchanged, coalesce(sum(left_out), 0) as left_out
+      from pgpipe.load_history where state <> 'running' group by schema, entity order by schema, entity
 """
 DATES = """
     select schema, entity, behind::float, extract(epoch from seen_at)::float as seen
@@ -52,15 +61,15 @@ class DatabaseMetrics(Collector):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def describe(self) -> list[GaugeMetricFamily]:
+    def describe(self) -> list[Metric]:
         """Nothing: registering must not need the database."""
         return []
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """All gauges."""
+    def collect(self) -> Iterator[Metric]:
+        """All of them."""
         up = GaugeMetricFamily("pgpipe_up", "Whether the database answered this scrape.")
         try:
-            queues, loads, dates = self._read()
+            queues, loads, sums, dates = self._read()
         except PgpipeError as exc:
             log.warning("no metrics from the database", error=str(exc))
             up.add_metric([], 0)
@@ -70,6 +79,7 @@ class DatabaseMetrics(Collector):
         yield up
         yield from _queues(queues)
         yield from _loads(loads)
+        yield from _sums(sums)
         yield from _dates(dates)
 
     def _read(self) -> list[list[dict[str, Any]]]:
@@ -80,14 +90,16 @@ class DatabaseMetrics(Collector):
         ):
             conn.read_only = True
             conn.execute(SETTINGS)
-            return [cursor.execute(query).fetchall() for query in (QUEUES, LOADS, DATES)]
+            return [cursor.execute(query).fetchall() for query in (QUEUES, LOADS, SUMS, DATES)]
 
 
 def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
     jobs = GaugeMetricFamily("pgpipe_jobs", "Jobs in the queue.", labels=[*EMBEDDING, "state"])
-    oldest = GaugeMetricFamily("pgpipe_oldest_job_seconds", "Age of the oldest living job.", labels=EMBEDDING)
-    rate = GaugeMetricFamily("pgpipe_jobs_finished_5m", "Jobs finished in the last five minutes.", labels=EMBEDDING)
-    share = GaugeMetricFamily("pgpipe_coverage", "Share of the rows whose vectors are fresh.", labels=EMBEDDING)
+    oldest = GaugeMetricFamily("pgpipe_oldest_job_age_seconds", "Age of the oldest living job.", labels=EMBEDDING)
+    rate = GaugeMetricFamily(
+        "pgpipe_finished_jobs_per_second", "What all embedders finished, as the mean of five minutes.", labels=EMBEDDING
+    )
+    share = GaugeMetricFamily("pgpipe_coverage_ratio", "Share of the rows whose vectors are fresh.", labels=EMBEDDING)
     swept = GaugeMetricFamily(
         "pgpipe_swept_timestamp_seconds", "When all rows were last compared with their vectors.", labels=EMBEDDING
     )
@@ -115,13 +127,25 @@ def _dates(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
     yield from (behind, seen)
 
 
+def _sums(rows: list[dict[str, Any]]) -> Iterator[Metric]:
+    loads = CounterMetricFamily("pgpipe_loads", "Loads that ended.", labels=[*ENTITY, "state"])
+    counts = CounterMetricFamily("pgpipe_loaded_rows", "Rows of all loads that ended.", labels=[*ENTITY, "kind"])
+    for row in rows:
+        names = [row["schema"], row["entity"]]
+        for state in ("done", "failed"):
+            loads.add_metric([*names, state], row[state])
+        for kind in ROWS:
+            counts.add_metric([*names, kind], float(row[kind]))
+    yield from (loads, counts)
+
+
 def _loads(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
     families = {
         "date": ("pgpipe_loaded_date_timestamp_seconds", "Newest date that was loaded, as its midnight UTC."),
         "finished": ("pgpipe_last_success_timestamp_seconds", "When a load last succeeded."),
         "failed": ("pgpipe_last_load_failed", "Whether the last load failed."),
         "rhythm": ("pgpipe_load_rhythm_seconds", "Median gap between the last dates that were loaded."),
-        "seconds": ("pgpipe_last_load_seconds", "How long the last load took."),
+        "seconds": ("pgpipe_last_load_duration_seconds", "How long the last load took."),
     }
     for field, (name, text) in families.items():
         family = GaugeMetricFamily(name, text, labels=ENTITY)

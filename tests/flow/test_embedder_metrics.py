@@ -91,9 +91,9 @@ def test_a_whole_life(database: Database, tmp_path: Path) -> None:
     assert found["pgpipe_embedded_rows_total", ("doc", "public")] == 20
     assert found["pgpipe_jobs", ("default", "doc", "public", "waiting")] == 0
     assert found["pgpipe_jobs", ("dead", "default", "doc", "public")] == 0
-    assert found["pgpipe_coverage", ("default", "doc", "public")] == 1
-    assert found["pgpipe_oldest_job_seconds", ("default", "doc", "public")] == 0
-    assert found["pgpipe_jobs_finished_5m", ("default", "doc", "public")] == 20
+    assert found["pgpipe_coverage_ratio", ("default", "doc", "public")] == 1
+    assert found["pgpipe_oldest_job_age_seconds", ("default", "doc", "public")] == 0
+    assert found["pgpipe_finished_jobs_per_second", ("default", "doc", "public")] == pytest.approx(20 / 300)
     assert found["pgpipe_model_texts_total", ("chaos",)] == 20 + len(PROBES)
     assert found["pgpipe_model_seconds_sum", ("chaos",)] > 0
     assert found["pgpipe_batch_seconds_count", ("doc", "public")] >= 1
@@ -118,7 +118,7 @@ def test_counts_of_a_worker(database: Database, served: Exporter) -> None:
     found = samples(served.url)
     assert found["pgpipe_failed_jobs_total", ()] == 1
     assert found["pgpipe_embedded_rows_total", ("doc", "public")] == 4
-    assert found["pgpipe_coverage", ("default", "doc", "public")] == 0.8
+    assert found["pgpipe_coverage_ratio", ("default", "doc", "public")] == 0.8
 
 
 def test_loopback_by_default(served: Exporter) -> None:

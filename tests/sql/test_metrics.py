@@ -1,5 +1,6 @@
 """The gauges that the database answers for."""
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from pgpipe.db import Connection, Database
@@ -35,8 +36,8 @@ def test_queue_gauges(conn: Connection, any_database: Database) -> None:
     labels = DOC | {"embedding": "default"}
     states = {s: made.get_sample_value("pgpipe_jobs", labels | {"state": s}) for s in ("waiting", "leased", "dead")}
     assert states == {"waiting": 2, "leased": 1, "dead": 0}
-    assert made.get_sample_value("pgpipe_jobs_finished_5m", labels) == 2
-    assert made.get_sample_value("pgpipe_oldest_job_seconds", labels) > 0
+    assert made.get_sample_value("pgpipe_finished_jobs_per_second", labels) == pytest.approx(2 / 300)
+    assert made.get_sample_value("pgpipe_oldest_job_age_seconds", labels) > 0
 
 
 def test_two_schemas_with_an_entity_of_the_same_name(conn: Connection, any_database: Database) -> None:
@@ -65,6 +66,9 @@ def test_load_gauges(conn: Connection, any_database: Database) -> None:
     assert made.get_sample_value("pgpipe_last_load_failed", DOC) == 1
     assert made.get_sample_value("pgpipe_loaded_date_timestamp_seconds", DOC) == 1767312000
     assert made.get_sample_value("pgpipe_last_load_rows", DOC | {"kind": "read"}) == 0
+    assert made.get_sample_value("pgpipe_loads_total", DOC | {"state": "done"}) == 1
+    assert made.get_sample_value("pgpipe_loads_total", DOC | {"state": "failed"}) == 1
+    assert made.get_sample_value("pgpipe_loaded_rows_total", DOC | {"kind": "inserted"}) == 5
 
 
 def test_a_scrape_survives_an_unreachable_database() -> None:
