@@ -223,6 +223,7 @@ def described(made: LoadPlan) -> dict[str, Any]:
         "key": ", ".join(made.key) or "none",
         **({"proposed key": made.proposal.as_json(made.files.entity)} if made.proposal else {}),
         **({"changes": made.changes.described()} if made.changes else {}),
+        **made.soft_delete.described(),
     }
     if made.parts:
         described["rows"] = made.rows

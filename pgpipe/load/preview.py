@@ -27,7 +27,7 @@ EVOLVED = "select pgpipe_internal.as_evolved(%s::oid::regclass, %s::oid::regclas
 PREVIEW = """
     select inserted, updated, deleted, unchanged, broken
       from pgpipe_internal.preview_merge(%s::oid::regclass, %s::oid::regclass, %s::oid::regclass, %s, %s, %s,
-                                         %s::jsonb, %s, %s)
+                                         %s::jsonb, %s, %s, %s)
 """
 SAMPLE = """
     select key_values, old_values, new_values
@@ -132,7 +132,8 @@ class _Comparison:
         gates = self._gates(seen)
         rejected, limits = storable(conn, self._run.rejects.keys), Jsonb(plan.gates.limits())
         values = (self._run.target.oid, seen, self._staging, names, self._key, plan.mode, rejected, limits)
-        counted = conn.execute(PREVIEW, (*values, changes_json(self._run))).fetchone()
+        marks = plan.soft_delete.column if plan.soft_delete.stored else None
+        counted = conn.execute(PREVIEW, (*values, changes_json(self._run), marks)).fetchone()
         assert counted is not None
         *counts, broken = counted
         gates += [Gate(*each) for each in broken]

@@ -1,7 +1,7 @@
 """What can be set for one entity: its key and mode, its search column, its embedding, and the limits of its loads."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -150,6 +150,11 @@ class EntitySettings(Section):
     )
     check_timeout: float | None = Field(
         None, gt=0, description="seconds that one check may take; that of `load` if left out", examples=[60]
+    )
+    soft_delete: Annotated[str, Field(min_length=1)] | Literal[False] | None = Field(
+        None,
+        description="column that says since when a row is gone, which is kept and not deleted; false ends that",
+        examples=["deleted_at"],
     )
     history: bool | None = Field(
         None, description="keep the versions of its rows; false ends that, left out it stays as it is", examples=[True]

@@ -207,7 +207,7 @@ as $$
 declare
     declared pgpipe.search := pgpipe_internal.require_search(target);
     key_columns name[] := pgpipe_internal.require_key(target);
-    condition text := pgpipe_internal.filter_condition(target, 'row', filter);
+    condition text := pgpipe_internal.search_condition(target, filter);
     asked record := pgpipe_internal.weigh_words(target, query, prefix);
     plan record;
     best record;

@@ -168,21 +168,26 @@ comment on function pgpipe_internal.reduce_changes(regclass, regclass, name[], j
     'its key. Marks deletes. Returns how many rows were superseded. Raises PP010 if a key is NULL, '
     'or if it occurs twice and no order is known. `target` is null if there is none yet.';
 
+drop function if exists pgpipe_internal.change_kinds(regclass, name[], jsonb);
+
 create or replace function pgpipe_internal.change_kinds(
-    target regclass, key name[], changes jsonb)
-    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+    target regclass, key name[], changes jsonb, deleted_column name)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select format($sql$when target.%1$I is null and staged.pgpipe_deleted then 'absent'
+    select format($sql$when %3$s and staged.pgpipe_deleted then 'absent'
             when target.%1$I is not null and %2$s then 'superseded'
-            when staged.pgpipe_deleted then 'delete' $sql$, key[1], pgpipe_internal.precedes(
+            %4$swhen staged.pgpipe_deleted then 'delete' $sql$, key[1], pgpipe_internal.precedes(
                target, pgpipe_internal.order_columns(changes), 'staged', 'target',
                case pgpipe_internal.order_columns(changes) when '{}' then 'false'
                else format('staged.pgpipe_part operator(pg_catalog.<) %s', changes ->> 'ties_from')
-               end))
+               end), format(case when deleted_column is null then '%s' else '(%s or %s)' end,
+                            format('target.%I is null', key[1]), marked),
+               'when ' || marked || ' then ''revive'' ')
+      from (select 'target.' || quote_ident(deleted_column) || ' is not null' as marked) gone
 $$;
-comment on function pgpipe_internal.change_kinds(regclass, name[], jsonb) is
-    'SQL text: the branches by which a difference tells deletes, and changes that are older than '
-    'the row of the target, from what differs.';
+comment on function pgpipe_internal.change_kinds(regclass, name[], jsonb, name) is
+    'SQL text: the branches by which a difference tells deletes, changes that are older than the '
+    'row of the target, and rows that come back, from what differs.';
 
 create or replace function pgpipe_internal.count_left(stage regclass)
     returns bigint  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -215,8 +220,10 @@ comment on function pgpipe_internal.fill_changes(regclass, regclass, name[]) is
     'Brings reduced changes into a new target. Returns how many rows that were, and how many '
     'deletes.';
 
+drop function if exists pgpipe_internal.held_by(regclass, bigint, jsonb);
+
 create or replace function pgpipe_internal.held_by(
-    target regclass, deleted bigint, limits jsonb)
+    target regclass, deleted bigint, limits jsonb, deleted_column name)
     returns bigint  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -227,12 +234,13 @@ begin
     if deleted = 0 or limits -> 'max_deleted' is null then
         return 0;
     end if;
-    execute format('select count(*) from (select from %s limit %s) counted', target,
+    execute format('select count(*) from (select from %s live limit %s) counted',
+                   pgpipe_internal.live_rows(target, deleted_column),
                    coalesce(enough::text, 'all')) into held;
     return case when held > 100 or limits #> '{max_deleted,rows}' is not null then held end;
 end
 $$;
-comment on function pgpipe_internal.held_by(regclass, bigint, jsonb) is
+comment on function pgpipe_internal.held_by(regclass, bigint, jsonb, name) is
     'How many rows the target has, for check_limits of change files: no more are counted than '
     'the limit asks for. Null if any number may be deleted: of a table of up to 100 rows all, as '
     'change files name each row that they delete.';

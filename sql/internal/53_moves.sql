@@ -236,8 +236,9 @@ as $$
 begin
     raise exception '%', concat_ws(': ', message, nullif(left(detail, 200), ''))
         using errcode = state, detail = detail, constraint = rule, table = target::text,
-        hint = 'Two rows would have this value: two of the files, or one of them and one that the '
-               'target keeps. Give one of them another value.';
+        hint = concat('Two rows would have this value: two of the files, or one of them and one '
+                      'that the target keeps. Give one of them another value.',
+                      pgpipe_internal.live_unique(target, rule));
 end
 $$;
 comment on function pgpipe_internal.refuse_double(regclass, text, text, text, name) is

@@ -32,9 +32,12 @@ comment on function pgpipe_internal.as_evolved(regclass, regclass, jsonb, jsonb)
     'The target; if its columns change, a view of it with the types that they will have, and with '
     'the columns that are added. Readers and writers of the target go on.';
 
+drop function if exists pgpipe_internal.preview_merge(
+    regclass, regclass, regclass, name[], name[], text, jsonb, jsonb, jsonb);
+
 create or replace function pgpipe_internal.preview_merge(
     target regclass, seen regclass, stage regclass, columns name[], key name[], mode text,
-    rejected jsonb, limits jsonb, changes jsonb,
+    rejected jsonb, limits jsonb, changes jsonb, deleted_column name,
     out inserted bigint, out updated bigint, out deleted bigint, out unchanged bigint,
     out broken jsonb)
     volatile  set search_path = pg_catalog, pg_temp  set work_mem = '128MB'
@@ -44,9 +47,10 @@ declare
     counted record;
 begin
     counted := pgpipe_internal.compare_staged(target, seen, stage, columns, key, mode, rejected,
-                                              changes);
+                                              changes, deleted_column);
     if changes <> '{}' then
-        counted.held := pgpipe_internal.held_by(target, counted.deletes, limits);
+        counted.held := pgpipe_internal.held_by(target, counted.deletes, limits,
+                                                deleted_column);
     end if;
     inserted := counted.inserts;
     updated := counted.updates;
@@ -59,7 +63,7 @@ begin
 end
 $$;
 comment on function pgpipe_internal.preview_merge(
-    regclass, regclass, regclass, name[], name[], text, jsonb, jsonb, jsonb) is
+    regclass, regclass, regclass, name[], name[], text, jsonb, jsonb, jsonb, name) is
     'Counts what merge would do, and writes nothing to the target. `broken` is [[limit, message]] '
     'of the limits that refuse it. `seen` is what as_evolved returned.';
 
@@ -74,7 +78,8 @@ declare
 begin
     return query execute pgpipe_internal.render('merge_sample', jsonb_build_object(
         'difference', pgpipe_internal.difference_name(stage), 'target', seen, 'stage', stage,
-        'change', quote_literal(change), 'max_rows', max_rows,
+        'changes', quote_literal(case change when 'insert' then '{insert,revive}'
+                                 else array[change]::text end), 'max_rows', max_rows,
         'keys', pgpipe_internal.number_list(key, 'difference'),
         'key_values', (select string_agg(format('%L, pg_catalog.concat(difference.key_%s)',
                                                 part.name, part.place), ', ' order by part.place)

@@ -172,7 +172,8 @@ declare
     difference text := format('pgpipe_staging.%I', 'pgpipe_history_' || target::oid);
 begin
     execute pgpipe_internal.render('merge_history_find', jsonb_build_object(
-        'difference', difference, 'target', target, 'history', history,
+        'difference', difference, 'history', history,
+        'live_rows', pgpipe_internal.live_rows(target, pgpipe_internal.deleted_column(target)),
         'keys', (select string_agg(format('coalesce(target.%1$I, history.%1$I) as key_%2$s',
                                           part.name, part.place), ', ' order by part.place)
                    from unnest(key) with ordinality part (name, place)),
@@ -206,7 +207,8 @@ begin
         using moment, of_files;
     execute pgpipe_internal.render('merge_history_open', (
         select parts || jsonb_build_object(
-                   'target', known.target,
+                   'live_rows', pgpipe_internal.live_rows(
+                       known.target, pgpipe_internal.deleted_column(known.target)),
                    'columns', string_agg(format('%I, ', kept.name), ''),
                    'values', string_agg(format('target.%I, ', kept.name), ''),
                    'same_key', pgpipe_internal.same_numbered(known.target, key, 'difference',
@@ -282,7 +284,7 @@ create or replace function pgpipe_internal.keep_merged(
 as $$
     select pgpipe_internal.keep_versions(
                target, stage, key,
-               '{insert,update}'::text[] || case when deletes_later then '{}'::text[]
+               '{insert,update,revive}'::text[] || case when deletes_later then '{}'::text[]
                                                  else '{delete}' end,
                left_out > 0 or coalesce(kept, 0) > 0 or pgpipe_internal.has_rules(target))
 $$;

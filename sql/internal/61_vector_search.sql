@@ -61,7 +61,7 @@ begin
         source := format('%s join %s row on %s where %s', source, declared.target,
                          pgpipe_internal.same_key(
                              declared.target, declared.key_columns, 'row', 'store'),
-                         pgpipe_internal.filter_condition(declared.target, 'row', filter));
+                         pgpipe_internal.search_condition(declared.target, filter));
     end if;
     return pgpipe_internal.fill($sql$
         select {key_columns}, store.char_start, store.char_end, store.content_hash,
@@ -198,7 +198,7 @@ create or replace function pgpipe_internal.rank_vector(
 as $$
 declare
     declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
-    condition text := pgpipe_internal.filter_condition(target, 'row', filter);
+    condition text := pgpipe_internal.search_condition(target, filter);
     -- Rows that row level security hides are filtered too.
     filtered boolean := condition <> 'true' or row_security_active(target);
     near record;

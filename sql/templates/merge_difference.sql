@@ -10,6 +10,6 @@ select {keys},
        null::bigint as held
   from {target} target
   {join} join {stage} staged on {same_key}
- where {is_gone} or {is_new}
-    or {differ}
+ where ({is_gone} or {is_new}
+        or {differ}){still_gone}
 {count_of_target}

@@ -4,7 +4,7 @@ select {keys},
        case when {is_gone} then 'delete'
             when {is_new} then 'insert'
             else 'update' end as change
-  from {target} target
+  from {live_rows} target
   full join (select held.* from {history} held
               where held.pgpipe_valid_to is null) history on {same_key}
  where {is_gone} or {is_new}

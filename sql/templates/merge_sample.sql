@@ -2,7 +2,7 @@
 with sample as (
 select difference.*
   from {difference} difference
- where difference.change operator(pg_catalog.=) {change}
+ where difference.change operator(pg_catalog.=) any ({changes})
  order by {keys} limit {max_rows}
 )
 select pg_catalog.json_build_object({key_values}), item.old, item.new

@@ -40,6 +40,7 @@ class Model:
     product: Rows = field(default_factory=dict)
     sale: Rows = field(default_factory=dict)
     customer: Rows = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)  # products that were there
     orders: dict[int, int] = field(default_factory=dict)  # of each customer ever seen, also of those deleted
     waiting: list[Night] = field(default_factory=list)  # not yet loaded, oldest first
 
@@ -48,6 +49,7 @@ class Model:
         for night in self.waiting:
             refused = without if night is self.waiting[-1] else ""
             if refused != "product" and night is self.waiting[-1]:
+                self.gone = (self.gone | self.product.keys()) - night.product.keys()
                 self.product = dict(night.product)
             if refused != "sale":
                 self.sale |= night.sale
@@ -72,6 +74,7 @@ class Nights:
 
     def __init__(self, lake: Lake, folder: Path, seed: int) -> None:
         self.lake, self.folder = lake, folder
+        self.keeps_gone = seed % 2 == 0
         self.draw = random.Random(seed)
         self.model = Model()
         self.day = FIRST - timedelta(days=1)
@@ -86,6 +89,8 @@ class Nights:
     def configure(self) -> None:
         """Write the configuration: the source's name of a column is known to it."""
         entities = {name: settings | {"search": False, "embed": False} for name, settings in ENTITIES.items()}
+        if self.keeps_gone:
+            entities["product"]["soft_delete"] = "deleted_at"
         if self.title != "title":
             entities["product"]["rename"] = {self.title: "title"}
         settings = {"source": {"url": self.lake.url, "lookback": 3}, "entity": entities}

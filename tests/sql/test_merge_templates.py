@@ -41,6 +41,9 @@ MERGE = """
                                              '{shop,"Item no"}', 'update', 3);
     select pgpipe_internal.set_history('item', '{shop,"Item no"}', true, '400 days');
     select pgpipe_internal.keep_versions('item', 'pgpipe_staging.item', '{shop,"Item no"}', '{update}', false);
+    alter table item add column gone timestamptz; insert into pgpipe.soft_delete values ('item', 'gone');
+    select pgpipe_internal.merge_statement('mark', 'item', 'pgpipe_staging.item', 'item', '{}', '{shop,"Item no"}');
+    delete from pgpipe.soft_delete; alter table item drop column gone;
     truncate item;
     select pgpipe_internal.append_staged('item', 'pgpipe_staging.item', '{shop,"Item no",title,price}');
     alter table pgpipe_staging.item add column color text;

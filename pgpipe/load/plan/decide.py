@@ -19,6 +19,7 @@ from pgpipe.load.plan.gates import find_gates, require_rows
 from pgpipe.load.plan.history import NO_WISH, History, history_of
 from pgpipe.load.plan.keys import Proposal, needed_for_date, needed_for_mode
 from pgpipe.load.plan.order import rolled_back, takes_late, too_old
+from pgpipe.load.plan.soft_delete import DELETED, SoftDelete, require_unused, soft_delete_of
 from pgpipe.settings.describe import toml_name
 from pgpipe.settings.entity import EntitySettings, Mode
 from pgpipe.settings.gates import NO_LIMIT, Gates
@@ -69,6 +70,7 @@ class Plan:
     superseded: str = ""  # why there is nothing to do, though the files are not in the ledger
     changes: Changes | None = None  # of several rows of a key the last counts, and rows may delete
     history: History = NO_WISH
+    soft_delete: SoftDelete = DELETED
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
     proposal: Proposal | None = None  # what may be the key, if there is none
 
@@ -133,6 +135,7 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
     entity = plan.files.entity
     found = find_columns(parts)
     _check_key(plan, found, parts)
+    require_unused(entity, plan.soft_delete, (each.name for each in found))
     terms = contract.Terms(
         entity,
         settings.types,
@@ -202,6 +205,7 @@ def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: 
         remarks=(sentence(files.ignored),) if files.ignored else (),
         gates=find_gates(settings, consent.accept),
         history=history_of(files.entity, settings, mode),
+        soft_delete=soft_delete_of(files.entity, settings, mode, facts),
         changes=changes_of(files.entity, settings, mode, files.date, facts.ledger),
         repeatable=bool(key) or settings.mode == "append",
     )

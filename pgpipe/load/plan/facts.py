@@ -9,7 +9,7 @@ from pgpipe.load.ledger import Ledger
 from pgpipe.load.types import Kind
 from pgpipe.target import Target
 
-Filler = Literal["", "search", "generated", "identity"]
+Filler = Literal["", "search", "generated", "identity", "mark"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class TargetColumn:
 
     name: str
     kind: Kind
-    filled: Filler = ""  # by the target itself: as the search column, generated, or always as an identity
+    filled: Filler = ""  # by the target itself, or by loads: when its row went
     required: bool = False  # NOT NULL
     defaulted: bool = False
     identity: bool = False  # always or by default
@@ -46,6 +46,7 @@ class Facts:
     ledger: Ledger = field(default_factory=Ledger)
     access: Access = field(default_factory=Access)
     partitioned_by: str = ""  # the column, if it is one alone
+    soft_delete: str | None = None  # the column in which it marks rows that are gone
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,15 @@ from pgpipe.load.plan.found import find_columns, join
 from pgpipe.load.plan.keys import KeyNeeded
 from pgpipe.load.plan.propose import INTEGERS, Hints, propose
 from pgpipe.load.plan.scene import TODAY, Scene, foresee_facts, with_doubt
-from pgpipe.load.plan.target import Merge, check_delete, read_details, read_facts, require_history
+from pgpipe.load.plan.soft_delete import without_marks
+from pgpipe.load.plan.target import (
+    Merge,
+    check_delete,
+    read_details,
+    read_facts,
+    require_history,
+    require_soft_delete,
+)
 from pgpipe.load.rows.shape import check_columns, configured, in_files
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import File, Source
@@ -38,7 +46,7 @@ def make_plan(
     """
     check_name(files.entity, "entity", source.url)
     facts = read_facts(conn, schema, files.entity) if scene.migrated else foresee_facts(conn, schema, files.entity)
-    facts = replace(facts, ledger=scene.ledger(facts.ledger))
+    facts = without_marks(replace(facts, ledger=scene.ledger(facts.ledger)), settings)
     hints = Hints()
     try:
         plan = outline(files, facts, settings, consent)
@@ -113,6 +121,8 @@ def _decided(
     plan = decide(plan, parts, facts, details, settings)
     if plan.changes and scene.migrated:
         check_delete(conn, plan.changes, plan.columns, files.entity)
+    if scene.migrated and plan.mode != "append":
+        require_soft_delete(conn, facts, files.entity, plan.soft_delete.wanted)
     if plan.history.wanted and scene.migrated:
         require_history(conn, facts, files.entity, [column.name for column in plan.columns])
     return plan

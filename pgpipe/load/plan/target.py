@@ -48,6 +48,8 @@ CLOSED = "select pgpipe_internal.shape_owner(%s::oid::regclass)"
 HAS_VALUE = "select pgpipe_internal.has_value(%s::oid::regclass, %s)"
 PRIMARY_KEY = "select pgpipe_internal.key_columns(%s::oid::regclass)"
 PARTITIONED_BY = "select pgpipe_internal.partition_column(%s::oid::regclass)"
+SOFT_DELETE = "select max(column_name) from pgpipe.soft_delete where target = %s::oid"
+SOFT_DELETE_OBSTACLE = "select pgpipe_internal.soft_delete_obstacle(%s::oid::regclass, %s)"
 OURS = "select pgpipe_internal.has_ledger(%s::oid::regclass)"
 REQUIRE_UNIQUE = "select pgpipe_internal.require_unique(%s::oid::regclass, %s, %s)"
 ACCESS = """
@@ -81,9 +83,10 @@ def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
         primary_key = one(conn, PRIMARY_KEY, (table.oid,)) or ()
         ours = bool(one(conn, OURS, (table.oid,)))
         partitioned_by = one(conn, PARTITIONED_BY, (table.oid,)) or ""
+        soft_delete = one(conn, SOFT_DELETE, (table.oid,))
     columns = tuple(TargetColumn(row[5], _kind(row[:5]), *row[6:]) for row in rows)
     ledger = read_ledger(conn, table) if ours else Ledger()
-    return Facts(schema, table, columns, tuple(primary_key), ours, ledger, access, partitioned_by)
+    return Facts(schema, table, columns, tuple(primary_key), ours, ledger, access, partitioned_by, soft_delete)
 
 
 def ledger_at(conn: Connection, schema: str, entity: str) -> Ledger:
@@ -203,5 +206,17 @@ def require_history(conn: Connection, facts: Facts, entity: str, columns: Sequen
     """
     with translated():
         obstacle = one(conn, HISTORY_OBSTACLE, (facts.schema, entity, facts.table and facts.table.oid, list(columns)))
+    if obstacle:
+        raise errors.DataError(f"{entity}: {obstacle}")
+
+
+def require_soft_delete(conn: Connection, facts: Facts, entity: str, wanted: str | None) -> None:
+    """Refuse marks that cannot be kept.
+
+    Raises:
+        DataError: the column is gone, or cannot hold them; or the caller may not.
+    """
+    with translated():
+        obstacle = one(conn, SOFT_DELETE_OBSTACLE, (facts.table and facts.table.oid, wanted)) if facts.table else None
     if obstacle:
         raise errors.DataError(f"{entity}: {obstacle}")

@@ -8,7 +8,7 @@ from pgpipe.db import translated
 from pgpipe.load.write import copy
 from pgpipe.load.write.changes import changes_json, has_deletes, reduce
 from pgpipe.load.write.gates import check_staged
-from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, create_staging, inserted, record, set_history
+from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, create_staging, inserted, record, set_versions
 from pgpipe.load.write.stage import stage
 from pgpipe.target import Target
 
@@ -82,5 +82,5 @@ def _create_of_changes(run: Run, lesson: Lesson) -> Counts:
 
 
 def _begin_history(run: Run, target: int) -> None:
-    set_history(run, target)
+    set_versions(run, target)
     run.conn.execute(KEEP_VERSIONS, (target, list(run.plan.key)))

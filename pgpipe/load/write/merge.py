@@ -15,7 +15,7 @@ from pgpipe.load.write.run import (
     as_json,
     evolve,
     record,
-    set_history,
+    set_versions,
 )
 from pgpipe.load.write.stage import Staged, stage
 
@@ -53,7 +53,7 @@ def merge_staged(run: Run, staged: Staged, *, deletes_later: bool = False) -> Co
     filled = 0
     if plan.evolution.add and not plan.changes:  # added apart, because a merge can fill them
         filled = one(conn, ADD_COLUMNS, (target.oid, stage_, as_json(plan.evolution.add), key, plan.mode))
-    set_history(run, target.oid)
+    set_versions(run, target.oid)
     names = [c.name for c in plan.columns]
     rejected, limits = storable(conn, rejects.keys), Jsonb(plan.gates.limits())
     values = (target.oid, stage_, names, key, plan.mode, rejected, limits, deletes_later)

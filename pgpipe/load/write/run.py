@@ -22,6 +22,7 @@ CREATE_STAGING = """
 """
 DROP_STAGING = "select pgpipe_internal.drop_staging(%s::oid::regclass)"
 EVOLVE = "select pgpipe_internal.evolve(%s::oid::regclass, %s, %s)"
+SET_SOFT_DELETE = "select pgpipe_internal.set_soft_delete(%s::oid::regclass, %s)"
 SET_HISTORY = "select pgpipe_internal.set_history(%s::oid::regclass, %s, %s, %s::interval)"
 RECORD_FILES = "select pgpipe_internal.record_files(%s, %s)"
 REJECT_ROWS = "select pgpipe_internal.reject_rows(%s, %s::jsonb)"
@@ -125,12 +126,13 @@ def evolve(conn: Connection, run: Run, add: Sequence[Column]) -> None:
         DatabaseError: somebody held the table for too long.
     """
     target, evolution = run.target, run.plan.evolution
+    add = (*add, *run.plan.soft_delete.added)
 
     def change() -> None:
         _require_planned(conn, target)
         conn.execute(EVOLVE, (target.oid, as_json(add), as_json(evolution.widen)))
 
-    if evolution.add or evolution.widen:
+    if evolution.add or evolution.widen or run.plan.soft_delete.added:
         briefly(conn, target.held, run.patience, change)
     _require_planned(conn, target)
 
@@ -142,9 +144,10 @@ def _require_planned(conn: Connection, target: Target) -> None:
         raise error
 
 
-def set_history(run: Run, target: int) -> None:
-    """Switch the history of the target on or off, in the transaction that writes its rows."""
+def set_versions(run: Run, target: int) -> None:
+    """Switch soft deletes and the history of the target on or off, in the transaction that writes its rows."""
     plan = run.plan
+    run.conn.execute(SET_SOFT_DELETE, (target, plan.soft_delete.wanted))
     run.conn.execute(SET_HISTORY, (target, list(plan.key), plan.history.wanted, plan.history.keep))
 
 

@@ -12,6 +12,6 @@ select coalesce(staged.shop, target.shop) as key_1, coalesce(staged."Item no", t
        null::bigint as held
   from public.item target
   right join pgpipe_staging.item staged on target.shop operator(pg_catalog.=) staged.shop and target."Item no" operator(pg_catalog.=) staged."Item no"
- where staged.shop is null or target.shop is null
-    or staged.pgpipe_deleted or row(target.title, pg_catalog.trim_scale(target.price))::pg_catalog.record operator(pg_catalog.*<>) row(staged.title, pg_catalog.trim_scale(staged.price))::pg_catalog.record
+ where (staged.shop is null or target.shop is null
+        or staged.pgpipe_deleted or row(target.title, pg_catalog.trim_scale(target.price))::pg_catalog.record operator(pg_catalog.*<>) row(staged.title, pg_catalog.trim_scale(staged.price))::pg_catalog.record)
 

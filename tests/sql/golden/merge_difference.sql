@@ -10,6 +10,6 @@ select coalesce(staged.shop, target.shop) as key_1, coalesce(staged."Item no", t
        null::bigint as held
   from public.item target
   full join pgpipe_staging.item staged on target.shop operator(pg_catalog.=) staged.shop and target."Item no" operator(pg_catalog.=) staged."Item no"
- where staged.shop is null or target.shop is null
-    or row(target.title, pg_catalog.trim_scale(target.price))::pg_catalog.record operator(pg_catalog.*<>) row(staged.title, pg_catalog.trim_scale(staged.price))::pg_catalog.record
-union all select null, null,  null, count(*) from public.item
+ where (staged.shop is null or target.shop is null
+        or row(target.title, pg_catalog.trim_scale(target.price))::pg_catalog.record operator(pg_catalog.*<>) row(staged.title, pg_catalog.trim_scale(staged.price))::pg_catalog.record)
+union all select null, null,  null, count(*) from public.item live

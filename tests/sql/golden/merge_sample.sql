@@ -2,7 +2,7 @@
 with sample as (
 select difference.*
   from pgpipe_staging.pgpipe_difference_16384 difference
- where difference.change operator(pg_catalog.=) 'update'
+ where difference.change operator(pg_catalog.=) any ('{update}')
  order by difference.key_1, difference.key_2 limit 3
 )
 select pg_catalog.json_build_object('shop', pg_catalog.concat(difference.key_1), 'Item no', pg_catalog.concat(difference.key_2)), item.old, item.new
