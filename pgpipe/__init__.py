@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pgpipe import distribution
 
 if TYPE_CHECKING:
-    from pgpipe.api import search
+    from pgpipe.api import embed_query, search
     from pgpipe.pipeline.component import Component
     from pgpipe.pipeline.run import Pipeline
     from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
@@ -19,6 +19,7 @@ __all__ = [
     "ParquetImporter",
     "Pipeline",
     "SearchIndexer",
+    "embed_query",
     "search",
 ]
 __version__ = distribution.VERSION
@@ -29,6 +30,7 @@ _HOMES = {
     "ParquetImporter": "pgpipe.pipeline.steps",
     "Pipeline": "pgpipe.pipeline.run",
     "SearchIndexer": "pgpipe.pipeline.steps",
+    "embed_query": "pgpipe.api",
     "search": "pgpipe.api",
 }
 

@@ -40,12 +40,12 @@ def lacking(char: str) -> str:
     return f"U+{ord(char):04X}"
 
 
-def codec(conn: psycopg.Connection[Any]) -> str | None:
+def codec(conn: psycopg.BaseConnection[Any]) -> str | None:
     """Python's name of what the database can hold; None for UTF8, which holds all."""
     return SINGLE_BYTE.get(conn.info.parameter_status("server_encoding") or "")
 
 
-def storable(conn: psycopg.Connection[Any], text: str, lost: str = MARKED) -> str:
+def storable(conn: psycopg.BaseConnection[Any], text: str, lost: str = MARKED) -> str:
     """The text as the database can hold it."""
     known = codec(conn)
     return text if known is None else text.encode(known, lost).decode(known)

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 from uuid import UUID
 
-from pgvector import Vector
+from psycopg import BaseConnection
 from psycopg.rows import class_row
 
 from pgpipe import errors
@@ -19,11 +19,13 @@ from pgpipe.target import Target, only
 
 SearchMode = Literal["text", "vector", "hybrid"]
 Filter = dict[str, Any]
+T = TypeVar("T")
 
 TARGETS = """
     select c.oid::bigint as oid, n.nspname as schema, c.relname as name,
            exists (select from pgpipe.search s where s.target = c.oid) as searched,
-           e.name as embedding, e.model, e.dims, e.fingerprint
+           e.name as embedding, e.model, e.dims, e.fingerprint,
+           exists (select from pg_catalog.pg_extension x where x.extname = 'vector') as vectors
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       left join pgpipe.embedding e on e.target = c.oid and e.active
      where c.oid in (select target from pgpipe.search union select target from pgpipe.embedding)
@@ -45,7 +47,7 @@ HYBRID = """
       from pgpipe.hybrid_search(%(oid)s::oid::regclass, %(query)s, %(vector)s, %(k)s,
                                 %(where)s::jsonb, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s)
 """
-CHECK = "select pgpipe_internal.check_filter(%s::oid::regclass, %s::jsonb)"
+CHECK = "select pgpipe_internal.check_filter(%(oid)s::oid::regclass, %(where)s::jsonb)"
 STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
 
 
@@ -75,11 +77,19 @@ class Searchable(Target):
     model: str | None  # of that embedding
     dims: int | None
     fingerprint: bytes | None = None  # of the model that made its vectors; None where it made none yet
+    vectors: bool = True  # the database has pgvector
 
     @property
     def best_mode(self) -> SearchMode:
         """Hybrid where there are vectors, else text."""
-        return ("hybrid" if self.searched else "vector") if self.model else "text"
+        return ("hybrid" if self.searched else "vector") if self.model and self.vectors else "text"
+
+
+class Options(TypedDict, total=False):
+    """What else a question may ask for: the fields of Question beyond query, k and filter, by the same names."""
+
+    skip: int
+    prefix: bool
 
 
 @dataclass(frozen=True)
@@ -97,15 +107,39 @@ class Question:
         plain = self.query.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
         object.__setattr__(self, "query", plain)
 
+    @property
+    def where(self) -> str | None:
+        """The filter as JSON.
 
-def find_searchable(conn: Connection, name: str | None, home: str) -> Searchable:
+        Raises:
+            UsageError: it holds what JSON cannot.
+        """
+        return None if self.filter is None else _filter_json(self.filter)
+
+
+@dataclass(frozen=True)
+class Statement(Generic[T]):
+    """What the database is asked, and what a row of its answer becomes."""
+
+    sql: str
+    row: type[T]
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def parameters(self, conn: BaseConnection[Any]) -> dict[str, Any]:
+        """The values as the database can hold them: no row has a character that its encoding lacks."""
+        query = self.values.get("query")
+        return self.values if query is None else self.values | {"query": storable(conn, query, LEFT_OUT)}
+
+
+SEARCHABLE = Statement(TARGETS, Searchable)
+
+
+def pick(tables: list[Searchable], name: str | None, home: str) -> Searchable:
     """The table of that name (`name` in the schema of the settings, `schema.name`), or the only one there is.
 
     Raises:
         UsageError: none of that name can be searched, or several fit; the message names those that exist.
     """
-    with translated(), conn.cursor(row_factory=class_row(Searchable)) as cursor:
-        tables = cursor.execute(TARGETS).fetchall()
     if not tables:
         raise errors.UsageError("nothing is searchable yet; load something first: `pgpipe load --source …`")
     if name is not None:
@@ -116,40 +150,62 @@ def find_searchable(conn: Connection, name: str | None, home: str) -> Searchable
     return tables[0]
 
 
-def check_filter(conn: Connection, target: Searchable, where: Filter | None) -> None:
-    """Refuse a filter that no search would take, before a model is loaded for the question.
+def filter_check(target: Searchable, question: Question) -> Statement[dict[str, Any]]:
+    """Refuses a filter that no search would take: to find its fault takes a moment, to load a model takes seconds.
 
     Raises:
         UsageError: it holds what JSON cannot.
-        DatabaseError: it names an unknown column or comparison, or a value does not fit its column.
     """
-    if where is not None:
-        with translated(), conn.transaction():
-            conn.execute(CHECK, (target.oid, _filter_json(where)))
+    return Statement(CHECK, dict, {"oid": target.oid, "where": question.where})
+
+
+def statement(
+    target: Searchable, mode: SearchMode, question: Question, vector: Sequence[float] | None = None
+) -> Statement[Hit]:
+    """The search; `vector` is the question's, of the target's embedding, for the modes vector and hybrid.
+
+    Raises:
+        UsageError: the filter holds what JSON cannot.
+    """
+    values = {
+        "oid": target.oid,
+        "embedding": target.embedding,
+        "query": question.query,
+        "vector": None if vector is None else _vector_text(vector),
+        "k": question.k,
+        "where": question.where,
+        "skip": question.skip,
+        "prefix": question.prefix,
+    }
+    return Statement(STATEMENTS[mode], Hit, values)
+
+
+def fetch(conn: Connection, asked: Statement[T]) -> list[T]:
+    """The rows of the answer.
+
+    Raises:
+        VectorsMissing: the database has no pgvector.
+        DatabaseError: a search column or embedding is missing, a filter does not fit, or k or skip is below 0.
+    """
+    with translated(), conn.cursor(row_factory=class_row(asked.row)) as cursor:
+        return cursor.execute(asked.sql.encode(), asked.parameters(conn)).fetchall()
+
+
+def find_searchable(conn: Connection, name: str | None, home: str) -> Searchable:
+    """As `pick`, of the tables that there are now."""
+    return pick(fetch(conn, SEARCHABLE), name, home)
 
 
 def answer(
     conn: Connection, target: Searchable, mode: SearchMode, question: Question, vector: Sequence[float] | None = None
 ) -> list[Hit]:
-    """The best rows; `vector` is the question's, of the target's embedding, for the modes vector and hybrid.
+    """The best rows: as `statement` and `fetch`."""
+    return fetch(conn, statement(target, mode, question, vector))
 
-    Raises:
-        UsageError: the filter holds what JSON cannot.
-        VectorsMissing: the database has no pgvector.
-        DatabaseError: a search column or embedding is missing, a filter does not fit, or k or skip is below 0.
-    """
-    values = {
-        "oid": target.oid,
-        "embedding": target.embedding,
-        "query": storable(conn, question.query, LEFT_OUT),  # no row has such a character
-        "vector": None if vector is None else Vector(vector).to_text(),
-        "k": question.k,
-        "where": None if question.filter is None else _filter_json(question.filter),
-        "skip": question.skip,
-        "prefix": question.prefix,
-    }
-    with translated(), conn.cursor(row_factory=class_row(Hit)) as cursor:
-        return cursor.execute(STATEMENTS[mode].encode(), values).fetchall()
+
+def _vector_text(vector: Sequence[float]) -> str:
+    """A vector as pgvector reads it."""
+    return "[" + ",".join(map(repr, map(float, vector))) + "]"
 
 
 def _filter_json(where: Filter) -> str:

@@ -15,11 +15,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from pgpipe import errors
+from pgpipe.api.vectors import ModelLoading
 from pgpipe.db import Database
 from pgpipe.metrics import DatabaseMetrics
 from pgpipe.secret import mask
 from pgpipe.web import views
-from pgpipe.web.asking import COMPARISONS, MODES, Answer, ModelLoading, Models, ask, parse_question
+from pgpipe.web.asking import COMPARISONS, MODES, Answer, Models, ask, parse_question
 from pgpipe.web.guard import LOOPBACK, Guard
 from pgpipe.web.queries import Overview, Overviews, reading
 
@@ -73,10 +74,11 @@ class Page:
         )
 
     def search(self, request: Request) -> Response:
-        """One question in one mode."""
+        """One question in one mode, by default the best that the entity has."""
         asked = parse_question(request.query_params)
-        mode = next((m for m in MODES if m == request.query_params.get("mode", "text")), None)
-        if mode is None:
+        given = request.query_params.get("mode") or None
+        mode = next((m for m in MODES if m == given), None)
+        if mode != given:
             raise errors.UsageError(f"mode is one of {', '.join(MODES)}")
         if not asked.question.query:
             raise errors.UsageError("ask something: ?q=…")

@@ -1,19 +1,19 @@
 """Asking one question in several modes. The model is loaded in the background: text works before and without it."""
 
 import json
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from time import perf_counter
 from typing import Any, get_args
 
 from pgpipe import errors
-from pgpipe.api import question_vector
+from pgpipe.api.vectors import Load, Loader, QuestionVectors, models
 from pgpipe.db import Connection, translated
-from pgpipe.embed.model.base import Model, load_model
+from pgpipe.embed.model.base import Model
 from pgpipe.searching import ask as search
+from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Question, Searchable, SearchMode
 from pgpipe.settings.model import EmbeddingSettings
 
@@ -44,57 +44,28 @@ class Answer:
     error: errors.PgpipeError | None = None
 
 
-class ModelLoading(errors.PgpipeError):
-    """The model is not ready yet; asking again a little later helps."""
-
-
 class Models:
-    """Models, each loaded once by a separate thread."""
+    """Models, each loaded once, in the background."""
 
-    def __init__(self, settings: EmbeddingSettings, load: Callable[[EmbeddingSettings], Model] = load_model) -> None:
+    def __init__(self, settings: EmbeddingSettings, load: Load | None = None) -> None:
         self._settings = settings
-        self._load = load
-        self._loading: dict[str, Future[Model]] = {}
-        self._lock = threading.Lock()
+        self._loader = Loader(load) if load else models
         # The modes vector and hybrid ask the same, and so does a page that is loaded again.
-        self._vector = lru_cache(maxsize=256)(self._encode)
+        self.vector = QuestionVectors(settings, self._loaded)
 
-    def start(self, name: str) -> Future[Model]:
-        """Begin to load a model, unless that has begun already."""
-        with self._lock:
-            if name not in self._loading:
-                self._loading[name] = future = Future[Model]()
-                threading.Thread(target=self._run, args=(name, future), name=f"load {name}", daemon=True).start()
-            return self._loading[name]
-
-    def vector(self, query: str, target: Searchable) -> list[float]:
-        """The vector of a question.
-
-        Raises:
-            ModelLoading: the model is still being loaded.
-            ModelError: it cannot be loaded.
-            VectorsMissing, UsageError: as `question_vector`.
-        """
-        return self._vector(query, target)
-
-    def _encode(self, query: str, target: Searchable) -> list[float]:
-        return question_vector(query, target, self._settings, self._loaded)
+    def start(self, name: str) -> None:
+        """Begin to load a model, unless that has begun already; a question says why one may not run here."""
+        with suppress(errors.ModelRefused):
+            self._loader.start(self._settings.for_model(name))
 
     def _loaded(self, wanted: EmbeddingSettings) -> Model:
-        future = self.start(wanted.model)
-        if not future.done():
-            raise ModelLoading(f"the model {wanted.model} is being loaded; ask again in a few seconds")
-        return future.result()
-
-    def _run(self, name: str, future: Future[Model]) -> None:
-        try:
-            future.set_result(self._load(self._settings.for_model(name)))
-        except BaseException as exc:  # noqa: BLE001 - the thread that asks gets it
-            future.set_exception(exc)
+        return self._loader(wanted, wait=False)
 
 
-def ask(conn: Connection, models: Models, asked: Asked, home: str, modes: Iterable[SearchMode] = MODES) -> list[Answer]:
-    """The answers of each mode; a mode that fails says why, and the others answer. `home` is the settings' schema.
+def ask(
+    conn: Connection, models: Models, asked: Asked, home: str, modes: Iterable[SearchMode | None] = MODES
+) -> list[Answer]:
+    """The answers of each mode (None: the default); one that fails says why, and the others answer.
 
     Raises:
         UsageError: the entity is unknown, or the question is too long.
@@ -102,7 +73,7 @@ def ask(conn: Connection, models: Models, asked: Asked, home: str, modes: Iterab
     if len(asked.question.query) > LONGEST:
         raise errors.UsageError(f"the question has {len(asked.question.query):,} characters; the most is {LONGEST:,}")
     target = search.find_searchable(conn, asked.entity, home)
-    return [_answer(conn, models, target, asked.question, mode) for mode in modes]
+    return [_answer(conn, models, target, asked.question, mode or target.best_mode) for mode in modes]
 
 
 def _answer(conn: Connection, models: Models, target: Searchable, question: Question, mode: SearchMode) -> Answer:
@@ -110,11 +81,9 @@ def _answer(conn: Connection, models: Models, target: Searchable, question: Ques
     hits: list[Hit] = []
     error: errors.PgpipeError | None = None
     try:
-        if mode != "text":
-            search.check_filter(conn, target, question.filter)
-        vector = None if mode == "text" else models.vector(question.query, target)
         with translated(), conn.transaction():  # a savepoint: the next mode is asked on the same connection
-            hits = search.answer(conn, target, mode, question, vector)
+            steps = asking.hits_of(target, mode, question)
+            hits = asking.take(steps, partial(search.fetch, conn), models.vector)
     except errors.PgpipeError as exc:
         state = getattr(exc.__cause__, "sqlstate", None) or ""
         blamed = question.filter and (

@@ -1,0 +1,73 @@
+"""The Python face of search: a question in, typed hits out. Models stay loaded between calls."""
+
+from functools import partial
+from typing import Unpack
+
+from pgpipe.api.vectors import question_vector
+from pgpipe.db import Database
+from pgpipe.searching import asking
+from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, fetch
+from pgpipe.settings.model import Settings
+from pgpipe.settings.sources import load_settings
+
+__all__ = ["embed_query", "question_vector", "search"]
+
+
+def search(
+    query: str,
+    entity: str | None = None,
+    mode: SearchMode | None = None,
+    k: int = 10,
+    filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
+    *,
+    vector: list[float] | None = None,
+    settings: Settings | None = None,
+    database: Database | None = None,
+    **options: Unpack[Options],
+) -> list[Hit]:
+    """Answer a question from one entity, on a connection of its own. For many questions take a Searcher.
+
+    Args:
+        query: words or a sentence; "phrases" must occur, -words must not, word* is the beginning of one.
+        entity: its name, or `schema.name` outside the schema of the settings; may be left out if there is only one.
+        mode: text, vector or hybrid; None takes hybrid if the entity has vectors, else text.
+        k: at most so many hits.
+        filter: {"column": value | [values] | None | {"gte": low, "lt": high}, "json.name": …, "or": [filters], "not":
+            filter}, applied before ranking. Dates, times, Decimal and UUID may be values.
+        vector: of the question, if you have it; else the model of the entity's vectors makes it.
+        settings: by default those of the configuration file and the environment.
+        database: by default the one of the settings.
+        options: see `Options`.
+
+    Raises:
+        UsageError: the entity or mode is unknown, the filter is not valid JSON, or the entity's vectors have other
+            dimensions than the model on this machine.
+        OtherModel: that model has the name of the one that made the vectors, but other weights.
+        VectorsMissing: vectors are asked for, but the database has no pgvector or the entity no embedding.
+        Unreachable, DatabaseError: from the server.
+    """
+    settings = settings or load_settings()
+    database = database or Database(settings.database)
+    steps = asking.hits(Question(query, k, filter, **options), entity, mode, database.schema, vector)
+    return _take(steps, settings, database)
+
+
+def embed_query(
+    query: str, entity: str | None = None, *, settings: Settings | None = None, database: Database | None = None
+) -> list[float]:
+    """The vector of a question, by the model of the entity's vectors: for SQL of your own.
+
+    Raises:
+        As `search`.
+    """
+    settings = settings or load_settings()
+    database = database or Database(settings.database)
+    return _take(asking.query_vector(query, entity, database.schema), settings, database)
+
+
+def _take(steps: asking.Steps[asking.T], settings: Settings, database: Database) -> asking.T:
+    def encode(query: str, target: Searchable) -> list[float]:
+        return question_vector(query, target, settings.embedding)
+
+    with database.connect(keep_timeouts=True) as conn:
+        return asking.take(steps, partial(fetch, conn), encode)

@@ -1,0 +1,103 @@
+"""The steps from a question to its hits, without any I/O: whoever takes them talks to the database and to the model.
+
+Sync and async searches take the same steps.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args
+
+from pgpipe import errors
+from pgpipe.searching.ask import (
+    SEARCHABLE,
+    Hit,
+    Question,
+    Searchable,
+    SearchMode,
+    Statement,
+    filter_check,
+    pick,
+    statement,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Encode:
+    """A step: the vector of a question, by the model of the target's embedding."""
+
+    query: str
+    target: Searchable
+
+
+Step = Statement[Any] | Encode
+# Each step is answered with the rows of its statement, or with its vector.
+Steps = Generator[Step, Any, T]
+
+
+def hits(
+    question: Question,
+    entity: str | None,
+    mode: SearchMode | None,
+    home: str,
+    vector: Sequence[float] | None = None,
+) -> Steps[list[Hit]]:
+    """The steps of a search.
+
+    Args:
+        question: what is asked.
+        entity: its name; None if there is only one.
+        mode: None takes hybrid if the entity has vectors, else text.
+        home: the schema of names that state none.
+        vector: of the question, if the caller has it.
+
+    Raises:
+        UsageError: the entity or the mode is unknown, or the filter is not valid JSON.
+    """
+    if mode not in {None, *get_args(SearchMode)}:
+        raise errors.UsageError(f"unknown mode {mode!r}; the modes are {', '.join(get_args(SearchMode))}")
+    target = pick((yield SEARCHABLE), entity, home)
+    return (yield from hits_of(target, mode or target.best_mode, question, vector))
+
+
+def hits_of(
+    target: Searchable, mode: SearchMode, question: Question, vector: Sequence[float] | None = None
+) -> Steps[list[Hit]]:
+    """The steps of a search, once it is known where.
+
+    What was found of the target holds for the whole search, also if another embedding becomes active meanwhile.
+
+    Raises:
+        UsageError: the filter is not valid JSON.
+    """
+    if mode != "text" and vector is None:
+        if question.filter is not None:
+            yield filter_check(target, question)
+        vector = yield Encode(question.query, target)
+    found: list[Hit] = yield statement(target, mode, question, vector)
+    return found
+
+
+def query_vector(query: str, entity: str | None, home: str) -> Steps[list[float]]:
+    """The steps to the vector of a question.
+
+    Raises:
+        UsageError: the entity is unknown.
+    """
+    target = pick((yield SEARCHABLE), entity, home)
+    vector: list[float] = yield Encode(Question(query).query, target)
+    return vector
+
+
+def take(
+    steps: Steps[T], fetch: Callable[[Statement[Any]], list[Any]], encode: Callable[[str, Searchable], list[float]]
+) -> T:
+    """Take all steps, one after the other."""
+    step = next(steps)
+    while True:
+        answer = encode(step.query, step.target) if isinstance(step, Encode) else fetch(step)
+        try:
+            step = steps.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return] # what the steps return
