@@ -5,11 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from pgpipe.settings.entity import Weight
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SAMPLE_ROWS = 1000
 PROSE_WORDS = 2.5  # words a value on average; ids, codes, urls and versions have one
@@ -56,14 +57,18 @@ class Choice:
     language: str | None = None  # a configuration of PostgreSQL; None: not known, or left out
 
 
-def choose(sample: pa.Table) -> list[Choice]:
+def choose(sample: "pa.Table") -> list[Choice]:
     """Judge the string columns of a sample: prose is searched, short as a title (A), long as a body (B)."""
+    import pyarrow as pa
+
     kinds = {pa.string(), pa.large_string(), pa.string_view()}
     return [_judge(field.name, _texts(sample.column(field.name))) for field in sample.schema if field.type in kinds]
 
 
 def _texts(column: "pa.ChunkedArray[Any]") -> list[str]:
     """What a choice is made from; bytes that are not UTF-8 are not prose."""
+    import pyarrow as pa
+
     found = column.cast(pa.large_string()).cast(pa.large_binary()).to_pylist()
     return [value.decode(errors="ignore") for value in found if value]
 

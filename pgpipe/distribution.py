@@ -1,7 +1,5 @@
 """The distribution that this package comes in. On the package index, the name `pgpipe` belongs to another project."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 NAME = "pgpipe-search"
 VERSION = "0.1.0"
 OTHER = "pgpipe"  # another project's package, 1.0.5 of 2023; our 0.1.0 was built under that name too
@@ -14,6 +12,8 @@ def install(extra: str) -> str:
 
 def other_version() -> str | None:
     """The version of the other distribution `pgpipe`, if its files are installed among ours; else None."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(OTHER)
     except PackageNotFoundError:

@@ -105,3 +105,11 @@ class Permanent(EncodeError):
 
 class TooLarge(EncodeError):
     """The batch is too large for the backend (memory, a limit on requests): it is halved, and no row is charged."""
+
+
+class Undelivered(Exception):
+    """A notice did not arrive."""
+
+    def __init__(self, why: str, *, again: bool = False) -> None:
+        super().__init__(why)
+        self.again = again  # whether a later try may well succeed

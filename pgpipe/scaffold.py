@@ -12,7 +12,7 @@ from pgpipe.embed.declare import plan_embedding
 from pgpipe.embed.model.base import dimensions
 from pgpipe.errors import UsageError
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan.decide import Plan
+from pgpipe.load.plan.outline import Plan
 from pgpipe.load.write.run import STAGING
 from pgpipe.pipeline.context import Context, require_schema
 from pgpipe.searching.declare import plan_search

@@ -11,18 +11,19 @@ from datetime import datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from pgpipe import distribution, log
-from pgpipe.db import Database
-from pgpipe.settings.layers import Layer
-from pgpipe.settings.model import Settings
-from pgpipe.settings.sources import load_settings
+
+if TYPE_CHECKING:  # a command imports what it uses: `--help` neither a driver nor what draws tables
+    from rich.console import Console
+    from rich.table import Table
+
+    from pgpipe.db import Database
+    from pgpipe.settings.layers import Layer
+    from pgpipe.settings.model import Settings
 
 # Where each command is: its module is imported when it is asked for, so that none waits for what another needs.
 MODULES = {
@@ -70,22 +71,36 @@ class App:
     """What a command gets: settings with the options on top, and the two consoles."""
 
     file: Path | None = None
-    options: Layer = field(default_factory=dict)
+    options: "Layer" = field(default_factory=dict)
     quiet: bool = False
+
     # Names and texts are the user's: nothing in them is an emoji's code.
-    out: Console = field(
-        default_factory=lambda: Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
-    )
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, emoji=False))
+    @cached_property
+    def out(self) -> "Console":
+        """Where results go."""
+        from rich.console import Console
+
+        return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
 
     @cached_property
-    def settings(self) -> Settings:
+    def err(self) -> "Console":
+        """Where progress goes."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, emoji=False)
+
+    @cached_property
+    def settings(self) -> "Settings":
         """The settings, read once."""
+        from pgpipe.settings.sources import load_settings
+
         return load_settings(self.file, self.options)
 
     @cached_property
-    def database(self) -> Database:
+    def database(self) -> "Database":
         """The database of the settings."""
+        from pgpipe.db import Database
+
         return Database(self.settings.database)
 
     @property
@@ -107,7 +122,7 @@ class App:
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         """A progress bar on stderr with rows, rate and time left; nothing if stderr is not a terminal."""
-        if self.quiet or not self.err.is_terminal:
+        if self.quiet or not sys.stderr.isatty():
             yield lambda _rows: None
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -133,8 +148,10 @@ class App:
         """One JSON document on stdout."""
         click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
-    def table(self, *columns: str) -> Table:
+    def table(self, *columns: str) -> "Table":
         """An empty table; a column whose name ends in # is numeric."""
+        from rich.table import Table
+
         table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
         for name in columns:
             table.add_column(name.rstrip("#"), justify="right" if name.endswith("#") else "left", overflow="fold")
@@ -142,6 +159,8 @@ class App:
 
     def print_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows of a query as a table, one column a name; there is at least one row."""
+        from rich.markup import escape
+
         table = self.table(*rows[0])
         for row in rows:
             cells = ("" if v is None else f"{v:,}" if isinstance(v, int) else escape(str(v)) for v in row.values())

@@ -5,10 +5,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from pgpipe.cli.app import App, cli
-from pgpipe.cli.diff import diff
 from pgpipe.cli.notify import notified
 from pgpipe.cli.options import override, skipped, source_options, wait_option
 from pgpipe.errors import SourceError
@@ -43,6 +41,8 @@ def load(context: click.Context, /, dry_run: bool, limit: timedelta | None, **op
     Run it as often as you like: what is in the target already is left alone.
     """
     if dry_run:
+        from pgpipe.cli.diff import diff
+
         context.invoke(diff, **options)
     else:
         _run(context, limit, drain=False, **options)
@@ -120,6 +120,8 @@ def _reported(app: App, reports: Iterator[Report], done: list[Report], *, as_jso
 
 def print_report(app: App, report: Report) -> None:
     """The table at the end of a run, with its remarks below."""
+    from rich.markup import escape
+
     if all(s.state in {"nothing to do", "skipped"} or s.stage == "search" for s in report.stages):
         app.out.print(f"Nothing to do: everything of {report.date} is in place.")
     found = {name: [n for s in report.stages if (n := getattr(s, name)) is not None] for name in ROWS}

@@ -16,7 +16,7 @@ from pgpipe.db import Connection
 from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan.decide import Plan as LoadPlan
+from pgpipe.load.plan.outline import Plan as LoadPlan
 from pgpipe.load.plan.scene import Scene
 from pgpipe.log import get_logger
 from pgpipe.mask import said, trace

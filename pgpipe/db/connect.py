@@ -9,7 +9,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgpipe import errors
 from pgpipe.db import pins
-from pgpipe.db.embedded import default_dir, start_embedded
 from pgpipe.db.errors import translated
 from pgpipe.settings.model import DatabaseSettings
 
@@ -41,6 +40,8 @@ class Database:
     def url(self) -> str:
         """The connection string; secret."""
         if self._url is None:
+            from pgpipe.db.embedded import default_dir, start_embedded
+
             self._url = start_embedded(self._embedded_dir or default_dir())
         return self._url
 

@@ -5,18 +5,19 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
-from pgvector import Vector
 from psycopg import Cursor, sql
 from psycopg.rows import class_row, scalar_row
 
 from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import storable
-from pgpipe.embed.model.base import Vectors
 from pgpipe.schema import require_version
 from pgpipe.target import Target
+
+if TYPE_CHECKING:  # who only asks what is declared does without
+    from pgpipe.embed.model.base import Vectors
 
 EMBEDDINGS = """
     select c.oid::bigint, n.nspname, c.relname, e.embedding_id, e.name, e.model, e.dims, e.chunk_size, e.chunk_overlap
@@ -128,7 +129,7 @@ def claim(conn: Connection, embedding: Embedding, limit: int, worker: str, lease
         return Lease(embedding, token, cursor.fetchall())
 
 
-def finish(conn: Connection, lease: Lease, worker: str, chunks: Sequence[Chunk], vectors: Vectors) -> Finished:
+def finish(conn: Connection, lease: Lease, worker: str, chunks: Sequence[Chunk], vectors: "Vectors") -> Finished:
     """Write the vectors and acknowledge the jobs, in one statement.
 
     Args:
@@ -138,6 +139,8 @@ def finish(conn: Connection, lease: Lease, worker: str, chunks: Sequence[Chunk],
         chunks: the pieces that were encoded, in the order of the vectors.
         vectors: shape (len(chunks), dims).
     """
+    from pgvector import Vector
+
     jobs = [_batch_row(job) for job in lease.jobs]
     passages = [f"({c.job + 1},{c.number},{c.start},{c.end})" for c in chunks]
     with translated(), conn.cursor(row_factory=scalar_row) as cursor:
@@ -158,6 +161,8 @@ def finish_nothing(conn: Connection, lease: Lease, worker: str) -> None:
     Raises:
         PgpipeError: a finish of this embedding fails whatever the rows are.
     """
+    from pgvector import Vector
+
     nothing = [Vector([0] * lease.embedding.dims)]  # of no job: it is not stored
     with translated(), conn.cursor() as cursor:
         _call(cursor, FINISH, "finish", lease.embedding, (lease.token, worker, [], [], nothing))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pgpipe.load.types import (
+from pgpipe.load.kinds import (
     DATE,
     DECIMAL128_DIGITS,
     FLOATS,

@@ -10,11 +10,9 @@ from pgpipe.db import Connection, retry, translated
 from pgpipe.db.encoding import storable
 from pgpipe.load.alive import alive
 from pgpipe.load.loader import FAIL_LOAD, Loader, counted
-from pgpipe.load.plan.decide import DONE, Consent, Plan
 from pgpipe.load.plan.links import because, in_order, read_links
-from pgpipe.load.rows.rejects import Rejects
-from pgpipe.load.write.linked import blamed, write_linked
-from pgpipe.load.write.run import Counts, Progress, Run
+from pgpipe.load.plan.outline import DONE, Consent, Plan
+from pgpipe.load.write.run import Counts, Progress, Run, blamed
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source.layout import EntityFiles
 
@@ -75,6 +73,8 @@ class LinkedLoader(Loader):
         return {name: self._done(conn, plan, counts.get(name), begun[name]) for name, plan in plans.items()}
 
     def _run(self, conn: Connection, plan: Plan, load_id: int, member: Member) -> Run:
+        from pgpipe.load.rows.rejects import Rejects
+
         parts, rejects = (self._database, self._source, self._jobs), Rejects(plan.key, plan.max_rejected)
         progress = member.progress(plan)
         return Run(*parts, conn, plan, load_id, lambda _conn, _table: None, progress, rejects, self._patience)
@@ -83,6 +83,8 @@ class LinkedLoader(Loader):
         """Write; a failure is written down for each, if there still is a connection."""
         if not runs:
             return {}
+        from pgpipe.load.write.linked import write_linked
+
         try:
             return write_linked(runs, deferrable)
         except errors.PgpipeError as exc:

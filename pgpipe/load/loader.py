@@ -11,15 +11,10 @@ from pgpipe import errors
 from pgpipe.db import PATIENCE, Connection, Database, Patience, briefly, one, retry, translated
 from pgpipe.db.encoding import storable
 from pgpipe.load.alive import alive
-from pgpipe.load.plan.decide import CAREFUL, Consent, Plan
 from pgpipe.load.plan.make import make_plan
+from pgpipe.load.plan.outline import CAREFUL, Consent, Plan
 from pgpipe.load.plan.scene import TODAY, Scene
-from pgpipe.load.rows.rejects import Rejects
-from pgpipe.load.write.append import append, append_date
-from pgpipe.load.write.create import KEEP_LEDGER, create
-from pgpipe.load.write.diagnose import Diagnosis
-from pgpipe.load.write.merge import merge
-from pgpipe.load.write.run import Counts, Prepare, Progress, Run, record
+from pgpipe.load.write.run import KEEP_LEDGER, Counts, Prepare, Progress, Run
 from pgpipe.log import get_logger
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import Source
@@ -147,28 +142,17 @@ class Loader:
         progress: Callable[[Plan], Progress],
     ) -> Counts:
         """Run; a failure is written down, if there still is a connection."""
+        from pgpipe.load.rows.rejects import Rejects
+        from pgpipe.load.write.whole import write
+
         try:
             rejects = Rejects(plan.key, plan.max_rejected)
             parts = self._database, self._source, self._jobs
-            return _write(Run(*parts, conn, plan, load_id, prepare, progress(plan), rejects, self._patience))
+            return write(Run(*parts, conn, plan, load_id, prepare, progress(plan), rejects, self._patience))
         except errors.PgpipeError as exc:
             with suppress(errors.Unreachable), translated():
                 conn.execute(FAIL_LOAD, (storable(conn, str(exc)), load_id))
             raise
-
-
-def _write(run: Run) -> Counts:
-    """Do what is planned; whole or, where it fails, not at all (`append`: file by file)."""
-    plan = run.plan
-    if plan.action == "recognise":
-        with translated(), run.conn.transaction():
-            record(run, Counts())
-        return Counts()
-    diagnosis = Diagnosis(run)
-    if plan.action == "append" and not plan.gates.of_whole_date:
-        return append(run, diagnosis)
-    way = {"create": create, "append": append_date, "merge": merge}[plan.action]
-    return diagnosis.twice(run.conn, plan.parts, lambda lesson: way(run, lesson))
 
 
 def counted(conn: Connection, begun: list[tuple[Plan, int]]) -> Counts:

@@ -10,8 +10,8 @@ from psycopg.types.json import Jsonb
 from pgpipe.db import PATIENCE, Connection, Database, one, translated
 from pgpipe.db.encoding import storable
 from pgpipe.errors import DataError
-from pgpipe.load.plan.decide import DONE, Plan
 from pgpipe.load.plan.gates import require_rows
+from pgpipe.load.plan.outline import DONE, Plan
 from pgpipe.load.rows.read import row_groups
 from pgpipe.load.rows.rejects import Rejects
 from pgpipe.load.write import copy

@@ -1,27 +1,24 @@
 """Arrow types and PostgreSQL types: what a column becomes, and in which form its values travel."""
 
-import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as at
 
-DATE, TIME = "date", "time without time zone"
-TIMESTAMP, TIMESTAMPTZ = "timestamp without time zone", "timestamp with time zone"
-INTEGERS = ("smallint", "integer", "bigint")
-FLOATS = ("real", "double precision")
-TEXTS = {"text", "character varying", "character", "citext", "xml", "json", "jsonb", "name"}
-PRECISE = {
+from pgpipe.load.kinds import (
+    DATE,
+    DECIMAL128_DIGITS,
+    MADE,
+    TEXTS,
     TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
-    "interval",
-}  # may keep fewer digits of a second than the files have
-VECTORS = {"vector", "halfvec"}
-MADE = {"jsonb", "uuid[]", f"{TIMESTAMPTZ}[]"}  # pgpq has no form of these: their field bytes are made here
-NUMERIC = re.compile(r"numeric(?:\((\d+),(-?\d+)\))?$")
-DECIMAL128_DIGITS = 38
+    VECTORS,
+    Hollow,
+    array_of,
+    base,
+)
+
 SCALARS: list[tuple[str, str]] = [  # predicates of pyarrow.types by name, first match wins
     ("is_boolean", "boolean"),
     ("is_int8", "smallint"),
@@ -47,20 +44,6 @@ SCALARS: list[tuple[str, str]] = [  # predicates of pyarrow.types by name, first
     ("is_duration", "interval"),
     ("is_null", "text"),
 ]
-
-
-Hollow = Literal["", "null", "list"]  # no value at all, or only lists of such
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A column type, as the database knows it."""
-
-    type: str
-    base: str  # in which its values are sent: under a domain, for an enum
-    labels: tuple[str, ...] = ()  # of an enum
-    element: int = 0  # the oid of the elements' type, of an array
-    reads: str = ""  # the type, or that of the elements, whose input function can read texts
 
 
 def storage(arrow: pa.DataType) -> pa.DataType:
@@ -146,11 +129,6 @@ def is_wide(arrow: pa.DataType) -> bool:
     return at.is_decimal(arrow) and arrow.precision > DECIMAL128_DIGITS
 
 
-def array_of(element: str | None) -> str | None:
-    """The array type of these elements."""
-    return f"{element}[]" if element else None
-
-
 def wire_type(sql: str) -> pa.DataType | None:
     """The Arrow type whose binary COPY form is that of the column type; None where the values decide, or are made."""
     name = base(sql)
@@ -175,8 +153,3 @@ def wire_type(sql: str) -> pa.DataType | None:
         "uuid": pa.binary(16),
     }
     return fixed.get(name, pa.string() if name in TEXTS else None)
-
-
-def base(sql: str) -> str:
-    """A type name without its modifiers: `character varying(20)` is `character varying`."""
-    return re.sub(r"\(.*\)", "", sql)

@@ -7,15 +7,10 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
-import pyarrow as pa
-
 from pgpipe import errors
-from pgpipe.choose import SAMPLE_ROWS, Choice, choose
+from pgpipe.choose import Choice, choose
 from pgpipe.db import Connection, Database, Patience, translated
-from pgpipe.load.plan.decide import Consent
-from pgpipe.load.plan.files import read_footer
-from pgpipe.load.rows.read import RowGroup, read_batches
-from pgpipe.load.rows.shape import configured
+from pgpipe.load.plan.outline import Consent
 from pgpipe.pipeline.group import Group
 from pgpipe.schema import require_version
 from pgpipe.settings.entity import EntitySettings
@@ -82,7 +77,9 @@ class Context:
     def choices(self, files: EntityFiles) -> list[Choice]:
         """Which text columns the data itself suggests, from a sample of the first file."""
         if files.entity not in self._choices:
-            self._choices[files.entity] = choose(_sample(self.source, files, self.entity(files.entity)))
+            from pgpipe.load.rows.sample import sample
+
+            self._choices[files.entity] = choose(sample(self.source, files, self.entity(files.entity)))
         return self._choices[files.entity]
 
 
@@ -134,12 +131,3 @@ def require_home(conn: Connection, targets: str) -> None:
         there = conn.execute("select from pg_catalog.pg_namespace where nspname = %s", (targets,)).fetchone()
     if there is None:
         raise errors.UsageError(f"database.schema: the database has no schema {targets!r}; create it, or name another")
-
-
-def _sample(source: Source, files: EntityFiles, settings: EntitySettings) -> pa.Table:
-    for file in files.files:
-        (part,) = configured([read_footer(source, file)], files, settings)
-        if part.rows and part.rows[0]:
-            batch = next(read_batches(source, RowGroup(part, 0)))
-            return pa.Table.from_batches([batch.slice(0, SAMPLE_ROWS)])
-    return pa.table({})

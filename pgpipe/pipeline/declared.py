@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from pgpipe.db import Connection, translated
 from pgpipe.errors import DataError
-from pgpipe.load.plan.decide import Plan
+from pgpipe.load.plan.outline import Plan
 from pgpipe.settings.entity import EmbedDeclaration, EntitySettings, SearchDeclaration
 
 COLUMNS = """

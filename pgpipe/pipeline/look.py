@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from pgpipe.db import Connection, one, translated
 from pgpipe.errors import PgpipeError, SourceError, UsageError
 from pgpipe.load.dates import Held, Wanted
-from pgpipe.load.plan.decide import choose_mode
 from pgpipe.load.plan.facts import Facts
+from pgpipe.load.plan.outline import choose_mode
 from pgpipe.load.plan.target import ledger_at, read_facts
 from pgpipe.pipeline.context import Context
 

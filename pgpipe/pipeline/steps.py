@@ -9,10 +9,9 @@ from pgpipe import errors
 from pgpipe.db import Connection, briefly, retry, translated
 from pgpipe.embed import declare as embedding
 from pgpipe.embed import index, queue
-from pgpipe.embed.model.base import dimensions
 from pgpipe.load.linked import LinkedLoader, Member
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan.decide import Plan
+from pgpipe.load.plan.outline import Plan
 from pgpipe.load.write.run import Counts
 from pgpipe.pipeline.component import Component
 from pgpipe.pipeline.context import Advance, Context
@@ -159,6 +158,8 @@ class EmbeddingsGenerator(Component):
             if known and known.serves(declared, context.settings.embedding.model):
                 embedding.keep_filters(conn, target, declared, known.name)
                 return True
+            from pgpipe.embed.model.base import dimensions
+
             dims = dimensions(context.settings.embedding)
             name = known.name if known else "default"
             model, wanted = context.settings.embedding.model, declared

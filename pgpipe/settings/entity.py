@@ -15,7 +15,8 @@ Bad = Literal["error", "strip", "null", "reject"]  # what happens to a value tha
 class Section(BaseModel):
     """A table of settings: unknown names are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Made when first used: a table within tables needs nothing of its own.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 BUILT_IN = {  # steps that come with pgpipe, and how each is left out

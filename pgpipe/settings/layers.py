@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ def read_file(file: Path) -> Layer:
     Raises:
         UsageError: it is not there, or cannot be read.
     """
+    import tomllib
+
     try:
         text = file.read_text(encoding="utf-8")
         layer = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)

@@ -3,7 +3,6 @@
 import os
 import re
 from fnmatch import fnmatchcase
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +36,7 @@ class DatabaseSettings(Section):
         None, description="data folder of the embedded server", examples=["/var/lib/pgpipe"]
     )
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class IndexSettings(Section):
@@ -103,11 +102,17 @@ class EmbeddingSettings(Section):
         description="names by which scrapers call it, besides its addresses and the name of this machine",
         examples=[["embedder.example.com"]],
     )
-    index: IndexSettings = Field(IndexSettings(), description="The vector index of a store.")
+    index: IndexSettings = Field(
+        default_factory=IndexSettings.model_construct, description="The vector index of a store."
+    )
 
     @field_validator("backend")
     @classmethod
     def _known_backend(cls, value: str) -> str:
+        if value in BACKENDS:
+            return value
+        from importlib.metadata import entry_points
+
         known = {*BACKENDS, *entry_points(group=PLUGINS).names}
         if value not in known:
             raise ValueError(f"unknown backend {value!r}; the backends are {', '.join(sorted(known))}")
@@ -205,12 +210,21 @@ class ServeSettings(Section):
 class Settings(Section):
     """All settings of pgpipe."""
 
-    source: Sources = Field(Sources(), description="Where the Parquet files are.")
-    database: DatabaseSettings = Field(DatabaseSettings(), description="The PostgreSQL that receives the data.")
-    load: LoadSettings = Field(default_factory=LoadSettings, description="How a load runs.")
-    embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="The model, and how much of it at once.")
-    serve: ServeSettings = Field(ServeSettings(), description="The page of `pgpipe serve`.")
-    notify: NotifySettings = Field(NotifySettings(), description="Who is notified of a load's end.")
+    # Defaults need no check, and what checks each table alone is not made for them.
+    source: Sources = Field(default_factory=Sources.model_construct, description="Where the Parquet files are.")
+    database: DatabaseSettings = Field(
+        default_factory=DatabaseSettings.model_construct, description="The PostgreSQL that receives the data."
+    )
+    load: LoadSettings = Field(default_factory=LoadSettings.model_construct, description="How a load runs.")
+    embedding: EmbeddingSettings = Field(
+        default_factory=EmbeddingSettings.model_construct, description="The model, and how much of it at once."
+    )
+    serve: ServeSettings = Field(
+        default_factory=ServeSettings.model_construct, description="The page of `pgpipe serve`."
+    )
+    notify: NotifySettings = Field(
+        default_factory=NotifySettings.model_construct, description="Who is notified of a load's end."
+    )
     entity: dict[str, EntitySettings] = Field({}, description="One table an entity, by its name.")
 
     def by_source(self) -> dict[str, "Settings"]:
@@ -221,6 +235,6 @@ class Settings(Section):
 
     def for_entity(self, name: str) -> EntitySettings:
         """What is set for this entity, for all of them, or by default."""
-        found = self.entity.get(name, EntitySettings())
+        found = self.entity.get(name) or EntitySettings.model_construct()
         defaults = {name: getattr(self.load, name) for name in DEFAULTED if getattr(found, name) is None}
         return found.model_copy(update=defaults)

@@ -8,8 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from pgpipe.settings.check import settings_of
 from pgpipe.settings.layers import ALIASES, PREFIX, Layer, Layers, from_variables, read_file
 from pgpipe.settings.model import Settings
@@ -43,7 +41,7 @@ def load_settings(file: Path | None = None, options: Layer | None = None) -> Set
 
 def _lend_aws() -> None:
     """Put AWS_* of .env where boto3 looks for them, unless the environment has them. Credentials of two never mix."""
-    found = {name: value for name, value in dotenv_values(".env").items() if name.startswith("AWS_") and value}
+    found = {name: value for name, value in _dotenv().items() if name.startswith("AWS_") and value}
     known = {name for name, value in os.environ.items() if value}
     skipped = known | (CREDENTIALS if CREDENTIALS & known else set())
     os.environ.update({name: value for name, value in found.items() if name not in skipped})
@@ -55,7 +53,7 @@ def read_layers(file: Path | None = None, options: Layer | None = None) -> Layer
     Raises:
         UsageError: the file cannot be read.
     """
-    dotenv = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    dotenv = {name: value for name, value in _dotenv().items() if value is not None}
     if file is None:
         named = os.environ.get("PGPIPE_CONFIG")
         file = Path(named) if named else next((p for p in map(Path, FILES) if p.exists()), None)
@@ -67,9 +65,18 @@ def read_layers(file: Path | None = None, options: Layer | None = None) -> Layer
     ]
 
 
+def _dotenv() -> dict[str, str | None]:
+    """The variables of .env, if there is one."""
+    if not Path(".env").exists():
+        return {}
+    from dotenv import dotenv_values
+
+    return dotenv_values(".env")
+
+
 def variable_behind(origin: str, path: Sequence[str]) -> str | None:
     """The variable that sets this path in a layer, or a table above it; None if the layer is not an environment."""
-    known: dict[str, Mapping[str, str | None]] = {"the environment": os.environ, ".env": dotenv_values(".env")}
+    known: dict[str, Mapping[str, str | None]] = {"the environment": os.environ, ".env": _dotenv()}
     variables = known.get(origin, {})
     for length in range(len(path), 0, -1):
         own = PREFIX + "__".join(path[:length]).upper()

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Protocol, runtime_checkable
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pgpipe.distribution import install
 from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.mask import said
 from pgpipe.secret import address
 from pgpipe.settings.source import SourceSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 GROUP = "pgpipe.sources"  # the entry point group in which a package names its schemes
 
@@ -60,7 +61,7 @@ class Source(Protocol):
         """All files below, at any depth, sorted by path."""
         ...
 
-    def open(self, file: File) -> AbstractContextManager[pa.NativeFile]:
+    def open(self, file: File) -> AbstractContextManager["pa.NativeFile"]:
         """Open for reading; raises SourceError if the file is not, or does not stay, what was listed."""
         ...
 

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
-
-import pyarrow as pa
 
 from pgpipe.errors import SourceError, UsageError
 from pgpipe.source import File
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HASHERS = min(os.cpu_count() or 1, 8)
 READ_AT_ONCE = 1 << 20
@@ -68,8 +69,10 @@ class LocalSource:
         return File(path, f"{self.url}/{path}", digest.hexdigest(), stat.st_size, modified, version=version)
 
     @contextmanager
-    def open(self, file: File) -> Iterator[pa.NativeFile]:
+    def open(self, file: File) -> "Iterator[pa.NativeFile]":
         """Open the file; it must not change until it is closed."""
+        import pyarrow as pa
+
         with _readable(self._root / file.path) as path, pa.OSFile(os.fspath(path), mode="r") as stream:
             yield stream
             stat = path.stat()

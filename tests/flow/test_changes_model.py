@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pgpipe.db import Database
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan.decide import Consent
+from pgpipe.load.plan.outline import Consent
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.source import SourceSettings
 from pgpipe.source import open_source

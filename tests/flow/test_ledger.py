@@ -169,7 +169,7 @@ SWAP = ("alter table log rename to before", "create table log (id bigint primary
 def test_a_target_that_is_replaced_during_a_load(lake: Lake, database: Database, change: tuple[str, ...]) -> None:
     """It is planned for again: the rows come into the table of that name, and none into the one that was renamed."""
     from pgpipe.load.loader import Loader
-    from pgpipe.load.plan.decide import Consent, Plan
+    from pgpipe.load.plan.outline import Consent, Plan
     from pgpipe.load.write.run import Progress
     from pgpipe.settings.entity import EntitySettings
     from pgpipe.settings.source import SourceSettings

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pgpipe.db import Connection, Database
 from pgpipe.errors import PgpipeError
 from pgpipe.load.loader import Loader
-from pgpipe.load.plan.decide import Consent, Plan
+from pgpipe.load.plan.outline import Consent, Plan
 from pgpipe.load.write.run import Counts
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.source import SourceSettings

@@ -27,6 +27,7 @@ HEAVY = {
     "transformers",
     "yoyo",
 }
+READING = {"dotenv", "numpy", "pgvector", "pyarrow", "structlog", "urllib.request"}  # rows, vectors, a log, notices
 DRIVER = """
 import sys
 from pgpipe.cli import main
@@ -35,12 +36,13 @@ try:
 finally:
     print(f"imported: {sorted(%r & set(sys.modules))}")
 """
+NOTHING = "imported: []"
 
 
-def imported(folder: Path, *arguments: str, **environment: str) -> str:
-    """Which heavy packages a command has imported when it ends well."""
+def imported(folder: Path, *arguments: str, known: set[str] = HEAVY, **environment: str) -> str:
+    """Which of the known packages a command has imported when it ends well."""
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER % HEAVY, *arguments],
+        [sys.executable, "-c", DRIVER % known, *arguments],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **environment},
         capture_output=True,
@@ -53,7 +55,7 @@ def imported(folder: Path, *arguments: str, **environment: str) -> str:
 @pytest.mark.parametrize("arguments", [["--version"], ["load", "--help"], ["plan", "--help"]])
 def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     """Neither the model's packages nor those of a source."""
-    assert imported(tmp_path, *arguments) == "imported: []"
+    assert imported(tmp_path, *arguments) == NOTHING
 
 
 def test_a_load_imports_nothing_that_only_others_need(database: Database, tmp_path: Path) -> None:
@@ -62,9 +64,18 @@ def test_a_load_imports_nothing_that_only_others_need(database: Database, tmp_pa
     folder.mkdir(parents=True)
     pq.write_table(pa.table({"id": [1, 2], "size": [0.5, None]}), folder / "a.parquet")
 
+    load = ("load", "--source", f"file://{tmp_path}/lake", "--mode", "append", "--skip-search", "--skip-embeddings")
+    assert imported(tmp_path, *load, DATABASE_URL=database.url) == NOTHING
     assert (
-        imported(tmp_path, "load", "--source", f"file://{tmp_path}/lake", DATABASE_URL=database.url) == "imported: []"
-    )
+        imported(tmp_path, *load, known=HEAVY | READING, DATABASE_URL=database.url) == NOTHING
+    )  # nothing is to be done
+
+
+def test_status_imports_nothing_that_reads_rows(database: Database, tmp_path: Path) -> None:
+    """Neither Arrow nor a model's packages, nor what writes logs; with --json not even what draws tables."""
+    every = HEAVY | READING
+    assert imported(tmp_path, "status", known=every, DATABASE_URL=database.url) == NOTHING
+    assert imported(tmp_path, "status", "--json", known=every | {"rich"}, DATABASE_URL=database.url) == NOTHING
 
 
 def test_every_command_is_in_the_table_of_modules() -> None:

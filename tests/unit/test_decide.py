@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 
 from pgpipe.errors import DataError, PgpipeError, UsageError
+from pgpipe.load.kinds import Kind
 from pgpipe.load.ledger import Entry, Ledger
-from pgpipe.load.plan.decide import Consent, Plan, decide, outline
+from pgpipe.load.plan.decide import decide
 from pgpipe.load.plan.facts import Details, Facts, TargetColumn
-from pgpipe.load.plan.files import Part
-from pgpipe.load.types import Kind
+from pgpipe.load.plan.outline import Consent, Plan, outline
+from pgpipe.load.plan.parts import Part
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source import File
 from pgpipe.source.layout import EntityFiles

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from pgpipe.db import Connection, one, translated
 from pgpipe.load.plan.facts import Facts
-from pgpipe.load.plan.files import Part
+from pgpipe.load.plan.parts import Part
 
 WITHOUT_PARTITION = "select pgpipe_internal.without_partition(%s::oid::regclass, %s, %s)"
 Extreme = tuple[int, str]  # row group, and a value that a row of it has

@@ -7,15 +7,14 @@ from datetime import date, timedelta
 from typing import Any
 
 from pgpipe.errors import DataError, UsageError
-from pgpipe.load import types
+from pgpipe.load import kinds
 from pgpipe.load.ledger import Ledger
-from pgpipe.load.plan.files import Column, Part
-from pgpipe.load.rows.read import RowGroup
+from pgpipe.load.plan.parts import Column, Part, RowGroup
 from pgpipe.settings.entity import EntitySettings, Mode
 
 KEPT = timedelta(days=90)  # how long tombstones are kept: pgpipe_internal.keep_tombstones has the same number
 ORDERED = {"smallint", "integer", "bigint", "real", "double precision", "date", "uuid", "bytea", "text"}
-ORDERED |= {"character varying", types.TIMESTAMP, types.TIMESTAMPTZ, "time without time zone"}
+ORDERED |= {"character varying", kinds.TIMESTAMP, kinds.TIMESTAMPTZ, "time without time zone"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def check_order(changes: Changes, columns: Sequence[Column], entity: str) -> Non
                 f"{entity}: entity.{entity}.order names {name!r}, which is not in the files;"
                 f" they have {', '.join(sent)}"
             )
-        if types.base(sent[name]) not in ORDERED and not types.NUMERIC.match(sent[name]):
+        if kinds.base(sent[name]) not in ORDERED and not kinds.NUMERIC.match(sent[name]):
             raise UsageError(
                 f"{entity}: entity.{entity}.order names {name!r}, which is {sent[name]}: its values have no order;"
                 " name columns of numbers, times or texts"

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pgpipe.errors import DataError, UsageError
-from pgpipe.load import fit, types
+from pgpipe.load import fit, kinds
+from pgpipe.load.kinds import Kind
 from pgpipe.load.plan.facts import Details, TargetColumn
-from pgpipe.load.plan.files import Column, Evolution, Part
 from pgpipe.load.plan.found import Found, join
-from pgpipe.load.types import Kind
+from pgpipe.load.plan.parts import Column, Evolution, Part
 from pgpipe.settings.entity import EntitySettings
 
 
@@ -123,7 +123,7 @@ def _widened(found: Found, there: TargetColumn) -> str | None:
     if there.kind.type != there.kind.base:  # a domain is never widened
         return None
     wide = fit.wide_enough(found.types, there.kind.base)
-    return None if there.identity and wide not in types.INTEGERS else wide
+    return None if there.identity and wide not in kinds.INTEGERS else wide
 
 
 def _way_out(found: Found, there: TargetColumn, blocked: Sequence[str], entity: str) -> str:
@@ -221,7 +221,7 @@ def with_policies(columns: list[Column], settings: EntitySettings, key: tuple[st
     found = []
     for column in columns:
         bad = settings.bad(column.name)
-        if bad == "strip" and types.base(column.sent) not in types.TEXTS:
+        if bad == "strip" and kinds.base(column.sent) not in kinds.TEXTS:
             if column.name in named:
                 raise UsageError(f"entity.{entity}.bad_values.{column.name}: strip is for text, and it is {column.sql}")
             bad = "error"

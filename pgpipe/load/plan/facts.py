@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pgpipe.errors import PgpipeError
+from pgpipe.load.kinds import Kind
 from pgpipe.load.ledger import Ledger
-from pgpipe.load.types import Kind
 from pgpipe.target import Target
 
 Filler = Literal["", "search", "generated", "identity", "mark"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from pgpipe.errors import DataError
 from pgpipe.load import fit, types
-from pgpipe.load.plan.files import Column, Part, check_name
-from pgpipe.load.types import Hollow
+from pgpipe.load.kinds import Hollow
+from pgpipe.load.plan.parts import Column, Part, check_name
 from pgpipe.source import File
 
 

@@ -14,8 +14,8 @@ import pyarrow.types as at
 
 from pgpipe.errors import PgpipeError
 from pgpipe.load.plan.bounds import ends
-from pgpipe.load.plan.files import Column, Part, Shape
 from pgpipe.load.plan.keys import Proposal
+from pgpipe.load.plan.parts import Column, Part, Shape
 from pgpipe.load.rows.kernels import Array, pc, types_removed
 from pgpipe.load.rows.read import Footer, read_batches, row_groups
 from pgpipe.source import Source

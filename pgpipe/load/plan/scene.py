@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pgpipe.db import Connection
 from pgpipe.errors import DataError
 from pgpipe.load.ledger import Entry, Ledger
-from pgpipe.load.plan.decide import Plan
 from pgpipe.load.plan.facts import Facts
+from pgpipe.load.plan.outline import Plan
 from pgpipe.load.plan.target import has_rows
 from pgpipe.target import at
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pgpipe.errors import DataError, UsageError
 from pgpipe.load.plan.facts import Facts
-from pgpipe.load.plan.files import Column, check_name
+from pgpipe.load.plan.parts import Column, check_name
 from pgpipe.settings.entity import EntitySettings, Mode
 
 TYPE = "timestamp with time zone"

@@ -13,7 +13,7 @@ import pyarrow.types as at
 
 from pgpipe.errors import BadValue
 from pgpipe.load import types
-from pgpipe.load.plan.files import Column
+from pgpipe.load.plan.parts import Column
 from pgpipe.load.rows.convert import converter
 from pgpipe.load.rows.kernels import Array, at_leaves, nulls, pc, types_removed
 from pgpipe.load.rows.read import Batch, Piece

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.types as at
 
 from pgpipe.errors import BadValue
-from pgpipe.load import fit, types
+from pgpipe.load import fit, kinds, types
 from pgpipe.load.rows import binary_fields, json_text
 from pgpipe.load.rows.kernels import Array, lists, nulls, pc, types_removed
 
@@ -30,13 +30,13 @@ LIMITS: list[tuple[pa.DataType, int, int]] = [  # of PostgreSQL's calendar, in t
 
 def converter(sql: str, arrow: pa.DataType) -> pa.DataType:
     """The Arrow type in which a column of this SQL type travels: what `convert` returns."""
-    name = types.base(sql)
-    if name in types.MADE or name in types.VECTORS:
+    name = kinds.base(sql)
+    if name in kinds.MADE or name in kinds.VECTORS:
         return pa.binary()
     wire = types.wire_type(sql)
     if wire is not None:
         return wire
-    if not types.NUMERIC.match(sql.removesuffix("[]")) or types.is_wide(arrow):
+    if not kinds.NUMERIC.match(sql.removesuffix("[]")) or types.is_wide(arrow):
         return pa.binary()  # NULLs, or ready-made field bytes
     arrow = types.storage(arrow)
     if sql.endswith("[]"):
@@ -92,12 +92,12 @@ def _json(array: Array, sql: str) -> Array:
 
 def _made(array: Array, sql: str) -> Array:
     """Ready-made field bytes of a type that pgpq has no form of."""
-    if types.base(sql) in types.VECTORS:
+    if kinds.base(sql) in kinds.VECTORS:
         return _vectors(array, sql)
     if sql == "uuid[]":
         uuids = _cast(types_removed(array.flatten()), pa.binary(16))
         return binary_fields.arrays(binary_fields.UUID, array, binary_fields.fixed(uuids))
-    if types.base(sql).startswith(types.TIMESTAMPTZ):
+    if kinds.base(sql).startswith(kinds.TIMESTAMPTZ):
         instants = _cast(_microseconds(types_removed(array.flatten())), pa.timestamp("us", "UTC"))
         _check(instants, sql.removesuffix("[]"))
         return binary_fields.arrays(binary_fields.TIMESTAMPTZ, array, binary_fields.moments(instants.cast(pa.int64())))
@@ -199,10 +199,10 @@ def _decimal(arrow: pa.DataType, sql: str) -> pa.DataType:
     Where the column has less room than the file's type, each value has to fit: the type is the column's.
     """
     natural = None if at.is_null(arrow) else types.sql_type(arrow)
-    declared = types.NUMERIC.match(sql)
+    declared = kinds.NUMERIC.match(sql)
     if natural and declared and declared[1] and not fit.fits(natural, sql):
         return pa.decimal128(int(declared[1]), int(declared[2]))
-    return pa.decimal128(types.DECIMAL128_DIGITS, max(getattr(arrow, "scale", 0), 0))
+    return pa.decimal128(kinds.DECIMAL128_DIGITS, max(getattr(arrow, "scale", 0), 0))
 
 
 def _check(wire: Array, sql: str) -> None:
@@ -238,7 +238,7 @@ def _check_text(text: Array, sql: str) -> None:
     if end > start and not np.frombuffer(text.buffers()[2], np.uint8)[start:end].min():
         raise BadValue("a NUL character, which PostgreSQL's text cannot hold")
     longest = LENGTH.search(sql)
-    if longest and types.base(sql) in {"character", "character varying"}:
+    if longest and kinds.base(sql) in {"character", "character varying"}:
         most = pc.max(pc.utf8_length(text)).as_py()
         if most is not None and most > int(longest[1]):
             raise BadValue(f"a text longer than the {longest[1]} characters of {sql}")

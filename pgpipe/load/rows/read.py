@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pgpipe.errors import DataError
-from pgpipe.load.plan.files import INT96_UNIT, Part, named
+from pgpipe.load.plan.files import INT96_UNIT, named
+from pgpipe.load.plan.parts import Part, RowGroup
 from pgpipe.load.rows.extent import EACH, Group, few_at_a_time
 from pgpipe.load.rows.int96 import int96_columns, within_calendar
 from pgpipe.load.rows.shape import shaped
@@ -21,29 +22,6 @@ BATCH_ROWS = 65536
 SMALL = 256 << 10  # a file of at most so many bytes is read whole, with one request, and shares a batch with others
 STREAMED = 64 << 20  # of a larger row group only a window of each column is in memory
 WINDOW = 1 << 20
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """A row group of a file: what a connection takes at a time."""
-
-    part: Part
-    number: int  # within the file
-
-    @property
-    def rows(self) -> int:
-        """As the footer says."""
-        return self.part.rows[self.number]
-
-    @property
-    def bytes(self) -> int:
-        """Uncompressed, as the footer says."""
-        return self.part.bytes[self.number]
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """What tells it from all others: its file and its number."""
-        return self.part.file.uri, self.number
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import pyarrow.types as at
 
 from pgpipe.errors import BadValue, DataError
 from pgpipe.load import types
+from pgpipe.load.plan.parts import RowGroup
 from pgpipe.load.rows import json_text
 from pgpipe.load.rows.kernels import Array, nulls, types_removed
-from pgpipe.load.rows.read import Piece, RowGroup, where
+from pgpipe.load.rows.read import Piece, where
 
 Reasons = dict[int, tuple[str | None, str]]  # row → column and reason
 Known = Mapping[tuple[str, int], Reasons]  # by file and row group

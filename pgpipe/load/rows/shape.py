@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from pgpipe.errors import DataError, UsageError
-from pgpipe.load.plan.files import Part, Shape, with_path
+from pgpipe.load.plan.files import with_path
+from pgpipe.load.plan.parts import Part, Shape
 from pgpipe.load.rows.hashed import hashed, may_be_hashed
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.source.layout import EntityFiles

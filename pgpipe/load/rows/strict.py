@@ -10,12 +10,12 @@ import pyarrow.types as at
 from pgpipe.db.encoding import lacking
 from pgpipe.errors import BadValue
 from pgpipe.load import fit, types
-from pgpipe.load.plan.files import Column
+from pgpipe.load.kinds import Kind
+from pgpipe.load.plan.parts import Column
 from pgpipe.load.rows import binary_fields, json_text
 from pgpipe.load.rows.convert import convert
 from pgpipe.load.rows.kernels import Array, at_leaves, pc, types_removed
 from pgpipe.load.rows.rejects import NUL_ESCAPE
-from pgpipe.load.types import Kind
 
 INDEXED = 2704  # bytes of a row that a btree index takes
 

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from pgpipe import errors
 from pgpipe.db import Connection, one, translated
-from pgpipe.load.plan.files import Part
+from pgpipe.load.plan.parts import Part
 from pgpipe.load.rows import read
 from pgpipe.load.write import copy
 from pgpipe.load.write.diagnose import Diagnosis

@@ -18,9 +18,10 @@ from psycopg import sql
 
 from pgpipe import errors
 from pgpipe.db import Connection, awake, translate
+from pgpipe.load.plan.parts import RowGroup
 from pgpipe.load.rows.ahead import ahead
 from pgpipe.load.rows.bad_values import to_wire
-from pgpipe.load.rows.read import Batch, RowGroup, read_groups, row_groups, where
+from pgpipe.load.rows.read import Batch, read_groups, row_groups, where
 from pgpipe.load.rows.rejects import Rejects, bad_row
 from pgpipe.load.write.run import Lesson, Progress, Run
 from pgpipe.log import get_logger

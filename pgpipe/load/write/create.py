@@ -8,14 +8,23 @@ from pgpipe.db import translated
 from pgpipe.load.write import copy
 from pgpipe.load.write.changes import changes_json, has_deletes, reduce
 from pgpipe.load.write.gates import check_staged
-from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, create_staging, inserted, record, set_versions
+from pgpipe.load.write.run import (
+    DROP_STAGING,
+    KEEP_LEDGER,
+    Counts,
+    Lesson,
+    Run,
+    create_staging,
+    inserted,
+    record,
+    set_versions,
+)
 from pgpipe.load.write.stage import stage
 from pgpipe.target import Target
 
 INDEX_STAGING = "select pgpipe_internal.index_staging(%s::oid::regclass, %s)"
 PUBLISH = "select pgpipe_internal.publish(%s::oid::regclass, %s, %s)"
 NO_KEY = "PP010"  # SQLSTATE of a key that is NULL or occurs twice
-KEEP_LEDGER = "select pgpipe.keep_ledger(%s::oid::regclass, %s)"
 FILL = "select inserted, deletes from pgpipe_internal.fill_changes(%s::oid::regclass, %s::oid::regclass, %s)"
 KEEP_VERSIONS = "select pgpipe_internal.keep_versions(%s::oid::regclass, null, %s, null, true)"
 KEEP_TOMBSTONES = "select pgpipe_internal.keep_tombstones(%s::oid::regclass, %s, %s)"

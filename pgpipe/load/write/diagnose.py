@@ -13,7 +13,7 @@ from pgpipe.db import Connection, one, translated
 from pgpipe.db.encoding import codec
 from pgpipe.errors import DataError
 from pgpipe.load.plan.changes import condition
-from pgpipe.load.plan.files import Part
+from pgpipe.load.plan.parts import Part
 from pgpipe.load.rows.ask import Asker
 from pgpipe.load.rows.read import row_groups
 from pgpipe.load.rows.rejects import Known, Reasons, bad_row

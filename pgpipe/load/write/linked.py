@@ -4,36 +4,25 @@ What others refer to is inserted first and deleted last. So no row ever refers t
 meets a row that stays.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import psycopg
 from psycopg import sql
 
 from pgpipe.db import Connection, translate, translated
-from pgpipe.errors import DataError, PgpipeError
+from pgpipe.errors import DataError
 from pgpipe.load.write.append import append_at_once, append_staged
 from pgpipe.load.write.diagnose import Diagnosis
 from pgpipe.load.write.merge import delete_rest, merge_staged
 from pgpipe.load.write.rivals import among_rivals
-from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, record
+from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, blamed, record
 from pgpipe.load.write.stage import Staged, stage
 
 DEFER = sql.SQL("set constraints {} deferred")
 CHECK = "set constraints all immediate"
 Lessons = dict[str, Lesson]
-
-
-@contextmanager
-def blamed(entity: str) -> Iterator[None]:
-    """Whatever fails within is of this entity."""
-    try:
-        with translated():
-            yield
-    except PgpipeError as exc:
-        exc.entity = exc.entity or entity
-        raise
 
 
 def write_linked(runs: Sequence[Run], deferrable: Sequence[str]) -> dict[str, Counts]:

@@ -1,25 +1,29 @@
 """A load that is under way: what its parts share, and what it writes down together with its rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from pgpipe.db import Connection, Database, Patience, briefly
+from pgpipe.db import Connection, Database, Patience, briefly, translated
 from pgpipe.db.encoding import storable
-from pgpipe.errors import DataError
-from pgpipe.load.plan.decide import Plan
-from pgpipe.load.plan.files import Column
-from pgpipe.load.rows.rejects import Known, Rejects
+from pgpipe.errors import DataError, PgpipeError
+from pgpipe.load.plan.outline import Plan
+from pgpipe.load.plan.parts import Column
 from pgpipe.source import File, Source
 from pgpipe.target import Target, at
+
+if TYPE_CHECKING:  # who has nothing to write does without
+    from pgpipe.load.rows.rejects import Known, Rejects
 
 STAGING = "pgpipe_staging"
 CREATE_STAGING = """
     select made::oid::bigint, pgpipe_internal.staging_name(%(schema)s, %(entity)s)
       from pgpipe_internal.create_staging(%(schema)s, %(entity)s, %(columns)s, %(key)s, %(unlogged)s) made
 """
+KEEP_LEDGER = "select pgpipe.keep_ledger(%s::oid::regclass, %s)"
 DROP_STAGING = "select pgpipe_internal.drop_staging(%s::oid::regclass)"
 EVOLVE = "select pgpipe_internal.evolve(%s::oid::regclass, %s, %s)"
 SET_SOFT_DELETE = "select pgpipe_internal.set_soft_delete(%s::oid::regclass, %s)"
@@ -69,7 +73,7 @@ class Run:
     load_id: int
     prepare: Prepare
     progress: Progress
-    rejects: Rejects
+    rejects: "Rejects"
     patience: Patience
 
     @property
@@ -88,12 +92,23 @@ class Run:
         return self.plan.target
 
 
+@contextmanager
+def blamed(entity: str) -> Iterator[None]:
+    """Whatever fails within is of this entity."""
+    try:
+        with translated():
+            yield
+    except PgpipeError as exc:
+        exc.entity = exc.entity or entity
+        raise
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What an attempt knows of the rows before it reads them: nothing, or what the attempt before it learnt."""
 
     columns: tuple[Column, ...]  # with how their values are checked
-    known: Known = field(default_factory=dict)  # rows that the server refuses
+    known: "Known" = field(default_factory=dict)  # rows that the server refuses
 
 
 def as_json(columns: Sequence[Column]) -> Jsonb:
@@ -151,7 +166,7 @@ def set_versions(run: Run, target: int) -> None:
     run.conn.execute(SET_HISTORY, (target, list(plan.key), plan.history.wanted, plan.history.keep))
 
 
-def inserted(rows: int, rejects: Rejects) -> Counts:
+def inserted(rows: int, rejects: "Rejects") -> Counts:
     """The counts of a load whose rows were all inserted."""
     return Counts(read=rows + rejects.count, inserted=rows, rejected=rejects.count, mended=rejects.mended)
 
@@ -180,7 +195,7 @@ def enter(conn: Connection, run: Run, entries: list[dict[str, Any]]) -> None:
         conn.execute(REJECT_ROWS, (run.load_id, storable(conn, f"[{','.join(row.as_json() for row in some)}]")))
 
 
-def entry(file: File, rows: int | None, rejects: Rejects) -> dict[str, Any]:
+def entry(file: File, rows: int | None, rejects: "Rejects") -> dict[str, Any]:
     """A file for the ledger; without a number of rows it was not read, but recognised."""
     identity = {"file": file.uri, "etag": file.identity, "bytes": file.bytes}
     return identity | {"read": rows or 0, "rejected": len(rejects.of(file.uri)), "recognised": rows is None}

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from pgpipe.db import translated
 from pgpipe.load.plan.changes import numbered
-from pgpipe.load.plan.decide import Plan
-from pgpipe.load.plan.files import Column
+from pgpipe.load.plan.outline import Plan
+from pgpipe.load.plan.parts import Column
 from pgpipe.load.write import copy
 from pgpipe.load.write.run import Lesson, Run, create_staging
 from pgpipe.target import Target
