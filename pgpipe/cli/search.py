@@ -58,6 +58,7 @@ class FreeText(click.Command):
 @click.option("--skip", default=0, type=click.IntRange(0, 100_000), metavar="N", help="Leave out the first N answers.")
 @click.option("--filter", "where", metavar="JSON", help='Such as {"brand": "x", "price": {"lt": 20}}.')
 @click.option("--prefix", is_flag=True, help="The last word is the beginning of one.")
+@click.option("--fuzzy/--no-fuzzy", default=True, help="Correct a word that no row holds.  [default: --fuzzy]")
 @json_option
 @click.pass_obj
 def search(app: App, /, query: str, entity: str | None, where: str | None, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the options above
@@ -70,6 +71,8 @@ def search(app: App, /, query: str, entity: str | None, where: str | None, as_js
     if as_json:
         app.print_json([asdict(hit) for hit in hits])
         return
+    if hits and hits[0].corrected:
+        app.err.print(f"Answers to: {escape(hits[0].corrected)}")
     for place, hit in enumerate(hits, how["skip"] + 1):
         _print(app, place, hit)
     if not hits:

@@ -33,19 +33,20 @@ TARGETS = """
      order by c.relname, n.nspname
 """
 TEXT = """
-    select key, score, text_rank, null::int as vector_rank, passage, "row"
+    select key, score, text_rank, null::int as vector_rank, passage, "row", corrected
       from pgpipe.text_search(%(oid)s::oid::regclass, %(query)s, %(k)s, %(where)s::jsonb,
-                              skip => %(skip)s, prefix => %(prefix)s)
+                              skip => %(skip)s, prefix => %(prefix)s, fuzzy => %(fuzzy)s)
 """
 VECTOR = """
-    select key, score, null::int as text_rank, vector_rank, passage, "row"
+    select key, score, null::int as text_rank, vector_rank, passage, "row", null as corrected
       from pgpipe.vector_search(%(oid)s::oid::regclass, %(vector)s, %(k)s, %(where)s::jsonb,
                                 skip => %(skip)s, embedding => %(embedding)s)
 """
 HYBRID = """
-    select key, score, text_rank, vector_rank, passage, "row"
+    select key, score, text_rank, vector_rank, passage, "row", corrected
       from pgpipe.hybrid_search(%(oid)s::oid::regclass, %(query)s, %(vector)s, %(k)s,
-                                %(where)s::jsonb, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s)
+                                %(where)s::jsonb, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s,
+                                fuzzy => %(fuzzy)s)
 """
 CHECK = "select pgpipe_internal.check_filter(%(oid)s::oid::regclass, %(where)s::jsonb)"
 STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
@@ -61,6 +62,7 @@ class Hit:
     vector_rank: int | None
     passage: str | None  # words of the question between <b> and </b>; not escaped, see html
     row: dict[str, Any]
+    corrected: str | None = None  # the question that was answered by words, where it was taken for misspelt
 
     @property
     def html(self) -> str:
@@ -90,6 +92,7 @@ class Options(TypedDict, total=False):
 
     skip: int
     prefix: bool
+    fuzzy: bool
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Question:
     filter: Filter | None = None
     skip: int = 0  # hits of earlier pages
     prefix: bool = False  # the last word is the beginning of one
+    fuzzy: bool = True  # a word that no row holds is taken for the nearest one
 
     def __post_init__(self) -> None:
         """No text of PostgreSQL holds a NUL or half a character, so no row has one, and no question needs one."""
@@ -176,6 +180,7 @@ def statement(
         "where": question.where,
         "skip": question.skip,
         "prefix": question.prefix,
+        "fuzzy": question.fuzzy,
     }
     return Statement(STATEMENTS[mode], Hit, values)
 

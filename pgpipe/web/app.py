@@ -70,6 +70,7 @@ class Page:
             conditions=[*conditions, ("", "eq", "")],
             comparisons=COMPARISONS,
             further=_further(request, answers),
+            exact=f"?{request.url.include_query_params(fuzzy='false').query}",
             loading=any(isinstance(answer.error, ModelLoading) for answer in answers),
         )
 

@@ -97,7 +97,7 @@ def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str
     """The question of a request.
 
     Args:
-        parameters: q, entity, k, skip, filter (JSON).
+        parameters: q, entity, k, skip, filter (JSON), fuzzy (`false` switches corrections off).
         conditions: of the form: column, comparison, value; added to the filter.
 
     Raises:
@@ -108,7 +108,9 @@ def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str
         if column:
             _add(where, column, comparison, value)
     k, skip = _number(parameters, "k", 10, 1, MOST), _number(parameters, "skip", 0, 0, FARTHEST)
-    return Asked(Question(parameters.get("q", "").strip(), k, where or None, skip), parameters.get("entity") or None)
+    fuzzy = parameters.get("fuzzy", "true") != "false"
+    question = Question(parameters.get("q", "").strip(), k, where or None, skip, fuzzy=fuzzy)
+    return Asked(question, parameters.get("entity") or None)
 
 
 def _number(parameters: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

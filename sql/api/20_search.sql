@@ -78,42 +78,28 @@ create or replace function pgpipe.refresh_search(target regclass, at_most int de
 as $$
 declare
     column_name name := pgpipe_internal.lock_search(target);
-    total bigint := (pgpipe_internal.estimate(target, 'true')).rows;
-    read bigint;  -- of which so many are counted
-    percent double precision;
-    sample text := '';
+    taken record := pgpipe_internal.sample_rows(target, at_most);
 begin
-    if total <= 10 * at_most then
-        total := pgpipe_internal.count_rows(target, '');
-    end if;
-    read := total;
-    if total > at_most then
-        percent := 100.0 * at_most / total;
-        -- The same pages again: stable figures. Whole pages: more or fewer rows than asked for.
-        sample := format('tablesample system (%s) repeatable (1)', percent);
-        read := pgpipe_internal.count_rows(target, sample);
-        if total > 10 * at_most and (select class.reltuples < 0 from pg_catalog.pg_class class
-                                      where class.oid = target) then
-            total := greatest(read, round(100 * read / percent));  -- the file's size was known only
-        end if;
-    end if;
     delete from pgpipe.lexeme word where word.target = refresh_search.target;
     with stat as materialized (
-        select * from ts_stat(format('select %I from %s %s', column_name, target, sample))
+        select * from ts_stat(format('select %I from %s %s', column_name, target, taken.sample))
     ), kept as (
         insert into pgpipe.lexeme (target, lexeme, documents)
-        select refresh_search.target, stat.word, stat.ndoc * total::float8 / greatest(read, 1)
+        select refresh_search.target, stat.word, stat.ndoc * taken.growth
           from stat
     )
     update pgpipe.search serving
-       set documents = total, refreshed_at = clock_timestamp(),
-           mean_length = coalesce((select sum(stat.nentry) from stat)::float8 / nullif(read, 0), 0)
+       set documents = taken.total, refreshed_at = clock_timestamp(),
+           mean_length = coalesce((select sum(stat.nentry) from stat)::float8
+                                    / nullif(taken.read, 0), 0)
      where serving.target = refresh_search.target;
-    return total;
+    perform pgpipe_internal.count_written(serving, taken.sample, taken.growth)
+       from pgpipe.search serving where serving.target = refresh_search.target;
+    return taken.total;
 end
 $$;
 comment on function pgpipe.refresh_search(regclass, int) is
-    'Counts in how many documents each lexeme occurs, from all rows or a sample of about '
-    '`at_most`. Returns the rows of the target, an estimate beyond ten times `at_most`. Searches '
-    'that run meanwhile see the old figures or the new ones. '
+    'Counts in how many documents each lexeme occurs, and each word as it is written, from all '
+    'rows or a sample of about `at_most`. Returns the rows of the target, an estimate beyond ten '
+    'times `at_most`. Searches that run meanwhile see the old figures or the new ones. '
     'Example: select pgpipe.refresh_search(''article'')';

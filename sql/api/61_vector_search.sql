@@ -38,13 +38,16 @@ comment on function pgpipe.vector_search(regclass, vector, int, jsonb, int, text
     'Example: select key, score, passage from pgpipe.vector_search(''article'', :vector, '
     'filter => ''{"year": {"gte": 2020}}'')';
 
+drop function if exists pgpipe.hybrid_search(
+    regclass, text, vector, int, jsonb, float8, float8, int, int, int, boolean, text);
+
 create or replace function pgpipe.hybrid_search(
     target regclass, query text, query_vector vector, k int default 10, filter jsonb default null,
     text_weight double precision default 1, vector_weight double precision default 1,
     rrf_k int default null, candidates int default 100, skip int default 0,
-    prefix boolean default false, embedding text default null)
+    prefix boolean default false, embedding text default null, fuzzy boolean default true)
     returns table (key jsonb, score double precision, text_rank int, vector_rank int, passage text,
-                   "row" jsonb)
+                   "row" jsonb, corrected text)
     stable rows 10
     set search_path = pg_catalog, pg_temp set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
@@ -54,6 +57,7 @@ as $$
 declare
     declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
     languages regconfig[] := pgpipe_internal.search_languages(target);
+    better text := pgpipe_internal.corrected_question(target, languages, query, prefix, fuzzy);
 begin
     perform pgpipe_internal.require_page(k, skip);
     perform pgpipe_internal.require_weights(text_weight, vector_weight, rrf_k);
@@ -63,7 +67,7 @@ begin
                               $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13)
         )
         select page.key, page.score, page.text_rank, page.vector_rank,
-               case when page.text_rank is not null then {headline} else {passage} end, {row}
+               case when page.text_rank is not null then {headline} else {passage} end, {row}, $14
           from page join {target} t on {same_row}
          order by page.score desc, page.key
         $sql$, jsonb_build_object(
@@ -72,19 +76,19 @@ begin
             'passage', pgpipe_internal.passage_expression(declared, 'page'),
             'row', pgpipe_internal.row_expression(target, 't'),
             'same_row', pgpipe_internal.key_match(target, declared.key_columns, 't', 'page.key')))
-        using target, query, query_vector, k, candidates, filter, text_weight, vector_weight,
-              rrf_k, skip, prefix, pgpipe_internal.asked_words(languages, query, prefix),
-              declared.name;
+        using target, coalesce(better, query), query_vector, k, candidates, filter, text_weight,
+              vector_weight, rrf_k, skip, prefix, pgpipe_internal.asked_words(
+                  languages, coalesce(better, query), prefix), declared.name, better;
 end
 $$;
 comment on function pgpipe.hybrid_search(
     regclass, text, vector, int, jsonb, double precision, double precision, int, int, int, boolean,
-    text) is
+    text, boolean) is
     'The k best rows by words and by meaning together, after the first `skip`, the filter applied '
     'inside both. Scores of the `candidates` best of each are brought to a scale from 0 to 1, '
     'weighted and added. With `rrf_k` (60, say) 1 / (rrf_k + rank) is in place of them: reciprocal '
     'rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). Both ranks are returned; null for a row '
     'that is not in that list. Pages are of one list as long as k and candidates stay the same, '
-    'and end with the candidates. '
+    'and end with the candidates. `corrected` is as in text_search; the vector stays as given. '
     'Example: select key, score, "row" from pgpipe.hybrid_search(''article'', '
     '''compress a file'', :vector, k => 5)';

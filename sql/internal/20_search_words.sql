@@ -75,3 +75,34 @@ end
 $$;
 comment on function pgpipe_internal.count_rows(regclass, text) is
     'How many rows a target has, or the sample of it that a TABLESAMPLE clause (SQL text) takes.';
+
+create or replace function pgpipe_internal.sample_rows(
+    target regclass, at_most int, out total bigint, out read bigint, out sample text,
+    out growth double precision)
+    volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    percent double precision;
+begin
+    sample := '';
+    total := (pgpipe_internal.estimate(target, 'true')).rows;
+    if total <= 10 * at_most then
+        total := pgpipe_internal.count_rows(target, '');
+    end if;
+    read := total;
+    if total > at_most then
+        percent := 100.0 * at_most / total;
+        -- The same pages again: stable figures. Whole pages: more or fewer rows than asked for.
+        sample := format('tablesample system (%s) repeatable (1)', percent);
+        read := pgpipe_internal.count_rows(target, sample);
+        if total > 10 * at_most and (select class.reltuples < 0 from pg_catalog.pg_class class
+                                      where class.oid = target) then
+            total := greatest(read, round(100 * read / percent));  -- the file's size was known only
+        end if;
+    end if;
+    growth := total::double precision / greatest(read, 1);
+end
+$$;
+comment on function pgpipe_internal.sample_rows(regclass, int) is
+    'Which rows of a target stand for all: a TABLESAMPLE clause, or an empty text for all of them. '
+    'Also how many there are, how many are read, and for how many each stands.';

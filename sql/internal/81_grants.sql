@@ -182,7 +182,7 @@ begin
     grant update (documents, mean_length, refreshed_at)
        on pgpipe.search to pgpipe_loader, pgpipe_embedder;
     grant select on pgpipe.search to pgpipe_embedder;
-    grant select, insert, delete on pgpipe.lexeme to pgpipe_embedder;
+    grant select, insert, delete on pgpipe.lexeme, pgpipe.word to pgpipe_embedder;
 end
 $$;
 comment on function pgpipe_internal.grant_roles(name) is

@@ -54,13 +54,18 @@ def test_the_page(database: Database) -> None:
         finally:
             if conn.execute("select 1 from pg_roles where rolname = 'searcher'").fetchone():
                 conn.execute("drop owned by searcher; drop role searcher")
-    assert searched == [("article",), ("big_table",), ("manual",)]
+    assert searched == [("article",), ("big_table",), ("manual",), ("product",)]
 
 
 def answer(conn: Connection, block: str) -> None:
     """What a block promises beyond running."""
     if "notes=>C" in block:
         assert conn.execute("select key from pgpipe.text_search('product', 'okapi')").fetchall() == [({"id": 1},)]
+    if "disable_search('product')" in block:  # what follows asks it again
+        conn.execute("select pgpipe.enable_search('product', '{title=>A, description=>B}')")
+    if "watreproof" in block:
+        asked = block[block.index("select key") :].encode()
+        assert conn.execute(asked).fetchall() == [({"id": 1}, "waterproof jacket")]
     if "hybrid_search" in block:
         statement = block[block.index("select key, score, text_rank") :].replace(":vector", "'[1,0,0]'")
         assert [row[0]["id"] for row in conn.execute(statement.encode()).fetchall()] == [1]

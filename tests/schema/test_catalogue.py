@@ -153,6 +153,7 @@ WRITES = {  # what the roles may write, by column where not the whole table
         "sweep": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "reconciliation": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "lexeme": {"INSERT": None, "DELETE": None},
+        "word": {"INSERT": None, "DELETE": None},
         "search": {"UPDATE": {"documents", "mean_length", "refreshed_at"}},
     },
 }

@@ -17,6 +17,7 @@ COMPOSING = {  # how many statements each composes
     "hybrid_search": 1,
     "rank_matching": 1,  # the words and the filter of a question
     "look_near": 1,
+    "unheld_words": 1,  # the search column
     "estimate": 1,  # EXPLAIN takes no parameters
     "search_languages": 1,
     "fill_blocks": 1,  # a batch of an online search column

@@ -20,7 +20,7 @@ from tests.sql.fake_model import Fake
 from tests.web.conftest import fill, serving
 from tests.web.support import columns, get
 
-HIT = {"key", "score", "text_rank", "vector_rank", "passage", "row"}
+HIT = {"key", "score", "text_rank", "vector_rank", "passage", "row", "corrected"}
 EMBEDDING = {"name", "model", "dims", "waiting", "leased", "dead", "coverage", "rate", "eta_seconds", "paused"}
 
 
