@@ -23,8 +23,11 @@ begin
     select declared.target, stat.word, stat.ndoc * growth
       from ts_stat(pgpipe_internal.fill(
                'select to_tsvector(''pg_catalog.simple'', left(concat_ws('' '', {texts}), 50000)) '
-               'from {target} row {sample}', jsonb_build_object(
-                   'target', declared.target, 'sample', sample, 'texts', (
+               'from {target} row {sample} where {condition}', jsonb_build_object(
+                   'target', declared.target, 'sample', sample,
+                   'condition', coalesce(quote_ident(pgpipe_internal.deleted_column(
+                                             declared.target)) || ' is null', 'true'),
+                   'texts', (
                        select string_agg(pgpipe_internal.searched_text(
                                              declared.target, part, 'row'), ', ')
                          from unnest(columns) part)))) stat

@@ -36,11 +36,12 @@ begin
                 where known.target = declared.target and known.lexeme = any (parsed.lexemes))
     loop
         -- The counts come from a sample, and rows were written since.
-        execute format('select exists (select from %s row where row.%I @@ %L)',
+        execute format('select exists (select from %s row where row.%I @@ %L and %s)',
                        declared.target, declared.column_name, (
                            select string_agg(pgpipe_internal.word_query(
                                                  lexeme, asked.is_open)::text, ' | ')
-                             from unnest(asked.lexemes) lexeme)) into held;
+                             from unnest(asked.lexemes) lexeme),
+                       pgpipe_internal.search_condition(declared.target, null)) into held;
         unheld := unheld || case when not held then asked.word end;
     end loop;
     return array_remove(unheld, null);
