@@ -58,11 +58,12 @@ DATES = """
 # What keeps a declared search from finding all rows.
 SEARCHES = """
     select schema, entity, reason from (
-        select n.nspname as schema, c.relname as entity, pgpipe_internal.search_doubt(s.target) as reason
+        select n.nspname as schema, c.relname as entity, concat_ws('; ', pgpipe_internal.search_doubt(s.target),
+                         pgpipe_internal.soft_delete_lost(s.target)) as reason
           from pgpipe.search s
           join pg_catalog.pg_class c on c.oid = s.target
           join pg_catalog.pg_namespace n on n.oid = c.relnamespace) d
-     where reason is not null order by entity, schema
+     where reason <> '' order by entity, schema
 """
 POINTS = 30  # loads, and minutes of embedding, that a line of bars shows
 BARS = "▁▂▃▄▅▆▇█"

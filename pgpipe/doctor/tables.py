@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from pgpipe.db import Connection
-from pgpipe.doctor.finding import Finding, ok, warning
+from pgpipe.doctor.finding import Finding, failure, ok, warning
 from pgpipe.load.rhythm import read_newest
 from pgpipe.settings.entity import EntitySettings
 from pgpipe.settings.model import Settings
@@ -35,6 +35,7 @@ NOT_UPGRADABLE = """
      where n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
      order by 1, 2
 """
+SOFT_DELETES = "select pgpipe_internal.soft_delete_lost(target) from pgpipe.soft_delete order by target::text"
 QUEUE = """
     select current_setting('autovacuum')::boolean and 'autovacuum_enabled=false' <> all (coalesce(c.reloptions, '{}')),
            coalesce(s.n_dead_tup, 0), coalesce(s.n_live_tup, 0)
@@ -102,4 +103,12 @@ def span(time: timedelta) -> str:
     return f"{hours} hours" if hours < 48 else f"{round(hours / 24)} days"  # noqa: PLR2004
 
 
-CHECKS = (_queue, _upgrade, _rhythm)
+def _soft_deletes(conn: Connection, _settings: Settings) -> Iterator[Finding]:
+    """Targets that do not know any more which of their rows are gone."""
+    for (lost,) in conn.execute(SOFT_DELETES).fetchall():
+        if lost:
+            what, _, remedy = lost.partition(": ")
+            yield failure("soft deletes", f"{what}; loads and searches are refused", remedy)
+
+
+CHECKS = (_queue, _upgrade, _rhythm, _soft_deletes)

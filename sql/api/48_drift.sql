@@ -27,7 +27,8 @@ begin
               left join %5$s stored on %6$s and stored.chunk = 0
              where input.hash is not null
             $sql$, pgpipe_internal.numbered_list(e.key_columns, 't'),
-            pgpipe_internal.input_expression(e.columns, e.template, e.condition), target,
+            pgpipe_internal.input_expression(
+                e.columns, e.template, pgpipe_internal.present_condition(e)), target,
             pgpipe_internal.sampled_percent(target, sample), e.store,
             pgpipe_internal.same_numbered(e.target, e.key_columns, 'input', 'stored'))
             into rows, missing, other_text, other_model using e.model;

@@ -26,9 +26,10 @@ comment on function pgpipe_internal.live_rows(regclass, name) is
 create or replace function pgpipe_internal.present_condition(e pgpipe.embedding)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select nullif(concat_ws(
-               ' and ', quote_ident(pgpipe_internal.deleted_column(e.target)) || ' is null',
-               '(' || e.condition || ')'), '')
+    select case when gone is null then e.condition
+                else concat_ws(' and ', format('%I is null', gone),
+                               '(' || e.condition || E'\n)') end
+      from pgpipe_internal.deleted_column(e.target) gone
 $$;
 comment on function pgpipe_internal.present_condition(pgpipe.embedding) is
     'SQL text: the condition of the rows that a model reads. Those that are gone are none of them.';

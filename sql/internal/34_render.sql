@@ -53,7 +53,8 @@ as $$
     select item.attname from pg_catalog.pg_attribute item
      where item.attrelid = e.target and item.attnum > 0 and not item.attisdropped
        and (item.attname = any (e.key_columns || e.columns)
-            or strpos(e.condition, quote_ident(item.attname)) > 0)
+            or strpos(e.condition, quote_ident(item.attname)) > 0
+            or item.attname = pgpipe_internal.deleted_column(e.target))
 $$;
 comment on function pgpipe_internal.dependencies(pgpipe.embedding) is
     'The columns that the keys, texts and condition of an embedding are made of.';
@@ -80,7 +81,9 @@ as $$
         select distinct needed.name
           from unnest(e.key_columns || pgpipe_internal.plain_columns(e.target, e.condition)
                       || case event when 'update'
-                         then pgpipe_internal.watched_columns(e) end) needed (name)
+                         then pgpipe_internal.watched_columns(e)
+                              || pgpipe_internal.deleted_column(e.target) end) needed (name)
+         where needed.name is not null
          order by needed.name)), rows)
 $$;
 comment on function pgpipe_internal.trigger_rows(pgpipe.embedding, text, text) is
@@ -101,13 +104,23 @@ as $$
                    as of_after,
                string_agg(format('before.%I as column_%s', name, place), ', ' order by place)
                    as of_before,
-               array_agg(format('column_%s', place)::name order by place) as names
+               array_agg(format('column_%s', place)::name order by place) as names,
+               -- A row that is marked as gone keeps its vectors; one that comes back is looked at.
+               quote_ident(pgpipe_internal.deleted_column(e.target)) as deleted_column
           from unnest(pgpipe_internal.watched_columns(e)) with ordinality column_ (name, place)
     )
     select to_jsonb(said) || jsonb_build_object('changes', rtrim(pgpipe_internal.render(
                'update_changes', to_jsonb(said) || jsonb_build_object(
-                   'columns_of_after', watched.of_after, 'columns_of_before', watched.of_before,
-                   'changed', pgpipe_internal.changed(watched.names, 'after', 'before'))), E'\n'))
+                   'columns_of_after', concat(watched.of_after, ', after.' || deleted_column
+                                              || ' is null as is_live'),
+                   'columns_of_before', concat(watched.of_before, ', before.' || deleted_column
+                                               || ' is null as is_live'),
+                   'unless_gone', case when deleted_column is not null
+                                       then 'after.is_live is not false and ' end,
+                   'changed', concat(case when deleted_column is not null
+                                          then 'before.is_live is false or ' end,
+                                     pgpipe_internal.changed(watched.names, 'after', 'before')))),
+               E'\n'))
       from said cross join watched
 $$;
 comment on function pgpipe_internal.update_parts(pgpipe.embedding) is

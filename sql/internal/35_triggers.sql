@@ -236,7 +236,8 @@ begin
     execute format('insert into pgpipe.job (embedding_id, key) '
                    'select $1, %s from %s t where (%s) and %s order by 2',
                    pgpipe_internal.key_json(e.target, e.key_columns, 't'), e.target,
-                   pgpipe_internal.condition_on(e.condition, 't'),
+                   pgpipe_internal.condition_on(
+                       pgpipe_internal.present_condition(e), 't'),
                    pgpipe_internal.key_fits(e.target, e.key_columns, 't'))
             || case when exists (select from pgpipe.job where job.embedding_id = e.embedding_id)
                       or exists (select from pg_catalog.pg_class class  -- a child may have its keys

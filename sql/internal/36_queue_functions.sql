@@ -5,7 +5,8 @@ create or replace function pgpipe_internal.rendered_definition(e pgpipe.embeddin
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select md5(concat_ws(E'\n', e.target, e.store, e.key_columns, e.columns, e.template,
-                         e.condition, pgpipe_internal.vector_schema(), string_agg(
+                         e.condition, pgpipe_internal.vector_schema(),
+                         pgpipe_internal.deleted_column(e.target), string_agg(
                concat_ws(' ', quote_ident(item.attname),
                          pg_catalog.format_type(item.atttypid, item.atttypmod),
                          item.atttypid >= 16384 and pgpipe_internal.holds_domain(item.atttypid)),
@@ -28,7 +29,10 @@ as $$
         'vector_schema', quote_ident(pgpipe_internal.vector_schema()),
         'target', e.target::text, 'target_name', quote_literal(e.target::text),
         'store', e.store::text,
-        'input', pgpipe_internal.input_expression(e.columns, e.template, e.condition, 'target'),
+        'input', pgpipe_internal.input_expression(
+            e.columns, e.template, pgpipe_internal.present_condition(e), 'target'),
+        'and_live', E'\n           and target.'
+                    || quote_ident(pgpipe_internal.deleted_column(e.target)) || ' is null',
         'key_columns', pgpipe_internal.column_list(e.key_columns),
         'key_order', pgpipe_internal.column_list(e.key_columns, 'target'),
         'key_values', (

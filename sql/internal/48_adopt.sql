@@ -68,7 +68,8 @@ begin
             'home', home, 'target', e.target, 'source', source,
             'is_key_of_target',
                 pgpipe_internal.key_match(e.target, e.key_columns, 'target', 'job.key'),
-            'input', pgpipe_internal.input_expression(e.columns, e.template, e.condition, 'target'),
+            'input', pgpipe_internal.input_expression(
+                e.columns, e.template, pgpipe_internal.present_condition(e), 'target'),
             'usable', pgpipe_internal.usable_vector(
                 pgpipe_internal.column_type_of(source, vector_column), e.dims,
                 format('source.%I', vector_column)),

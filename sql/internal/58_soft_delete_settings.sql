@@ -9,6 +9,7 @@ as $$
                   'dropped, all rows count as there after: alter table %2$s add column %1$I '
                   'timestamptz', known.column_name, target)
       from pgpipe.soft_delete known
+      join pg_catalog.pg_class class on class.oid = known.target
      where known.target = soft_delete_lost.target
        and pgpipe_internal.deleted_column(target) is null
 $$;

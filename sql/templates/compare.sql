@@ -20,7 +20,7 @@ begin
                row_number() over (order by {key_order}) as number,
                target.tableoid as part, target.ctid as place, {numbered_key}
           from {target} target
-         where bounds.low is null or {target_is_after}
+         where (bounds.low is null or {target_is_after}){and_live}
          order by {key_order} limit compare_{embedding}.max_rows
     ), wrong as (
         select range.key, range.part, range.place, range.number

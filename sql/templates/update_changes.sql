@@ -6,5 +6,5 @@
                   full join (select {key_of_before} as key, {before_is_wanted} as is_wanted,
                                     {columns_of_before}
                                from {old_rows} before) before on before.key = after.key
-                 where case when after.is_wanted and before.is_wanted then {changed}
+                 where {unless_gone}case when after.is_wanted and before.is_wanted then {changed}
                             else after.is_wanted or before.is_wanted end

@@ -110,6 +110,8 @@ def test_the_column_of_marks(nights: Nights, cli: Cli, lake: Lake, database: Dat
     fails(run(cli, lake), 1, "deleted_at of public.product", "was renamed, dropped or altered")
     with pytest.raises(psycopg.Error, match="product has no column deleted_at"):
         rows(database, "select pgpipe_internal.search_condition('product', null)")
+    doctor = json.loads(cli("doctor", "--skip-model", "--json").out)
+    assert [each["state"] for each in doctor if each["check"] == "soft deletes"] == ["failure"]
     configure(**SOFT | {"soft_delete": None})
     fails(run(cli, lake), 1, "deleted_at of public.product", "was renamed, dropped or altered")
     configure(**SOFT | {"soft_delete": "gone_at"})

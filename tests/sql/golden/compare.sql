@@ -21,7 +21,7 @@ begin
                row_number() over (order by target.shop, target."Item no") as number,
                target.tableoid as part, target.ctid as place, target.shop as key_1, target."Item no" as key_2
           from public.item target
-         where bounds.low is null or (target.shop, target."Item no") operator(pg_catalog.>) ((bounds.low ->> 'shop')::integer, (bounds.low ->> 'Item no')::text)
+         where (bounds.low is null or (target.shop, target."Item no") operator(pg_catalog.>) ((bounds.low ->> 'shop')::integer, (bounds.low ->> 'Item no')::text))
          order by target.shop, target."Item no" limit compare_1.max_rows
     ), wrong as (
         select range.key, range.part, range.place, range.number
