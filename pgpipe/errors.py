@@ -35,6 +35,10 @@ class DatabaseError(PgpipeError):
     """The database refused a statement."""
 
 
+class InternalError(PgpipeError):
+    """A step of pgpipe failed, and neither the database nor a model or a source is known to be at fault."""
+
+
 class RowsHidden(DatabaseError):
     """Row level security hides rows of an embedding's target from the worker: to it they would be deleted."""
 

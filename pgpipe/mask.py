@@ -33,7 +33,19 @@ def said(exc: BaseException) -> str:
 
 def trace(exc: BaseException) -> str:
     """A traceback of places, with a safe message for each exception in the chain."""
-    before = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
-    lines = [trace(before)] if before is not None else []
-    lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(exc.__traceback__)]
-    return "\n".join([*lines, said(exc) if not isinstance(exc, PgpipeError) else f"{type(exc).__name__}: {said(exc)}"])
+    lines: list[str] = []
+    for each in reversed(_chain(exc)):
+        frames = traceback.extract_tb(each.__traceback__)
+        lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+        lines.append(f"{type(each).__name__}: {said(each)}" if isinstance(each, PgpipeError) else said(each))
+    return "\n".join(lines)
+
+
+def _chain(exc: BaseException) -> list[BaseException]:
+    """An exception and what led to it; a library may raise one twice, which then leads to itself."""
+    chain: list[BaseException] = []
+    before: BaseException | None = exc
+    while before is not None and not any(before is known for known in chain):
+        chain.append(before)
+        before = before.__cause__ or (None if before.__suppress_context__ else before.__context__)
+    return chain

@@ -33,6 +33,7 @@ def translated() -> Iterator[None]:
 
     Raises:
         Unreachable: the server does not answer, or refused the login.
+        InternalError: the driver was used in a way that it refuses.
         SchemaMissing: `pgpipe migrate` has not run, or not with this version.
         VectorsMissing: the database has no pgvector.
         DataError: rows that break a rule of the target.
@@ -48,12 +49,16 @@ def translate(exc: psycopg.Error) -> errors.PgpipeError:
     """Our error for an error of the driver, without row values and passwords."""
     error = _translate(exc)
     error.sqlstate = exc.sqlstate
-    error.transient = exc.sqlstate is None or exc.sqlstate.startswith(TRANSIENT)
+    lost = exc.sqlstate is None and isinstance(error, errors.Unreachable)
+    error.transient = lost or (exc.sqlstate or "").startswith(TRANSIENT)
     return error
 
 
 def _translate(exc: psycopg.Error) -> errors.PgpipeError:
     state = exc.sqlstate
+    if state is None and not isinstance(exc, psycopg.OperationalError):  # the driver's own: nothing reached the server
+        kind = errors.DataError if isinstance(exc, psycopg.DataError) else errors.InternalError
+        return kind(f"the database driver refuses this: {said(exc)}")
     if state is None or state.startswith(("08", "57P")):
         reason = PART_OF_URL.sub("… (write an @ within a URL's password as %40)", _first_line(exc))
         return errors.Unreachable(f"the database does not answer: {reason}")
@@ -70,12 +75,12 @@ def _translate(exc: psycopg.Error) -> errors.PgpipeError:
         )
     if state.startswith("40"):
         return errors.Conflict(f"another transaction was in the way: {exc.diag.message_primary}")
-    kind = BY_SQLSTATE.get(state, errors.DataError if state.startswith(OF_ROWS) else errors.DatabaseError)
+    known = BY_SQLSTATE.get(state, errors.DataError if state.startswith(OF_ROWS) else errors.DatabaseError)
     hint = " ".join(("", *(exc.diag.message_hint or "").split()))
     message = said(exc).rstrip(".")
     if state == "23503" and exc.diag.message_detail:  # a key, and the table that lacks it
         message = f"{message}: {exc.diag.message_detail[:LONGEST_KEY].rstrip('.')}"
-    return kind(f"{message}.{hint}" if hint else message)
+    return known(f"{message}.{hint}" if hint else message)
 
 
 def _first_line(exc: BaseException) -> str:

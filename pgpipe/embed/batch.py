@@ -75,7 +75,7 @@ class Encoder:
         count: Callable[[list[str]], list[int]] | None = getattr(self.model, "count", None)
         if count:
             try:
-                return count(texts)
+                return [int(tokens) for _, tokens in zip(texts, count(texts), strict=True)]
             except END:
                 raise
             except BaseException as exc:  # noqa: BLE001 - what cannot be counted can hardly be encoded: that says more
@@ -151,7 +151,7 @@ def faults(vectors: Vectors) -> dict[int, str]:
 def split(model: Model, text: str, size: int | None, overlap: int) -> tuple[list[tuple[int, int]], Failure | None]:
     """The ranges of a text's pieces, or why the model cannot split it."""
     try:
-        return model.split(text, size, overlap), None
+        return [(int(start), int(end)) for start, end in model.split(text, size, overlap)], None
     except (errors.Transient, *END):
         raise
     except BaseException as exc:  # noqa: BLE001 - as in Encoder

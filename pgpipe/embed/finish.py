@@ -8,9 +8,11 @@ from pgpipe.embed import queue
 from pgpipe.embed.batch import Failure
 from pgpipe.embed.encode import Encoded
 from pgpipe.embed.queue import Finished, Job, Lease
+from pgpipe.embed.step import step
 from pgpipe.embed.trouble import of_rows
 from pgpipe.log import get_logger
 
+FINISHING = "finishing jobs"
 TRIES = 3  # of a finish that meets a deadlock
 log = get_logger(__name__)
 
@@ -28,9 +30,10 @@ def finish(conn: Connection, batch: Encoded, worker: str) -> tuple[Encoded, Fini
     try:
         return batch, _written(conn, batch, worker)
     except errors.PgpipeError as exc:
-        if not of_rows(exc):
+        if conn.closed or not of_rows(exc):
             raise
-        queue.finish_nothing(conn, batch.lease, worker)  # what fails without a row is not of one
+        with step(FINISHING):
+            queue.finish_nothing(conn, batch.lease, worker)  # what fails without a row is not of one
         refused: dict[str, Failure] = {}
         finished = _halved(conn, batch, worker, exc, refused)
     after = batch.without(refused)
@@ -52,14 +55,15 @@ def _halved(
     """Finish a batch that was refused by halves, until those rows stand alone that are to blame."""
     jobs = len(batch.good)
     if jobs == 1:
-        refused[batch.good[0].key] = Failure(f"its vectors cannot be stored: {exc}", charge=True)
+        charge = not isinstance(exc.__cause__, MemoryError)
+        refused[batch.good[0].key] = Failure(f"its vectors cannot be stored: {exc}", charge=charge)
         return Finished(0, 0, [])
     done = []
     for half in (batch.part(0, jobs // 2), batch.part(jobs // 2, jobs)):
         try:
             done.append(_written(conn, half, worker))
         except errors.PgpipeError as cause:
-            if not of_rows(cause):
+            if conn.closed or not of_rows(cause):
                 raise
             done.append(_halved(conn, half, worker, cause, refused))
     first, second = done
@@ -70,6 +74,7 @@ def _written(conn: Connection, batch: Encoded, worker: str) -> Finished:
     """A deadlock with somebody who changes rows of the store himself is lost, and tried again."""
     lease = Lease(batch.lease.embedding, batch.lease.token, batch.good)
     for _ in range(TRIES - 1):
-        with suppress(errors.Conflict):
+        with suppress(errors.Conflict), step(FINISHING):
             return queue.finish(conn, lease, worker, batch.chunks, batch.vectors)
-    return queue.finish(conn, lease, worker, batch.chunks, batch.vectors)
+    with step(FINISHING):
+        return queue.finish(conn, lease, worker, batch.chunks, batch.vectors)

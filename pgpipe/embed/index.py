@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
+from typing import Any
 
 import psycopg
 
@@ -13,11 +14,14 @@ from pgpipe import errors
 from pgpipe.db import Connection, Database, translated
 from pgpipe.embed import queue
 from pgpipe.embed.backoff import Backoff
+from pgpipe.embed.halt import END
 from pgpipe.embed.queue import Embedding
+from pgpipe.embed.step import step
 from pgpipe.log import get_logger
 from pgpipe.mask import said
 from pgpipe.settings.model import IndexSettings
 
+BUILDING = "building a vector index"
 LOOK = 15.0  # seconds between looks for an index that is due
 WATCH = (0.02, 1.0)  # seconds between looks at a build: at first, because a small one is done soon, and at most
 # A lock of the transaction, not of the session: it holds through PgBouncer as well, and goes with the connection.
@@ -131,17 +135,25 @@ def _run(
     """Run the statement on one connection and look on from the other."""
     with ThreadPoolExecutor(1, "index") as thread:
         built = thread.submit(psycopg.Cursor(builder).execute, statement.encode())  # allows no transaction around it
-        pause, longest = WATCH
-        while not built.done():
-            if stop.wait(pause):
+        try:
+            _watch(watch, built, embedding, stop, progress)
+        finally:  # stopped, or the look failed: without it nobody would hear a stop
+            if not built.done():
                 builder.cancel_safe()
-                break
-            pause = min(pause * 2, longest)
-            phase = watch.execute(PROGRESS, (embedding.embedding_id,)).fetchone()
-            if phase:
-                progress(*phase)
-                log.debug("building vector index", entity=embedding.entity, phase=phase[0], percent=phase[1])
         built.result()
+
+
+def _watch(
+    watch: Connection, built: Future[Any], embedding: Embedding, stop: threading.Event, progress: Progress
+) -> None:
+    """Look on until the index is built, or until a stop."""
+    pause, longest = WATCH
+    while not built.done() and not stop.wait(pause):
+        pause = min(pause * 2, longest)
+        phase = watch.execute(PROGRESS, (embedding.embedding_id,)).fetchone()
+        if phase:
+            progress(*phase)
+            log.debug("building vector index", entity=embedding.entity, phase=phase[0], percent=phase[1])
 
 
 class Indexer:
@@ -168,9 +180,11 @@ class Indexer:
                 with self._database.connect(autocommit=True) as conn:
                     known = queue.embeddings(conn)
                 self.build(known)
+            except END:
+                raise
             except errors.Unreachable as exc:
                 log.info("no look for vector indexes", error=str(exc))  # the worker says more
-            except Exception as exc:  # noqa: BLE001 - this thread goes on as the lanes do
+            except BaseException as exc:  # noqa: BLE001 - this thread goes on as the lanes do
                 log.warning("no look for vector indexes", error=said(exc))
             self._stop.wait(LOOK)
 
@@ -187,7 +201,8 @@ class Indexer:
             if self._backoff.left(embedding.embedding_id):
                 continue
             try:
-                self._build(embedding)
+                with step(BUILDING):
+                    self._build(embedding)
             except errors.Unreachable:
                 raise
             except errors.PgpipeError as exc:
@@ -205,5 +220,5 @@ class Indexer:
             self._note(embedding, None)
 
     def _note(self, embedding: Embedding, error: str | None) -> None:
-        with suppress(errors.PgpipeError), self._database.connect(autocommit=True) as conn:
+        with suppress(errors.PgpipeError), step(BUILDING), self._database.connect(autocommit=True) as conn:
             queue.note_trouble(conn, embedding, "index", self._worker, error)

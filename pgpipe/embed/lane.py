@@ -14,20 +14,22 @@ from pgpipe.db import Connection, Database
 from pgpipe.embed import queue
 from pgpipe.embed.backoff import Backoff
 from pgpipe.embed.encode import Encoded, encode, must_read, unread
-from pgpipe.embed.finish import finish
+from pgpipe.embed.finish import FINISHING, finish
 from pgpipe.embed.halt import CANCEL, CUT, END, Halt, Stopped
 from pgpipe.embed.link import Link, linked
 from pgpipe.embed.model.cache import Models
-from pgpipe.embed.owed import Owed
+from pgpipe.embed.owed import RELEASING, Owed
 from pgpipe.embed.queue import Embedding, Finished, Lease
-from pgpipe.embed.sweep import Sweeper
+from pgpipe.embed.step import judged
+from pgpipe.embed.sweep import SWEEPING, Sweeper
 from pgpipe.embed.totals import Report
 from pgpipe.embed.trouble import Policy
 from pgpipe.embed.turns import Lookout, Turns
-from pgpipe.embed.words import Words
+from pgpipe.embed.words import COUNTING, Words
 from pgpipe.log import get_logger
-from pgpipe.mask import said, trace
+from pgpipe.mask import trace
 
+CLAIMING = "claiming jobs"
 EXTEND = 1 / 3  # of the lease: after so long it is extended
 log = get_logger(__name__)
 
@@ -73,7 +75,7 @@ class Lane:
             linked(self._shared.database, self._work, self._policy.lost)
         except Stopped:
             pass
-        except (errors.Unreachable, errors.DatabaseError) as exc:
+        except (errors.Unreachable, errors.DatabaseError, errors.InternalError) as exc:
             if not self._halt:
                 raise
             log.debug("a call of the database was ended", error=str(exc))  # see `watch`
@@ -102,12 +104,12 @@ class Lane:
                 if not self._batch() and not self._lookout.sleep() and not self._idle():
                     self._lookout.end()
 
-    def _call(self) -> AbstractContextManager[Connection]:
+    def _call(self, doing: str) -> AbstractContextManager[Connection]:
         assert self._link is not None
-        return self._link.call()
+        return self._link.call(doing)
 
     def _note(self, embedding: Embedding, taken: bytes) -> bytes | None:
-        with self._call() as conn:
+        with self._call("comparing models") as conn:
             return queue.fingerprint(conn, embedding, taken)
 
     def _idle(self) -> bool:
@@ -115,7 +117,7 @@ class Lane:
         if self._sweep(changed_only=not self._policy.endless):
             return True
         if self._policy.endless:
-            with self._call() as conn:
+            with self._call(COUNTING) as conn:
                 self._shared.words.refresh(conn)
             self._shared.report.beat()  # there was nothing to do: that is well, too
         if pause := self._policy.idle():
@@ -123,7 +125,7 @@ class Lane:
             return True
         if not self._shared.owed or not self._policy.waits_for_writers():
             return False
-        with self._call() as conn:
+        with self._call(RELEASING) as conn:
             locked = self._shared.owed.give_back(conn)
         if locked:
             self._halt.wait(0.1)
@@ -132,7 +134,7 @@ class Lane:
     def _sweep(self, *, changed_only: bool) -> bool:
         """Compare a range of rows with their vectors, if an embedding is due; returns whether one was."""
         self._halt.check()
-        with self._call() as conn:
+        with self._call(SWEEPING) as conn:
             swept = self._shared.sweeper.step(
                 conn,
                 lambda: {e.embedding_id: e for e in queue.embeddings(conn) if self._policy.wants(e)},
@@ -159,7 +161,7 @@ class Lane:
         """The next batch of the embeddings that are wanted, which take turns. None if nothing is ready."""
         shared = self._shared
         self._lookout.look()
-        with self._call() as conn:
+        with self._call("looking for work") as conn:
             shared.owed.give_back(conn)
             wanted = [e for e in queue.embeddings(conn) if self._policy.wants(e)]
         while wanted:
@@ -167,8 +169,8 @@ class Lane:
             embedding = shared.turns.take(wanted)
             wanted.remove(embedding)
             self._extended = time.monotonic()
-            with self._bearing(embedding):
-                with self._call() as conn:
+            with self._bearing(embedding, CLAIMING):
+                with self._call(CLAIMING) as conn:
                     lease = queue.claim(conn, embedding, shared.batch, shared.name, shared.lease)
                 if lease.jobs:
                     shared.report.beat()
@@ -177,8 +179,12 @@ class Lane:
         return None
 
     @contextmanager
-    def _bearing(self, embedding: Embedding) -> Iterator[None]:
+    def _bearing(self, embedding: Embedding, doing: str) -> Iterator[None]:
         """What goes wrong in here concerns this embedding, and no other one.
+
+        Args:
+            embedding: that is served.
+            doing: what for, as a message says it.
 
         Raises:
             Stopped: a halt ended it.
@@ -190,21 +196,30 @@ class Lane:
             raise
         except BaseException as exc:  # noqa: BLE001 - a model may raise anything, and the others must be served
             self._halt.check()
-            assert self._link is not None
-            if isinstance(exc, errors.Unreachable):
-                self._link.renew()
-            foreign = f"the model {embedding.model!r} failed: {said(exc)}"
-            error = exc if isinstance(exc, errors.PgpipeError) else errors.ModelError(foreign)
             log.debug("trouble", entity=embedding.entity, trace=trace(exc))
-            with self._call() as conn:
+            self._bear(embedding, judged(exc, doing))
+
+    def _bear(self, embedding: Embedding, error: errors.PgpipeError) -> None:
+        """Leave the embedding alone, and keep why; the database is asked whether it is still there.
+
+        Raises:
+            Unreachable: the database was lost.
+        """
+        assert self._link is not None
+        if isinstance(error, errors.Unreachable) or self._link.lost:
+            self._link.renew()
+        try:
+            with self._call("looking for embeddings") as conn:
                 if embedding.embedding_id not in {e.embedding_id for e in queue.embeddings(conn, paused=True)}:
                     return  # it was dropped
-                self._policy.met(embedding, error)
-                with suppress(errors.PgpipeError):
-                    if isinstance(error, errors.Transient) and self._lease:
-                        self._postpone(conn, self._lease, error)
-                    if type(error) is not errors.ModelRefused:  # other machines may run it
-                        queue.note_trouble(conn, embedding, "serve", self._shared.name, str(error))
+        except errors.InternalError as exc:
+            log.debug("embeddings cannot be looked for", error=str(exc))
+        self._policy.met(embedding, error)
+        with suppress(errors.PgpipeError), self._call("noting trouble") as conn:
+            if isinstance(error, errors.Transient) and self._lease:
+                self._postpone(conn, self._lease, error)
+            if type(error) is not errors.ModelRefused:  # other machines may run it
+                queue.note_trouble(conn, embedding, "serve", self._shared.name, str(error))
 
     def _encoded(self, lease: Lease) -> Encoded | None:
         """The batch with vectors; None if it is to be given back."""
@@ -212,7 +227,8 @@ class Lane:
             return unread(lease)
         models, embedding = self._shared.models, lease.embedding
         batch: Encoded | None = None
-        with self._bearing(embedding), models.held(self._waiting):
+        encoding = f"encoding texts for the model {embedding.model!r}"
+        with self._bearing(embedding, encoding), models.held(self._waiting):
             if self._policy.wants(embedding):  # else another lane met trouble with it meanwhile
                 self._halt.check()
                 models.identify(embedding, self._note)
@@ -239,14 +255,14 @@ class Lane:
             return
         self._extended = time.monotonic()
         # The embedding was dropped, or the connection is lost: the finish makes another one.
-        with suppress(errors.PgpipeError), self._call() as conn:
+        with suppress(errors.PgpipeError), self._call("extending leases") as conn:
             for lease in self.held:
                 queue.extend(conn, lease, self._shared.lease)
 
     def _finish(self, batch: Encoded) -> None:
         """Write the vectors and acknowledge the jobs; give those that failed back with their error."""
         lease = batch.lease
-        with self._bearing(lease.embedding):
+        with self._bearing(lease.embedding, FINISHING):
             batch, finished = self._finished(batch)
             self._lease = None
             if finished.locked:
@@ -258,13 +274,13 @@ class Lane:
     def _finished(self, batch: Encoded) -> tuple[Encoded, Finished]:
         """What was encoded for long, and perhaps paid for, is not lost with a connection that was idle meanwhile."""
         try:
-            with self._call() as conn:
+            with self._call(FINISHING) as conn:
                 return finish(conn, batch, self._shared.name)
         except errors.Unreachable:
             self._halt.check()
             if self._link:
                 self._link.renew()
-        with self._call() as conn:
+        with self._call(FINISHING) as conn:
             return finish(conn, batch, self._shared.name)
 
     def _give_back(self) -> None:
@@ -275,5 +291,5 @@ class Lane:
             self._shared.report.read(lease, 0)
         self._shared.owed.add(self.held)
         self._lease = None
-        with suppress(errors.PgpipeError), self._call() as conn:
+        with suppress(errors.PgpipeError), self._call(RELEASING) as conn:
             self._shared.owed.give_back(conn)

@@ -18,9 +18,9 @@ from psycopg.types import TypeInfo
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translated
-from pgpipe.db.errors import translate
+from pgpipe.embed.halt import END
+from pgpipe.embed.step import judged
 from pgpipe.log import get_logger
-from pgpipe.mask import said
 
 FIRST, RETRY = 1.0, 30.0  # seconds between tries to reach the database, at first and at most
 IMPATIENT = {"lock_timeout": "2s"}  # a table that somebody alters keeps no other one waiting
@@ -69,8 +69,11 @@ class Link:
         self._conn.close()
 
     @contextmanager
-    def call(self) -> Iterator[Connection]:
+    def call(self, doing: str) -> Iterator[Connection]:
         """The connection, for one short call.
+
+        Args:
+            doing: what for, as a message says it: "claiming jobs".
 
         Raises:
             Unreachable: it was lost.
@@ -80,26 +83,31 @@ class Link:
         self._since = time.monotonic()
         try:
             yield self._conn
-        except Exception as exc:
-            judged = self._judged(exc)
-            if judged is exc:
+        except END:
+            raise
+        except BaseException as exc:
+            error = self._judged(exc, doing)
+            if error is exc:
                 raise
-            raise judged from exc
+            raise error from exc
         finally:
             self._since = None
 
-    def _judged(self, exc: Exception) -> errors.PgpipeError:
+    def _judged(self, exc: BaseException, doing: str) -> errors.PgpipeError:
         """As an error of ours. It is of the connection if that is closed, not if a function lost one of its own."""
-        error = translate(exc) if isinstance(exc, psycopg.Error) else exc
-        if not isinstance(error, errors.PgpipeError):  # such as MemoryError, in the midst of an answer
-            if self._conn.info.transaction_status == TransactionStatus.ACTIVE:
-                self.cut()
-            return errors.DatabaseError(said(exc))
+        error = judged(exc, doing)
+        if self._conn.info.transaction_status == TransactionStatus.ACTIVE:  # such as MemoryError within an answer
+            self._conn.close()
         if isinstance(error, errors.Unreachable) and not self._conn.closed:
             other = errors.DatabaseError(str(error))
             other.sqlstate = error.sqlstate
             return other
         return error
+
+    @property
+    def lost(self) -> bool:
+        """Whether it takes no more calls before it is renewed."""
+        return self._conn.closed
 
     def lasted(self) -> float:
         """Seconds that the present call has lasted; 0 between calls."""
@@ -136,7 +144,7 @@ def linked(database: Database, work: Callable[[Link], None], lost: Callable[[err
         try:
             with Link(database) as link:
                 return work(link)
-        except (errors.Unreachable, errors.DatabaseError, errors.DataError) as exc:
+        except (errors.Unreachable, errors.DatabaseError, errors.DataError, errors.InternalError) as exc:
             if time.monotonic() - began > pause:  # it worked for a while
                 pause = FIRST
             lost(exc, pause)

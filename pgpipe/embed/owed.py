@@ -7,6 +7,9 @@ from pgpipe import errors
 from pgpipe.db import Connection
 from pgpipe.embed import queue
 from pgpipe.embed.queue import Lease
+from pgpipe.embed.step import step
+
+RELEASING = "giving jobs back"
 
 
 class Owed:
@@ -47,7 +50,8 @@ class Owed:
 
 def _release(conn: Connection, lease: Lease) -> int:
     try:
-        return queue.release(conn, lease)
+        with step(RELEASING):
+            return queue.release(conn, lease)
     except errors.PgpipeError as exc:
         if conn.closed or exc.sqlstate in {"57014", "55P03"}:  # ended by somebody, or a table is locked
             raise

@@ -10,15 +10,17 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pgpipe import errors
-from pgpipe.db import Connection, translated
+from pgpipe.db import Connection
 from pgpipe.embed.backoff import Backoff
 from pgpipe.embed.queue import Embedding, note_trouble
+from pgpipe.embed.step import step
 from pgpipe.log import get_logger
 
 RANGE = 1000  # rows that are compared at once
 LOOK = 2.0  # seconds between looks for an embedding that is due
 ANY = 0  # in place of an embedding's number: the look itself is in back-off
 DUE = "select embedding_id, changed from pgpipe_internal.due_sweeps(make_interval(secs => %s), %s)"
+SWEEPING = "sweeping rows"
 NEXT = "select enqueued, finished from pgpipe_internal.reconcile_rows(%s, %s, %s)"
 log = get_logger(__name__)
 
@@ -66,7 +68,7 @@ class Sweeper:
             return
         mine = wanted()
         try:
-            with translated():
+            with step(SWEEPING):
                 due = conn.execute(DUE, (self._every, self._worker)).fetchall()
         except errors.PgpipeError as exc:
             if conn.closed:
@@ -84,14 +86,14 @@ class Sweeper:
         """One range; whether it was the last, or the embedding is in trouble."""
         number = embedding.embedding_id
         try:
-            with translated():
+            with step(SWEEPING):
                 enqueued, finished = conn.execute(NEXT, (number, RANGE, self._worker)).fetchone() or (0, True)
         except errors.PgpipeError as exc:
             seconds = self._backoff.begin(number)
             if conn.closed:
                 raise
             log.warning("sweep is in back-off", entity=embedding.entity, error=str(exc), seconds=seconds)
-            with suppress(errors.PgpipeError):
+            with suppress(errors.PgpipeError), step(SWEEPING):
                 note_trouble(conn, embedding, "sweep", self._worker, str(exc))
             return True
         if enqueued:

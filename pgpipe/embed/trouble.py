@@ -25,7 +25,9 @@ log = get_logger(__name__)
 
 def of_rows(exc: errors.PgpipeError) -> bool:
     """Whether a row may be at fault: then the batch is halved until that one stands alone."""
-    return exc.sqlstate is not None and not exc.sqlstate.startswith(PASSING)
+    if exc.sqlstate is None:  # nothing reached the database
+        return isinstance(exc, errors.InternalError | errors.DataError)
+    return not exc.sqlstate.startswith(PASSING)
 
 
 def may_pass(exc: errors.PgpipeError) -> bool:

@@ -1,12 +1,14 @@
 """Counting words for searches while an embedder is idle: rows that no load brought count, too."""
 
 from pgpipe import errors
-from pgpipe.db import Connection, translated
+from pgpipe.db import Connection
 from pgpipe.embed.backoff import Backoff
+from pgpipe.embed.step import step
 from pgpipe.log import get_logger
 
 STALE = "select target::oid::bigint, target::text from pgpipe_internal.stale_searches() stale (target)"
 REFRESH = "select pgpipe_internal.refresh_stale_search(%s::oid::regclass)"
+COUNTING = "counting words"
 log = get_logger(__name__)
 
 
@@ -31,7 +33,7 @@ class Words:
         if self._backoff.left(0):
             return []
         try:
-            with translated():
+            with step(COUNTING):
                 return [(target, name) for target, name in conn.execute(STALE)]
         except errors.PgpipeError as exc:
             self._met(conn, 0, "any table", exc)
@@ -39,7 +41,7 @@ class Words:
 
     def _refresh(self, conn: Connection, target: int, name: str) -> None:
         try:
-            with translated():
+            with step(COUNTING):
                 conn.execute(REFRESH, (target,))
             self._backoff.end(target)
         except errors.PgpipeError as exc:

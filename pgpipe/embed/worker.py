@@ -20,6 +20,7 @@ from pgpipe.embed.model.base import Model, load_model
 from pgpipe.embed.model.cache import Models
 from pgpipe.embed.owed import Owed
 from pgpipe.embed.queue import Embedding
+from pgpipe.embed.step import step
 from pgpipe.embed.sweep import Sweeper
 from pgpipe.embed.totals import Hooks, Report, Totals
 from pgpipe.embed.trouble import Daemon, Drain, Policy
@@ -156,11 +157,11 @@ class Worker:
     def _load_all(self, policy: Policy, halt: Halt, link: Link) -> None:
         """Load every model. One that cannot be used ends the worker only if none can."""
         models = self._shared.models
-        with link.call() as conn:
+        with link.call("looking for embeddings") as conn:
             embeddings = queue.embeddings(conn)
 
         def note(embedding: Embedding, taken: bytes) -> bytes | None:
-            with link.call() as conn:
+            with link.call("comparing models") as conn:
                 return queue.fingerprint(conn, embedding, taken)
 
         unusable: list[errors.ModelError] = []
@@ -168,9 +169,10 @@ class Worker:
             halt.check()
             with models.held(halt.check):
                 try:
-                    models.encoder(embedding)
-                    with _answers_later(embedding):
-                        models.identify(embedding, note)
+                    with step(f"trying the model {embedding.model!r}"):
+                        models.encoder(embedding)
+                        with _answers_later(embedding):
+                            models.identify(embedding, note)
                 except errors.Unreachable:
                     raise
                 except errors.PgpipeError as exc:

@@ -1,5 +1,9 @@
 """Errors of every class, injected into the calls of a worker for one of two embeddings."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pgpipe.db import Connection, Database
 from pgpipe.embed import trouble
 from pgpipe.embed.worker import Worker
@@ -15,6 +19,7 @@ CODES = [
 PASSING = [code for code in CODES if code.startswith(trouble.PASSING)]
 OF_ROWS = [code for code in CODES if code not in PASSING]
 STATUS = "select coalesce(reason, '') from pgpipe.embedding_status where entity = 'sick'"
+CHARGED = "select (key ->> 'id')::int, attempts, last_error from pgpipe.job order by 1"
 WAITING = """
     select count(*) from pgpipe.job join pgpipe.embedding e using (embedding_id) where e.target = %s::regclass
 """
@@ -83,3 +88,22 @@ class Embedded:
     def served(self, table: str) -> bool:
         """Whether nothing of the table waits."""
         return value(self.conn, WAITING, table) == 0
+
+
+class Panic(BaseException):
+    """As Rust's panics are in Python."""
+
+
+@contextmanager
+def daemon(two: Embedded) -> Iterator[threading.Thread]:
+    """One that lives to the end of the block, whatever it meets."""
+    worker = two.worker()
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    try:
+        yield thread
+        assert thread.is_alive()
+    finally:
+        worker.halt()
+        thread.join(120.0)
+    assert not thread.is_alive()

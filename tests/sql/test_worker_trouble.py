@@ -1,50 +1,17 @@
 """One thing's trouble never stops another's: any error, in any call of a worker, of one embedding or of one row."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import psycopg
 import pytest
 
 from pgpipe import errors
-from pgpipe.db import Connection, Database
-from pgpipe.embed import backoff, sweep, trouble
+from pgpipe.db import Connection
+from pgpipe.embed import trouble
 from tests.sql.fake_model import Fake
-from tests.sql.injected import CALLS, CODES, PASSING, STATUS, Embedded, break_call, inject
+from tests.sql.injected import CALLS, CHARGED, CODES, PASSING, STATUS, Embedded, Panic, break_call, daemon, inject
 from tests.sql.support import column, eventually, value
-
-LONG = 120.0
-
-
-@pytest.fixture
-def two(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedded]:
-    """Both, and back-offs that nobody needs to wait for."""
-    monkeypatch.setattr(backoff, "SHORTEST", 0.02)
-    monkeypatch.setattr(backoff, "LONGEST", 0.1)
-    monkeypatch.setattr(trouble, "FIRST", 0.02)
-    monkeypatch.setattr(trouble, "POLL", 0.05)
-    monkeypatch.setattr(trouble, "PATIENCE", 1)
-    monkeypatch.setattr(sweep, "LOOK", 0.05)
-    with database.connect(autocommit=True) as conn:
-        yield Embedded(database, conn)
-
-
-@contextmanager
-def daemon(two: Embedded) -> Iterator[threading.Thread]:
-    """One that lives to the end of the block, whatever it meets."""
-    worker = two.worker()
-    thread = threading.Thread(target=worker.run, daemon=True)
-    thread.start()
-    try:
-        yield thread
-        assert thread.is_alive()
-    finally:
-        worker.halt()
-        thread.join(LONG)
-    assert not thread.is_alive()
-
 
 FEW = ["22003", "42501", "57P01", "lost"]  # of the rows, of the table, of nobody; and the connection itself
 ALL = [*CODES, "lost"]
@@ -105,7 +72,6 @@ ROW = """
     end $$;
     create trigger guard_row before insert or update on sick_embedding for each row execute function guard_row()
 """
-CHARGED = "select (key ->> 'id')::int, attempts, last_error from pgpipe.job order by 1"
 
 
 @pytest.mark.parametrize(
@@ -137,10 +103,6 @@ def test_one_row_that_the_database_refuses(two: Embedded, where: str, codes: lis
             assert (id_, attempts) == (2, 1), code
             assert "injected" in reason
         assert two.served("well"), code
-
-
-class Panic(BaseException):
-    """As Rust's panics are in Python."""
 
 
 FAULTS = [
