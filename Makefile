@@ -93,6 +93,7 @@ system-packages:  ## Debian packages that some tests use; without them those tes
 
 docs: install  ## write docs/cli.md and docs/sql.md anew
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/json_page.py
 
 freeze: install  ## at a release: note the checksums of the schema, and keep a dump that upgrades are tested from
 	$(BIN)/python -m tests.schema.frozen

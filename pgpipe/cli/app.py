@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -145,8 +146,8 @@ class App:
             yield advance
 
     def print_json(self, value: Any) -> None:  # noqa: ANN401 - whatever a command shows
-        """One JSON document on stdout."""
-        click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+        """One JSON document on stdout: times as ISO 8601, durations in seconds (docs/json.md)."""
+        click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=plain))
 
     def table(self, *columns: str) -> "Table":
         """An empty table; a column whose name ends in # is numeric."""
@@ -166,6 +167,17 @@ class App:
             cells = ("" if v is None else f"{v:,}" if isinstance(v, int) else escape(str(v)) for v in row.values())
             table.add_row(*cells)
         self.out.print(table)
+
+
+def plain(value: object) -> str | float:
+    """What JSON has no type for."""
+    if isinstance(value, date):  # a datetime too
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,7 +8,8 @@ import click
 
 from pgpipe.cli.app import App, cli
 from pgpipe.cli.options import source_options
-from pgpipe.cli.plan import Planning, described, of_each_source, plan_links, planned_entry, print_heading
+from pgpipe.cli.plan import Planning, of_each_source, plan_links, planned_entry, print_heading
+from pgpipe.cli.plan_text import described, in_words
 from pgpipe.db import Connection
 from pgpipe.load.loader import Loader
 from pgpipe.load.preview import Preview, Sample, preview
@@ -64,7 +65,8 @@ def _compared(run: Context, conn: Connection, files: EntityFiles, rows: int) -> 
     with run.bar(f"{name}: diff", made.rows) as advance:
         done = preview(run.database, run.source, made, lambda _plan: advance, rows)
     shown = described(made)
-    kept = {label: shown[label] for label in ("action", "mode", "key", "new columns", "widened") if label in shown}
+    parts = ("action", "reason", "mode", "key", "new_columns", "widened")
+    kept = {name: shown[name] for name in parts if name in shown}
     return kept | _counted(done) | ({"samples": [asdict(sample) for sample in done.samples]} if rows else {})
 
 
@@ -78,9 +80,10 @@ def _counted(done: Preview) -> dict[str, Any]:
 
 def _print(app: App, entry: dict[str, Any]) -> None:
     print_heading(app, entry)
+    shown = in_words(entry)
     for label in ("refused", "action", "key", "new columns", "widened"):
-        if label in entry:
-            app.out.print(f"  {label}: {entry[label]}", markup=False, soft_wrap=True)
+        if label in shown:
+            app.out.print(f"  {label}: {shown[label]}", markup=False, soft_wrap=True)
     if "inserted" in entry:
         counted = ", ".join(f"{entry[name]:,} {name}" for name in COUNTS if entry[name] or name != "rejected")
         app.out.print(f"  rows: {counted}", markup=False)

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from pgpipe.cli.app import App, cli
 from pgpipe.cli.options import override, skipped, source_options
+from pgpipe.cli.plan_text import IDLE, described, in_words
 from pgpipe.db import Connection
 from pgpipe.embed.declare import plan_embedding
 from pgpipe.errors import PgpipeError
@@ -34,13 +35,6 @@ from pgpipe.source.tree import draw
 
 log = get_logger(__name__)
 HEADING = ("entity", "date", "files", "bytes")
-ACTIONS = {
-    "nothing": "nothing: in the ledger",
-    "recognise": "nothing: the same bytes as the snapshot before",
-    "create": "create the table",
-    "append": "append",
-    "merge": "merge",
-}
 
 
 @dataclass
@@ -171,7 +165,7 @@ def plan_links(planning: Planning, conn: Connection, planned: list[tuple[EntityF
     for members in ({id(files) for files in taken} for taken in planning.taken):
         of_date = [(files, entry) for files, entry in planned if id(files) in members]
         refused = {entry["entity"] for _, entry in of_date if "refused" in entry}
-        busy = {entry["entity"] for _, entry in of_date if not entry.get("action", "nothing").startswith("nothing")}
+        busy = {entry["entity"] for _, entry in of_date if entry.get("action", "nothing") not in IDLE}
         found = plan_groups(conn, planning.run, [files for files, _ in of_date], busy, refused)
         for _, entry in of_date:
             if why := found.get(entry["entity"]):
@@ -185,7 +179,7 @@ class _Planner:
     def __init__(self, run: Context, conn: Connection, migrated: bool) -> None:
         self._run, self._conn, self._migrated = run, conn, migrated
         self._loader = Loader(run.database, run.source, run.settings.load.jobs)
-        self._earlier: dict[str, tuple[LoadPlan, ...]] = {}
+        self._earlier = dict[str, tuple[LoadPlan, ...]]()
 
     def planned(self, files: EntityFiles) -> dict[str, Any]:
         """What a load would do with one entity of one date."""
@@ -194,10 +188,10 @@ class _Planner:
         made = self._loader.plan(self._conn, files, run.entity(name), run.consent(name), scene)
         require_declared(self._conn, made, run.entity(name), run.skip)
         self._earlier[name] = (*scene.earlier, made)
-        entry = {} if self._migrated else {"first": "run `pgpipe migrate`"}
+        entry: dict[str, Any] = {} if self._migrated else {"first": "run `pgpipe migrate`"}
         entry |= described(made)
-        entry["search"] = "skipped" if "search" in run.skip else _search(run, files)
-        entry["embed"] = "skipped" if "embed" in run.skip else _embed(run, files)
+        entry["search"] = None if "search" in run.skip else _search(run, files)
+        entry["embed"] = None if "embed" in run.skip else _embed(run, files)
         return entry
 
 
@@ -209,53 +203,19 @@ def print_heading(app: App, entry: dict[str, Any]) -> None:
 
 def _print_plan(app: App, entry: dict[str, Any]) -> None:
     print_heading(app, entry)
-    for label, value in entry.items():
-        if label not in HEADING:
-            shown = value["text"] if isinstance(value, dict) else value
-            app.out.print(f"  {label}: {shown}", markup=False)
+    for label, text in in_words(entry).items():
+        app.out.print(f"  {label}: {text}", markup=False)
 
 
-def described(made: LoadPlan) -> dict[str, Any]:
-    """A plan, by labels."""
-    described: dict[str, Any] = {
-        "action": made.superseded or ACTIONS[made.action],
-        "mode": made.mode,
-        "key": ", ".join(made.key) or "none",
-        **({"proposed key": made.proposal.as_json(made.files.entity)} if made.proposal else {}),
-        **({"changes": made.changes.described()} if made.changes else {}),
-        **made.soft_delete.described(),
-    }
-    if made.parts:
-        described["rows"] = made.rows
-        described["row groups"] = sum(len(part.rows) for part in made.parts)
-    if made.skipped and made.action not in {"nothing", "recognise"}:
-        described["files in the ledger"] = len(made.skipped)
-    if made.action == "create":
-        described["columns"] = ", ".join(f"{c.name} {c.sql}" for c in made.columns)
-    if made.evolution.add:
-        described["new columns"] = ", ".join(f"{c.name} {c.sql}" for c in made.evolution.add)
-    if made.evolution.widen:
-        described["widened"] = ", ".join(f"{c.name} to {c.sql}" for c in made.evolution.widen)
-    if made.converted:
-        described["converted"] = ", ".join(made.converted)
-    if made.absent:
-        described["not in the files"] = ", ".join(made.absent)
-    if policies := ", ".join(f"{c.name} {c.bad}" for c in made.columns if c.bad != "error"):
-        described["bad values"] = policies
-    if made.remarks:
-        described["notes"] = "; ".join(made.remarks)
-    return described
-
-
-def _search(context: Context, files: EntityFiles) -> str:
+def _search(context: Context, files: EntityFiles) -> list[dict[str, Any]]:
     planned = plan_search(context.entity(files.entity), context.choices(files))
     if planned.choices:
-        return "; ".join(f"{c.column} {c.weight or 'left out'} ({c.reason})" for c in planned.choices)
-    if planned.declaration:
-        return ", ".join(f"{name} {weight}" for name, weight in planned.declaration.columns.items()) + " (configured)"
-    return "none"
+        return [{"column": c.column, "weight": c.weight, "reason": c.reason} for c in planned.choices]
+    columns = planned.declaration.columns if planned.declaration else {}
+    return [{"column": name, "weight": weight, "reason": "configured"} for name, weight in columns.items()]
 
 
-def _embed(context: Context, files: EntityFiles) -> str:
+def _embed(context: Context, files: EntityFiles) -> dict[str, Any]:
     planned = plan_embedding(context.entity(files.entity), context.choices(files))
-    return f"{', '.join(planned.columns)} by {context.settings.embedding.model}" if planned else "none"
+    model = context.settings.embedding.model if planned else None
+    return {"columns": list(planned.columns) if planned else [], "model": model}

@@ -51,8 +51,7 @@ EMBEDDING_SPEED = """
      group by n.nspname, c.relname, e.name order by c.relname, n.nspname, e.name
 """
 DATES = """
-    select schema, entity, behind, dates::text[] as dates, seen_at,
-           date_trunc('second', age)::text as age
+    select schema, entity, behind, dates::text[] as dates, seen_at, date_trunc('second', age) as age
       from pgpipe.date_status where behind > 0 order by entity, schema
 """
 # What keeps a declared search from finding all rows.

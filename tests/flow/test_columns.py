@@ -41,7 +41,7 @@ def test_exclude_rename_and_hash(database: Database, cli: Cli, lake: Lake, confi
     (plan,) = json.loads(cli("plan", "--source", lake.url, "--json").out)
     done = load(cli, lake.url)
 
-    assert plan["columns"] == "no bigint, email text"
+    assert plan["columns"] == {"no": "bigint", "email": "text"}
     assert counts(done["product", "import"]) == (2, 0, 0, 0)
     assert rows(database, "select * from product order by no") == [(1, hashed(SECRET)), (2, None)]
     lake.put("2026-11-21", "product", pa.Table.from_pylist(people))
@@ -155,7 +155,7 @@ def test_an_excluded_column_that_is_gone(cli: Cli, lake: Lake, configure: Config
 
     (plan,) = json.loads(cli("plan", "--source", lake.url, "--json").out)
 
-    assert plan["notes"] == "excluded, but not in the files: ssn"
+    assert plan["notes"] == ["excluded, but not in the files: ssn"]
     assert load(cli, lake.url)["product", "import"]["inserted"] == 1
 
 

@@ -68,7 +68,7 @@ def test_a_diff_counts_what_a_load_does(
         conn.execute("drop trigger see on product")
     stage = load(cli, lake.url)["product", "import"]
     assert {name: found[name] for name in COUNTS} == {name: stage[name] for name in COUNTS}
-    assert (found["new columns"], found["widened"]) == ("colour text", "id to bigint, price to bigint")
+    assert (found["new_columns"], found["widened"]) == ({"colour": "text"}, {"id": "bigint", "price": "bigint"})
     assert found["samples"] == ([] if mode == "append" else SAMPLES[: 4 if mode == "snapshot" else 2])
 
 
@@ -92,7 +92,7 @@ def test_a_diff_of_a_first_load(cli: Cli, lake: Lake, database: Database, config
 
     found = entry(cli("load", "--dry-run", "--source", lake.url, "--json"))
 
-    assert (found["action"], found["inserted"], found["gates"]) == ("create the table", 2, [])
+    assert (found["action"], found["inserted"], found["gates"]) == ("create", 2, [])
     assert rows(database, "select to_regclass('product')") == [(None,)]
     lake.put("2026-01-01", "product", [{"id": 1}, {"id": 1}])
     fails(diff(cli, lake), 1, "product: the key (id) is not unique")
@@ -136,7 +136,7 @@ def test_a_diff_of_what_is_there(cli: Cli, lake: Lake, configure: Configure) -> 
     lake.put("2026-01-02", "product", [{"id": 1}])
     load(cli, lake.url)
 
-    assert entry(diff(cli, lake))["action"] == "nothing: in the ledger"
+    assert entry(diff(cli, lake))["action"] == "nothing"
 
     lake.put("2026-01-01", "product", [{"id": 1}])
     fails(diff(cli, lake, "--date", "2026-01-01"), 1, "product: 2026-01-02 is in the target, and 2026-01-01 is older")

@@ -29,7 +29,7 @@ def proposed(cli: Cli, lake: Lake, *options: str) -> dict[str, Any] | None:
     result = cli("plan", "--source", lake.url, "--skip-search", "--skip-embeddings", "--json", *options)
     assert result.code == 0, result.err
     (entry,) = json.loads(result.out)
-    found: dict[str, Any] | None = entry.get("proposed key")
+    found: dict[str, Any] | None = entry.get("proposed_key")
     return found
 
 
@@ -65,7 +65,7 @@ def test_what_is_proposed(cli: Cli, lake: Lake) -> None:
 
     result = cli("plan", "--source", lake.url, "--skip-search", "--skip-embeddings", "--json")
 
-    found = {entry["entity"]: entry.get("proposed key", {}).get("columns") for entry in json.loads(result.out)}
+    found = {entry["entity"]: entry.get("proposed_key", {}).get("columns") for entry in json.loads(result.out)}
     assert found == {case: expected for case, (_, expected) in CASES.items()}
 
 

@@ -170,7 +170,7 @@ def test_a_range_goes_on_where_it_stopped(cli: Cli, lake: Lake, database: Databa
         reports = json.loads(result.out)["dates"]
         assert [report["stages"][0]["note"] for report in reports] == notes
         assert ids(database) == {3, 4}
-    assert json.loads(cli("plan", *options).out)[0]["action"] == "nothing: the snapshot of 2026-01-03 is in the target"
+    assert json.loads(cli("plan", *options).out)[0]["reason"] == "the snapshot of 2026-01-03 is in the target"
 
 
 def test_a_second_date_without_a_key_is_refused(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:

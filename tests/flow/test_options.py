@@ -55,14 +55,14 @@ def test_a_plan_touches_nothing(cli: Cli, lake: Lake, database: Database) -> Non
             "date": "2026-01-01",
             "files": 1,
             "bytes": (lake.path / "2026-01-01/a/part-0.parquet").stat().st_size,
-            "action": "create the table",
+            "action": "create",
             "mode": "upsert",
-            "key": "id",
+            "key": ["id"],
             "rows": 3,
-            "row groups": 1,
-            "columns": "id bigint, text text",
-            "search": "text A (5.0 words a value: titles)",
-            "embed": "text by sentence-transformers/all-MiniLM-L6-v2",
+            "row_groups": 1,
+            "columns": {"id": "bigint", "text": "text"},
+            "search": [{"column": "text", "weight": "A", "reason": "5.0 words a value: titles"}],
+            "embed": {"columns": ["text"], "model": "sentence-transformers/all-MiniLM-L6-v2"},
         }
     ]
     assert rows(database, OBJECTS) == before

@@ -106,7 +106,7 @@ def test_part_files_without_extension(cli: Cli, lake: Lake, database: Database) 
     said = "1 file ignored, hidden or not Parquet: README.txt"
 
     plans = {plan["entity"]: plan for plan in json.loads(cli("plan", "--source", lake.url, "--json").out)}
-    assert (plans["sale"]["files"], plans["sale"]["notes"]) == (3, said)
+    assert (plans["sale"]["files"], plans["sale"]["notes"]) == (3, [said])
     assert plans["notes"]["refused"] == f"the folder of 2026-01-01 holds no Parquet file; {said}"
     (lake.path / "2026-01-01" / "notes" / "README.txt").unlink()
     (lake.path / "2026-01-01" / "notes").rmdir()

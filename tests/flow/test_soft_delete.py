@@ -33,7 +33,7 @@ def test_gone_rows_are_marked_and_come_back(cli: Cli, lake: Lake, database: Data
         lake.put(f"2026-01-0{day}", "product", [*items(*given[1:]), {"id": given[0], "text": "row 1"}])
         if day == 2:
             plan, diff = (json.loads(cli(name, "--source", lake.url, "--json").out)[0] for name in ("plan", "diff"))
-            assert plan["soft delete"] == "rows that are gone are marked in deleted_at"
+            assert plan["soft_delete"] == "deleted_at"
             assert "not in the files" not in plan
             assert [diff[name] for name in ("inserted", "updated", "deleted", "unchanged")] == [0, 0, 2, 1]
         if day == 4:

@@ -24,10 +24,6 @@ class SoftDelete:
         """The column that the target lacks."""
         return () if self.column is None or self.stored else (Column(self.column, TYPE),)
 
-    def described(self) -> dict[str, str]:
-        """For the plan."""
-        return {"soft delete": f"rows that are gone are marked in {self.column}"} if self.column else {}
-
 
 DELETED = SoftDelete()
 
