@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pgpipe.load.plan.decide import Plan as LoadPlan
+from pgpipe.load.plan.outline import Plan as LoadPlan
 
 IDLE = {"nothing", "recognise"}
 ACTIONS = {

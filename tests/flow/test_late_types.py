@@ -166,7 +166,7 @@ def test_names_that_differ_by_case_only(cli: Cli, lake: Lake, configure: Configu
     plan = json.loads(cli("plan", "--source", lake.url, "--json").out)[0]
 
     assert "'NAME' and 'name' differ by case only and are two columns" in plan["notes"][0]
-    assert plan["new columns"] == "NAME text"
+    assert plan["new_columns"] == {"NAME": "text"}
 
 
 BLOCKERS = {
