@@ -105,15 +105,8 @@ def _run(app: App, interrupted: threading.Event, *, drain: bool) -> Worker:
         exporter.ready()
         systemd.tell("READY=1")
 
-    def stop(number: int, _frame: object) -> None:
-        if number == signal.SIGINT:
-            interrupted.set()
-        systemd.tell("STOPPING=1")
-        worker.halt()
-
     exporter.watch(worker.totals)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    _heed_signals(worker, interrupted)
     if settings.metrics_port is not None:
         exporter.start()
         app.err.print(f"metrics on {exporter.url}", soft_wrap=True)
@@ -129,6 +122,17 @@ def _run(app: App, interrupted: threading.Event, *, drain: bool) -> Worker:
         starting.end()
         exporter.stop()
     return worker
+
+
+def _heed_signals(worker: Worker, interrupted: threading.Event) -> None:
+    def stop(number: int, _frame: object) -> None:
+        if number == signal.SIGINT:
+            interrupted.set()
+        systemd.tell("STOPPING=1")
+        worker.halt()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
 
 def _owed(app: App) -> int:
