@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pgpipe import distribution
 
 if TYPE_CHECKING:
-    from pgpipe.api import embed_query, search
+    from pgpipe.api import embed_query, facets, search
     from pgpipe.pipeline.component import Component
     from pgpipe.pipeline.run import Pipeline
     from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
@@ -20,6 +20,7 @@ __all__ = [
     "Pipeline",
     "SearchIndexer",
     "embed_query",
+    "facets",
     "search",
 ]
 __version__ = distribution.VERSION
@@ -31,6 +32,7 @@ _HOMES = {
     "Pipeline": "pgpipe.pipeline.run",
     "SearchIndexer": "pgpipe.pipeline.steps",
     "embed_query": "pgpipe.api",
+    "facets": "pgpipe.api",
     "search": "pgpipe.api",
 }
 

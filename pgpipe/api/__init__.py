@@ -7,10 +7,11 @@ from pgpipe.api.vectors import question_vector
 from pgpipe.db import Database
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, fetch
+from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 
-__all__ = ["embed_query", "question_vector", "search"]
+__all__ = ["embed_query", "facets", "question_vector", "search"]
 
 
 def search(
@@ -63,6 +64,40 @@ def embed_query(
     settings = settings or load_settings()
     database = database or Database(settings.database)
     return _take(asking.query_vector(query, entity, database.schema), settings, database)
+
+
+def facets(
+    query: str,
+    columns: Columns,
+    entity: str | None = None,
+    mode: SearchMode = "text",
+    k: int = 10,
+    filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
+    *,
+    settings: Settings | None = None,
+    database: Database | None = None,
+    **options: Unpack[Options],
+) -> Facets:
+    """How many rows match a question, and how many of them hold each value of these columns.
+
+    Args:
+        query: as in `search`; an empty one is matched by every row.
+        columns: names such as "brand" or "attributes.colour"; {"price": [10, 50]} counts ranges.
+        entity: as in `search`.
+        mode: text counts all rows that match; vector and hybrid count the 100 best.
+        k: at most so many values of each column.
+        filter: as in `search`; one on a facet's own column does not narrow that facet.
+        settings: as in `search`.
+        database: as in `search`.
+        options: see `Options`.
+
+    Raises:
+        As `search`.
+    """
+    settings = settings or load_settings()
+    database = database or Database(settings.database)
+    steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, database.schema)
+    return _take(steps, settings, database)
 
 
 def _take(steps: asking.Steps[asking.T], settings: Settings, database: Database) -> asking.T:

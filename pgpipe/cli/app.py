@@ -35,6 +35,7 @@ MODULES = {
     "doctor": "doctor",
     "embedder": "embedder",
     "embedding": "embedding",
+    "facets": "facets",
     "fill-search": "search",
     "init": "config",
     "jobs": "admin",

@@ -66,8 +66,8 @@ def search(app: App, /, query: str, entity: str | None, where: str | None, as_js
 
     Words are alternatives and the best match wins; "a phrase" must occur, -word must not, word* is a beginning.
     """
-    with _blamed_on_filter(where):
-        hits = ask(query, entity, filter=_filter(where), settings=app.settings, database=app.database, **how)
+    with blamed_on_filter(where):
+        hits = ask(query, entity, filter=parse_filter(where), settings=app.settings, database=app.database, **how)
     if as_json:
         app.print_json([asdict(hit) for hit in hits])
         return
@@ -99,7 +99,12 @@ def fill_search(app: App, entity: str | None, batch: int) -> None:
         click.echo(f"The search column of {entity} is filled." if entity else "Every search column is filled.")
 
 
-def _filter(where: str | None) -> dict[str, Any] | None:
+def parse_filter(where: str | None) -> dict[str, Any] | None:
+    """The filter of an option.
+
+    Raises:
+        UsageError: it is not a JSON object.
+    """
     if where is None:
         return None
     try:
@@ -112,7 +117,7 @@ def _filter(where: str | None) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _blamed_on_filter(where: str | None) -> Iterator[None]:
+def blamed_on_filter(where: str | None) -> Iterator[None]:
     """Only the filter can name a missing column, or a value that does not fit its column."""
     try:
         yield

@@ -175,7 +175,7 @@ def statement(
         "oid": target.oid,
         "embedding": target.embedding,
         "query": question.query,
-        "vector": None if vector is None else _vector_text(vector),
+        "vector": None if vector is None else vector_text(vector),
         "k": question.k,
         "where": question.where,
         "skip": question.skip,
@@ -208,7 +208,7 @@ def answer(
     return fetch(conn, statement(target, mode, question, vector))
 
 
-def _vector_text(vector: Sequence[float]) -> str:
+def vector_text(vector: Sequence[float]) -> str:
     """A vector as pgvector reads it."""
     return "[" + ",".join(map(repr, map(float, vector))) + "]"
 

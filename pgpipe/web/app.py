@@ -18,9 +18,11 @@ from pgpipe import errors
 from pgpipe.api.vectors import ModelLoading
 from pgpipe.db import Database
 from pgpipe.metrics import DatabaseMetrics
+from pgpipe.searching.ask import SearchMode
+from pgpipe.searching.facets import parse_facet
 from pgpipe.secret import mask
 from pgpipe.web import views
-from pgpipe.web.asking import COMPARISONS, MODES, Answer, Models, ask, parse_question
+from pgpipe.web.asking import COMPARISONS, MODES, Answer, Models, ask, facets, parse_question
 from pgpipe.web.guard import LOOPBACK, Guard
 from pgpipe.web.queries import Overview, Overviews, reading
 
@@ -77,10 +79,7 @@ class Page:
     def search(self, request: Request) -> Response:
         """One question in one mode, by default the best that the entity has."""
         asked = parse_question(request.query_params)
-        given = request.query_params.get("mode") or None
-        mode = next((m for m in MODES if m == given), None)
-        if mode != given:
-            raise errors.UsageError(f"mode is one of {', '.join(MODES)}")
+        mode = _mode(request)
         if not asked.question.query:
             raise errors.UsageError("ask something: ?q=…")
         with reading(self._database) as conn:
@@ -88,6 +87,14 @@ class Page:
         if answer.error:
             raise answer.error
         return _json({"hits": [asdict(hit) for hit in answer.hits]})
+
+    def facets(self, request: Request) -> Response:
+        """How many rows match, and how many hold each value of the columns `facet`."""
+        asked = parse_question(request.query_params)
+        columns = [parse_facet(text) for text in request.query_params.getlist("facet")]
+        with reading(self._database) as conn:
+            found = facets(conn, self._models, asked, columns, _mode(request), self._database.schema)
+        return _json(asdict(found))
 
     def status(self, _request: Request) -> Response:
         """Entities with their last load and their queues."""
@@ -144,6 +151,7 @@ def create_app(database: Database, models: Models, hosts: Collection[str] = LOOP
     routes = [
         Route("/", page.index),
         Route("/api/search", page.search),
+        Route("/api/facets", page.facets),
         Route("/api/status", page.status),
         Route("/api/throughput", page.throughput),
         Route("/metrics", page.metrics),
@@ -152,6 +160,15 @@ def create_app(database: Database, models: Models, hosts: Collection[str] = LOOP
     ]
     handlers = dict.fromkeys((errors.PgpipeError, HTTPException, Exception), page.failed)
     return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts)
+
+
+def _mode(request: Request) -> SearchMode | None:
+    """The mode of a request; None if it names none."""
+    given = request.query_params.get("mode") or None
+    mode = next((m for m in MODES if m == given), None)
+    if mode != given:
+        raise errors.UsageError(f"mode is one of {', '.join(MODES)}")
+    return mode
 
 
 def _conditions(request: Request) -> list[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ from pgpipe.embed.model.base import Model
 from pgpipe.searching import ask as search
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Question, Searchable, SearchMode
+from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.settings.model import EmbeddingSettings
 
 MODES: tuple[SearchMode, ...] = get_args(SearchMode)
@@ -68,10 +69,8 @@ def ask(
     """The answers of each mode (None: the default); one that fails says why, and the others answer.
 
     Raises:
-        UsageError: the entity is unknown, or the question is too long.
+        UsageError: the entity is unknown.
     """
-    if len(asked.question.query) > LONGEST:
-        raise errors.UsageError(f"the question has {len(asked.question.query):,} characters; the most is {LONGEST:,}")
     target = search.find_searchable(conn, asked.entity, home)
     return [_answer(conn, models, target, asked.question, mode or target.best_mode) for mode in modes]
 
@@ -85,12 +84,31 @@ def _answer(conn: Connection, models: Models, target: Searchable, question: Ques
             steps = asking.hits_of(target, mode, question)
             hits = asking.take(steps, partial(search.fetch, conn), models.vector)
     except errors.PgpipeError as exc:
-        state = getattr(exc.__cause__, "sqlstate", None) or ""
-        blamed = question.filter and (
-            state in {"PP002", "PP003"} or state.startswith("22")
-        )  # nothing else can cause it
-        error = errors.UsageError(f"filter: {exc}") if blamed else exc
+        # Nothing else can cause it.
+        error = errors.UsageError(f"filter: {exc}") if question.filter and _is_misfit(exc) else exc
     return Answer(mode, question, hits, perf_counter() - began, error)
+
+
+def facets(
+    conn: Connection, models: Models, asked: Asked, columns: Columns, mode: SearchMode | None, home: str
+) -> Facets:
+    """How many rows match, and how many of them hold each value of these columns.
+
+    Raises:
+        UsageError: the entity, a column or a comparison is unknown, or a value does not fit its column.
+        ModelLoading: the mode needs a model that is not ready yet.
+    """
+    try:
+        steps = facets_of(asked.question, columns, asked.entity, mode, home)
+        return asking.take(steps, partial(search.fetch, conn), models.vector)
+    except errors.PgpipeError as exc:
+        raise (errors.UsageError(f"facets: {exc}") if _is_misfit(exc) else exc) from exc
+
+
+def _is_misfit(exc: errors.PgpipeError) -> bool:
+    """Whether a name, a shape or a value did not fit the table."""
+    state = getattr(exc.__cause__, "sqlstate", None) or ""
+    return state in {"PP002", "PP003"} or state.startswith("22")
 
 
 def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str, str, str]] = ()) -> Asked:
@@ -101,15 +119,19 @@ def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str
         conditions: of the form: column, comparison, value; added to the filter.
 
     Raises:
-        UsageError: k or skip is not a number in range, the filter is not a JSON object, or a comparison is unknown.
+        UsageError: the question is too long, k or skip is not a number in range, the filter is not a JSON object, or a
+            comparison is unknown.
     """
+    query = parameters.get("q", "").strip()
+    if len(query) > LONGEST:
+        raise errors.UsageError(f"the question has {len(query):,} characters; the most is {LONGEST:,}")
     where = _parse_filter(parameters.get("filter", ""))
     for column, comparison, value in conditions:
         if column:
             _add(where, column, comparison, value)
     k, skip = _number(parameters, "k", 10, 1, MOST), _number(parameters, "skip", 0, 0, FARTHEST)
     fuzzy = parameters.get("fuzzy", "true") != "false"
-    question = Question(parameters.get("q", "").strip(), k, where or None, skip, fuzzy=fuzzy)
+    question = Question(query, k, where or None, skip, fuzzy=fuzzy)
     return Asked(question, parameters.get("entity") or None)
 
 

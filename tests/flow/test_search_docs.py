@@ -66,6 +66,12 @@ def answer(conn: Connection, block: str) -> None:
     if "watreproof" in block:
         asked = block[block.index("select key") :].encode()
         assert conn.execute(asked).fetchall() == [({"id": 1}, "waterproof jacket")]
+    if "pgpipe.facets" in block:
+        facets, total = block.split(";\n")[:2]
+        assert [row[:3] for row in conn.execute(facets.encode()).fetchall()] == [
+            ("title", "Rain jacket", 1), ("id", "(,10)", 1), ("id", "[10,100)", 0), ("id", "[100,)", 0),
+        ]  # fmt: skip
+        assert conn.execute(total.encode()).fetchall() == [(1, True)]
     if "hybrid_search" in block:
         statement = block[block.index("select key, score, text_rank") :].replace(":vector", "'[1,0,0]'")
         assert [row[0]["id"] for row in conn.execute(statement.encode()).fetchall()] == [1]

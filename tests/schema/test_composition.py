@@ -9,7 +9,15 @@ BODY = re.compile(r"\bas (\$\w*\$)(.*?)\1", re.DOTALL)
 QUOTED = re.compile(r"--[^\n]*|'(?:[^']|'')*'")
 DOLLARS = re.compile(r"\$(\w+)\$.*?\$\1\$", re.DOTALL)
 CALLED = re.compile(r"\bpgpipe(?:_internal)?\.(\w+)\(")
-ENTRIES = {"text_search", "vector_search", "hybrid_search", "fill_batch"}  # beside triggers and rendered functions
+ENTRIES = {
+    "text_search",
+    "vector_search",
+    "hybrid_search",
+    "facets",
+    "total",
+    "hybrid_facets",
+    "fill_batch",
+}  # beside triggers and rendered functions
 DECLARES = {"check_declaration", "forget_jobs", "forget_target"}  # triggers of the declaration's own table
 COMPOSING = {  # how many statements each composes
     "text_search": 1,  # passage and row: the columns that the caller may read
@@ -17,6 +25,8 @@ COMPOSING = {  # how many statements each composes
     "hybrid_search": 1,
     "rank_matching": 1,  # the words and the filter of a question
     "look_near": 1,
+    "count_facets": 1,  # the columns of a question
+    "total": 1,
     "unheld_words": 1,  # the search column
     "estimate": 1,  # EXPLAIN takes no parameters
     "search_languages": 1,

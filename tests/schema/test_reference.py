@@ -15,9 +15,9 @@ EXAMPLE = re.compile(r"^### (\w+)\n.*?^```sql\n[^`]*```.*?^```sql\n([^`]*);\n```
 # The examples, in the order of a story: each finds what those before it left.
 STORY = """
     schema_version create_roles keep_ledger as_of
-    enable_search refresh_search text_search escape_passage alter_search fill_search
+    enable_search refresh_search text_search escape_passage facets total alter_search fill_search
     enable_embedding pause_embedding resume_embedding retry_jobs drop_jobs
-    vector_search hybrid_search enable_filters embedding_drift switch_embedding
+    vector_search hybrid_search hybrid_facets enable_filters embedding_drift switch_embedding
     disable_filters disable_embedding disable_search
 """
 ARTICLES = """
@@ -29,7 +29,16 @@ HISTORY = """
     select pgpipe_internal.set_history('article', '{id}', true, null);
     select pgpipe_internal.keep_versions('article', null, '{id}', null, true)
 """
-ANSWERS = {"as_of", "text_search", "vector_search", "hybrid_search", "embedding_drift"}
+ANSWERS = {
+    "as_of",
+    "text_search",
+    "facets",
+    "total",
+    "vector_search",
+    "hybrid_search",
+    "hybrid_facets",
+    "embedding_drift",
+}
 DOCUMENTED = """
     select proname::text from pg_proc where pronamespace = 'pgpipe'::regnamespace
     union select relname::text from pg_class

@@ -140,6 +140,21 @@ def test_filters(page: str) -> None:
     assert "jacket" not in columns(form)["text"].replace("Rain jacket", "jacket")
 
 
+def test_facets(page: str) -> None:
+    """Total and counts of a question as JSON, in each mode; a bad column is one line."""
+    found = get(page, "/api/facets", q="waterproof", facet=["title", "size=100"], k=1).json()
+
+    assert found["total"] == {"rows": 2, "exact": True}
+    assert [(each["facet"], each["value"], each["rows"]) for each in found["values"]] == [
+        ("title", "Rain jacket", 1), ("size", "(,100)", 1), ("size", "[100,)", 1),
+    ]  # fmt: skip
+    assert found["values"][2]["as_filter"] == {"size": {"gte": 100}}
+    near = get(page, "/api/facets", q="waterproof", facet="size=15", mode="hybrid").json()
+    assert (near["total"], sum(each["rows"] for each in near["values"])) == (None, 3)
+    for bad in ("nothing", "size=many", "title.x"):
+        assert get(page, "/api/facets", q="x", facet=bad).status_code == 400, bad
+
+
 def test_next_hits(page: str) -> None:
     """Each page goes on where the one before ended; the last one has no link."""
     first = get(page, q="waterproof jacket", entity="doc", k=2)
