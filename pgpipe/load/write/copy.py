@@ -34,8 +34,7 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags,
 TRAILER = b"\xff\xff"
 NUMBER = re.compile(r"\d+")
 NAME = re.compile(r'"((?:[^"]|"")*)"')  # each of an identifier
-BUFFERED = 1000  # rows that COPY reads before it stores them
-STORING = "RelationGetBufferForTuple"  # the server's function that finds a row too large
+BUFFERED = 1000  # rows that COPY reads before it stores them: if it finds one too large then, it names the last
 TRACE = ("pgpipe_part", "pgpipe_number")
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 
@@ -75,13 +74,11 @@ class Copier:
             DatabaseError, Unreachable: from the server.
             Stopped: another connection failed.
         """
-        names = [c.name for c in self.lesson.columns] + [*TRACE] * (self.traced is not None)
-        statement = COPY.format(self.table, sql.SQL(", ").join(map(sql.Identifier, names)))
-        sent = Sent(NAME.findall(self.table.as_string())[-1].replace('""', '"'), names)
+        sent = Sent(self.refused_at)
         try:
-            ready = ahead(self._converted(work), DEPTH, READY, lambda made: int(made[1].nbytes))
+            ready = ahead(self.converted(work), DEPTH, READY, lambda made: int(made[1].nbytes))
             with ready as batches, conn.cursor() as cursor:
-                with cursor.copy(statement) as stream:
+                with cursor.copy(self.statement) as stream:
                     self._send(stream, batches, sent)
                 return cursor.rowcount
         except psycopg.Error as exc:
@@ -105,7 +102,22 @@ class Copier:
             self.progress(wire.num_rows)
         stream.write(encoder.finish() if encoder else TRAILER)  # the encoder holds back up to a megabyte
 
-    def _converted(self, work: Iterable[RowGroup]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
+    @property
+    def _names(self) -> list[str]:
+        return [c.name for c in self.lesson.columns] + [*TRACE] * (self.traced is not None)
+
+    @property
+    def statement(self) -> sql.Composed:
+        """The COPY of all columns."""
+        return COPY.format(self.table, sql.SQL(", ").join(map(sql.Identifier, self._names)))
+
+    def refused_at(self, exc: psycopg.Error) -> tuple[int | None, str | None]:
+        """Line and column of the COPY that a refusal is about, if the server says so."""
+        table = NAME.findall(self.table.as_string())[-1].replace('""', '"')
+        return refused_at(exc.diag.context or "", table, self._names)
+
+    def converted(self, work: Iterable[RowGroup]) -> Iterator[tuple[Batch, pa.RecordBatch]]:
+        """Batches without what is rejected, and their rows in the form that they travel in."""
         for batch in read_groups(self.source, work):
             good, wire = to_wire(batch, self.lesson.columns, self.lesson.known, self.rejects)
             yield good, wire if self.traced is None else traced(good, wire, self.traced)
@@ -228,9 +240,8 @@ def _connections(run: Run, count: int, pool: Executor, opened: ExitStack) -> lis
 class Sent:
     """Where the rows of one COPY came from, so that what the server says of its line N can be said of a file."""
 
-    def __init__(self, table: str, columns: list[str]) -> None:
-        self._table = table
-        self._columns = columns
+    def __init__(self, refused_at: Callable[[psycopg.Error], tuple[int | None, str | None]]) -> None:
+        self._refused_at = refused_at
         self.rows = 0
         self._starts: list[int] = []
         self._pieces: list[tuple[RowGroup, int]] = []  # group and number of the row within it
@@ -249,15 +260,13 @@ class Sent:
         error = translate(exc)
         if not isinstance(error, errors.DataError) or not self._starts:
             return error
-        line, column = refused_at(exc.diag.context or "", self._table, self._columns)
+        line, column = self._refused_at(exc)
         if line is None:  # it does not say: the last one that was sent is near
             return RefusedByServer(f"{where(self._pieces[-1][0])}: {error}")
         at = min(line, self.rows) - 1  # the server counts from 1, and the end as well
         found = bisect_right(self._starts, at) - 1
         group, first = self._pieces[found]
         row = first + at - self._starts[found]
-        if exc.diag.source_function == STORING:
-            return RefusedByServer(f"{where(group)}, among the {BUFFERED:,} rows up to row {row}: {error}")
         return RefusedByServer(str(bad_row(group, row, column, str(error))))
 
 

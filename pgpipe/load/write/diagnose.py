@@ -18,6 +18,7 @@ from pgpipe.load.rows.ask import Asker
 from pgpipe.load.rows.read import row_groups
 from pgpipe.load.rows.rejects import Known, Reasons, bad_row
 from pgpipe.load.write import copy
+from pgpipe.load.write.oversized import find_oversized, is_oversized
 from pgpipe.load.write.run import DROP_STAGING, Lesson, Run, create_staging
 from pgpipe.load.write.stage import CHANGES
 
@@ -69,6 +70,9 @@ class Diagnosis:
         lenient = any(column.bad != "error" for column in self._columns)
         located = isinstance(exc, copy.RefusedByServer)
         lesson = Lesson(tuple(replace(column, careful=True, codec=self._codec) for column in first.columns))
+        if is_oversized(exc.__cause__) and located:
+            with self._lock:
+                return replace(lesson, known=self._find_oversized(conn, parts, lesson))
         if _is_too_large(exc) and not located:  # a key, or another value of an index
             names = self._indexed(conn)
             return Lesson(tuple(replace(column, indexed=column.name in names) for column in lesson.columns))
@@ -85,6 +89,22 @@ class Diagnosis:
         with translated():
             found = one(conn, INDEXED, (target.oid,)) if target else ()
         return {*self._run.plan.key, *found}
+
+    def _find_oversized(self, conn: Connection, parts: Sequence[Part], lesson: Lesson) -> Known:
+        """Stage the rows once more, to find those that are too large for a page."""
+        run, todo = self._run, row_groups(parts)
+        with translated():
+            staging = create_staging(conn, run, self._columns, unlogged=True)
+            table, stop = sql.Identifier(*staging.pair), threading.Event()
+            copier = copy.Copier(run.source, table, lesson, lambda _rows: None, stop, run.rejects)
+            rejectable = any(column.bad == "reject" for column in self._columns)
+            found = find_oversized(conn, copier, todo, run.rejects.limit if rejectable else 0)
+            conn.execute(DROP_STAGING, (staging.oid,))
+        for group, reasons in found.items():
+            for row, (column, reason) in reasons.items():
+                if not rejectable:
+                    raise bad_row(group, row, column, reason)
+        return {group.place: reasons for group, reasons in found.items()}
 
     def _find_violations(self, conn: Connection, parts: Sequence[Part], lesson: Lesson) -> Known:
         """Stage the rows with where they come from, and ask the database which of them break a CHECK."""
