@@ -40,6 +40,7 @@ DEPENDENTS = """
 """
 CLOSED = "select pgpipe_internal.shape_owner(%s::oid::regclass)"
 HAS_VALUE = "select pgpipe_internal.has_value(%s::oid::regclass, %s)"
+WHY_GENERATED = "select pgpipe_internal.why_generated_key_stays(%s::oid::regclass, %s)"
 REQUIRE_UNIQUE = "select pgpipe_internal.require_unique(%s::oid::regclass, %s, %s)"
 CHECK_DELETE = "select pgpipe_internal.check_delete(%s, %s)"
 SOFT_DELETE_OBSTACLE = "select pgpipe_internal.soft_delete_obstacle(%s::oid::regclass, %s)"
@@ -105,6 +106,13 @@ def _declared(conn: Connection, declared: str, query: LiteralString) -> Kind | N
     with translated():
         row = conn.execute(query, {"declared": declared}).fetchone()
     return None if row is None or row[0] is None else as_kind(row)
+
+
+def why_generated_key_stays(conn: Connection, table: Target, key: tuple[str, ...]) -> str | None:
+    """Why the configured key cannot take the place of the generated one; None if it can."""
+    with translated():
+        why: str | None = one(conn, WHY_GENERATED, (table.oid, list(key)))
+    return why
 
 
 def _not_unique(conn: Connection, table: Target, key: tuple[str, ...], mode: Mode) -> errors.PgpipeError | None:

@@ -9,11 +9,18 @@ from pgpipe.db import Connection, awake
 from pgpipe.errors import PgpipeError
 from pgpipe.load.plan.bounds import Extreme, extremes
 from pgpipe.load.plan.decide import decide
-from pgpipe.load.plan.details import Merge, check_delete, read_details, require_history, require_soft_delete
+from pgpipe.load.plan.details import (
+    Merge,
+    check_delete,
+    read_details,
+    require_history,
+    require_soft_delete,
+    why_generated_key_stays,
+)
 from pgpipe.load.plan.facts import Facts
 from pgpipe.load.plan.files import read_footers
 from pgpipe.load.plan.found import find_columns, join
-from pgpipe.load.plan.keys import KeyNeeded
+from pgpipe.load.plan.keys import KeyNeeded, may_replace, replacing
 from pgpipe.load.plan.outline import Plan
 from pgpipe.load.plan.parts import Part
 from pgpipe.load.plan.propose import INTEGERS, Hints, propose
@@ -108,6 +115,9 @@ def _decided(
     merge = Merge(plan.key, plan.mode) if plan.action == "merge" else None
     details = read_details(conn, facts, parts, settings, merge, migrated=scene.migrated)
     plan = decide(plan, parts, facts, details, settings)
+    if plan.action == "merge" and facts.table and may_replace(plan.key, facts):
+        why_not = why_generated_key_stays(conn, facts.table, plan.key)
+        plan = replace(plan, adopts_key=why_not is None, remarks=(*plan.remarks, replacing(plan.key, why_not)))
     if plan.changes and scene.migrated:
         check_delete(conn, plan.changes, plan.columns, files.entity)
     if scene.migrated and plan.mode != "append":

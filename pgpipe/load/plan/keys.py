@@ -6,7 +6,10 @@ from datetime import date
 from typing import Any
 
 from pgpipe.errors import DataError, UsageError
+from pgpipe.load.plan.facts import Facts
 from pgpipe.settings.describe import toml_name
+
+GENERATED = "pgpipe_row"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,19 @@ class Proposal:
     def as_text(self, entity: str) -> str:
         """One line."""
         return f"if it is right, write {self.line} under [entity.{toml_name(entity)}]: {self.reason}"
+
+
+def may_replace(key: tuple[str, ...], facts: Facts) -> bool:
+    """Whether a key was configured for a target whose rows had to be given one."""
+    return facts.ours and facts.primary_key == (GENERATED,) != key and set(key) <= {each.name for each in facts.columns}
+
+
+def replacing(key: tuple[str, ...], why_not: str | None) -> str:
+    """What becomes of the generated key."""
+    names = ", ".join(key)
+    if why_not is None:
+        return f"{names} becomes the primary key, in the place of {GENERATED}"
+    return f"{GENERATED} stays the primary key, and rows are found by {names}: {why_not}"
 
 
 class KeyNeeded(DataError):

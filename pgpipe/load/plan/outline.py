@@ -70,6 +70,7 @@ class Plan:
     soft_delete: SoftDelete = DELETED
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
     proposal: Proposal | None = None  # what may be the key, if there is none
+    adopts_key: bool = False  # the key takes the place of the one that was generated
 
     @property
     def rows(self) -> int:

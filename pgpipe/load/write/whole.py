@@ -4,6 +4,7 @@ from pgpipe.db import translated
 from pgpipe.load.write.append import append, append_date
 from pgpipe.load.write.create import create
 from pgpipe.load.write.diagnose import Diagnosis
+from pgpipe.load.write.key import adopt_key
 from pgpipe.load.write.merge import merge
 from pgpipe.load.write.run import Counts, Run, record
 
@@ -15,6 +16,7 @@ def write(run: Run) -> Counts:
         with translated(), run.conn.transaction():
             record(run, Counts())
         return Counts()
+    adopt_key(run)
     diagnosis = Diagnosis(run)
     if plan.action == "append" and not plan.gates.of_whole_date:
         return append(run, diagnosis)

@@ -1,0 +1,89 @@
+"""A key that is configured later takes the place of pgpipe_row, or one line says why it does not."""
+
+import pytest
+
+from pgpipe.db import Database
+from tests.conftest import Cli, Configure, Lake
+from tests.flow.support import counts, fails, load, rows
+from tests.flow.test_history import Nights
+from tests.flow.test_nights import items, run
+from tests.sql.fake_model import Fake, make_worker
+
+KEY = "select pgpipe_internal.key_columns('product')"
+COLUMNS = """
+    select array_agg(attname::text order by attnum) from pg_attribute
+     where attrelid = 'product'::regclass and attnum > 0 and not attisdropped
+"""
+KEEPS = {
+    "view": "create view seen as select pgpipe_row from product",
+    "index": "create index on product (text, pgpipe_row)",
+    "reference": "create table other (product bigint references product)",
+    "rule": "create view grouped as select pgpipe_row, text from product group by pgpipe_row",
+}
+
+
+@pytest.fixture
+def nights(cli: Cli, lake: Lake, database: Database) -> Nights:
+    """One night of `product` that had no key."""
+    night = Nights(cli, lake, database)
+    night.load(*items(1, 2, 3))
+    return night
+
+
+def test_a_later_key_takes_the_place(
+    nights: Nights, cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """Issue 13: the rows are found by it, it is the primary key, and pgpipe_row is gone; doubles and NULL stop it."""
+    configure(key=["id"])
+    nights.sql("insert into product (id, text) values (1, 'double')")
+    lake.put("2026-01-02", "product", items(2, 4))
+    fails(run(cli, lake), 1, "not unique by the key (id)", "such as '1'")
+    nights.sql("update product set id = null where text = 'double'")
+    assert "pgpipe_row stays the primary key" in cli("plan", "--source", lake.url).out
+    nights.sql("delete from product where id is null")
+    assert "id becomes the primary key, in the place of pgpipe_row" in cli("plan", "--source", lake.url).out
+    assert rows(database, KEY) == [(["pgpipe_row"],)]
+
+    done = load(cli, lake.url, "--skip-search")["product", "import"]
+    assert (counts(done), "in the place of pgpipe_row" in done["note"]) == ((1, 0, 0, 1), True)
+    assert (rows(database, KEY), rows(database, COLUMNS)) == ([(["id"],)], [(["id", "text"],)])
+    indexes = "select array_agg(indexrelid::regclass::text), bool_and(indisvalid) from pg_index where indrelid = {}"
+    assert rows(database, indexes.format("'product'::regclass")) == [(["product_pkey"], True)]
+    lake.put("2026-01-03", "product", items(1, 5))
+    done = load(cli, lake.url, "--skip-search")["product", "import"]
+    assert (counts(done), "pgpipe_row" in done["note"]) == ((1, 0, 0, 1), False)
+
+
+@pytest.mark.parametrize("what", KEEPS)
+def test_what_keeps_the_generated_key(
+    nights: Nights, cli: Cli, lake: Lake, database: Database, configure: Configure, what: str
+) -> None:
+    """Issue 13: what depends on pgpipe_row or on its key is left alone, and the load works."""
+    nights.sql(KEEPS[what])
+    configure(key=["id"])
+    lake.put("2026-01-02", "product", items(2, 4))
+    done = load(cli, lake.url, "--skip-search")["product", "import"]
+    assert counts(done) == (1, 0, 0, 1)
+    is_adopted = what in {"view", "index"}
+    assert rows(database, KEY) == [(["id"] if is_adopted else ["pgpipe_row"],)]
+    assert ("stays the primary key, and rows are found by id" in done["note"]) == (not is_adopted)
+    assert "pgpipe_row" in rows(database, COLUMNS)[0][0]
+
+
+def test_vectors_keep_the_generated_key(
+    nights: Nights, cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """Issue 13: rows keep their vectors, because pgpipe_row stays; the line says how to be rid of it."""
+    nights.sql("select pgpipe.enable_embedding('product', '{text}', 'fake', 3)")
+    make_worker(database, Fake()).drain()
+    configure(key=["id"])
+    lake.put("2026-01-02", "product", items(2, 4))
+    done = load(cli, lake.url, "--skip-search")["product", "import"]
+    assert "vectors of public.product_embedding are kept by it" in done["note"]
+    make_worker(database, model := Fake()).drain()
+    assert [len(call) for call in model.calls] == [1]
+    assert rows(database, "select count(*) from product_embedding join product using (pgpipe_row)") == [(4,)]
+    nights.sql("select pgpipe.disable_embedding('product', 'default')")
+    lake.put("2026-01-03", "product", items(2, 5))
+    load(cli, lake.url, "--skip-search")
+    assert rows(database, KEY) == [(["id"],)]
