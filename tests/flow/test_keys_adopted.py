@@ -83,7 +83,15 @@ def test_vectors_keep_the_generated_key(
     make_worker(database, model := Fake()).drain()
     assert [len(call) for call in model.calls] == [1]
     assert rows(database, "select count(*) from product_embedding join product using (pgpipe_row)") == [(4,)]
-    nights.sql("select pgpipe.disable_embedding('product', 'default')")
+    nights.sql(
+        "create table kept as select product.id, stored.vector"
+        " from product join product_embedding stored using (pgpipe_row) where stored.chunk = 0;"
+        "select pgpipe.disable_embedding('product')"
+    )
     lake.put("2026-01-03", "product", items(2, 5))
     load(cli, lake.url, "--skip-search")
     assert rows(database, KEY) == [(["id"],)]
+    nights.sql("select pgpipe.enable_embedding('product', '{text}', 'fake', 3)")
+    adopt = cli("embedding", "adopt", "product", "--from", "kept", "--vector", "vector", "--key", "id", "--check", "0")
+    assert adopt.code == 0, adopt
+    assert rows(database, "select array_agg(id order by id) from product_embedding") == [([1, 2, 3, 4],)]
