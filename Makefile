@@ -12,7 +12,7 @@ WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 > 4 ? $$1 : 4) 
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers bench-history soak nights
+.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers bench-freshness bench-history soak nights
 .PHONY: system-packages docs golden screenshots freeze dist constraints clean
 
 help:  ## list the targets
@@ -76,6 +76,9 @@ bench-queue: install  ## the queue with a model that does nothing; PENDING=, LAR
 
 bench-triggers: install  ## what row-by-row writers pay; STATEMENTS=, RUNS=, ROWS=, BENCH_DIR= (tests/bench/triggers.py)
 	$(BIN)/python -W ignore -m tests.bench.triggers
+
+bench-freshness: install  ## how soon a change is found by meaning, and what NOTIFY would cost; SECONDS=, RUNS=, WRITERS=, RATE= (tests/bench/freshness.py)
+	$(BIN)/python -W ignore -m tests.bench.freshness
 
 bench-history: install  ## what a history adds to a merge; COPIES=, RUNS=, BENCH_DIR= (tests/bench/history.py)
 	$(BIN)/python -W ignore -m tests.bench.history

@@ -48,7 +48,7 @@ def search(
         Unreachable, DatabaseError: from the server.
     """
     settings = settings or load_settings()
-    database = database or Database(settings.database)
+    database = database or Database(settings.database.for_reading())
     steps = asking.hits(Question(query, k, filter, **options), entity, mode, database.schema, vector)
     return _take(steps, settings, database)
 
@@ -62,7 +62,7 @@ def embed_query(
         As `search`.
     """
     settings = settings or load_settings()
-    database = database or Database(settings.database)
+    database = database or Database(settings.database.for_reading())
     return _take(asking.query_vector(query, entity, database.schema), settings, database)
 
 
@@ -95,7 +95,7 @@ def facets(
         As `search`.
     """
     settings = settings or load_settings()
-    database = database or Database(settings.database)
+    database = database or Database(settings.database.for_reading())
     steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, database.schema)
     return _take(steps, settings, database)
 

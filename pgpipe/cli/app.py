@@ -105,6 +105,13 @@ class App:
 
         return Database(self.settings.database)
 
+    @cached_property
+    def reading(self) -> "Database":
+        """The database that questions go to; a standby may be one."""
+        from pgpipe.db import Database
+
+        return Database(self.settings.database.for_reading())
+
     @property
     def home(self) -> str:
         """The schema of names that state none."""
@@ -221,7 +228,8 @@ def cli(
       pgpipe search "how do I …" --entity product      ask
     """  # noqa: D301 - \b is click's mark for text that keeps its line breaks
     app = App(file=file, quiet=quiet)
-    app.set("database", url=url)
+    if url:  # for all that the command does, whatever else is configured
+        app.options["database"] = {"url": url, "read_url": None}
     context.obj = app
     context.call_on_close(_start_log(context.invoked_subcommand, log_file, log_format, verbose=verbose, quiet=quiet))
 

@@ -43,7 +43,7 @@ def facets(app: App, /, query: str, columns: tuple[str, ...], where: str | None,
             [parse_facet(column) for column in columns],
             filter=parse_filter(where),
             settings=app.settings,
-            database=app.database,
+            database=app.reading,
             **how,
         )
     if as_json:

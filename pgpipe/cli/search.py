@@ -67,7 +67,7 @@ def search(app: App, /, query: str, entity: str | None, where: str | None, as_js
     Words are alternatives and the best match wins; "a phrase" must occur, -word must not, word* is a beginning.
     """
     with blamed_on_filter(where):
-        hits = ask(query, entity, filter=parse_filter(where), settings=app.settings, database=app.database, **how)
+        hits = ask(query, entity, filter=parse_filter(where), settings=app.settings, database=app.reading, **how)
     if as_json:
         app.print_json([asdict(hit) for hit in hits])
         return

@@ -39,7 +39,7 @@ def serve(app: App, host: str | None, port: int | None, hostnames: Sequence[str]
         raise UsageError(f"the page needs its extra: {install('web')} ({exc})") from None
     app.set("serve", host=host, port=port, hostnames=list(hostnames) or None)
     wanted = app.settings.serve
-    database = Database(app.settings.database.model_copy(update={"url": wanted.url})) if wanted.url else app.database
+    database = Database(app.settings.database.model_copy(update={"url": wanted.url})) if wanted.url else app.reading
     with reading(database) as conn:  # errors show here, not at the first request
         overview(conn, database.schema)
     sock = _listen(wanted.host, wanted.port)

@@ -73,7 +73,7 @@ BARS = "▁▂▃▄▅▆▇█"
 @click.pass_obj
 def status(app: App, as_json: bool) -> None:
     """Last load of each entity, the queue of each embedding, and how fast both are."""
-    with app.database.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
+    with app.reading.connect() as conn, translated(), conn.cursor(row_factory=dict_row) as cursor:
         loads = labelled(cursor.execute(LOADS).fetchall(), app.home)
         embeddings = labelled(cursor.execute(EMBEDDINGS).fetchall(), app.home)
         load_speed = labelled(cursor.execute(LOAD_SPEED, (POINTS,)).fetchall(), app.home)

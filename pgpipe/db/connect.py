@@ -33,6 +33,7 @@ class Database:
     def __init__(self, settings: DatabaseSettings) -> None:
         self.schema = settings.db_schema
         self._url = settings.url
+        self._named = "read_url" if settings.url and settings.url == settings.read_url else "url"
         self._embedded_dir = settings.embedded_dir
         self._sessions: bool | None = None  # whether the pooler in between keeps sessions; None until asked
 
@@ -83,7 +84,7 @@ class Database:
             options = conninfo_to_dict(self.url)
         except psycopg.ProgrammingError:
             raise errors.UsageError(
-                "database.url is not a connection string; write postgresql://user@host/dbname"
+                f"database.{self._named} is not a connection string; write postgresql://user@host/dbname"
             ) from None
         defaults = {} if options.get("service") else _defaults()
         # PgBouncer in transaction mode gives each transaction another server: nothing is prepared on one of them.

@@ -1,11 +1,14 @@
 """Counting words for searches while an embedder is idle: rows that no load brought count, too."""
 
+import time
+
 from pgpipe import errors
 from pgpipe.db import Connection
 from pgpipe.embed.backoff import Backoff
 from pgpipe.embed.step import step
 from pgpipe.log import get_logger
 
+LOOK = 2.0  # seconds between looks for a table that has grown or shrunk
 STALE = "select target::oid::bigint, target::text from pgpipe_internal.stale_searches() stale (target)"
 REFRESH = "select pgpipe_internal.refresh_stale_search(%s::oid::regclass)"
 COUNTING = "counting words"
@@ -18,6 +21,7 @@ class Words:
     def __init__(self) -> None:
         self._backoff = Backoff()
         self._said: set[tuple[int, str]] = set()
+        self._looked = -LOOK
 
     def refresh(self, conn: Connection) -> None:
         """Count the words again of every target that has grown or shrunk by a tenth; if none has, it costs a look.
@@ -30,8 +34,9 @@ class Words:
                 self._refresh(conn, target, name)
 
     def _stale(self, conn: Connection) -> list[tuple[int, str]]:
-        if self._backoff.left(0):
+        if self._backoff.left(0) or time.monotonic() - self._looked < LOOK:
             return []
+        self._looked = time.monotonic()
         try:
             with step(COUNTING):
                 return [(target, name) for target, name in conn.execute(STALE)]

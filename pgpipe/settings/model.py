@@ -31,12 +31,21 @@ class DatabaseSettings(Section):
         description="postgresql://…; TLS and other options of libpq pass through",
         examples=["postgresql://pgpipe@db.example.com/shop?sslmode=verify-full"],
     )
+    read_url: str | None = Field(
+        None,
+        description="for search, serve and status, such as a list of standbys; that of writing if left out",
+        examples=["postgresql://pgpipe@replica.example.com,db.example.com/shop?target_session_attrs=prefer-standby"],
+    )
     db_schema: str = Field("public", alias="schema", description="schema in which targets are created")
     embedded_dir: Path | None = Field(
         None, description="data folder of the embedded server", examples=["/var/lib/pgpipe"]
     )
 
     model_config = ConfigDict(populate_by_name=True)
+
+    def for_reading(self) -> "DatabaseSettings":
+        """The database that questions go to."""
+        return self.model_copy(update={"url": self.read_url}) if self.read_url else self
 
 
 class IndexSettings(Section):
@@ -197,7 +206,7 @@ class ServeSettings(Section):
 
     url: str | None = Field(
         None,
-        description="connection string of a role that may only read; that of the database if left out",
+        description="connection string of a role that may only read; database.read_url or database.url if left out",
         examples=["postgresql://pgpipe_reader@db.example.com/shop?sslmode=verify-full"],
     )
     host: Literal["127.0.0.1", "::1", "localhost"] = Field("127.0.0.1", description="loopback address to listen on")

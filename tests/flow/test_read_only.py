@@ -1,8 +1,5 @@
 """A server that takes no writes: each command that writes ends with one line, and doctor knows."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,10 +8,9 @@ import pytest
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database
-from pgpipe.db.embedded import leave_embedded, start_embedded
 from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Cli, Lake, Server, make_cli
-from tests.fixtures.servers import start_wheel
+from tests.fixtures.servers import standby, start_wheel
 from tests.flow.support import fails, rows
 from tests.flow.test_doctor import examine, only
 from tests.sql.fake_model import Fake, make_worker
@@ -72,26 +68,6 @@ def test_a_configuration_that_forbids_writes(server18: Server, database: Databas
             conn.execute("set default_transaction_read_only = off")
             conn.execute("alter system reset default_transaction_read_only")
             conn.execute("select pg_reload_conf()")
-
-
-@contextmanager
-def standby(primary: Server) -> Iterator[Server]:
-    """A copy of the server's data by the protocol of base backups, in recovery."""
-    folder = primary.folder
-    copy = folder.parent / "standby"
-    with psycopg.connect(primary.url, autocommit=True) as conn:
-        conn.execute("select pg_backup_start('standby', fast => true)")
-        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("postmaster.*", ".handle_pids.json"))
-        label = conn.execute("select labelfile from pg_backup_stop(wait_for_archive => false)").fetchone()
-        assert label is not None
-        (copy / "backup_label").write_text(label[0])
-        shutil.copytree(folder / "pg_wal", copy / "pg_wal", dirs_exist_ok=True)
-    (copy / "standby.signal").touch()
-    owner = folder.stat()
-    for path in (copy, *copy.rglob("*")):
-        os.chown(path, owner.st_uid, owner.st_gid)
-    yield Server(primary.version, start_embedded(copy, primary.version))
-    leave_embedded(copy)
 
 
 @pytest.mark.long

@@ -12,7 +12,8 @@ from pgpipe.embed.backoff import SHORTEST, Backoff
 from pgpipe.embed.crew import Crew
 from pgpipe.embed.halt import CANCEL, CUT, LAST, LEAVE, LOOK, Halt
 from pgpipe.embed.queue import Embedding
-from pgpipe.embed.trouble import Drain
+from pgpipe.embed.totals import Hooks, Report
+from pgpipe.embed.trouble import Daemon, Drain
 from pgpipe.embed.turns import Lookout, Turns
 from pgpipe.target import Target
 from tests.sql.support import eventually
@@ -31,6 +32,14 @@ def test_embeddings_take_turns() -> None:
 
     assert [order.take(some[:3]).embedding_id for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
     assert [order.take(some).embedding_id for _ in range(5)] == [3, 1, 2, 0, 3]
+
+
+def test_an_idle_embedder_looks_often() -> None:
+    """A change waits for at most 0.4 seconds until an idle embedder looks, and embedders do not look in step."""
+    daemon = Daemon(Backoff(), Report(Hooks()), Halt(threading.Event()))
+    pauses = [daemon.idle() or 0.0 for _ in range(200)]
+
+    assert (min(pauses) > 0, max(pauses) < 0.4, len(set(pauses)) > 100) == (True, True, True)
 
 
 def test_lanes_that_ask_at_once_take_different_turns() -> None:
