@@ -1,8 +1,10 @@
 """Soft deletes: rows that are gone are marked, kept, left out of searches, and unmarked when they come back."""
 
 import json
+from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 from pgpipe.db import Database
@@ -144,3 +146,24 @@ def test_marks_of_change_files(cli: Cli, lake: Lake, database: Database, configu
     assert change(4, (1, "I", 8), (2, "U", 9), (3, "D", 10)) == (2, 0, 1, 0)
     assert rows(database, state) == [([1, 2], [8, 9, 3])]
     assert rows(database, "select array_agg(id order by id) from pgpipe.as_of(null::product, now())") == [([1, 2],)]
+
+
+def test_linked_rows_that_are_gone(cli: Cli, lake: Lake, database: Database, tmp_path: Path) -> None:
+    """Issue 13: rows of others may go on referring to a row that is marked, and to one of the same table."""
+    tables = """
+        create table brand (id bigint primary key, up bigint references brand, code text, deleted_at timestamptz);
+        create unique index on brand (code) where deleted_at is null;
+        create table product (id bigint primary key, brand bigint not null references brand on delete cascade)
+    """
+    with database.connect(autocommit=True) as conn:
+        conn.execute(tables.encode())
+    named = {name: SOFT | {"search": False, "embed": False} for name in ("brand", "product")}
+    (tmp_path / "pgpipe.json").write_text(json.dumps({"entity": named}), encoding="utf-8")
+    for day, brands, products in ((1, (1, 2, 3), (1, 2, 3)), (2, (1, 3), (1, 2)), (3, (1, 2, 3), (2, 3))):
+        brand = [{"id": n, "up": n - 1 or None, "code": f"{(n + day) % 3}"} for n in brands]
+        lake.put(f"2026-01-0{day}", "brand", pa.Table.from_pylist(brand))
+        lake.put(f"2026-01-0{day}", "product", [{"id": n, "brand": n} for n in products])
+    done = [load(cli, lake.url, "--date", f"2026-01-0{day}") for day in (1, 2, 3)]
+    assert [counts(each["brand", "import"]) for each in done] == [(3, 0, 0, 0), (0, 2, 1, 0), (1, 2, 0, 0)]
+    assert [counts(each["product", "import"]) for each in done] == [(3, 0, 0, 0), (0, 0, 1, 2), (1, 0, 1, 1)]
+    assert rows(database, "select id from product where deleted_at is not null") == [(1,)]

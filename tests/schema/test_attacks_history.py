@@ -48,6 +48,10 @@ def test_a_table_of_somebody_else_is_no_history(any_database: Database, conn: Co
         run(conn, "select pgpipe_internal.keep_versions('{s}.t', null, '{{id}}', null, true)", s=s)
         with pytest.raises(psycopg.Error, match="has no history"):
             run(conn, "select * from pgpipe.as_of(null::{s}.t, now())", s=s)
+        run(conn, "grant all on pgpipe.soft_delete to {s}; insert into pgpipe.soft_delete values ('secret', 'id')", s=s)
+        assert _code(own.conn, "insert into pgpipe.soft_delete values ('pgpipe.job', 'key')") == "42501"
+        run(own.conn, "delete from pgpipe.soft_delete; update pgpipe.soft_delete set column_name = 'text'")
+        assert value(conn, "select column_name from pgpipe.soft_delete") == "id"
         assert value(conn, OWNER.format(h="secret")) == "postgres"
         assert value(conn, "select count(*) from pg_attribute where attrelid = 'secret'::regclass and attnum > 0") == 2
 

@@ -249,7 +249,7 @@ def test_what_was_there_before_is_handed_over(house: House, lake: Lake) -> None:
     assert {f"pgpipe_loader owns public.{table}" for table in handed} <= set(told)
 
     lake.put("2026-01-02", "product", [text(1, "coat") | {"extra": 1.5}, text(2)])
-    load(house, lake)
+    load(house, lake, mode="snapshot", soft_delete="gone_at")
 
     assert make_worker(house.as_role("pgpipe_embedder"), Fake()).drain().embedded == {("public", "product"): 2}
     with house.connect("pgpipe_reader") as conn:
