@@ -59,6 +59,7 @@ class FreeText(click.Command):
 @click.option("--filter", "where", metavar="JSON", help='Such as {"brand": "x", "price": {"lt": 20}}.')
 @click.option("--prefix", is_flag=True, help="The last word is the beginning of one.")
 @click.option("--fuzzy/--no-fuzzy", default=True, help="Correct a word that no row holds.  [default: --fuzzy]")
+@click.option("--row", is_flag=True, help="With --json: each answer has its whole row.")
 @json_option
 @click.pass_obj
 def search(app: App, /, query: str, entity: str | None, where: str | None, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the options above
@@ -131,7 +132,8 @@ def blamed_on_filter(where: str | None) -> Iterator[None]:
 def _print(app: App, place: int, hit: Hit) -> None:
     key = ", ".join(str(v) for v in hit.key.values())
     ranks = [f"{name} {rank}" for name, rank in (("text", hit.text_rank), ("vector", hit.vector_rank)) if rank]
-    app.out.print(f"[bold]{place:>2}. {escape(key)}[/]  [dim]{hit.score:.3f} ({', '.join(ranks)})[/]")
+    name = key if hit.title in {None, key} else f"{hit.title} · {key}"
+    app.out.print(f"[bold]{place:>2}. {escape(name)}[/]  [dim]{hit.score:.3f} ({', '.join(ranks)})[/]")
     passage = Text("    ")
     words = " ".join((hit.passage or "").split())
     shown = words if "<b>" in words or len(words) <= SHOWN else words[:SHOWN] + " …"

@@ -99,6 +99,8 @@ class SearchIndexer(Component):
                 wanted = declared
                 briefly(conn, target.held, context.patience, lambda: search.ensure(conn, target, wanted))
             filled = [self._fill(conn, pending, context) for pending in fill.pending(conn, target)]
+            if declared:
+                search.set_title(conn, target, declared)
             search.refresh(conn, target)
         return StageReport(entity.entity, self.name, note="; ".join(filled))
 

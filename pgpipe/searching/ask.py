@@ -33,22 +33,23 @@ TARGETS = """
      order by c.relname, n.nspname
 """
 TEXT = """
-    select key, score, text_rank, null::int as vector_rank, passage, "row", corrected
-      from pgpipe.text_search(%(oid)s::oid::regclass, %(query)s, %(k)s, %(where)s::jsonb,
-                              skip => %(skip)s, prefix => %(prefix)s, fuzzy => %(fuzzy)s)
+    select key, score, text_rank, null::int as vector_rank, title, passage, "row", corrected, details
+      from pgpipe.text_search(%(oid)s::oid::regclass, %(query)s, %(k)s, %(where)s::jsonb, skip => %(skip)s,
+                              prefix => %(prefix)s, fuzzy => %(fuzzy)s, options => %(options)s::jsonb)
 """
 VECTOR = """
-    select key, score, null::int as text_rank, vector_rank, passage, "row", null as corrected
+    select key, score, null::int as text_rank, vector_rank, title, passage, "row", null as corrected, details
       from pgpipe.vector_search(%(oid)s::oid::regclass, %(vector)s, %(k)s, %(where)s::jsonb,
-                                skip => %(skip)s, embedding => %(embedding)s)
+                                skip => %(skip)s, embedding => %(embedding)s, options => %(options)s::jsonb)
 """
 HYBRID = """
-    select key, score, text_rank, vector_rank, passage, "row", corrected
+    select key, score, text_rank, vector_rank, title, passage, "row", corrected, details
       from pgpipe.hybrid_search(%(oid)s::oid::regclass, %(query)s, %(vector)s, %(k)s,
                                 %(where)s::jsonb, skip => %(skip)s, prefix => %(prefix)s, embedding => %(embedding)s,
-                                fuzzy => %(fuzzy)s)
+                                fuzzy => %(fuzzy)s, options => %(options)s::jsonb)
 """
 CHECK = "select pgpipe_internal.check_filter(%(oid)s::oid::regclass, %(where)s::jsonb)"
+OPTIONS = ("row",)  # fields of Question that are options of the SQL functions
 STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
 
 
@@ -60,9 +61,11 @@ class Hit:
     score: float  # text: BM25F; vector: cosine similarity; hybrid: 0 to 1 of each, added
     text_rank: int | None  # its place among the keyword answers, from 1; None: not among them
     vector_rank: int | None
-    passage: str | None  # words of the question between <b> and </b>; not escaped, see html
-    row: dict[str, Any]
+    title: str | None  # of the column that is declared as such, or the first of weight A
+    passage: str | None  # words of the question between <b> and </b>, … at its cut ends; not escaped, see html
+    row: dict[str, Any] | None  # only on request
     corrected: str | None = None  # the question that was answered by words, where it was taken for misspelt
+    details: dict[str, Any] | None = None  # what further options say of it
 
     @property
     def html(self) -> str:
@@ -93,6 +96,7 @@ class Options(TypedDict, total=False):
     skip: int
     prefix: bool
     fuzzy: bool
+    row: bool
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,17 @@ class Question:
     skip: int = 0  # hits of earlier pages
     prefix: bool = False  # the last word is the beginning of one
     fuzzy: bool = True  # a word that no row holds is taken for the nearest one
+    row: bool = False  # each hit has its whole row
 
     def __post_init__(self) -> None:
         """No text of PostgreSQL holds a NUL or half a character, so no row has one, and no question needs one."""
         plain = self.query.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
         object.__setattr__(self, "query", plain)
+
+    @property
+    def options(self) -> str:
+        """What the SQL functions call options, as JSON."""
+        return json.dumps({name: value for name in OPTIONS if (value := getattr(self, name))})
 
     @property
     def where(self) -> str | None:
@@ -181,6 +191,7 @@ def statement(
         "skip": question.skip,
         "prefix": question.prefix,
         "fuzzy": question.fuzzy,
+        "options": question.options,
     }
     return Statement(STATEMENTS[mode], Hit, values)
 

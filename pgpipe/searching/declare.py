@@ -15,6 +15,7 @@ ENABLE = """
 ENSURE = """
     select pgpipe_internal.ensure_search(%s::oid::regclass, %s, %s::regconfig, %s, %s)
 """
+TITLE = "select pgpipe.set_title(%s::oid::regclass, %s)"
 DECLARED = "select true from pgpipe.search where target = %s::oid"
 REFRESH = """
     select pgpipe.refresh_search(s.target) from pgpipe.search s
@@ -73,6 +74,16 @@ def ensure(conn: Connection, target: Target, declaration: SearchDeclaration) -> 
     values = (target.oid, columns, declaration.language, declaration.column_name, declaration.language_column)
     row = conn.execute(ENSURE, values).fetchone()
     return row is not None and row[0]
+
+
+def set_title(conn: Connection, target: Target, declaration: SearchDeclaration) -> None:
+    """Name the column of the titles, if one is declared and the search column serves.
+
+    Raises:
+        DatabaseError: the column is not there.
+    """
+    if declaration.title is not None and is_declared(conn, target):
+        conn.execute(TITLE, (target.oid, declaration.title))
 
 
 def refresh(conn: Connection, target: Target) -> None:

@@ -45,6 +45,11 @@ class SearchDeclaration(Section):
         None, description="column with each row's language, such as german or de", examples=["language"]
     )
     column_name: str = Field("search", description="name of the generated column")
+    title: str | None = Field(
+        None,
+        description="column whose text is the title of a hit; the first of weight A if left out",
+        examples=["title"],
+    )
 
 
 class EmbedDeclaration(Section):

@@ -131,7 +131,7 @@ def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str
             _add(where, column, comparison, value)
     k, skip = _number(parameters, "k", 10, 1, MOST), _number(parameters, "skip", 0, 0, FARTHEST)
     fuzzy = parameters.get("fuzzy", "true") != "false"
-    question = Question(query, k, where or None, skip, fuzzy=fuzzy)
+    question = Question(query, k, where or None, skip, fuzzy=fuzzy, row=True)
     return Asked(question, parameters.get("entity") or None)
 
 

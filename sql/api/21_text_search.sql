@@ -1,12 +1,10 @@
 -- Keyword search.
 
-drop function if exists pgpipe.text_search(regclass, text, int, jsonb, int, boolean);
-
 create or replace function pgpipe.text_search(
     target regclass, query text, k int default 10, filter jsonb default null, skip int default 0,
-    prefix boolean default false, fuzzy boolean default true)
-    returns table (key jsonb, score double precision, text_rank int, passage text, "row" jsonb,
-                   corrected text)
+    prefix boolean default false, fuzzy boolean default true, options jsonb default null)
+    returns table (key jsonb, score double precision, text_rank int, title text, passage text,
+                   "row" jsonb, corrected text, details jsonb)
     stable rows 10
     set search_path = pg_catalog, pg_temp set jit = off
     set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
@@ -14,40 +12,51 @@ create or replace function pgpipe.text_search(
     language plpgsql
 as $$
 declare
+    chosen constant jsonb := pgpipe_internal.search_options(options);
     languages regconfig[] := pgpipe_internal.search_languages(target);
     better text := pgpipe_internal.corrected_question(target, languages, query, prefix, fuzzy);
     asked text := coalesce(better, query);
+    found pgpipe_internal.listed[];
 begin
     perform pgpipe_internal.require_page(k, skip);
-    return query execute pgpipe_internal.fill($sql$
-        with ranked as (
-            select listed.key, listed.score, listed.rank::int
-              from pgpipe_internal.rank_text($1, $2, $3 + $4, $5, $6)
-                   with ordinality listed (key, score, rank)
-        ), page as materialized (select * from ranked where ranked.rank > $4)
-        select page.key, page.score, page.rank, {passage}, {row}, $8
-          from page join {target} row on {same_row}
-         order by page.rank
-        $sql$, jsonb_build_object(
-            'target', target,
-            'passage', pgpipe_internal.headline_expression(target, 'row', '$7'),
-            'row', pgpipe_internal.row_expression(target, 'row'),
-            'same_row', pgpipe_internal.key_match(
-                target, pgpipe_internal.require_key(target), 'row', 'page.key')))
-        using target, asked, k, skip, filter, prefix,
-              pgpipe_internal.asked_words(languages, asked, prefix), better;
+    found := pgpipe_internal.list_text(target, asked, k + skip, filter, prefix);
+    return query
+    select hit.key, hit.score, hit.text_rank, hit.title, hit.passage, hit."row", better,
+           hit.details
+      from pgpipe_internal.show_hits(
+               target, found[skip + 1 : skip + k],
+               pgpipe_internal.asked_words(languages, asked, prefix), null, chosen) hit;
 end
 $$;
-comment on function pgpipe.text_search(regclass, text, int, jsonb, int, boolean, boolean) is
+comment on function pgpipe.text_search(regclass, text, int, jsonb, int, boolean, boolean, jsonb) is
     'The k rows that answer a question best by its words, after the first `skip`. Columns: key, '
-    'score (BM25F), text_rank, passage with the words between <b> and </b>, row. A passage is not '
+    'score (BM25F), text_rank, title, passage with the words between <b> and </b> and … at its cut '
+    'ends, row (null without the option "row"), details (of further options). A passage is not '
     'escaped as HTML, see pgpipe.escape_passage. Bare words are '
     'alternatives, "phrases" must occur, -words must not, word* is a beginning. With `prefix` the '
     'last word is one too. Equal scores are ordered by key. A word that no row holds is taken for '
     'the nearest one that a row does, unless `fuzzy` is false: `corrected` is then the question '
-    'that was answered. '
-    'Example: select key, score, passage from pgpipe.text_search(''article'', '
+    'that was answered. docs/search.md has the `options`. '
+    'Example: select key, score, title, passage from pgpipe.text_search(''article'', '
     '''compress "a file" -tar'', k => 5)';
+
+create or replace function pgpipe.set_title(target regclass, title name)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    perform pgpipe_internal.lock_search(target);
+    if title is not null then
+        perform pgpipe_internal.require_columns(target, array[title]);
+    end if;
+    update pgpipe.search serving set title = set_title.title
+     where serving.target = set_title.target
+       and serving.title is distinct from set_title.title;
+end
+$$;
+comment on function pgpipe.set_title(regclass, name) is
+    'Says which column is the title of a hit; null: the first of weight A. Raises PP002 for an '
+    'unknown column, PP005 if the target has no search column. '
+    'Example: select pgpipe.set_title(''article'', ''title'')';
 
 create or replace function pgpipe.escape_passage(passage text)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql

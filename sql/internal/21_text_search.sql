@@ -103,10 +103,14 @@ create or replace function pgpipe_internal.headline_expression(
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select coalesce((
-        select pgpipe_internal.fill($sql$pgpipe_internal.unpaired(ts_headline(
-                   {language},
-                   pgpipe_internal.paired({default}, concat_ws(E'\n', {columns})), {words},
-                   'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12'))$sql$,
+        select pgpipe_internal.fill($sql$(
+                   select pgpipe_internal.with_cut_ends(
+                              pgpipe_internal.unpaired(ts_headline(
+                                  {language}, pgpipe_internal.paired({default}, shown.content),
+                                  {words},
+                                  'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')),
+                              shown.content)
+                     from (select concat_ws(E'\n', {columns})) shown (content))$sql$,
                jsonb_build_object(
                    'language', pgpipe_internal.language_expression(
                        declared.target, declared.config, declared.language_column,

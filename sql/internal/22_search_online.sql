@@ -204,9 +204,9 @@ begin
         filled.column_name := serving.column_name;
     end if;
     insert into pgpipe.search (target, column_name, weights, language, language_column, by_trigger,
-                               documents, mean_length)
+                               documents, mean_length, title)
     values (target, filled.column_name, filled.weights, filled.language, filled.language_column,
-            true, coalesce(serving.documents, 0), coalesce(serving.mean_length, 0));
+            true, coalesce(serving.documents, 0), coalesce(serving.mean_length, 0), serving.title);
     delete from pgpipe.search_fill known where known.target = finish_search.target;
 end
 $$;

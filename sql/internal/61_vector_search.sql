@@ -218,23 +218,38 @@ comment on function pgpipe_internal.rank_vector(regclass, vector, int, jsonb, te
     'the best chunk of each. Raises PP008 without an embedding, PP009 for a vector of another '
     'model or one of zeros, PP002 and PP003 as filter_condition.';
 
-create or replace function pgpipe_internal.passage_expression(declared pgpipe.embedding, chunk text)
-    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+create or replace function pgpipe_internal.list_vector(
+    target regclass, query vector, wanted int, filter jsonb, embedding text)
+    returns pgpipe_internal.listed[]
+    stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
-    -- A row that changed since it was embedded: its ranges are of the text it had, so its beginning
-    -- is shown.
-    select case when exists (select from unnest(declared.columns) col
-                              where not has_column_privilege(declared.target, col::text, 'select'))
-           then 'null::text'
-           else pgpipe_internal.fill($sql$(
-               select case when pgpipe_internal.content_hash(shown.input) = {chunk}.content_hash
-                           then substr(shown.input, {chunk}.char_start + 1,
-                                       {chunk}.char_end - {chunk}.char_start)
-                           else left(shown.input, 400) end
-                 from (select {input}) shown (input))$sql$, jsonb_build_object(
-               'chunk', chunk,
-               'input', pgpipe_internal.input_expression(declared.columns, declared.template))) end
+begin
+    return array(
+        select row(near.key, near.score, null, null, null, near.score,
+                   row_number() over (order by near.score desc, near.key), null,
+                   near.content_hash, near.char_start, near.char_end,
+                   null)::pgpipe_internal.listed
+          from pgpipe_internal.rank_vector(target, query, wanted, filter, embedding) near
+         order by near.score desc, near.key);
+end
 $$;
-comment on function pgpipe_internal.passage_expression(pgpipe.embedding, text) is
-    'SQL text: the part of row `t` that the vector of `chunk` stands for. Null if the caller may '
-    'not read all of it.';
+comment on function pgpipe_internal.list_vector(regclass, vector, int, jsonb, text) is
+    'The rows nearest to a vector, in the order of their similarity, then of their key.';
+
+create or replace function pgpipe_internal.list_hybrid(
+    target regclass, query text, query_vector vector, room int, filter jsonb, prefix boolean,
+    embedding text, text_weight float8 default 1, vector_weight float8 default 1,
+    rrf_k int default null)
+    returns pgpipe_internal.listed[]
+    stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    return pgpipe_internal.fuse_lists(
+        pgpipe_internal.list_text(target, query, room, filter, prefix),
+        pgpipe_internal.list_vector(target, query_vector, room, filter, embedding),
+        room, text_weight, vector_weight, rrf_k);
+end
+$$;
+comment on function pgpipe_internal.list_hybrid(
+    regclass, text, vector, int, jsonb, boolean, text, float8, float8, int) is
+    'The `room` best rows by words and as many by meaning, in one list.';

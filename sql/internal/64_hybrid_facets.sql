@@ -15,9 +15,10 @@ begin
     query := coalesce(pgpipe_internal.corrected_question(
         target, pgpipe_internal.search_languages(target), query, prefix, fuzzy), query);
     return array(
-        select found.key from pgpipe_internal.rank_hybrid(
-            target, query, query_vector, candidates, candidates, filter, 1, 1, null, 0, prefix,
-            embedding) found);
+        select found.key
+          from unnest((pgpipe_internal.list_hybrid(
+                   target, query, query_vector, candidates, filter, prefix,
+                   embedding))[:candidates]) found);
 end
 $$;
 comment on function pgpipe_internal.candidate_keys(

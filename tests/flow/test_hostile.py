@@ -169,7 +169,8 @@ def test_nothing_hostile_is_run(
             target = find_searchable(conn, label("public", entity, "public"), "public")
             for mode in get_args(SearchMode):
                 answer(conn, target, mode, Question(question), [1.0, 0.0, 0.0])
-                same = answer(conn, target, mode, Question(question, filter={other: texts[1]}), [1.0, 0.0, 0.0])
+                filtered = Question(question, filter={other: texts[1]}, row=True)
+                same = answer(conn, target, mode, filtered, [1.0, 0.0, 0.0])
                 assert all(hit.row[other] == texts[1] for hit in same)
                 assert refusal(conn, target, mode, Question(question, filter=condition))[:2] in {"", "PP", "22"}
     finally:

@@ -43,7 +43,7 @@ def asked(server18, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simple
 
 def ask(cli: Cli, question: str, *options: str) -> list[dict]:
     """The answers to a question."""
-    result = cli("search", question, "--json", *options)
+    result = cli("search", question, "--json", "--row", *options)
     assert (result.code, result.err) == (0, ""), result
     return json.loads(result.out)
 
@@ -172,11 +172,11 @@ def test_a_text_may_hold_any_mark(asked: SimpleNamespace) -> None:
 @pytest.mark.usefixtures("asked")
 def test_from_python() -> None:
     """Typed hits, from the settings of the folder; the default mode is the best there is."""
-    hits = search(MEANING, entity="function", mode="vector", k=3, filter={"module": "bisect"})
+    hits = search(MEANING, entity="function", mode="vector", k=3, filter={"module": "bisect"}, row=True)
 
     assert len(hits) == 3
     assert all(isinstance(hit, pgpipe.Hit) and hit.row["module"] == "bisect" for hit in hits)
-    assert search(MEANING, k=3, mode="vector", filter={"module": "bisect"}) == hits
+    assert search(MEANING, k=3, mode="vector", filter={"module": "bisect"}, row=True) == hits
     assert search("sorted list", k=1, mode=None)[0].vector_rank is not None
     assert search("sorted list", k=1)[0].text_rank is not None
 

@@ -75,6 +75,8 @@ def answer(conn: Connection, block: str) -> None:
     if "hybrid_search" in block:
         statement = block[block.index("select key, score, text_rank") :].replace(":vector", "'[1,0,0]'")
         assert [row[0]["id"] for row in conn.execute(statement.encode()).fetchall()] == [1]
+    if "using (id)" in block:
+        assert [row[:2] for row in conn.execute(block.encode()).fetchall()] == [(1, "Compress a file")]
 
 
 def test_accents(plain_database: Database) -> None:

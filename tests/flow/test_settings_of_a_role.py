@@ -146,7 +146,12 @@ def nights(server18: Server, two_nights: Lake, tmp_path: Path, monkeypatch: pyte
             near = conn.execute("select key::text, score from pgpipe.vector_search('public.product', '[1,0,0]', 50)")
             answers: dict[str, object] = {"words": words.fetchall(), "near": near.fetchall(), "reconciled": found}
         hits = search(
-            "jacket", mode="text", filter={"at": {"gte": "2024-02-10"}}, settings=Settings(), database=database
+            "jacket",
+            mode="text",
+            filter={"at": {"gte": "2024-02-10"}},
+            settings=Settings(),
+            database=database,
+            row=True,
         )
         answers["hits"] = [(hit.key, hit.row) for hit in hits]
         name = conninfo_to_dict(url).get("dbname") or os.environ["PGDATABASE"]

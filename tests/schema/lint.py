@@ -37,6 +37,7 @@ UNREAD = {
     "text_search",
     "vector_search",
     "hybrid_search",
+    "show_hits",
 }  # pgspot writes their column `row` without the quotes it needs
 OPTIONS = Namespace(
     ignore=[],

@@ -81,7 +81,7 @@ def test_types_of_somebody_else(any_database: Database, conn: Connection) -> Non
             for where in ({"id": "ok"}, {"id": ["ok"]}, {"d": "sad"}, {"c": "x"}):
                 found = column(conn, query.replace("'item'", f"'{target}'"), json.dumps(where))
                 assert found == [{"id": "ok"}], (query, where)
-        row = value(conn, "select \"row\" from pgpipe.text_search(%s, 'okapi')", target)
+        row = value(conn, "select \"row\" from pgpipe.text_search(%s, 'okapi', options => '{\"row\": true}')", target)
         assert row == {"id": "ok", "title": "okapi", "c": "x", "d": "{sad}"}
         conn.execute("select pgpipe_internal.reconcile_rows(embedding_id) from pgpipe.embedding")
         conn.execute("select * from pgpipe.embedding_drift(%s)", (target,))

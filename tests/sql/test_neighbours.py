@@ -133,7 +133,7 @@ def test_tables_of_sqlalchemy(any_database: Database, conn: Connection) -> None:
     make_worker(any_database, Fake()).drain()
 
     assert set(column(conn, 'select "Id"::text from "ShopArticle_embedding"')) == wanted
-    found = column(conn, """select "row" ->> 'Title' from pgpipe.text_search('"ShopArticle"', 'lamp OR bright')""")
+    found = column(conn, """select title from pgpipe.text_search('"ShopArticle"', 'lamp OR bright')""")
     assert sorted(found) == ["lamp", "tent 1"]
     assert value(conn, "select coverage from pgpipe.embedding_status") == 1
     Base.metadata.drop_all(engine)

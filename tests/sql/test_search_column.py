@@ -73,7 +73,10 @@ def test_a_name_that_is_taken(conn: Connection) -> None:
     assert sqlstate(conn, "select pgpipe.enable_search('doc', '{title=>A}')") == "PP004"
     enable(conn, "{title=>A}", column_name="search_text")
     conn.execute("insert into doc values (1, 'jacket', null, 0, 'mine')")
-    assert value(conn, "select row from pgpipe.text_search('doc', 'jacket')")["search"] == "mine"
+    assert (
+        value(conn, "select row from pgpipe.text_search('doc', 'jacket', options => '{\"row\": true}')")["search"]
+        == "mine"
+    )
 
 
 def test_columns_of_other_types(conn: Connection) -> None:
@@ -131,7 +134,9 @@ def test_weird_names(conn: Connection) -> None:
         conn.execute(f"insert into {quoted} values ('jacket')".encode())
         conn.execute("select pgpipe.refresh_search(%s)", (quoted,))
 
-        rows = conn.execute("select key, row from pgpipe.text_search(%s, 'jackets')", (quoted,)).fetchall()
+        rows = conn.execute(
+            "select key, row from pgpipe.text_search(%s, 'jackets', options => '{\"row\": true}')", (quoted,)
+        ).fetchall()
         assert rows == [({name: "jacket"}, {name: "jacket"})]
 
 

@@ -42,7 +42,8 @@ def test_filled_and_served(conn: Connection) -> None:
     indexes = "select count(*) from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam"
     assert value(conn, f"{indexes} where indrelid = 'doc'::regclass and amname = 'gin' and indisvalid") == 1
     assert fill.pending(conn) == []
-    assert "search" not in value(conn, "select row from pgpipe.text_search('doc', '2999')")
+    whole = """select row from pgpipe.text_search('doc', '2999', options => '{"row": true}')"""
+    assert "search" not in value(conn, whole)
 
 
 @also_on_16

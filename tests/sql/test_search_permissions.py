@@ -92,9 +92,10 @@ def test_columns_that_it_may_not_read(conn: Connection, reader: Connection) -> N
     """They are in no row and no passage, and a filter cannot probe them."""
     grant(conn, reader, "(id, title, search)")
 
-    text = reader.execute("select passage, row from pgpipe.text_search('doc', 'title 4')").fetchall()
-    near = reader.execute("select passage, row from pgpipe.vector_search('doc', %s, 1)", (VECTOR,)).fetchone()
-    both = reader.execute("select passage, row from pgpipe.hybrid_search('doc', 'secret', %s)", (VECTOR,)).fetchall()
+    shown = """select passage, row from pgpipe.{}, options => '{{"row": true}}')"""
+    text = reader.execute(shown.format("text_search('doc', 'title 4'").encode()).fetchall()
+    near = reader.execute(shown.format("vector_search('doc', %s, 1").encode(), (VECTOR,)).fetchone()
+    both = reader.execute(shown.format("hybrid_search('doc', 'secret', %s").encode(), (VECTOR,)).fetchall()
 
     assert text[0] == ("<b>title</b> <b>4</b>", {"id": 4, "title": "title 4"})
     assert near == (None, {"id": 1, "title": "title 1"})

@@ -224,15 +224,16 @@ def test_few_rows_hold_the_rare_word(docs: Connection) -> None:
 
 @also_on_16
 def test_the_answer(docs: Connection) -> None:
-    """Key, falling score, the passage with its words marked, and the row without its search column."""
+    """Key, falling score, title, the passage with its words marked; on request the row without its search column."""
     rows = docs.execute(
-        "select key, score, passage, row from pgpipe.text_search('doc', 'waterproof jackets')"
+        """select key, score, passage, row, title
+             from pgpipe.text_search('doc', 'waterproof jackets', options => '{"row": true}')"""
     ).fetchall()
 
     assert rows[0][0] == {"id": 1}
     assert [r[1] for r in rows] == sorted((r[1] for r in rows), reverse=True)
     assert "<b>waterproof</b> <b>jacket</b>" in rows[0][2]
-    assert rows[0][3] == {"id": 1, "title": "Rain jacket", "body": DOCS[0][2], "size": 10}
+    assert rows[0][3:] == ({"id": 1, "title": "Rain jacket", "body": DOCS[0][2], "size": 10}, "Rain jacket")
     assert next(r[2] for r in rows if r[0] == {"id": 6}) == "A <b>waterproof</b> bag."
 
 
