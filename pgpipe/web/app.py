@@ -76,6 +76,10 @@ class Page:
             loading=any(isinstance(answer.error, ModelLoading) for answer in answers),
         )
 
+    def live(self, _request: Request) -> Response:
+        """The part of the page that changes by itself: entities, loads, queues."""
+        return self._html("live.html", overview=self._overviews.get())
+
     def search(self, request: Request) -> Response:
         """One question in one mode, by default the best that the entity has."""
         asked = parse_question(request.query_params)
@@ -126,7 +130,7 @@ class Page:
             line = mask(str(exc))
         if request.url.path.startswith("/api/") or request.url.path == "/healthz":
             return _json({"error": line}, code)
-        return self._html("error.html", code, line=line)
+        return self._html("error.html", code, line=line, asked=request.query_params.multi_items())
 
     def _whole(self) -> Overview:
         """The overview with nothing left out: a program would take a part for the whole."""
@@ -150,6 +154,7 @@ def create_app(database: Database, models: Models, hosts: Collection[str] = LOOP
     page = Page(database, models)
     routes = [
         Route("/", page.index),
+        Route("/live", page.live),
         Route("/api/search", page.search),
         Route("/api/facets", page.facets),
         Route("/api/status", page.status),

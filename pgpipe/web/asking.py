@@ -41,7 +41,8 @@ class Answer:
     mode: SearchMode
     asked: Question
     hits: list[Hit]
-    seconds: float
+    seconds: float  # of the search itself
+    model_seconds: float = 0.0  # of turning the question into a vector, which is kept for the next mode
     error: errors.PgpipeError | None = None
 
 
@@ -76,17 +77,26 @@ def ask(
 
 
 def _answer(conn: Connection, models: Models, target: Searchable, question: Question, mode: SearchMode) -> Answer:
-    began = perf_counter()
+    began, encoded = perf_counter(), 0.0
     hits: list[Hit] = []
+
+    def vector(query: str, of: Searchable) -> list[float]:
+        nonlocal encoded
+        start = perf_counter()
+        try:
+            return models.vector(query, of)
+        finally:
+            encoded += perf_counter() - start
+
     error: errors.PgpipeError | None = None
     try:
         with translated(), conn.transaction():  # a savepoint: the next mode is asked on the same connection
             steps = asking.hits_of(target, mode, question)
-            hits = asking.take(steps, partial(search.fetch, conn), models.vector)
+            hits = asking.take(steps, partial(search.fetch, conn), vector)
     except errors.PgpipeError as exc:
         # Nothing else can cause it.
         error = errors.UsageError(f"filter: {exc}") if question.filter and _is_misfit(exc) else exc
-    return Answer(mode, question, hits, perf_counter() - began, error)
+    return Answer(mode, question, hits, perf_counter() - began - encoded, encoded, error)
 
 
 def facets(

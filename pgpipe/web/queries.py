@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -67,8 +68,16 @@ FAILING = """
      order by j.dead_at desc, j.embedding_id, j.key limit 20
 """
 MAY_SEE_JOBS = "select pg_catalog.has_table_privilege('pgpipe.job', 'select') as granted"
+RHYTHMS = """
+    select schema, entity, extract(epoch from pgpipe_internal.load_rhythm(schema, entity))::float as rhythm,
+           min(finished_at) filter (where date = newest) as newest_at
+      from (select l.*, max(l.date) over (partition by l.schema, l.entity) as newest
+              from pgpipe.load_history l where l.state = 'done') l
+     group by schema, entity
+"""
 HISTORY = 30  # loads of an entity that are plotted
 SETTINGS = "select set_config('statement_timeout', %s, true), set_config('jit', 'off', true)"
+LATE = 1.5  # rhythms since its newest date, after which an entity is late
 KEPT = 3  # seconds that an overview is shown before the database is asked again
 PATIENCE = 3000  # milliseconds that a query of it may take
 SLOW = f"The database is busy, or a table is locked: part of this was not to be had within {PATIENCE // 1000} seconds."
@@ -84,6 +93,15 @@ class Entity:
     columns: list[str] = field(default_factory=list)
     loads: list[Row] = field(default_factory=list)
     embeddings: list[Row] = field(default_factory=list)
+    rhythm: float | None = None  # seconds between its dates, as their median; None: too few are known
+    newest_at: datetime | None = None  # when its newest date was loaded first
+
+    @property
+    def late(self) -> bool:
+        """Whether its next date is overdue by more than half of its rhythm, as the doctor and the alerts say it."""
+        if self.rhythm is None or self.newest_at is None:
+            return False
+        return (datetime.now(UTC) - self.newest_at).total_seconds() > LATE * self.rhythm
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,7 @@ def reading(database: Database, patience: int = 30_000) -> Iterator[Connection]:
 
 
 def overview(conn: Connection, home: str) -> Overview:
-    """Everything but search, in six queries; what takes too long is left out, and a note says so.
+    """Everything but search, in seven queries; what takes too long is left out, and a note says so.
 
     Args:
         conn: to read on.
@@ -159,6 +177,9 @@ def _read_targets(cursor: Cursor[Row], entities: dict[str, Entity], home: str) -
         entities[row["entity"]] = Entity(row["entity"], row["rows"], row["search"], row["columns"])
     for load in _masked(labelled(cursor.execute(LOADS, (HISTORY,)).fetchall(), home), "error"):
         entities.setdefault(load["entity"], Entity(load["entity"])).loads.append(load)
+    for known in labelled(cursor.execute(RHYTHMS).fetchall(), home):
+        if entity := entities.get(known["entity"]):
+            entity.rhythm, entity.newest_at = known["rhythm"], known["newest_at"]
 
 
 def _read_embeddings(cursor: Cursor[Row], entities: dict[str, Entity], home: str) -> None:

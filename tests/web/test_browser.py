@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page
 
 from pgpipe.db import Database
+from tests.sql.support import eventually
 from tests.web.conftest import HOSTILE, serving, settled
 
 CONTRAST = """
@@ -23,6 +24,8 @@ CONTRAST = """
       .filter(x => x[0] < 4.5);
 }
 """
+LABELS = ["started, UTC", "date", "mode", "state", "read", "inserted", "updated", "deleted", "left out", "took"]
+RENEW = "document.dispatchEvent(new Event('visibilitychange')) && null"
 SEARCH = "/?q=waterproof+jacket&entity=doc"
 
 
@@ -80,7 +83,7 @@ def test_hostile_texts_run_nothing(tab: Page, page: str, filled: Database) -> No
     tab.locator(".mode details").evaluate_all("all => all.forEach(e => e.open = true)")
 
     assert "<script>window.hacked=1</script>" in tab.locator(".modes").inner_text()
-    assert tab.locator("script, img").count() == 0
+    assert tab.locator("script:not([src^='/static/']), img").count() == 0
     assert seen.console == []
 
 
@@ -118,7 +121,33 @@ def test_phone_width(browser: Browser, page: str) -> None:
     tab.goto(page + SEARCH)
     lefts = {round(box["x"]) for mode in tab.locator(".mode").all() if (box := mode.bounding_box())}
     assert len(lefts) == 1
+    table = tab.locator("#loads .scroll")
+    assert table.evaluate("e => e.scrollWidth == e.clientWidth")
+    labels = "[...document.querySelectorAll('#loads td')].map(e => getComputedStyle(e, '::before').content)"
+    assert tab.evaluate(labels) == [f'"{name}"' for name in LABELS]
     context.close()
+
+
+def test_the_state_renews_itself(tab: Page, page: str, filled: Database) -> None:
+    """Without a click: cards and loads follow the database, the question and its answers stay; an outage is said."""
+    seen = Seen(tab)
+    tab.goto(page + SEARCH)
+    before = tab.inner_text(".modes")
+    with filled.connect() as conn:
+        conn.execute(
+            "insert into pgpipe.load (entity, date, mode, finished_at) values ('doc', '2026-03-04', 'upsert', now())"
+        )
+    eventually(lambda: "2026-03-04" in (tab.evaluate(RENEW) or tab.inner_text("#loads")))
+
+    assert (tab.inner_text(".modes"), tab.input_value("input[name=q]")) == (before, "waterproof jacket")
+    assert seen.console == []
+    tab.route("**/live", lambda route: route.abort())
+    tab.evaluate(RENEW)
+    tab.wait_for_selector("#away:not([hidden])")
+    assert "2026-03-04" in tab.inner_text("#loads")
+    tab.unroute("**/live")
+    tab.evaluate(RENEW)
+    tab.wait_for_selector("#away", state="hidden")
 
 
 def test_an_empty_database_renders(tab: Page, database: Database) -> None:

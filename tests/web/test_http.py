@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import httpx
 import pytest
 
 from pgpipe.api import search
 from pgpipe.db import Database
+from pgpipe.embed.model.base import Vectors
 from pgpipe.errors import ModelError, PgpipeError
 from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings, Settings
 from pgpipe.web.queries import SLOW, Overviews
 from tests.conftest import Server
 from tests.sql.fake_model import Fake
-from tests.web.conftest import fill, serving
+from tests.sql.support import eventually
+from tests.web.conftest import fill, serving, settled
 from tests.web.support import columns, get
 
 HIT = {"key", "score", "text_rank", "vector_rank", "title", "passage", "row", "corrected", "details"}
@@ -55,6 +58,50 @@ def test_state_of_an_entity(page: str, filled: Database) -> None:
     (entity,) = get(page, "/api/status").json()["entities"]
     assert entity["last_load"]["state"] == "failed"
     assert [entity["embeddings"][0][n] for n in ("waiting", "dead", "rows", "coverage")] == [1, 1, 4, 0.5]
+
+
+def test_an_entity_that_is_late_says_so(page: str, filled: Database) -> None:
+    """Its dates came day by day, and the last one came three days ago."""
+    assert "Its dates come every" not in get(page).text
+    with filled.connect() as conn:
+        conn.execute(
+            "insert into pgpipe.load (entity, date, mode, started_at, finished_at)"
+            " select 'doc', date '2026-01-02' + n, 'upsert', now() - interval '3 days', now() - interval '3 days'"
+            "   from generate_series(1, 3) n"
+        )
+
+    eventually(lambda: "Its dates come every 1 d; the last one came 3 d ago." in get(page, "/live").text)
+
+
+def test_the_question_is_kept_when_the_database_is_away() -> None:
+    """The page of the error has it in a form, with the entity and all else that was asked."""
+    away = Database(DatabaseSettings(url="postgresql://nobody@127.0.0.1:1/none"))
+    with serving(away) as url:
+        response = get(url, q='rain "jacket', entity="doc", k="7")
+
+    assert response.status_code == 503
+    assert 'name="q" value="rain &#34;jacket"' in response.text
+    assert '<input type="hidden" name="k" value="7">' in response.text
+
+
+def test_the_time_of_the_model_stands_apart(filled: Database) -> None:
+    """What the model took for a question is not counted as the search's, and a question that is kept costs nothing."""
+
+    class Slow(Fake):
+        def encode(self, texts: list[str]) -> Vectors:
+            if "waterproof" in texts[0]:
+                time.sleep(0.3)
+            return super().encode(texts)
+
+    with serving(filled, lambda _: Slow()) as url:
+        settled(url)
+        first, second = (columns(get(url, q="waterproof", entity="doc")) for _ in range(2))
+
+    took = [re.search(r"(\d+) ms\s*, the model (\d+) ms", first[mode]) for mode in ("vector", "hybrid")]
+    assert took[0]
+    assert int(took[0][2]) >= 300
+    assert took[1] is None
+    assert ", the model" not in second["vector"]
 
 
 def test_the_database_is_asked_once_in_a_while(filled: Database) -> None:
