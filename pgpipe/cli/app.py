@@ -50,6 +50,7 @@ MODULES = {
     "search": "search",
     "serve": "serve",
     "status": "status",
+    "synonyms": "synonyms",
     "systemd": "systemd",
 }
 

@@ -14,18 +14,17 @@ as $$
 declare
     chosen constant jsonb := pgpipe_internal.search_options(options);
     languages regconfig[] := pgpipe_internal.search_languages(target);
-    better text := pgpipe_internal.corrected_question(target, languages, query, prefix, fuzzy);
-    asked text := coalesce(better, query);
+    understood record := pgpipe_internal.understand(target, languages, query, prefix, fuzzy);
     found pgpipe_internal.listed[];
 begin
     perform pgpipe_internal.require_page(k, skip);
-    found := pgpipe_internal.list_text(target, asked, k + skip, filter, prefix);
+    found := pgpipe_internal.list_text(target, understood.asked, k + skip, filter, prefix);
     return query
-    select hit.key, hit.score, hit.text_rank, hit.title, hit.passage, hit."row", better,
-           hit.details
+    select hit.key, hit.score, hit.text_rank, hit.title, hit.passage, hit."row",
+           understood.corrected, hit.details
       from pgpipe_internal.show_hits(
                target, found[skip + 1 : skip + k],
-               pgpipe_internal.asked_words(languages, asked, prefix), null, chosen) hit;
+               pgpipe_internal.asked_words(languages, understood.asked, prefix), null, chosen) hit;
 end
 $$;
 comment on function pgpipe.text_search(regclass, text, int, jsonb, int, boolean, boolean, jsonb) is

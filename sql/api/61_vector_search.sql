@@ -52,21 +52,21 @@ declare
     chosen constant jsonb := pgpipe_internal.search_options(options);
     declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
     languages regconfig[] := pgpipe_internal.search_languages(target);
-    better text := pgpipe_internal.corrected_question(target, languages, query, prefix, fuzzy);
-    asked text := coalesce(better, query);
+    understood record := pgpipe_internal.understand(target, languages, query, prefix, fuzzy);
     found pgpipe_internal.listed[];
 begin
     perform pgpipe_internal.require_page(k, skip);
     perform pgpipe_internal.require_weights(text_weight, vector_weight, rrf_k);
     found := pgpipe_internal.list_hybrid(
-        target, asked, query_vector, greatest(candidates, k), filter, prefix, declared.name,
+        target, understood.asked, query_vector, greatest(candidates, k), filter, prefix, declared.name,
         text_weight, vector_weight, rrf_k);
     return query
     select hit.key, hit.score, hit.text_rank, hit.vector_rank, hit.title, hit.passage, hit."row",
-           better, hit.details
+           understood.corrected, hit.details
       from pgpipe_internal.show_hits(
                target, found[skip + 1 : skip + k],
-               pgpipe_internal.asked_words(languages, asked, prefix), declared, chosen) hit;
+               pgpipe_internal.asked_words(languages, understood.asked, prefix), declared,
+               chosen) hit;
 end
 $$;
 comment on function pgpipe.hybrid_search(

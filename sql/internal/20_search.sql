@@ -242,6 +242,8 @@ as $$
         returning serving.target
     )
     delete from pgpipe.lexeme word using gone where word.target = gone.target;
+    delete from pgpipe.synonym known
+     where not exists (select from pg_catalog.pg_class class where class.oid = known.target);
 $$;
 comment on function pgpipe_internal.forget_search() is
     'Deletes what is kept about targets that were dropped.';

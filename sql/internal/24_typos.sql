@@ -1,18 +1,5 @@
 -- Typing errors: a word of a question that no row holds becomes the nearest word that one does.
 
-create or replace function pgpipe_internal.question_pieces(
-    query text, out piece text, out place bigint, out is_word boolean)
-    returns setof record  stable  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- What is excluded or in quotes stays as it is, and so do word*, codes and numbers.
-    select hit[1], found.place,
-           hit[1] ~ '^\w+$' and hit[1] !~ ('[0-9_]|' || pgpipe_internal.unspaced())
-      from regexp_matches(query, '(?<!\S)-(?:"[^"]*"|\S+)|"[^"]*"|\w+\*?|[^\w]', 'g')
-           with ordinality found (hit, place)
-$$;
-comment on function pgpipe_internal.question_pieces(text) is
-    'A question in pieces, which put together are the question. Bare words are marked.';
-
 create or replace function pgpipe_internal.unheld_words(
     declared pgpipe.search, languages regconfig[], words text[], prefix text)
     returns text[]
@@ -173,7 +160,8 @@ comment on function pgpipe_internal.is_known(regclass, regconfig[], text) is
     'questions need nothing more.';
 
 create or replace function pgpipe_internal.corrected_question(
-    target regclass, languages regconfig[], query text, prefix boolean, fuzzy boolean)
+    target regclass, languages regconfig[], query text, prefix boolean, fuzzy boolean,
+    terms text[])
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -188,7 +176,8 @@ begin
     end if;
     words := array(
         select distinct lower(found.piece) from pgpipe_internal.question_pieces(query) found
-         where found.is_word and length(found.piece) between shortest and 30);
+         where found.is_word and length(found.piece) between shortest and 30
+           and (lower(found.piece) = any (terms)) is not true);
     words := (pgpipe_internal.unheld_words(
         pgpipe_internal.require_search(target), languages, words,
         case when prefix then lower(substring(query from '(\w+)$')) end))[:most];
@@ -202,6 +191,7 @@ begin
 end
 $$;
 comment on function pgpipe_internal.corrected_question(
-    regclass, regconfig[], text, boolean, boolean) is
-    'A question with the nearest word in place of each that no row holds; null if there is nothing '
-    'to correct, the words are not counted, or the caller may not see them.';
+    regclass, regconfig[], text, boolean, boolean, text[]) is
+    'A question with the nearest word in place of each that no row holds and that is not one of '
+    '`terms`. Null if there is nothing to correct, if the words are not counted, or if the caller '
+    'may not see them.';

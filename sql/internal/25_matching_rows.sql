@@ -14,8 +14,8 @@ begin
         return condition;
     end if;
     declared := pgpipe_internal.require_search(target);
-    asked := pgpipe_internal.weigh_words(target, coalesce(pgpipe_internal.corrected_question(
-        target, pgpipe_internal.search_languages(target), query, prefix, fuzzy), query), prefix);
+    asked := pgpipe_internal.weigh_words(target, (pgpipe_internal.understand(
+        target, pgpipe_internal.search_languages(target), query, prefix, fuzzy)).asked, prefix);
     words := pgpipe_internal.any_word(asked.probes);
     if words is null then
         return 'false';  -- nothing but stop words

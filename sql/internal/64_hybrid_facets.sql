@@ -12,8 +12,8 @@ begin
         return array(select near.key from pgpipe_internal.rank_vector(
                                 target, query_vector, candidates, filter, embedding) near);
     end if;
-    query := coalesce(pgpipe_internal.corrected_question(
-        target, pgpipe_internal.search_languages(target), query, prefix, fuzzy), query);
+    query := (pgpipe_internal.understand(
+        target, pgpipe_internal.search_languages(target), query, prefix, fuzzy)).asked;
     return array(
         select found.key
           from unnest((pgpipe_internal.list_hybrid(

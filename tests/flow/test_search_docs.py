@@ -66,6 +66,8 @@ def answer(conn: Connection, block: str) -> None:
     if "watreproof" in block:
         asked = block[block.index("select key") :].encode()
         assert conn.execute(asked).fetchall() == [({"id": 1}, "waterproof jacket")]
+    if "a yellow coat" in block:
+        assert conn.execute(block[block.index("select key") :].encode()).fetchall() == [({"id": 1},)]
     if "pgpipe.facets" in block:
         facets, total = block.split(";\n")[:2]
         assert [row[:3] for row in conn.execute(facets.encode()).fetchall()] == [

@@ -56,7 +56,7 @@ CORRECTED = {
 def test_what_is_corrected(conn: Connection) -> None:
     """Bare words only, and nothing that a row holds, also one written since the words were counted."""
     conn.execute(JACKETS)
-    corrected = "select pgpipe_internal.corrected_question('product', '{english}', %s, false, true)"
+    corrected = "select pgpipe_internal.corrected_question('product', '{english}', %s, false, true, null)"
     for question, expected in CORRECTED.items():
         assert value(conn, corrected, question) == expected, question
     while_typing = corrected.replace("false", "true")
@@ -100,7 +100,7 @@ def test_generated_errors(conn: Connection) -> None:
     wrong = set(value(conn, unheld, [wrong for wrong, _ in made]))
     asked = [pair for pair in made if pair[0] in wrong][:500]
     assert len(asked) == 500
-    corrected = "pgpipe_internal.corrected_question('line', '{english}', asked, false, true)"
+    corrected = "pgpipe_internal.corrected_question('line', '{english}', asked, false, true, null)"
     found = conn.execute(
         f"select asked, {corrected} from unnest(%s::text[]) asked".encode(), ([wrong for wrong, _ in asked],)
     ).fetchall()
