@@ -58,8 +58,8 @@ begin
     perform pgpipe_internal.require_page(k, skip);
     perform pgpipe_internal.require_weights(text_weight, vector_weight, rrf_k);
     found := pgpipe_internal.list_hybrid(
-        target, understood.asked, query_vector, greatest(candidates, k), filter, prefix, declared.name,
-        text_weight, vector_weight, rrf_k);
+        target, understood.asked, query_vector, greatest(candidates, k), filter, prefix,
+        declared.name, text_weight, vector_weight, rrf_k);
     return query
     select hit.key, hit.score, hit.text_rank, hit.vector_rank, hit.title, hit.passage, hit."row",
            understood.corrected, hit.details
