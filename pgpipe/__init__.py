@@ -7,30 +7,36 @@ from pgpipe import distribution
 
 if TYPE_CHECKING:
     from pgpipe.api import embed_query, facets, search
+    from pgpipe.api.asynchronous import AsyncSearcher
+    from pgpipe.api.searcher import Searcher
     from pgpipe.pipeline.component import Component
     from pgpipe.pipeline.run import Pipeline
     from pgpipe.pipeline.steps import EmbeddingsGenerator, ParquetImporter, SearchIndexer
     from pgpipe.searching.ask import Hit
 
 __all__ = [
+    "AsyncSearcher",
     "Component",
     "EmbeddingsGenerator",
     "Hit",
     "ParquetImporter",
     "Pipeline",
     "SearchIndexer",
+    "Searcher",
     "embed_query",
     "facets",
     "search",
 ]
 __version__ = distribution.VERSION
 _HOMES = {
+    "AsyncSearcher": "pgpipe.api.asynchronous",
     "Component": "pgpipe.pipeline.component",
     "EmbeddingsGenerator": "pgpipe.pipeline.steps",
     "Hit": "pgpipe.searching.ask",
     "ParquetImporter": "pgpipe.pipeline.steps",
     "Pipeline": "pgpipe.pipeline.run",
     "SearchIndexer": "pgpipe.pipeline.steps",
+    "Searcher": "pgpipe.api.searcher",
     "embed_query": "pgpipe.api",
     "facets": "pgpipe.api",
     "search": "pgpipe.api",

@@ -74,9 +74,9 @@ class Loader:
             future.set_exception(exc)
 
     def _loader(self) -> Load:
-        from pgpipe.embed.model.base import load_model
+        from pgpipe.embed.model.bert import load_for_questions
 
-        return self._load or load_model
+        return self._load or load_for_questions
 
     def reset(self) -> None:
         """Forget everything: after a fork, what the parent loaded has lost its threads, and a lock may be held."""

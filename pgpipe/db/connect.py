@@ -79,7 +79,12 @@ class Database:
                 raise
         return conn
 
-    def _open(self) -> pins.Pinned:
+    def parameters(self) -> dict[str, Any]:
+        """What a connection is opened with; secret.
+
+        Raises:
+            UsageError: the connection string cannot be read.
+        """
         try:
             options = conninfo_to_dict(self.url)
         except psycopg.ProgrammingError:
@@ -88,7 +93,10 @@ class Database:
             ) from None
         defaults = {} if options.get("service") else _defaults()
         # PgBouncer in transaction mode gives each transaction another server: nothing is prepared on one of them.
-        return pins.Pinned.connect(**(defaults | options | PINNED), autocommit=True, prepare_threshold=None)
+        return defaults | options | PINNED | {"autocommit": True, "prepare_threshold": None}
+
+    def _open(self) -> pins.Pinned:
+        return pins.Pinned.connect(**self.parameters())
 
     def _require_sessions(self, conn: pins.Pinned) -> None:
         """Ask once what the pooler does."""

@@ -90,6 +90,18 @@ def query_vector(query: str, entity: str | None, home: str) -> Steps[list[float]
     return vector
 
 
+def warm_up(entities: Sequence[str], home: str) -> Steps[None]:
+    """The steps that load the models of these entities, or of all if none is named.
+
+    Raises:
+        UsageError: an entity is unknown.
+    """
+    tables: list[Searchable] = yield SEARCHABLE
+    named = [pick(tables, name, home) for name in entities] or tables
+    for target in {target.model: target for target in named if target.model}.values():
+        yield Encode("a word", target)
+
+
 def take(
     steps: Steps[T], fetch: Callable[[Statement[Any]], list[Any]], encode: Callable[[str, Searchable], list[float]]
 ) -> T:

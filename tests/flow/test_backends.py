@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pgpipe import errors
-from pgpipe.embed.model import export, identity, sentence
+from pgpipe.embed.model import export, identity, runtime, sentence
 from pgpipe.embed.model.base import Model, Truncated, dimensions, encode_query, fit, load_model
 from pgpipe.settings.model import EmbeddingSettings
 from tests.sql.support import eventually
@@ -148,7 +148,7 @@ def test_other_weights_are_another_export(tmp_path: Path, wheel: Path) -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that brings it."""
-    monkeypatch.setattr(sentence, "find_spec", lambda _: None)
+    monkeypatch.setattr(runtime, "find_spec", lambda _: None)
 
     with pytest.raises(errors.ModelError, match=r"openvino needs optimum-intel.*'pgpipe-search\[openvino\]'"):
         load_model(EmbeddingSettings(backend="openvino"))

@@ -1,5 +1,6 @@
 """What a backend is, how one is found by its name, and how its vectors are fitted to a store."""
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -16,17 +17,20 @@ from pgpipe.settings.model import PLUGINS, EmbeddingSettings
 
 Vectors = npt.NDArray[np.float32]
 
-SENTENCE = ("pgpipe.embed.model.sentence", "SentenceModel")  # every backend of sentence-transformers
-OURS = {"torch": SENTENCE, "onnx": SENTENCE, "onnx-int8": SENTENCE, "openvino": SENTENCE}
-OURS |= {"http": ("pgpipe.embed.model.http", "HttpModel")}
+EXPORTED = dict.fromkeys(("onnx", "onnx-int8", "openvino"), ("pgpipe.embed.model.runtime", "load_exported"))
+LOCAL = {"torch": ("pgpipe.embed.model.sentence", "SentenceModel"), **EXPORTED}  # these run files of a model
+OURS = {"http": ("pgpipe.embed.model.http", "HttpModel"), **LOCAL}
+# What the runtimes say in errors of their own kinds when memory runs out.
+SHORT = re.compile(r"out of memory|can't allocate memory|failed to allocate .*memory|bad.alloc", re.IGNORECASE)
 
 
 class Model(Protocol):
     """What turns texts into vectors.
 
     A backend may also have `count(texts) -> list[int]`, the tokens of each text (else they are guessed from its
-    length), `encode_query(texts)`, where a question is read otherwise than a document, and `abort()`, which makes a
-    call that waits for something raise Transient at once, because the embedder is to stop.
+    length), `encode_query(texts)`, where a question is read otherwise than a document, `abort()`, which makes a call
+    that waits for something raise Transient at once, because the embedder is to stop, and `concurrent`, true where
+    several threads may encode at once.
     """
 
     name: str
@@ -82,6 +86,11 @@ def _backend(name: str) -> Callable[[EmbeddingSettings], Model]:
     raise ModelError(f"unknown backend {name!r}")
 
 
+def is_short(exc: BaseException) -> bool:
+    """Whether an error of any library says that memory ran out."""
+    return isinstance(exc, MemoryError) or bool(SHORT.search(str(exc)))
+
+
 def first_line(exc: BaseException) -> str:
     """An error of a library as one line."""
     return str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
@@ -96,7 +105,7 @@ def dimensions(settings: EmbeddingSettings) -> int:
         ModelRefused: its repository needs more than data.
         ModelError: the model cannot be loaded, or has fewer dimensions than `truncate_dim`.
     """
-    location = locate(settings) if OURS.get(settings.backend) == SENTENCE else None
+    location = locate(settings) if settings.backend in LOCAL else None
     if location and location.local:
         require_data(settings, Path(location.path))
     dims = configured_dims(Path(location.path)) if location and location.local else None

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pgpipe.settings.model import EmbeddingSettings, full_name
 
 FORMAT = 1  # of what lies in the cache; a higher number exports again
 PACKAGES = {"onnx": "optimum-onnx, onnxruntime", "onnx-int8": "optimum-onnx, onnxruntime", "openvino": "optimum-intel"}
+NEEDS = {"onnx": "optimum.onnxruntime", "onnx-int8": "optimum.onnxruntime", "openvino": "optimum.intel"}
 CPU_FLAGS = {"avx512_vnni": "avx512_vnni", "avx_vnni": "avx512_vnni", "avx512f": "avx512"}  # else avx2
 log = get_logger(__name__)
 
@@ -86,6 +88,7 @@ def _publish(folder: Path, make: Callable[[Path], None]) -> None:
 
 
 def _export(settings: EmbeddingSettings, source: Path, variant: str, provider: str, to: Path) -> None:
+    require_packages(settings.backend)
     from sentence_transformers import SentenceTransformer
 
     form: Any = "openvino" if settings.backend == "openvino" else "onnx"
@@ -115,6 +118,16 @@ def _quantize(model: Any, variant: str, to: Path) -> None:  # noqa: ANN401 - a c
 
     export_dynamic_quantized_onnx_model(model, variant, str(to), file_suffix="int8")
     (to / "onnx" / "model_int8.onnx").rename(to / "onnx" / "model.onnx")
+
+
+def require_packages(backend: str) -> None:
+    """See that the library can export the model, and run it.
+
+    Raises:
+        ModelError: a package is not installed.
+    """
+    if find_spec("optimum") is None or find_spec(NEEDS[backend]) is None:
+        raise missing(backend)
 
 
 def missing(backend: str) -> ModelError:

@@ -1,27 +1,24 @@
 """The backends of sentence-transformers: torch, onnx, onnx-int8 and openvino."""
 
-import re
+import os
+import threading
 from contextlib import nullcontext
-from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pgpipe.embed.model.base import Vectors
-from pgpipe.embed.model.export import exported, missing
+from pgpipe.embed.model.base import Vectors, is_short
+from pgpipe.embed.model.export import exported, require_packages
 from pgpipe.embed.model.files import readable
+from pgpipe.embed.model.layout import prompt
 from pgpipe.embed.model.location import fetched
+from pgpipe.embed.model.tokens import Tokens
 from pgpipe.errors import TooLarge
 from pgpipe.settings.model import EmbeddingSettings
 
-NEEDS = {"onnx": "optimum.onnxruntime", "onnx-int8": "optimum.onnxruntime", "openvino": "optimum.intel"}
 BATCH = {"cpu": 32}  # texts that the model computes at once; more is slower on a processor, whose cache is small
 ACCELERATED = 256
-ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}  # names of a model's prompts
-# What the runtimes say in errors of their own kinds when memory runs out.
-SHORT = re.compile(r"out of memory|can't allocate memory|failed to allocate .*memory|bad.alloc", re.IGNORECASE)
 
 
 class SentenceModel:
@@ -40,6 +37,7 @@ class SentenceModel:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        _mind_forks()
         device = settings.device or get_device_name()
         form, export, options = _source(settings, device)
         self.name = settings.model
@@ -58,31 +56,13 @@ class SentenceModel:
         self.dims = int(self._model.get_embedding_dimension())
         self.batch_size = BATCH.get(device, ACCELERATED)
         self._prompts = {
-            "query": _prompt(self._model.prompts, "query", settings.query_prompt),
-            "document": _prompt(self._model.prompts, "document", settings.document_prompt),
+            "query": prompt(self._model.prompts, "query", settings.query_prompt),
+            "document": prompt(self._model.prompts, "document", settings.document_prompt),
         }
-        tokenizer = self._model.tokenizer
-        self._counter = _untruncated(tokenizer)
-        prompt = len(self._counter.encode(self._prompts["document"] or "", add_special_tokens=False).ids)
-        self.room = int(self._model.max_seq_length) - tokenizer.num_special_tokens_to_add() - prompt
-
-    def count(self, texts: list[str]) -> list[int]:
-        """Tokens of each text, as many as it has."""
-        return [len(e.ids) for e in self._counter.encode_batch_fast(texts, add_special_tokens=False)]
-
-    def split(self, text: str, size: int | None = None, overlap: int = 0) -> list[tuple[int, int]]:
-        """Ranges of the pieces: the whole text where it fits, else parts that end where paragraphs or sentences do."""
-        room = min(size or self.room, self.room)
-        if len(text) <= room:  # a token has at least one character
-            return [(0, len(text))]
-        chunks = self._splitter(room, overlap).chunk_indices(text)
-        return [(start, start + len(piece)) for start, piece in chunks] or [(0, len(text))]
-
-    @lru_cache(maxsize=16)  # noqa: B019 - a model lives as long as its process
-    def _splitter(self, room: int, overlap: int) -> Any:  # noqa: ANN401 - of a library without types
-        from semantic_text_splitter import TextSplitter
-
-        return TextSplitter.from_huggingface_tokenizer(self._counter, room, overlap)
+        limit, before = int(self._model.max_seq_length), self._prompts["document"] or ""
+        tokens = Tokens(self._model.tokenizer.backend_tokenizer, limit, before)
+        self.count, self.split, self.room = tokens.count, tokens.split, tokens.room
+        self._turn = threading.Lock()  # its tokenizer is of one thread at a time
 
     def encode(self, texts: list[str]) -> Vectors:
         """Vectors of documents, in the order of the texts; the library sorts by length within the call.
@@ -97,17 +77,19 @@ class SentenceModel:
         return self._encode(texts, "query")
 
     def _encode(self, texts: list[str], role: str) -> Vectors:
+        _mind_forks()
         try:
-            vectors = getattr(self._model, f"encode_{role}")(
-                texts,
-                prompt=self._prompts[role],
-                batch_size=self.batch_size,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-                convert_to_numpy=True,
-            )
+            with self._turn:
+                vectors = getattr(self._model, f"encode_{role}")(
+                    texts,
+                    prompt=self._prompts[role],
+                    batch_size=self.batch_size,
+                    normalize_embeddings=True,
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                )
         except Exception as exc:  # each runtime raises a kind of its own
-            if isinstance(exc, MemoryError) or SHORT.search(str(exc)):
+            if is_short(exc):
                 self._give_back_memory()
                 raise TooLarge(f"{len(texts)} texts need more memory than there is") from exc
             raise
@@ -124,8 +106,7 @@ def _source(settings: EmbeddingSettings, device: str) -> tuple[Any, Path | None,
     """The library's name of the backend, the exported model's folder (None: the weights), and its options."""
     if settings.backend == "torch":
         return "torch", None, {}
-    if find_spec("optimum") is None or find_spec(NEEDS[settings.backend]) is None:
-        raise missing(settings.backend)
+    require_packages(settings.backend)
     if settings.backend == "openvino":
         return "openvino", exported(settings, ""), {"export": False, "file_name": "openvino_model.xml"}
     import onnxruntime
@@ -135,17 +116,14 @@ def _source(settings: EmbeddingSettings, device: str) -> tuple[Any, Path | None,
     return "onnx", exported(settings, provider), {"export": False, "provider": provider, "file_name": "model.onnx"}
 
 
-def _prompt(prompts: dict[str, str], role: str, wanted: str | None) -> str | None:
-    if wanted is not None:
-        return wanted
-    return next((prompts[name] for name in ROLES[role] if prompts.get(name)), None)
+def _mind_forks() -> None:
+    """Let torch compute in one thread if its threads were started before a fork: it would wait for them for ever."""
+    global _threads_of  # noqa: PLW0603 - torch's threads are one for the process
+    if _threads_of not in {None, os.getpid()}:
+        import torch
+
+        torch.set_num_threads(1)
+    _threads_of = _threads_of or os.getpid()
 
 
-def _untruncated(tokenizer: Any) -> Any:  # noqa: ANN401 - a class of the tokenizers library
-    """A copy of the tokenizer that counts all tokens of a text, however long."""
-    from tokenizers import Tokenizer
-
-    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    return copy
+_threads_of: int | None = None  # the process that let torch start threads

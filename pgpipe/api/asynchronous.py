@@ -1,0 +1,116 @@
+"""The same searcher for programs that wait by `await`: the statements and the order of the steps are the same."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from pgpipe import errors
+from pgpipe.api.searcher import SIZE, Common
+from pgpipe.db import translated
+from pgpipe.db.pool import async_pool, fetch
+from pgpipe.searching import asking
+from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement
+from pgpipe.settings.model import Settings
+
+Encode = Callable[[str, Searchable], list[float]]
+
+
+class AsyncSearcher(Common):
+    """Answers questions on pooled connections. Models work in threads, so the loop goes on."""
+
+    def __init__(
+        self, pool: AsyncConnectionPool[Any] | None = None, *, settings: Settings | None = None, size: int = SIZE
+    ) -> None:
+        """As `Searcher`; all questions are asked in one event loop."""
+        super().__init__(pool, settings, size)
+
+    async def search(
+        self,
+        query: str,
+        entity: str | None = None,
+        mode: SearchMode | None = None,
+        k: int = 10,
+        filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
+        *,
+        vector: Sequence[float] | None = None,
+        **options: Unpack[Options],
+    ) -> list[Hit]:
+        """Answer a question: arguments and errors are those of `pgpipe.search`."""
+        return await self._take(asking.hits(Question(query, k, filter, **options), entity, mode, self._home, vector))
+
+    async def embed_query(self, query: str, entity: str | None = None) -> list[float]:
+        """The vector of a question, by the model of the entity's vectors: for SQL of your own."""
+        return await self._take(asking.query_vector(query, entity, self._home))
+
+    async def warm_up(self, *entities: str) -> None:
+        """Connect and load the models of these entities, or all that this machine may run: no question waits for it.
+
+        Raises:
+            As `pgpipe.search`.
+        """
+        await self._take(asking.warm_up(entities, self._home), self._vectors if entities else self._encode_allowed)
+
+    async def close(self) -> None:
+        """Close the pool, unless it was given."""
+        async with self._turn:
+            if self._own is not None:
+                await self._own.close()
+                self._own = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _fresh(self) -> None:
+        super()._fresh()
+        self._turn = asyncio.Lock()
+
+    async def _pool(self) -> AsyncConnectionPool[Any]:
+        self._require_pool()
+        if self._given is not None:
+            return self._given  # type: ignore[no-any-return] # the one of __init__
+        async with self._turn:
+            if self._own is None:
+                await asyncio.to_thread(self._require_server)
+                self._own = async_pool(self._database, self._size)
+                await self._own.open()
+            return self._own  # type: ignore[no-any-return] # of async_pool
+
+    async def _take(self, steps: asking.Steps[asking.T], encode: Encode | None = None) -> asking.T:
+        """As `asking.take`."""
+        step = next(steps)
+        while True:
+            answer: Awaitable[list[Any]]
+            if isinstance(step, asking.Encode):
+                answer = asyncio.to_thread(encode or self._vectors, step.query, step.target)
+            else:
+                answer = self._fetch(step)
+            try:
+                step = steps.send(await answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return] # what the steps return
+
+    async def _fetch(self, asked: Statement[Any]) -> list[Any]:
+        """As `Searcher._fetch`."""
+        pool = await self._pool()
+        try:
+            return await _fetch(pool, asked)
+        except errors.Unreachable as exc:
+            if isinstance(exc.__cause__, PoolTimeout):
+                raise (await asyncio.to_thread(self._no_free)) from exc
+        await asyncio.to_thread(self._require_server)
+        await pool.check()
+        return await _fetch(pool, asked)
+
+
+async def _fetch(pool: AsyncConnectionPool[Any], asked: Statement[Any]) -> list[Any]:
+    with translated():
+        async with pool.connection() as conn:
+            return await fetch(conn, asked.sql, asked.parameters(conn), asked.row)

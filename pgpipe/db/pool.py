@@ -1,0 +1,90 @@
+"""Pools of connections for programs that ask often: their settings are pinned as those of any other connection."""
+
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from pgpipe.db import pins
+from pgpipe.db.connect import Database
+from pgpipe.db.errors import translated
+
+T = TypeVar("T")
+SETTINGS = {**pins.MEANING, **pins.WAITS}  # timeouts of the role hold: somebody may want to bound questions
+WAIT = 30.0  # seconds for a connection that becomes free
+
+
+class AsyncPinned(psycopg.AsyncConnection[pins.Row]):
+    """A connection for questions, whose settings hold, also through a pooler that gives each transaction a server."""
+
+    pooled = False  # each transaction begins with the settings
+
+    async def pin(self) -> None:
+        """Set what differs; if another server answers than the login named, in each transaction."""
+        named = self.info.backend_pid
+        self.pooled = await self._set(named) != named
+
+    async def pin_transaction(self) -> None:
+        """Set what differs for the transaction, which begins with it."""
+        await self._set(pins.EACH_TRANSACTION)
+
+    async def _set(self, server: int) -> int:
+        cursor = await self.execute(pins.PIN, {"pins": Jsonb(SETTINGS), "server": server})
+        found = await cursor.fetchone()
+        assert found is not None
+        return int(found[0])
+
+
+def open_pool(database: Database, size: int) -> ConnectionPool[pins.Pinned]:
+    """A pool of at most so many connections; it opens them as they are needed.
+
+    Raises:
+        UsageError: the connection string cannot be read.
+    """
+    return ConnectionPool(
+        connection_class=pins.Pinned,
+        kwargs=database.parameters(),
+        configure=_pin,
+        min_size=1,
+        max_size=size,
+        timeout=WAIT,
+        name="pgpipe",
+        open=True,
+    )
+
+
+def async_pool(database: Database, size: int) -> AsyncConnectionPool[AsyncPinned]:
+    """The same for async programs; it is opened by its `open`.
+
+    Raises:
+        UsageError: the connection string cannot be read.
+    """
+    return AsyncConnectionPool(
+        connection_class=AsyncPinned,
+        kwargs=database.parameters(),
+        configure=AsyncPinned.pin,
+        min_size=1,
+        max_size=size,
+        timeout=WAIT,
+        name="pgpipe",
+        open=False,
+    )
+
+
+async def fetch(conn: psycopg.AsyncConnection[Any], sql: str, values: dict[str, Any], row: type[T]) -> list[T]:
+    """The rows of an answer, on a connection of whatever pool."""
+    with translated():
+        async with conn.cursor(row_factory=class_row(row)) as cursor:
+            if isinstance(conn, AsyncPinned) and conn.pooled:
+                async with conn.transaction():
+                    await conn.pin_transaction()
+                    await cursor.execute(sql.encode(), values)
+                    return await cursor.fetchall()
+            await cursor.execute(sql.encode(), values)
+            return await cursor.fetchall()
+
+
+def _pin(conn: pins.Pinned) -> None:
+    conn.pin(SETTINGS)
