@@ -14,6 +14,7 @@ import pytest
 from pgpipe import errors
 from pgpipe.embed.model import export, identity, runtime, sentence
 from pgpipe.embed.model.base import Model, Truncated, dimensions, encode_query, fit, load_model
+from pgpipe.embed.model.bert import load_for_questions
 from pgpipe.settings.model import EmbeddingSettings
 from tests.sql.support import eventually
 
@@ -46,18 +47,35 @@ def small_copy(wheel: Path, folder: Path, **prompts: str) -> Path:
     return folder
 
 
+def settings(backend: str, cache: Path) -> EmbeddingSettings:
+    """Of a backend whose exports the tests share."""
+    return EmbeddingSettings(backend=backend, cache_dir=cache)
+
+
 def run(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Python in a process of its own."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("backend", ["torch", "onnx", *(pytest.param(b, marks=pytest.mark.long) for b in BACKENDS[2:])])
+WITHOUT_LIBRARY = """
+import sys
+from pathlib import Path
+from pgpipe.embed.model.base import load_model
+from pgpipe.settings.model import EmbeddingSettings
+model = load_model(EmbeddingSettings(backend=sys.argv[1], cache_dir=Path(sys.argv[2])))
+assert model.encode(["a cat"]).shape == (1, model.dims)
+print(*{"torch", "transformers", "sentence_transformers", "optimum"} & set(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx", *(pytest.param(b, marks=pytest.mark.long) for b in BACKENDS[2:])])
 def test_every_backend_makes_the_same_vectors(backend: str, cache: Path) -> None:
     """Float backends to four digits, int8 nearly; unit length, float32, in the order of the texts, split alike."""
     torch = load_model(EmbeddingSettings())
 
-    model = load_model(EmbeddingSettings(backend=backend, cache_dir=cache))
+    numpy = backend == "numpy"  # which answers single questions
+    model = load_for_questions(EmbeddingSettings()) if numpy else load_model(settings(backend, cache))
     vectors = model.encode(TEXTS)
 
     cosine = (vectors * torch.encode(TEXTS)).sum(axis=1)
@@ -67,6 +85,41 @@ def test_every_backend_makes_the_same_vectors(backend: str, cache: Path) -> None
     assert model.split(TEXTS[3] * 2) == torch.split(TEXTS[3] * 2) != [(0, len(TEXTS[3]) * 2)]
     assert model.encode([]).shape[0] == 0
     identity.require_same(*(identity.take(m) or b"" for m in (torch, model)), "it", "doc", "default")
+    assert type(model) is runtime.TokenModel
+    if not numpy:  # an exported model is run without the library, and without torch
+        assert run(WITHOUT_LIBRARY, backend, cache).communicate() == ("\n", "")
+
+
+@pytest.mark.parametrize(("kind", "act"), [("roberta", "gelu"), ("bert", "relu")])
+def test_models_that_answer_questions_without_torch(kind: str, act: str, tmp_path: Path, wheel: Path) -> None:
+    """Small models of random weights: the library's vectors to four digits; others are left to the library."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    folder = small_copy(wheel, tmp_path / "model", query="query: ")
+    config = AutoConfig.for_model(kind, vocab_size=30522, max_position_embeddings=300)
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    config.update(small | {"hidden_act": act})
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).unlink()
+    torch.manual_seed(1)
+    AutoModel.from_config(config).save_pretrained(folder)
+    (folder / "1_Pooling" / "config.json").unlink()
+    pooling = {"word_embedding_dimension": 32, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    (folder / "modules.json").unlink()
+    parts = {"Transformer": "", "Pooling": "1_Pooling"}
+    modules = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{name}"}
+        for n, (name, path) in enumerate(parts.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+    wanted = EmbeddingSettings(model=str(folder))
+    model, library = load_for_questions(wanted), sentence.SentenceModel(wanted)
+
+    assert (type(model) is sentence.SentenceModel) == (act == "relu")
+    assert (model.encode_query(TEXTS) * library.encode_query(TEXTS)).sum(axis=1).min() > 0.9999  # type: ignore[attr-defined]
 
 
 def test_long_texts_are_split_by_the_models_tokens() -> None:

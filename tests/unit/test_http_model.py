@@ -18,18 +18,14 @@ from pgpipe.embed.model import http
 from pgpipe.embed.model.base import Model, dimensions, encode_query, load_model
 from pgpipe.settings.model import EmbeddingSettings
 from pgpipe.settings.sources import load_settings
-from tests.unit.http_service import Answer, Service, vectors
+from tests.unit.http_service import Answer, Service, serving, vectors
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
     """A service on the loopback."""
-    with Service() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def settings(service: Service, **more: object) -> EmbeddingSettings:
