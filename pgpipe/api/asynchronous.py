@@ -13,6 +13,7 @@ from pgpipe.db import translated
 from pgpipe.db.pool import async_pool, fetch
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement
+from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.settings.model import Settings
 
 Encode = Callable[[str, Searchable], list[float]]
@@ -40,6 +41,20 @@ class AsyncSearcher(Common):
     ) -> list[Hit]:
         """Answer a question: arguments and errors are those of `pgpipe.search`."""
         return await self._take(asking.hits(Question(query, k, filter, **options), entity, mode, self._home, vector))
+
+    async def facets(
+        self,
+        query: str,
+        columns: Columns,
+        entity: str | None = None,
+        mode: SearchMode = "text",
+        k: int = 10,
+        filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
+        **options: Unpack[Options],
+    ) -> Facets:
+        """Count rows by their values: arguments and errors are those of `pgpipe.facets`."""
+        steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, self._home)
+        return await self._take(steps)
 
     async def embed_query(self, query: str, entity: str | None = None) -> list[float]:
         """The vector of a question, by the model of the entity's vectors: for SQL of your own."""

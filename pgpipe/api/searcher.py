@@ -15,6 +15,7 @@ from pgpipe.db import Database, translated
 from pgpipe.db.pool import open_pool
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement, fetch
+from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 
@@ -26,7 +27,7 @@ class Common:
 
     def __init__(self, pool: Any, settings: Settings | None, size: int) -> None:  # noqa: ANN401 - of either kind
         self.settings = settings or load_settings()
-        self._database = Database(self.settings.database)
+        self._database = Database(self.settings.database.for_reading())
         self._given = pool
         self._size = size
         self._vectors = QuestionVectors(self.settings.embedding, models)
@@ -99,6 +100,20 @@ class Searcher(Common):
     ) -> list[Hit]:
         """Answer a question: arguments and errors are those of `pgpipe.search`."""
         steps = asking.hits(Question(query, k, filter, **options), entity, mode, self._home, vector)
+        return asking.take(steps, self._fetch, self._vectors)
+
+    def facets(
+        self,
+        query: str,
+        columns: Columns,
+        entity: str | None = None,
+        mode: SearchMode = "text",
+        k: int = 10,
+        filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
+        **options: Unpack[Options],
+    ) -> Facets:
+        """Count rows by their values: arguments and errors are those of `pgpipe.facets`."""
+        steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, self._home)
         return asking.take(steps, self._fetch, self._vectors)
 
     def embed_query(self, query: str, entity: str | None = None) -> list[float]:
