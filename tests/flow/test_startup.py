@@ -154,7 +154,8 @@ def test_who_does_not_encode_with_torch_does_not_import_it(database: Database, t
 
 def test_every_command_is_in_the_table_of_modules() -> None:
     """A command whose module registers it, but which the table lacks, would not be found."""
-    modules = {path.stem for path in Path(pgpipe.cli.__file__).parent.glob("*.py")} - {"__init__", "app", "options", "plan_text"}
+    others = {"__init__", "app", "options", "plan_text"}
+    modules = {path.stem for path in Path(pgpipe.cli.__file__).parent.glob("*.py")} - others
     assert set(MODULES.values()) == modules
     for name in MODULES:
         assert cli.get_command(None, name), name
