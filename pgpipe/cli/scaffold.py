@@ -7,6 +7,7 @@ import click
 from pgpipe.cli.app import App, cli
 from pgpipe.errors import UsageError
 from pgpipe.pipeline.context import Context, select_entities
+from pgpipe.pipeline.sources import share_out
 from pgpipe.scaffold import next_file, scaffold
 from pgpipe.source import open_source
 
@@ -44,7 +45,11 @@ def scaffold_entity(
     app.set("source", url=url)
     override = {"key": [name.strip() for name in key.split(",")] if key else None, "mode": mode}
     override = {name: value for name, value in override.items() if value is not None}
-    context = Context(app.settings, app.database, open_source(app.settings.source), override=override)
+    settings = app.settings.by_source()["source"] if url else app.settings
+    share = next(each for each in share_out(settings, [entity]) if entity in each.entities)
+    if share.error:
+        raise share.error
+    context = Context(share.settings, app.database, open_source(share.settings.source), override=override)
     (files,) = select_entities(context, day, [entity])
     text = scaffold(context, files)
     if str(folder) == "-":

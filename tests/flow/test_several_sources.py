@@ -30,8 +30,11 @@ def test_one_that_is_down_stops_no_other(
     of_one = cli("plan", "--json", "--entity", "person")
     compared = cli("diff", "--json")
     examined = cli("doctor", "--skip-model").out
+    made = [cli("scaffold", entity, "--folder", "-") for entity in ("person", "nobody")]
     done = cli("load", "--json", "--skip-embeddings")
 
+    assert 'create table "public"."person" (' in made[0].out
+    fails(made[1], 2, "no source has the entity 'nobody'")
     assert [entry["entity"] for entry in json.loads(planned.out)] == ["product", "person"]
     assert "source.gone: the folder /nowhere does not exist" in planned.err
     assert [entry["entity"] for entry in json.loads(of_one.out)] == ["person"]
