@@ -97,6 +97,7 @@ def test_a_zombie_is_fenced_off(embedders: Embedders, database: Database, look: 
     check(look)
 
 
+@pytest.mark.long  # test_soak.py has it among all other trouble
 def test_backends_are_terminated(embedders: Embedders, database: Database, look: Connection) -> None:
     """Connections that break at any moment are made again; nothing is lost, and no lease has to run out."""
     populate(database, 3000)
@@ -130,6 +131,7 @@ def test_changes_while_the_job_runs(embedders: Embedders, database: Database, lo
     check(look)
 
 
+@pytest.mark.long  # test_soak.py has it among all other trouble
 def test_truncate_while_the_job_runs(embedders: Embedders, database: Database, look: Connection) -> None:
     """V6: TRUNCATE under a worker leaves nothing behind; what comes after it is embedded."""
     populate(database, 200)
@@ -144,6 +146,7 @@ def test_truncate_while_the_job_runs(embedders: Embedders, database: Database, l
     assert count(look, STORED) == 1
 
 
+@pytest.mark.long  # test_worker_faults.py has it without a process
 def test_one_text_in_500_fails(embedders: Embedders, database: Database, look: Connection) -> None:
     """The bad rows are charged and in the end dead, with their error; all the others are embedded at once."""
     populate(database, 1000)

@@ -18,6 +18,7 @@ import pytest
 from pgpipe.db import Connection, Database
 from tests.chaos.support import MODES, NEWER, OLDER, Load, agrees, build, restart, run, state
 from tests.conftest import Server, clone, start_wheel
+from tests.fixtures.examples import one_in
 
 BACKENDS = "select pid from pg_stat_activity where datname = current_database() and state = 'active'"
 COPYING = f"{BACKENDS} and query ilike 'copy %'"
@@ -48,7 +49,7 @@ def once(database: Database, query: str, hit: Callable[[Connection, int], object
         thread.join()
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", one_in(3, MODES))
 def test_a_backend_that_is_ended_mid_copy(mode: str, database: Database, tmp_path: Path) -> None:
     """The load is begun again by itself; what comes of it is what an undisturbed load brings."""
     url = build(tmp_path / "lake")
@@ -147,7 +148,7 @@ def small_disk(server18: Server) -> Iterator[Path]:
     folder.rmdir()
 
 
-@pytest.mark.parametrize("mode", ["first load", "merge"])
+@pytest.mark.parametrize("mode", one_in(2, ["merge", "first load"]))
 def test_a_full_disk(mode: str, server18: Server, database: Database, small_disk: Path, tmp_path: Path) -> None:
     """The load fails with one line, the target is as it was, and with more room the next run completes."""
     url = build(tmp_path / "lake")
@@ -190,7 +191,7 @@ CONFLICTS = [
 ]
 
 
-@pytest.mark.parametrize(("conflict", "mode"), CONFLICTS)
+@pytest.mark.parametrize(("conflict", "mode"), one_in(2, CONFLICTS))
 def test_another_writer_in_the_way(conflict: str, mode: str, database: Database, tmp_path: Path) -> None:
     """K16: a deadlock, or a key that an application inserts too, costs a second merge; an isolation level nothing."""
     for date, ids, word in ((OLDER, [1, 2, 3], "old"), (NEWER, [2, 3, 4], "new")):

@@ -259,7 +259,8 @@ def test_dimensions_that_do_not_fit() -> None:
         dimensions(EmbeddingSettings(truncate_dim=768))
 
 
-@pytest.mark.parametrize("backend", [pytest.param(b, marks=() if b == "torch" else pytest.mark.long) for b in BACKENDS])
+@pytest.mark.long
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_too_little_memory(backend: str, cache: Path) -> None:
     """Texts that at once need more memory than the process may have are TooLarge; fewer of them then succeed."""
     settings = EmbeddingSettings(backend=backend, cache_dir=cache)

@@ -7,6 +7,7 @@ import pytest
 
 from pgpipe.db import Database
 from tests.conftest import Cli, Lake
+from tests.fixtures.examples import in_turn
 from tests.flow.support import fails, load, rows, table
 
 ROWS = [{"id": n, "text": f"row {n}"} for n in range(1, 4)]
@@ -103,8 +104,7 @@ def test_a_first_load_makes_nothing(cli: Cli, lake: Lake, database: Database, ca
     assert rows(database, "select to_regclass('product'), count(*) from pgpipe.load_file") == [(None, 0)]
 
 
-@pytest.mark.parametrize("case", BAD)
-@pytest.mark.parametrize("mode", ["snapshot", "upsert"])
+@pytest.mark.parametrize(("case", "mode"), in_turn([(case,) for case in BAD], ["snapshot", "upsert"]))
 def test_a_later_load_changes_nothing(cli: Cli, lake: Lake, database: Database, case: str, mode: str) -> None:
     """What was loaded before stays; once the files are mended they are loaded."""
     damage, parts = BAD[case]

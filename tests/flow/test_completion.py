@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli, make_cli
+from tests.fixtures.examples import one_in
 
 ASK = {
     "bash": """source {script}; COMP_WORDS=(pgpipe se); COMP_CWORD=1; _pgpipe_completion pgpipe
@@ -26,7 +27,7 @@ def bare_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     return make_cli("unused", tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("shell", ASK)
+@pytest.mark.parametrize("shell", one_in(3, ASK))
 def test_a_shell_completes(bare_cli: Cli, tmp_path: Path, shell: str) -> None:
     """The script is one that the shell reads, and it answers with the commands that begin so."""
     made = bare_cli("completion", shell)

@@ -10,7 +10,7 @@ import pytest
 
 from pgpipe.db import Database
 from tests.conftest import Cli, Configure, Lake
-from tests.fixtures.examples import in_turn
+from tests.fixtures.examples import in_turn, one_in
 from tests.flow.support import fails, load, rows, table
 from tests.flow.test_evolution import kinds
 from tests.flow.type_table import arrow, made, marked
@@ -114,7 +114,7 @@ def test_what_is_in_the_target_decides(
 CHECKED = [(f, t) for f, t, outcome in PAIRS if "each text checked" in outcome]
 
 
-@pytest.mark.parametrize(("file", "target"), CHECKED, ids=[f"{f} into {t}" for f, t in CHECKED])
+@pytest.mark.parametrize(("file", "target"), one_in(3, CHECKED))
 def test_a_text_that_does_not_fit_is_a_bad_value(
     cli: Cli,
     lake: Lake,

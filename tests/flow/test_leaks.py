@@ -14,6 +14,7 @@ import pytest
 
 from pgpipe.db import Database
 from tests.conftest import Cli, Guarded, Lake, Server
+from tests.fixtures.examples import in_turn
 from tests.flow.support import load, rows
 from tests.sql.fake_model import Fake, make_worker
 
@@ -53,8 +54,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["upsert", "append"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "mode"), in_turn([(fault,) for fault in FAULTS], ["upsert", "append"]))
 def test_no_text_of_a_row(cli: Cli, database: Database, lake: Lake, fault: str, mode: str) -> None:
     """A load that the target refuses: by merge (DETAIL quotes the row) and by COPY (CONTEXT quotes the line)."""
     prepare, word = FAULTS[fault]

@@ -25,7 +25,7 @@ if not (pid := os.fork()):
 _, status, used = os.wait4(pid, 0)
 print(json.dumps([os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024]))
 """
-ORDINARY_SUITE = {"shared_text", "huge_values_among_small_ones", "names_as_json"}
+ORDINARY_SUITE = {"shared_text", "huge_values_among_small_ones"}
 
 
 def load(url: str, database: Database, *options: str, guard: int = GUARD) -> tuple[int, int, str]:

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from pgpipe.db import Database
 from tests.conftest import Cli, Lake, Server, clone, make_cli
+from tests.fixtures.examples import one_in
 from tests.flow.support import fails, load, rows
 
 TEXT = "a waterproof jacket for cycling in heavy rain, number"
@@ -57,7 +58,7 @@ ROWS: list[dict[str, Any]] = [
 WAYS = [(mode, key) for mode in ("append", "upsert", "snapshot") for key in ("id", "id,day")] + [("append", None)]
 
 
-@pytest.mark.parametrize(("mode", "key"), WAYS)
+@pytest.mark.parametrize(("mode", "key"), one_in(3, WAYS))
 def test_both_ways_end_equal(
     server18: Server, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None, mode: str
 ) -> None:

@@ -13,6 +13,7 @@ import pgpipe
 from pgpipe.api import search
 from pgpipe.demo import lake as docs
 from tests.conftest import Cli, Lake, clone, make_cli
+from tests.fixtures.examples import in_turn
 from tests.flow.support import fails, rows, stages
 
 pytestmark = pytest.mark.model
@@ -129,8 +130,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("mode", ["text", "vector", "hybrid"])
-@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize(("kind", "mode"), in_turn([(kind,) for kind in ODD], ["text", "vector", "hybrid"]))
 def test_odd_questions(asked: SimpleNamespace, kind: str, mode: str) -> None:
     """None is an error: by words some find nothing, by meaning each has nearest rows."""
     hits = ask(asked.cli, ODD[kind], "--mode", mode, "-k", "3")

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from pgpipe.db import Connection
 from tests.conftest import also_on_16
+from tests.fixtures.examples import in_turn
 from tests.sql.support import column, drain, embed, jobs, sqlstate, value
 
 NAMES = ["distance", "r", "n", "key", "hash", "t", "s", "row", "score", "document", "rank", "i", "f"]
@@ -24,8 +25,7 @@ SEARCHES = (
 )
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("part", ["key", "text", "other"])
+@pytest.mark.parametrize(("name", "part"), in_turn([(name,) for name in NAMES], ["key", "text", "other"]))
 def test_any_name(conn: Connection, name: str, part: str) -> None:
     """Searched and embedded, changed, filtered with a filter table and without, reconciled."""
     called = {"key": "id", "text": "title", "other": "size"} | {part: name}

@@ -6,6 +6,7 @@ from psycopg import sql
 
 from pgpipe.db import Connection, Database
 from tests.conftest import also_on_16
+from tests.fixtures.examples import one_in
 from tests.sql.support import column, make_docs, sqlstate, value
 
 GERMAN = "Die H\u00e4user der Stadt standen im Wald"
@@ -184,7 +185,7 @@ ODD += [
 LONG = ["jacket " * 10_000, "-no " * 10_000, '"rain jacket" ' * 1000, "w*" * 5000, "w* " * 10_000]
 
 
-@pytest.mark.parametrize("query", [*ODD, *LONG])
+@pytest.mark.parametrize("query", one_in(3, [*ODD, *LONG]))
 def test_no_question_is_an_error(conn: Connection, query: str) -> None:
     """Empty, of one character, of operators, of stop words, of ten thousand words: an answer, perhaps an empty one."""
     make_docs(conn)
