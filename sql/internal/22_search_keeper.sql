@@ -49,14 +49,24 @@ comment on function pgpipe_internal.keeper_function(pgpipe.search_fill, text) is
     'SQL text: makes the trigger function of this name that computes a search column. It lies '
     'beside the target, not in pgpipe_target: a dump of the table''s schema keeps the column.';
 
+create or replace function pgpipe_internal.later_trigger(target regclass)
+    returns name  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- For each row, before an INSERT or an UPDATE.
+    select min(own.tgname) from pg_catalog.pg_trigger own
+     where own.tgrelid = target and own.tgtype & 3 = 3 and own.tgtype & 20 > 0
+       and own.tgenabled <> 'D'
+       and own.tgname > 'zzz_pgpipe_search_' and own.tgname !~ '^zzz_pgpipe_search_'
+$$;
+comment on function pgpipe_internal.later_trigger(regclass) is
+    'A trigger of a target that changes rows, and whose name stands after that of the trigger that '
+    'keeps a search column; null for none.';
+
 create or replace function pgpipe_internal.require_last_keeper(target regclass)
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    later name := (
-        select min(own.tgname) from pg_catalog.pg_trigger own
-         where own.tgrelid = target and own.tgtype & 3 = 3 and own.tgtype & 20 > 0
-           and own.tgname > 'zzz_pgpipe_search_' and own.tgname !~ '^zzz_pgpipe_search_');
+    later name := pgpipe_internal.later_trigger(target);
 begin
     if later is not null then
         raise exception 'the trigger % of % would run after the one that keeps its search column, '

@@ -51,6 +51,11 @@ as $$
         when not pgpipe_internal.search_is_kept(declared) then
             format('has lost the trigger that keeps its search column, so new words are not found: '
                    'select pgpipe.disable_search(%1$L), then pgpipe.enable_search(%1$L, …)', target)
+        when declared.by_trigger and pgpipe_internal.later_trigger(target) is not null then
+            format('has a trigger %I, which runs after the one that keeps its search column, so '
+                   'words that it changes are not found: alter trigger %1$I on %2$s rename to '
+                   '%3$I, then update its rows', pgpipe_internal.later_trigger(target), target,
+                   'a_' || pgpipe_internal.later_trigger(target))
         else pgpipe_internal.renamed_search_doubt(declared) end
       from pgpipe.search declared where declared.target = search_doubt.target
 $$;

@@ -127,8 +127,11 @@ declare
     foreign_type record;
 begin
     if lost is not null then  -- `row.name` would call the function of that name
-        raise exception '% has no column %, which its embedding % needs', e.target,
-            quote_ident(lost), quote_ident(e.name) using errcode = 'PP002',
+        raise exception '% has no column %, which %its embedding % needs', e.target,
+            quote_ident(lost),
+            case when lost = any (e.key_columns || e.columns) then ''
+                 else format('the condition %L of ', e.condition) end,
+            quote_ident(e.name) using errcode = 'PP002',
             hint = 'Rename the column back, or declare the embedding again.';
     end if;
     select used.name, pgpipe_internal.column_type_of(e.target, used.name)::regtype as type

@@ -126,6 +126,8 @@ begin
             hint = 'pgpipe.enable_filters makes it; nobody else has to.';
     elsif tg_op = 'INSERT' then  -- later only its owner may change the condition
         new.condition := pgpipe_internal.checked_condition(new.target, new.condition);
+        new.condition_columns := coalesce(
+            pgpipe_internal.condition_columns(new.target, new.condition), '{}');
     end if;
     return new;
 end

@@ -154,7 +154,8 @@ comment on function pgpipe_internal.renderable(int) is
 create or replace function pgpipe_internal.lost_column(e pgpipe.embedding)
     returns name  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select min(needed.name) from unnest(e.key_columns || e.columns) needed (name)
+    select min(needed.name)
+      from unnest(e.key_columns || e.columns || e.condition_columns) needed (name)
      where not pgpipe_internal.has_column(e.target, needed.name)
 $$;
 comment on function pgpipe_internal.lost_column(pgpipe.embedding) is

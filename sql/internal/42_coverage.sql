@@ -167,8 +167,9 @@ create or replace function pgpipe_internal.coverage_doubt(
 as $$
     select case
         when lost.name is not null then
-            format('%s has no column %s: declare the embedding again', e.target,
-                   quote_ident(lost.name))
+            format('%s has no column %s%s: declare the embedding again', e.target,
+                   quote_ident(lost.name), case when lost.name <> all (e.key_columns || e.columns)
+                   then format(', which its condition %L names', e.condition) end)
         when pgpipe_internal.key_columns(e.target) is distinct from e.key_columns then
             format('the primary key of %s is not (%s) any more: declare the embedding again',
                    e.target, pgpipe_internal.column_list(e.key_columns))
@@ -190,8 +191,7 @@ as $$
             'compared with its vectors: an embedder or `pgpipe reconcile` does it again'
         end
       from (select pgpipe_internal.embedding_definition(e) as definition) present
-     cross join (select min(wanted) as name from unnest(e.key_columns || e.columns) wanted
-                  where not pgpipe_internal.has_column(e.target, wanted)) lost
+     cross join (select pgpipe_internal.lost_column(e) as name) lost
      cross join (select min(item.attname) as name from pg_catalog.pg_attribute item
                   where item.attrelid = e.target and item.attgenerated = 'v'
                     and item.attname in (select pgpipe_internal.dependencies(e))) computed

@@ -67,6 +67,11 @@ def test_searches_and_embeddings_behind_their_backs(cli: Cli, database: Database
             select pgpipe.enable_search('kept', '{title=>A}', online => true);
             create table keyless (id int primary key, title text);
             select pgpipe.enable_search('keyless', '{title=>A}');
+            create table late (id int primary key, title text);
+            select pgpipe.enable_search('late', '{title=>A}', online => true);
+            create function louder() returns trigger language plpgsql as
+            $$begin new.title := upper(new.title); return new; end$$;
+            create trigger "a first" before insert on late for each row execute function louder();
         """)
         fill_all(conn)
         embedded_docs(conn, 10)
@@ -76,6 +81,7 @@ def test_searches_and_embeddings_behind_their_backs(cli: Cli, database: Database
             alter table named rename lang to spoken;
             alter table kept disable trigger user;
             alter table keyless drop constraint keyless_pkey;
+            create trigger "~ last" before insert on late for each row execute function louder();
             alter table doc disable trigger user;
             delete from doc where id > 6;
             alter table doc enable trigger user;
@@ -83,10 +89,12 @@ def test_searches_and_embeddings_behind_their_backs(cli: Cli, database: Database
         """)
     found = examine(cli)
 
-    assert [f["message"].partition(" has ")[0] for f in found["search"]] == ["kept", "keyless", "named"]
-    lost, keyless, renamed = found["search"]
+    assert [f["message"].partition(" has ")[0] for f in found["search"]] == ["kept", "keyless", "late", "named"]
+    lost, keyless, late, renamed = found["search"]
     assert "trigger" in lost["message"]
     assert "no primary key" in keyless["message"]
+    assert late["message"].startswith('late has a trigger "~ last", which runs after the one that keeps its search')
+    assert late["todo"] == 'alter trigger "~ last" on public.late rename to "a_~ last", then update its rows'
     assert renamed["message"] == "named has no language column lang any more"
     assert renamed["todo"] == "name the present one, select pgpipe.alter_search('public.named', …)"
     assert only(found, "orphans")[1:] == (
@@ -94,7 +102,7 @@ def test_searches_and_embeddings_behind_their_backs(cli: Cli, database: Database
         "run `pgpipe reconcile`",
     )
     status = json.loads(cli("status", "--json").out)["searches"]
-    assert [row["entity"] for row in status] == ["kept", "keyless", "named"]
+    assert [row["entity"] for row in status] == ["kept", "keyless", "late", "named"]
     assert "named has no language column lang any more: name the present one" in cli("status").out
     assert cli("reconcile").code == 0
     assert "orphans" not in examine(cli)

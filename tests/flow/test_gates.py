@@ -200,7 +200,7 @@ HOSTILE = {
     "select pg_sleep(100)": "load.check_timeout",
     "select id from public.product for update": "would write",
     "1 / (id - id) > 0": "division by zero",
-    "xyzzy > 0": 'column "xyzzy" does not exist',
+    "xyzzy > 0": 'column "xyzzy" does not exist in the rows of product; correct it in `checks`, under [entity.product]',
     "copy product to program 'true'": "cannot be computed",
 }
 

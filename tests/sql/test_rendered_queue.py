@@ -152,6 +152,26 @@ def test_a_missing_column_rests_one_embedding(any_database: Database, conn: Conn
     assert "has no column body" in value(conn, STATUS, "doc")
 
 
+def test_a_column_of_a_condition_that_is_renamed(any_database: Database, conn: Connection) -> None:
+    """Issue 12: the message names table, column, condition and embedding; the others are served."""
+    waiting_docs(conn, 2)
+    embed(conn, name="few", condition="size > 1 and length(title) > 2")
+    conn.execute("alter table doc rename size to extent; update doc set extent = 5")
+
+    with pytest.raises(errors.DatabaseError) as met:
+        make_worker(any_database, Fake()).drain()
+
+    condition = "'((size > 1) AND (length(title) > 2))'"
+    said = f"public.doc has no column size, which the condition {condition} of its embedding few needs. Rename"
+    assert str(met.value).startswith(said)
+    assert stored(conn) == [1, 2]
+    reasons = column(conn, "select reason from pgpipe.embedding_status order by name")
+    assert f"public.doc has no column size, which its condition {condition} names" in reasons[1]
+    conn.execute("alter table doc rename extent to size")
+    make_worker(any_database, Fake()).drain()
+    assert stored(conn, "doc_embedding_few") == [1, 2]
+
+
 BAD = (
     "set session_replication_role = replica; insert into doc values (%s, '%s', 'b', 0); reset session_replication_role"
 )

@@ -34,7 +34,7 @@ BOUNDS = """
                                      and granted.privilege_type operator(pg_catalog.=) 'CREATE')), 'pg_temp'), true)
 """
 TRANSIENT = ("08", "57P", "40", "53")  # SQLSTATEs that say nothing of the check
-WRITES, LATE = "25006", "57014"
+WRITES, LATE, NO_COLUMN = "25006", "57014", "42703"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def find_breaches(run: Run, staging: int, target: int | None) -> Iterator[Breach
         except psycopg.Error as exc:
             if exc.sqlstate is None or exc.sqlstate.startswith(TRANSIENT):
                 raise translate(exc) from exc
-            yield Breach(check, f"the check {_named(check)} {_why(exc, plan.gates.check_timeout)}")
+            yield Breach(check, f"the check {_named(check)} {_why(exc, run)}")
             continue
         if count:
             rows = f"{count:,} rows break" if count > 1 else "1 row breaks"
@@ -108,10 +108,13 @@ def _named(check: Check) -> str:
     return f'"{" ".join(check.sql.split())}"'
 
 
-def _why(exc: psycopg.Error, timeout: float) -> str:
+def _why(exc: psycopg.Error, run: Run) -> str:
     first = said(exc).splitlines()[0]  # it may quote the rest of the statement
     if exc.sqlstate == WRITES:
         return f"is refused, because it would write: {first}"
     if exc.sqlstate == LATE:
-        return f"was cancelled: {first}; a check may take the {timeout:g} s of load.check_timeout"
+        return f"was cancelled: {first}; a check may take the {run.plan.gates.check_timeout:g} s of load.check_timeout"
+    if exc.sqlstate == NO_COLUMN:  # as when one was renamed since
+        settings = f"under [entity.{run.entity}] or [load]"
+        return f"cannot be computed: {first} in the rows of {run.entity}; correct it in `checks`, {settings}"
     return f"cannot be computed: {first}"
