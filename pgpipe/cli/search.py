@@ -85,17 +85,21 @@ def search(app: App, /, query: str, entity: str | None, where: str | None, as_js
 @click.option("--batch", default=fill.BATCH, show_default=True, type=click.IntRange(1), help="Rows a transaction.")
 @click.pass_obj
 def fill_search(app: App, entity: str | None, batch: int) -> None:
-    """Fill search columns that were declared for tables in use, then let them serve.
+    """Fill search columns that were declared for tables in use, let them serve, and build missing indexes.
 
     Writers do not wait, and what was searchable stays so. You may stop it: the next call goes on from its place.
     """
     with app.database.connect(autocommit=True, session=True) as conn:
-        targets = fill.pending(conn, find(conn, entity, app.home) if entity else None)
+        only = find(conn, entity, app.home) if entity else None
+        targets = fill.pending(conn, only)
         for target in targets:
             name = target.label(app.home)
             with app.bar(f"{name}: search", max(target.rows - target.filled, 0)) as advance:
                 done = fill.fill(conn, target, advance, batch)
             click.echo(f"{name}: {'filled, and serves' if done else 'another process is at it'}")
+        for searched in fill.unindexed(conn, only):
+            done = fill.build_indexes(conn, searched)
+            click.echo(f"{searched.label(app.home)}: {'indexed' if done else 'another process is at it'}")
     if not targets:
         click.echo(f"The search column of {entity} is filled." if entity else "Every search column is filled.")
 

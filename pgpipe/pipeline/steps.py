@@ -102,6 +102,7 @@ class SearchIndexer(Component):
             if declared:
                 search.set_title(conn, target, declared)
             search.refresh(conn, target)
+            fill.build_indexes(conn, target)
         return StageReport(entity.entity, self.name, note="; ".join(filled))
 
     def _fill(self, conn: Connection, target: fill.Pending, context: Context) -> str:

@@ -18,6 +18,15 @@ PENDING = """
      where n.nspname <> 'pgpipe_staging' and c.oid = coalesce(%s::oid, c.oid)
      order by n.nspname, c.relname
 """
+UNINDEXED = """
+    select c.oid::bigint as oid, n.nspname as schema, c.relname as name
+      from pgpipe.search s
+      join pg_catalog.pg_class c on c.oid = s.target
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname <> 'pgpipe_staging' and c.oid = coalesce(%s::oid, c.oid)
+       and exists (select from pgpipe_internal.missing_search_indexes(s.target))
+     order by n.nspname, c.relname
+"""
 FILL = "select filled, done from pgpipe_internal.fill_batch(%s::oid::regclass, %s)"
 INDEXES = "select * from pgpipe_internal.search_index_statements(%s::oid::regclass)"
 FINISH = "select pgpipe_internal.finish_search(%s::oid::regclass)"
@@ -37,6 +46,12 @@ def pending(conn: Connection, target: Target | None = None) -> list[Pending]:
     """What is to be filled: of all targets, or of one."""
     with translated(), conn.cursor(row_factory=class_row(Pending)) as cursor:
         return cursor.execute(PENDING, (target.oid if target else None,)).fetchall()
+
+
+def unindexed(conn: Connection, target: Target | None = None) -> list[Target]:
+    """Which targets lack an index of their search: of all targets, or of one."""
+    with translated(), conn.cursor(row_factory=class_row(Target)) as cursor:
+        return cursor.execute(UNINDEXED, (target.oid if target else None,)).fetchall()
 
 
 def fill(conn: Connection, target: Pending, advance: Callable[[int], None], batch: int = BATCH) -> bool:
@@ -60,9 +75,33 @@ def fill(conn: Connection, target: Pending, advance: Callable[[int], None], batc
                 filled, done = conn.execute(FILL, (target.oid, batch)).fetchone() or (before, True)
                 advance(filled - before)
                 before = filled
-            for (statement,) in conn.execute(INDEXES, (target.oid,)).fetchall():
-                conn.execute(statement.encode())
+            _build(conn, target)
             conn.execute(FINISH, (target.oid,))
         finally:
             conn.execute(UNLOCK, (target.oid,))
     return True
+
+
+def build_indexes(conn: Connection, target: Target) -> bool:
+    """Build the indexes that the declared search lacks, such as that of impacts once a table is large.
+
+    Args:
+        conn: in autocommit mode, as for `fill`.
+        target: what is searched.
+
+    Returns:
+        Whether all are there; False if another process is building them.
+    """
+    with translated():
+        if conn.execute(TRY_LOCK, (target.oid,)).fetchone() != (True,):
+            return False
+        try:
+            _build(conn, target)
+        finally:
+            conn.execute(UNLOCK, (target.oid,))
+    return True
+
+
+def _build(conn: Connection, target: Target) -> None:
+    for (statement,) in conn.execute(INDEXES, (target.oid,)).fetchall():
+        conn.execute(statement.encode())

@@ -80,19 +80,8 @@ declare
     column_name name := pgpipe_internal.lock_search(target);
     taken record := pgpipe_internal.sample_rows(target, at_most);
 begin
-    delete from pgpipe.lexeme word where word.target = refresh_search.target;
-    with stat as materialized (
-        select * from ts_stat(format('select %I from %s %s', column_name, target, taken.sample))
-    ), kept as (
-        insert into pgpipe.lexeme (target, lexeme, documents)
-        select refresh_search.target, stat.word, stat.ndoc * taken.growth
-          from stat
-    )
-    update pgpipe.search serving
-       set documents = taken.total, refreshed_at = clock_timestamp(),
-           mean_length = coalesce((select sum(stat.nentry) from stat)::float8
-                                    / nullif(taken.read, 0), 0)
-     where serving.target = refresh_search.target;
+    perform pgpipe_internal.count_words(
+        target, column_name, taken.sample, taken.read, taken.total);
     perform pgpipe_internal.count_written(serving, taken.sample, taken.growth)
        from pgpipe.search serving where serving.target = refresh_search.target;
     return taken.total;

@@ -7,14 +7,14 @@ declare
     missing record;
 begin
     for missing in select * from pgpipe_internal.missing_search_indexes(target) loop
-        execute format('create index on %s using %s (%I)',
-                       target, missing.method, missing.column_name);
+        execute format('create index on %s using %s (%s)',
+                       target, missing.method, missing.key);
     end loop;
 end
 $$;
 comment on function pgpipe_internal.index_search(regclass) is
-    'Builds the indexes that the declared search lacks: GIN on the search column, and one on the '
-    'language column. Twice is a no-op.';
+    'Builds the indexes that the declared search lacks: GIN on the search column, one on the '
+    'language column, and in a large table one of impacts. Twice is a no-op.';
 
 create or replace function pgpipe_internal.is_indexed(
     target regclass, column_name name, method name)
@@ -33,8 +33,9 @@ $$;
 comment on function pgpipe_internal.is_indexed(regclass, name, name) is
     'Whether a valid index of this method begins with the column and has all rows.';
 
+drop function if exists pgpipe_internal.missing_search_indexes(regclass);
 create or replace function pgpipe_internal.missing_search_indexes(target regclass)
-    returns table (column_name name, method name)
+    returns table (column_name name, method name, key text)
     stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with declared as (  -- what is being filled goes first: it is what will be searched
@@ -51,11 +52,32 @@ as $$
         select declared.language_column, 'btree' from declared
          where declared.language_column is not null
     )
-    select wanted.column_name, wanted.method from wanted
+    select wanted.column_name, wanted.method, quote_ident(wanted.column_name) from wanted
      where not pgpipe_internal.is_indexed(target, wanted.column_name, wanted.method)
+    union all
+    select wanted.column_name, wanted.method, pgpipe_internal.impacts_expression(
+               wanted.column_name, counted.mean_length)
+      from wanted join pgpipe.search counted on counted.target = missing_search_indexes.target
+     where wanted.method = 'gin' and counted.mean_length > 0
+       and counted.documents > (pgpipe_internal.ranking()).match_limit
+       and pgpipe_internal.impacts_index(counted.target, wanted.column_name) is null
 $$;
 comment on function pgpipe_internal.missing_search_indexes(regclass) is
-    'Columns, and methods, of the indexes that a declared search lacks.';
+    'The indexes that a declared search lacks: of which column, by which method, and the SQL text '
+    'of what is indexed. Impacts are indexed once words are counted, if rows are too many to be '
+    'all ranked.';
+
+create or replace function pgpipe_internal.cut_off_indexes(target regclass, column_name name)
+    returns setof regclass  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select index.indexrelid::regclass from pg_catalog.pg_index index
+     where index.indrelid = target and index.indnatts = 1 and not index.indisvalid
+       and (pg_get_indexdef(index.indexrelid, 1, false) = quote_ident(column_name)
+            or pg_get_indexdef(index.indexrelid, 1, false) ^@ format(
+                   'pgpipe_internal.impacts_1(%I, ', column_name))
+$$;
+comment on function pgpipe_internal.cut_off_indexes(regclass, name) is
+    'Indexes of a search column whose build was cut off.';
 
 create or replace function pgpipe_internal.search_index_statements(target regclass)
     returns setof text  stable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -71,25 +93,23 @@ as $$
     select step.statement
       from pgpipe_internal.missing_search_indexes(target) missing
      cross join lateral (
-           -- Left by a build that was cut off.
-           select 1 as place,
-                  format('drop index concurrently %s', index.indexrelid::regclass) as statement
-             from part join pg_catalog.pg_index index on index.indrelid = part.relation
-             join pg_catalog.pg_attribute col
-               on col.attrelid = index.indrelid and col.attnum = index.indkey[0]
-            where col.attname = missing.column_name and not index.indisvalid
-              and index.indnatts = 1
+           select 1 as place, format('drop index concurrently %s', cut_off) as statement
+             from part cross join pgpipe_internal.cut_off_indexes(
+                  part.relation, missing.column_name) cut_off
            union all
-           select 2, format('create index concurrently on %s using %s (%I)',
-                            part.relation, missing.method, missing.column_name)
+           select 2, format('create index concurrently on %s using %s (%s)',
+                            part.relation, missing.method, missing.key)
              from part
-            where not pgpipe_internal.is_indexed(
-                          part.relation, missing.column_name, missing.method)
+            where case when missing.key = quote_ident(missing.column_name)
+                       then not pgpipe_internal.is_indexed(
+                                    part.relation, missing.column_name, missing.method)
+                       else pgpipe_internal.impacts_index(
+                                part.relation, missing.column_name) is null end
            union all
-           select 3, format('create index on %s using %s (%I)',
-                            target, missing.method, missing.column_name)
+           select 3, format('create index on %s using %s (%s)',
+                            target, missing.method, missing.key)
              from pg_catalog.pg_class class where class.oid = target and class.relkind = 'p') step
-     order by missing.column_name, step.place, step.statement
+     order by missing.column_name, missing.key, step.place, step.statement
 $$;
 comment on function pgpipe_internal.search_index_statements(regclass) is
     'The statements that build the indexes a declared search lacks, without locking out writers. '

@@ -106,3 +106,66 @@ $$;
 comment on function pgpipe_internal.sample_rows(regclass, int) is
     'Which rows of a target stand for all: a TABLESAMPLE clause, or an empty text for all of them. '
     'Also how many there are, how many are read, and for how many each stands.';
+
+create or replace function pgpipe_internal.count_steps(
+    target regclass, column_name name, mean_length float8, total float8)
+    returns table (lexeme text, steps real[])
+    volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    -- A third of the rows that words are counted in: they take three times as long.
+    sample constant text := format(
+        'tablesample system (%s) repeatable (1)', least(100, 100.0 * 10000 / greatest(total, 1)));
+    counted float8 := pgpipe_internal.count_rows(target, sample);
+begin
+    return query
+    with stat as materialized (
+        select split_part(found.word, chr(31), 1) as word,
+               ascii(split_part(found.word, chr(31), 2)) - 96 as step,
+               found.ndoc * total / greatest(counted, 1) as documents
+          from ts_stat(format('select %s from %s %s', pgpipe_internal.impacts_expression(
+                                  column_name, mean_length), target, sample)) found
+    )
+    select summed.word, array_agg(summed.documents::real order by summed.step)
+      from (select several.word, each.step,
+                   sum(coalesce(stat.documents, 0))
+                       over (partition by several.word order by each.step desc) as documents
+              from (select stat.word from stat where stat.step > 0 group by stat.word
+                    having sum(stat.documents) >= (pgpipe_internal.ranking()).whole_limit / 10)
+                   several
+             cross join generate_series(1, 16) each (step)
+              left join stat on stat.word = several.word and stat.step = each.step) summed
+     group by summed.word;
+end
+$$;
+comment on function pgpipe_internal.count_steps(regclass, name, float8, float8) is
+    'In how many documents each common lexeme has which step of impact at least, from a sample.';
+
+create or replace function pgpipe_internal.count_words(
+    target regclass, column_name name, sample text, read float8, total float8)
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    delete from pgpipe.lexeme word where word.target = count_words.target;
+    with stat as materialized (
+        select * from ts_stat(format('select %I from %s %s', column_name, target, sample))
+    ), mean as (
+        select coalesce(sum(stat.nentry)::float8 / nullif(read, 0), 0) as length from stat
+    ), strong as (
+        select found.* from mean cross join lateral pgpipe_internal.count_steps(
+               count_words.target, column_name, mean.length, total) found
+         where mean.length > 0 and total > (pgpipe_internal.ranking()).match_limit
+    ), kept as (
+        insert into pgpipe.lexeme (target, lexeme, documents, steps)
+        select count_words.target, stat.word, stat.ndoc * total / greatest(read, 1),
+               strong.steps
+          from stat left join strong on strong.lexeme = stat.word
+    )
+    update pgpipe.search serving
+       set documents = total, refreshed_at = clock_timestamp(), mean_length = mean.length
+      from mean where serving.target = count_words.target;
+end
+$$;
+comment on function pgpipe_internal.count_words(regclass, name, text, float8, float8) is
+    'Replaces the lexemes of a target, and the figures of its search, by what a sample holds: '
+    '`read` rows of `total`. A TABLESAMPLE clause takes it; empty is all rows.';

@@ -88,36 +88,6 @@ def test_a_row_that_is_stored_apart(conn: Connection) -> None:
     )
 
 
-def candidates(conn: Connection, documents: list[float], total: float = 1e6) -> str:
-    """The queries that find candidates for words a, b, c, … which so many documents hold; all of them must match."""
-    words = [chr(97 + n) for n in range(len(documents))]
-    found = "select pgpipe_internal.candidate_queries(%s::text[]::tsquery[], %s, %s)::text[]"
-    return ", ".join(value(conn, found, words, documents, total)).replace("'", "")
-
-
-@also_on_16
-def test_rare_words_are_looked_for_as_they_are(conn: Connection) -> None:
-    """Rows with any rare word are candidates, and in a small table those with any word."""
-    assert candidates(conn, [5]) == "a"
-    assert candidates(conn, [5, 700, 6000]) == "a | b | c"
-    assert candidates(conn, [900, 950, 1000], total=1000) == "a | b | c"
-    assert candidates(conn, [2000, 3000, 6000], total=8000) == "a | b | c"
-
-
-@also_on_16
-def test_common_words_are_looked_for_together(conn: Connection) -> None:
-    """A row must hold a word of each of so many groups that few rows are left; a rare word stands for all."""
-    assert candidates(conn, [5, 400000]) == "a"
-    assert candidates(conn, [20000, 200000]) == "a, b"
-    assert candidates(conn, [20000, 60000, 60000]) == "a, b | c"
-    assert candidates(conn, [60000, 60000, 60000, 60000]) == "a, b, c | d"
-    assert candidates(conn, [90000, 90000, 90000, 90000]) == "a, b, c"
-    assert candidates(conn, [70000] * 10) == "a, b | c | d, e | f | g, h | i | j"
-    assert candidates(conn, [50, 20000, 150000]) == "a | b, a | c"
-    assert candidates(conn, [7000, 8000], total=20000) == "a, b"
-    assert candidates(conn, [5e5]) == "a"
-
-
 @pytest.fixture
 def common(conn: Connection) -> Connection:
     """20,000 docs; the words are in every second, third, … of them."""
@@ -130,31 +100,6 @@ def common(conn: Connection) -> Connection:
     conn.execute("vacuum analyze doc")
     conn.execute("select pgpipe.refresh_search('doc', 1000000)")
     return conn
-
-
-def test_narrowing_finds_the_best(common: Connection) -> None:
-    """Of a question of common words, the rows that hold most of them come out, as if all had been read."""
-    asked = [f"common{m}" for m in range(2, 9)]
-    exact = sorted(bm25f(common, asked).values(), reverse=True)[:10]
-    common.execute("update pgpipe.search set documents = documents * 100")
-    common.execute("update pgpipe.lexeme set documents = documents * 100")
-    common.execute("update pg_class set reltuples = 2000000 where oid = 'doc'::regclass")
-
-    found = ranked(common, " ".join(asked), 10)
-
-    queries = (
-        "array[pgpipe_internal.any_word(w.probes)]",
-        "pgpipe_internal.candidate_queries(w.probes, w.documents, w.total)",
-    )
-    count = """
-        select count(*) from doc d
-         where search @@ all (array(select unnest({}) from pgpipe_internal.weigh_words('doc', %s, false) w))
-    """
-    read = [value(common, count.format(query), " ".join(asked)) for query in queries]
-    assert read[1] < read[0] / 10
-    assert len(found) == 10
-    full = bm25f(common, asked)
-    assert sum(full[row] for row in found) > 0.95 * sum(exact)
 
 
 @also_on_16
