@@ -59,6 +59,9 @@ class FreeText(click.Command):
 @click.option("--filter", "where", metavar="JSON", help='Such as {"brand": "x", "price": {"lt": 20}}.')
 @click.option("--prefix", is_flag=True, help="The last word is the beginning of one.")
 @click.option("--fuzzy/--no-fuzzy", default=True, help="Correct a word that no row holds.  [default: --fuzzy]")
+@click.option("--boost", metavar="JSON", help='What columns add to the score, such as {"popularity": {"log": 0.3}}.')
+@click.option("--order-by", metavar="COLUMN", help="Order the best answers by it; falling with a - before its name.")
+@click.option("--explain", is_flag=True, help="With --json: each answer has details that say why it has its place.")
 @click.option("--row", is_flag=True, help="With --json: each answer has its whole row.")
 @json_option
 @click.pass_obj
@@ -67,7 +70,10 @@ def search(app: App, /, query: str, entity: str | None, where: str | None, as_js
 
     Words are alternatives and the best match wins; "a phrase" must occur, -word must not, word* is a beginning.
     """
-    with blamed_on_filter(where):
+    how["boost"] = parse_object("--boost", how["boost"], '{"popularity": {"log": 0.3}}')
+    if (column := how["order_by"] or "").startswith("-"):
+        how["order_by"] = {column[1:]: "desc"}
+    with blamed_on_filter(None if how["boost"] or how["order_by"] else where):
         hits = ask(query, entity, filter=parse_filter(where), settings=app.settings, database=app.reading, **how)
     if as_json:
         app.print_json([asdict(hit) for hit in hits])
@@ -105,19 +111,24 @@ def fill_search(app: App, entity: str | None, batch: int) -> None:
 
 
 def parse_filter(where: str | None) -> dict[str, Any] | None:
-    """The filter of an option.
+    """The filter of an option: as `parse_object`."""
+    return parse_object("--filter", where, '{"brand": "x"}')
+
+
+def parse_object(option: str, text: str | None, example: str) -> dict[str, Any] | None:
+    """The JSON object of an option.
 
     Raises:
-        UsageError: it is not a JSON object.
+        UsageError: it is not one.
     """
-    if where is None:
+    if text is None:
         return None
     try:
-        parsed = json.loads(where)
+        parsed = json.loads(text)
     except ValueError as exc:
-        raise errors.UsageError(f"--filter is not valid JSON: {exc}") from None
+        raise errors.UsageError(f"{option} is not valid JSON: {exc}") from None
     if not isinstance(parsed, dict):
-        raise errors.UsageError('--filter is a JSON object, such as {"brand": "x"}')
+        raise errors.UsageError(f"{option} is a JSON object, such as {example}")
     return parsed
 
 

@@ -19,6 +19,7 @@ from pgpipe.target import Target, only
 
 SearchMode = Literal["text", "vector", "hybrid"]
 Filter = dict[str, Any]
+OrderBy = str | dict[str, str] | list[str | dict[str, str]]
 T = TypeVar("T")
 
 TARGETS = """
@@ -49,7 +50,13 @@ HYBRID = """
                                 fuzzy => %(fuzzy)s, options => %(options)s::jsonb)
 """
 CHECK = "select pgpipe_internal.check_filter(%(oid)s::oid::regclass, %(where)s::jsonb)"
-OPTIONS = ("row",)  # fields of Question that are options of the SQL functions
+OPTIONS = (
+    "row",
+    "boost",
+    "order_by",
+    "candidates",
+    "explain",
+)  # fields of Question that are options of the SQL functions
 STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
 
 
@@ -97,6 +104,10 @@ class Options(TypedDict, total=False):
     prefix: bool
     fuzzy: bool
     row: bool
+    boost: dict[str, dict[str, Any]] | None
+    order_by: OrderBy | None
+    candidates: int | None
+    explain: bool
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,10 @@ class Question:
     prefix: bool = False  # the last word is the beginning of one
     fuzzy: bool = True  # a word that no row holds is taken for the nearest one
     row: bool = False  # each hit has its whole row
+    boost: dict[str, dict[str, Any]] | None = None  # what columns add to the score: {"popularity": {"log": 0.3}}
+    order_by: OrderBy | None = None  # a column, {column: "desc"}, or a list of these: the order of the candidates
+    candidates: int | None = None  # so many of the best are boosted or ordered
+    explain: bool = False  # details say why each hit has its place
 
     def __post_init__(self) -> None:
         """No text of PostgreSQL holds a NUL or half a character, so no row has one, and no question needs one."""

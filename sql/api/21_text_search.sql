@@ -15,16 +15,24 @@ declare
     chosen constant jsonb := pgpipe_internal.search_options(options);
     languages regconfig[] := pgpipe_internal.search_languages(target);
     understood record := pgpipe_internal.understand(target, languages, query, prefix, fuzzy);
+    clock timestamptz[] := array[clock_timestamp()];
     found pgpipe_internal.listed[];
 begin
     perform pgpipe_internal.require_page(k, skip);
-    found := pgpipe_internal.list_text(target, understood.asked, k + skip, filter, prefix);
+    found := pgpipe_internal.list_text(
+        target, understood.asked, pgpipe_internal.pool(chosen, k + skip, 500), filter, prefix);
+    clock := clock || clock_timestamp();
+    found := pgpipe_internal.arrange_hits(
+        target, pgpipe_internal.key_columns(target), found, chosen);
+    clock := clock || clock_timestamp();
     return query
     select hit.key, hit.score, hit.text_rank, hit.title, hit.passage, hit."row",
-           understood.corrected, hit.details
+           understood.corrected,
+           pgpipe_internal.with_times(hit.details, '{text,boosts,passages}', clock)
       from pgpipe_internal.show_hits(
                target, found[skip + 1 : skip + k],
-               pgpipe_internal.asked_words(languages, understood.asked, prefix), null, chosen) hit;
+               pgpipe_internal.asked_words(languages, understood.asked, prefix), null, chosen,
+               pgpipe_internal.explained_question(chosen, target, understood.asked, prefix)) hit;
 end
 $$;
 comment on function pgpipe.text_search(regclass, text, int, jsonb, int, boolean, boolean, jsonb) is

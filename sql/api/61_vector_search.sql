@@ -15,14 +15,21 @@ as $$
 declare
     chosen constant jsonb := pgpipe_internal.search_options(options);
     declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
+    clock timestamptz[] := array[clock_timestamp()];
     found pgpipe_internal.listed[];
 begin
     perform pgpipe_internal.require_page(k, skip);
-    found := pgpipe_internal.list_vector(target, query, k + skip, filter, declared.name);
+    found := pgpipe_internal.list_vector(
+        target, query, pgpipe_internal.pool(chosen, k + skip, 100), filter, declared.name);
+    clock := clock || clock_timestamp();
+    found := pgpipe_internal.arrange_hits(target, declared.key_columns, found, chosen);
+    clock := clock || clock_timestamp();
     return query
-    select hit.key, hit.score, hit.vector_rank, hit.title, hit.passage, hit."row", hit.details
+    select hit.key, hit.score, hit.vector_rank, hit.title, hit.passage, hit."row",
+           pgpipe_internal.with_times(hit.details, '{vector,boosts,passages}', clock)
       from pgpipe_internal.show_hits(
-               target, found[skip + 1 : skip + k], null, declared, chosen) hit;
+               target, found[skip + 1 : skip + k], null, declared, chosen,
+               pgpipe_internal.explained_question(chosen, target, null, false)) hit;
 end
 $$;
 comment on function pgpipe.vector_search(
@@ -53,20 +60,22 @@ declare
     declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
     languages regconfig[] := pgpipe_internal.search_languages(target);
     understood record := pgpipe_internal.understand(target, languages, query, prefix, fuzzy);
-    found pgpipe_internal.listed[];
+    listed record;
 begin
     perform pgpipe_internal.require_page(k, skip);
     perform pgpipe_internal.require_weights(text_weight, vector_weight, rrf_k);
-    found := pgpipe_internal.list_hybrid(
+    listed := pgpipe_internal.list_hybrid(
         target, understood.asked, query_vector, greatest(candidates, k), filter, prefix,
-        declared.name, text_weight, vector_weight, rrf_k);
+        declared.name, text_weight, vector_weight, rrf_k, chosen);
     return query
     select hit.key, hit.score, hit.text_rank, hit.vector_rank, hit.title, hit.passage, hit."row",
-           understood.corrected, hit.details
+           understood.corrected, pgpipe_internal.with_times(
+               hit.details, '{text,vector,boosts,passages}', listed.clock)
       from pgpipe_internal.show_hits(
-               target, found[skip + 1 : skip + k],
-               pgpipe_internal.asked_words(languages, understood.asked, prefix), declared,
-               chosen) hit;
+               target, listed.hits[skip + 1 : skip + k],
+               pgpipe_internal.asked_words(languages, understood.asked, prefix), declared, chosen,
+               pgpipe_internal.explained_question(
+                   chosen, target, understood.asked, prefix, text_weight, vector_weight)) hit;
 end
 $$;
 comment on function pgpipe.hybrid_search(

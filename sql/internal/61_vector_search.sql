@@ -239,17 +239,27 @@ comment on function pgpipe_internal.list_vector(regclass, vector, int, jsonb, te
 create or replace function pgpipe_internal.list_hybrid(
     target regclass, query text, query_vector vector, room int, filter jsonb, prefix boolean,
     embedding text, text_weight float8 default 1, vector_weight float8 default 1,
-    rrf_k int default null)
-    returns pgpipe_internal.listed[]
+    rrf_k int default null, options jsonb default '{}',
+    out hits pgpipe_internal.listed[], out clock timestamptz[])
     stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+declare
+    by_words pgpipe_internal.listed[];
+    by_meaning pgpipe_internal.listed[];
 begin
-    return pgpipe_internal.fuse_lists(
-        pgpipe_internal.list_text(target, query, room, filter, prefix),
-        pgpipe_internal.list_vector(target, query_vector, room, filter, embedding),
-        room, text_weight, vector_weight, rrf_k);
+    clock := array[clock_timestamp()];
+    by_words := pgpipe_internal.list_text(target, query, room, filter, prefix);
+    clock := clock || clock_timestamp();
+    by_meaning := pgpipe_internal.list_vector(target, query_vector, room, filter, embedding);
+    clock := clock || clock_timestamp();
+    hits := pgpipe_internal.arrange_hits(
+        target, (pgpipe_internal.require_embedding(target, embedding)).key_columns,
+        pgpipe_internal.fuse_lists(
+            by_words, by_meaning, room, text_weight, vector_weight, rrf_k), options);
+    clock := clock || clock_timestamp();
 end
 $$;
 comment on function pgpipe_internal.list_hybrid(
-    regclass, text, vector, int, jsonb, boolean, text, float8, float8, int) is
-    'The `room` best rows by words and as many by meaning, in one list.';
+    regclass, text, vector, int, jsonb, boolean, text, float8, float8, int, jsonb) is
+    'The `room` best rows by words and as many by meaning, in one list, and when each of its parts '
+    'began.';

@@ -4,7 +4,8 @@ create or replace function pgpipe_internal.search_options(options jsonb)
     returns jsonb  immutable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    known constant jsonb := '{"row": "boolean"}';
+    known constant jsonb := '{"row": "boolean", "boost": "object", "order_by": "any",
+                                "candidates": "number", "explain": "boolean"}';
     asked record;
 begin
     if coalesce(jsonb_typeof(options), 'null') = 'null' then
@@ -103,7 +104,7 @@ comment on function pgpipe_internal.passage_expression(pgpipe.embedding, text) i
 
 create or replace function pgpipe_internal.show_hits(
     target regclass, hits pgpipe_internal.listed[], words tsquery, declared pgpipe.embedding,
-    options jsonb)
+    options jsonb, question jsonb default null)
     returns table (key jsonb, score double precision, text_rank int, vector_rank int,
                    title text, passage text, "row" jsonb, details jsonb)
     stable rows 10  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -127,12 +128,14 @@ begin
             'row', case when (options ->> 'row')::boolean
                    then pgpipe_internal.row_expression(target, 't')
                    else 'null::jsonb' end,
-            'details', 'null::jsonb',
+            'details', case when question is null then 'null::jsonb' else format(
+                'pgpipe_internal.explain_hit($1[hit.ordinality], %s, $3)',
+                coalesce('t.' || quote_ident(question ->> 'column'), 'null::tsvector')) end,
             'same_row', pgpipe_internal.key_match(target, key_columns, 't', 'hit.key')))
-        using hits, words;
+        using hits, words, question;
 end
 $$;
 comment on function pgpipe_internal.show_hits(
-    regclass, pgpipe_internal.listed[], tsquery, pgpipe.embedding, jsonb) is
+    regclass, pgpipe_internal.listed[], tsquery, pgpipe.embedding, jsonb, jsonb) is
     'What a caller reads of the rows of a page, in their order. `declared` is the embedding whose '
-    'chunks are passages; null if the list has none.';
+    'chunks are passages; null if the list has none. `question` is that of explained_question.';

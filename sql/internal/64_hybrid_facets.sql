@@ -18,7 +18,7 @@ begin
         select found.key
           from unnest((pgpipe_internal.list_hybrid(
                    target, query, query_vector, candidates, filter, prefix,
-                   embedding))[:candidates]) found);
+                   embedding)).hits[:candidates]) found);
 end
 $$;
 comment on function pgpipe_internal.candidate_keys(

@@ -14,7 +14,8 @@ PAGE = Path(__file__).parents[2] / "docs/search.md"
 BLOCKS = re.findall(r"^```sql\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 TABLES = """
     create table product (id int primary key, title text, description text, notes text);
-    create table article (id int primary key, title text, body text, lang text, year int);
+    create table article (id int primary key, title text, body text, lang text, year int, popularity int,
+                          updated_at timestamptz);
     create table hotel (id int primary key, name text);
     create table manual (id int primary key, name text);
     create table big_table (id int primary key, title text);
@@ -77,6 +78,8 @@ def answer(conn: Connection, block: str) -> None:
     if "hybrid_search" in block:
         statement = block[block.index("select key, score, text_rank") :].replace(":vector", "'[1,0,0]'")
         assert [row[0]["id"] for row in conn.execute(statement.encode()).fetchall()] == [1]
+    if '"boost"' in block or '"order_by"' in block or '"explain"' in block:
+        assert [row[0]["id"] for row in conn.execute(block.encode()).fetchall()] == [1]
     if "using (id)" in block:
         assert [row[:2] for row in conn.execute(block.encode()).fetchall()] == [(1, "Compress a file")]
 

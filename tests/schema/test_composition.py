@@ -20,6 +20,7 @@ ENTRIES = {
 }  # beside triggers and rendered functions
 DECLARES = {"check_declaration", "forget_jobs", "forget_target"}  # triggers of the declaration's own table
 COMPOSING = {  # how many statements each composes
+    "arrange_hits": 1,  # the columns that the caller orders by
     "show_hits": 1,  # passage and row: the columns that the caller may read
     "rank_matching": 1,  # the words and the filter of a question
     "look_near": 1,

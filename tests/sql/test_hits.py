@@ -1,0 +1,108 @@
+"""What a search page needs of a hit: boosts and orders by columns, and why it has its place."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pgpipe.db import Connection
+from tests.sql.support import column, drain, embed, make_docs, sqlstate, value
+
+OLD = "now() - interval '60 days'"
+
+
+@pytest.fixture
+def docs(conn: Connection) -> Connection:
+    """Four docs that answer alike by words; what tells them apart is in other columns."""
+    make_docs(conn)
+    conn.execute("alter table doc add popular numeric, add at timestamptz, add offered boolean")
+    conn.execute(
+        f"""
+        insert into doc values
+            (1, 'Jacket', 'for rain', 3, 9, now(), null), (2, 'Jacket', 'for rain', 1, 999, {OLD}, true),
+            (3, 'Jacket', 'for rain', 2, 'NaN', null, false), (4, 'Jacket', 'for rain', null, null, 'infinity', null)
+        """.encode()
+    )
+    conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
+    conn.execute("select pgpipe.refresh_search('doc')")
+    return conn
+
+
+def asked(conn: Connection, options: dict[str, Any] | None, k: int = 10) -> list[tuple[int, float]]:
+    """Keys and scores of the answers."""
+    found = "select (key ->> 'id')::int, score from pgpipe.text_search('doc', 'jacket', %s, options => %s)"
+    return conn.execute(found, (k, json.dumps(options))).fetchall()
+
+
+def test_boosts(docs: Connection) -> None:
+    """A boost adds a share of the score: by tenfolds, by age, or as it is; what is no finite number adds nothing."""
+    plain = dict(asked(docs, None))
+
+    for boost, added in (
+        ({"popular": {"log": 0.3}}, {1: 0.3, 2: 0.9}),
+        ({"at": {"half_life": "30 days", "weight": 0.2}}, {1: 0.2, 2: 0.05}),
+        ({"size": {"weight": 0.1}}, {1: 0.3, 2: 0.1, 3: 0.2}),
+        ({"offered": {"weight": -0.5}}, {2: -0.5}),
+        ({"offered": {"weight": 1}, "popular": {"log": 1}}, {1: 1, 2: 4}),
+    ):
+        found = asked(docs, {"boost": boost})
+        assert dict(found) == {n: pytest.approx(s * (1 + added.get(n, 0)), rel=1e-4) for n, s in plain.items()}
+        assert [n for n, _ in found] == sorted(plain, key=lambda n: (-added.get(n, 0), n))
+
+
+def test_orders(docs: Connection) -> None:
+    """By one column or several, rising or falling, empty values last; among the candidates and no other rows."""
+    for order, expected in (
+        ("size", [2, 3, 1, 4]),
+        ({"size": "desc"}, [1, 3, 2, 4]),
+        ([{"title": "desc"}, "size"], [2, 3, 1, 4]),
+    ):
+        assert [n for n, _ in asked(docs, {"order_by": order})] == expected
+        assert [n for n, _ in asked(docs, {"order_by": order}, 2)] == expected[:2]
+    assert [n for n, _ in asked(docs, {"order_by": "size", "candidates": 2})] == [2, 1]
+
+
+def test_options_that_mean_nothing(docs: Connection) -> None:
+    """Each is refused by its name; a column is a name, and never SQL; rights on columns hold."""
+    docs.execute("alter table doc add place point")
+    for options, state in (
+        ({"boots": {}}, "PP003"), ([], "PP003"), ({"row": 1}, "PP003"),
+        ({"boost": {"nope": {"log": 1}}}, "PP002"), ({"boost": {"title": {"log": 1}}}, "PP003"),
+        ({"boost": {"size": {"log": "1"}}}, "PP003"), ({"boost": {"size": {"log": 1, "weight": 1}}}, "PP003"),
+        ({"boost": {"at": {"half_life": "x", "weight": 1}}}, "PP003"), ({"boost": {"size": {"log": 1e9}}}, "PP003"),
+        ({"boost": {"at": {"half_life": "0 s", "weight": 1}}}, "PP003"),
+        ({"order_by": "nope"}, "PP002"), ({"order_by": "size; drop table doc"}, "PP002"),
+        ({"order_by": {"size": "desc, (select 1)"}}, "PP003"), ({"order_by": "place"}, "PP003"),
+        ({"order_by": 1}, "PP003"), ({"order_by": "size", "candidates": 0}, "PP003"),
+    ):  # fmt: skip
+        asks = "select pgpipe.text_search('doc', 'jacket', options => %s)"
+        assert sqlstate(docs, asks, json.dumps(options)) == state, options
+
+
+def test_explained(docs: Connection) -> None:
+    """The details are enough to compute the score again; the time of each part is told; both lists are there."""
+    docs.execute("update doc set body = 'a jacket is a jacket' where id = 3")
+    drain(docs, embed(docs))
+    docs.execute("update doc_embedding set vector = case id when 4 then '[0,1,0]'::vector else '[1,0,0]' end")
+    explain = json.dumps({"explain": True, "boost": {"size": {"weight": 0.1}}})
+
+    score, details = docs.execute(
+        "select score, details from pgpipe.text_search('doc', 'jacket', 1, '{\"id\": 3}', options => %s)", (explain,)
+    ).fetchone() or (0, {})
+
+    (word,) = details["text"]["words"]
+    assert (word["word"], word["occurrences"]) == ("jacket", {"A": 1, "B": 2})
+    times = 1.5 * 1 + 1 * 2
+    norm = 1.2 * (0.25 + 0.75 * details["text"]["length"] / details["text"]["mean_length"])
+    assert details["text"]["score"] == pytest.approx(word["idf"] * 2.2 * times / (times + norm))
+    assert score == pytest.approx(details["text"]["score"] * (1 + details["boosts"]["size"]))
+    assert set(details["milliseconds"]) == {"text", "boosts", "passages"}
+    both = (
+        "select score, details from pgpipe.hybrid_search('doc', 'jacket', '[1,0,0]', options => '{\"explain\": true}')"
+    )
+    for score, told in docs.execute(both.encode()).fetchall():
+        assert score == pytest.approx(sum(told[part]["share"] * told[part]["weight"] for part in ("text", "vector")))
+        assert min(told["milliseconds"].values()) >= 0
+    near = "select details from pgpipe.vector_search('doc', '[1,0,0]', options => '{\"explain\": true}')"
+    assert [told["vector"]["rank"] for told in column(docs, near)] == [1, 2, 3, 4]
+    assert value(docs, "select count(details) from pgpipe.text_search('doc', 'jacket')") == 0
