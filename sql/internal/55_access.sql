@@ -30,7 +30,9 @@ as $$
      cross join lateral (
            select string_agg(wanted.name, ', ' order by wanted.place) as rights
              from (values (1, 'select', mode <> 'append'), (2, 'insert', true),
-                          (3, 'update', mode <> 'append'), (4, 'delete', mode = 'snapshot'),
+                          (3, 'update', mode <> 'append'),
+                          (4, 'delete', mode = 'snapshot'  -- or rows are marked
+                                        and pgpipe_internal.deleted_column(target) is null),
                           (5, 'trigger', not pgpipe_internal.has_ledger(target)))
                   wanted (place, name, is_needed)
             where wanted.is_needed

@@ -137,7 +137,8 @@ def test_marks_of_change_files(cli: Cli, lake: Lake, database: Database, configu
         lake.put(f"2026-01-0{day}", "product", named)
         return counts(load(cli, lake.url, "--skip-search")["product", "import"])
 
-    configure(mode="upsert", key=["id"], soft_delete="gone", delete="op = 'D'", order=["seq"], history=True)
+    kept = {"soft_delete": "gone", "history": True, "contract": "freeze"}
+    configure(mode="upsert", key=["id"], delete="op = 'D'", order=["seq"], **kept)
     assert change(1, (1, "I", 1), (2, "I", 2), (3, "I", 3)) == (3, 0, 0, 0)
     assert change(2, (1, "D", 4), (2, "D", 5), (9, "D", 6)) == (0, 0, 2, 0)
     state = "select array_agg(id order by id) filter (where gone is null), array_agg(seq order by id) from product"
