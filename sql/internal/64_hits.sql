@@ -66,13 +66,9 @@ as $$
                       format(case when pgpipe_internal.is_text_array(col.atttypid)
                                   then 'array_to_string(%s, '', '')' else 'concat(%s)' end,
                              pgpipe_internal.column_list(array[col.attname], alias)))
-          from pgpipe.search serving
-          join pg_catalog.pg_attribute col on col.attrelid = serving.target
-         where serving.target = title_expression.target and col.attnum > 0
-           and not col.attisdropped
-           and (col.attname = serving.title or serving.weights ->> col.attname::text = 'A')
-           and has_column_privilege(col.attrelid, col.attnum, 'select')
-         order by col.attname = serving.title desc nulls last, col.attnum limit 1), 'null::text')
+          from pg_catalog.pg_attribute col
+         where col.attrelid = title_expression.target
+           and col.attname = pgpipe_internal.title_column(target)), 'null::text')
 $$;
 comment on function pgpipe_internal.title_expression(regclass, text) is
     'SQL text: the title of the row `alias`: the declared column, or the first of weight A. Null '
