@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pgpipe import distribution
 
 if TYPE_CHECKING:
-    from pgpipe.api import embed_query, facets, search
+    from pgpipe.api import embed_query, facets, search, suggest
     from pgpipe.api.asynchronous import AsyncSearcher
     from pgpipe.api.searcher import Searcher
     from pgpipe.pipeline.component import Component
@@ -26,6 +26,7 @@ __all__ = [
     "embed_query",
     "facets",
     "search",
+    "suggest",
 ]
 __version__ = distribution.VERSION
 _HOMES = {
@@ -40,6 +41,7 @@ _HOMES = {
     "embed_query": "pgpipe.api",
     "facets": "pgpipe.api",
     "search": "pgpipe.api",
+    "suggest": "pgpipe.api",
 }
 
 

@@ -8,10 +8,11 @@ from pgpipe.db import Database
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, fetch
 from pgpipe.searching.facets import Columns, Facets, facets_of
+from pgpipe.searching.suggest import Suggestion, suggestions
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 
-__all__ = ["embed_query", "facets", "question_vector", "search"]
+__all__ = ["embed_query", "facets", "question_vector", "search", "suggest"]
 
 
 def search(
@@ -98,6 +99,24 @@ def facets(
     database = database or Database(settings.database.for_reading())
     steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, database.schema)
     return _take(steps, settings, database)
+
+
+def suggest(
+    prefix: str,
+    entity: str | None = None,
+    k: int = 10,
+    *,
+    settings: Settings | None = None,
+    database: Database | None = None,
+) -> list[Suggestion]:
+    """Completions of what is typed so far: of its last word, and titles that begin so.
+
+    Raises:
+        As `search`.
+    """
+    settings = settings or load_settings()
+    database = database or Database(settings.database.for_reading())
+    return _take(suggestions(prefix, entity, k, database.schema), settings, database)
 
 
 def _take(steps: asking.Steps[asking.T], settings: Settings, database: Database) -> asking.T:

@@ -14,6 +14,7 @@ from pgpipe.db.pool import async_pool, fetch
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement
 from pgpipe.searching.facets import Columns, Facets, facets_of
+from pgpipe.searching.suggest import Suggestion, suggestions
 from pgpipe.settings.model import Settings
 
 Encode = Callable[[str, Searchable], list[float]]
@@ -55,6 +56,10 @@ class AsyncSearcher(Common):
         """Count rows by their values: arguments and errors are those of `pgpipe.facets`."""
         steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, self._home)
         return await self._take(steps)
+
+    async def suggest(self, prefix: str, entity: str | None = None, k: int = 10) -> list[Suggestion]:
+        """Completions of what is typed so far: arguments and errors are those of `pgpipe.suggest`."""
+        return await self._take(suggestions(prefix, entity, k, self._home))
 
     async def embed_query(self, query: str, entity: str | None = None) -> list[float]:
         """The vector of a question, by the model of the entity's vectors: for SQL of your own."""

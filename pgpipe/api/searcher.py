@@ -16,6 +16,7 @@ from pgpipe.db.pool import open_pool
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement, fetch
 from pgpipe.searching.facets import Columns, Facets, facets_of
+from pgpipe.searching.suggest import Suggestion, suggestions
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 
@@ -115,6 +116,10 @@ class Searcher(Common):
         """Count rows by their values: arguments and errors are those of `pgpipe.facets`."""
         steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, self._home)
         return asking.take(steps, self._fetch, self._vectors)
+
+    def suggest(self, prefix: str, entity: str | None = None, k: int = 10) -> list[Suggestion]:
+        """Completions of what is typed so far: arguments and errors are those of `pgpipe.suggest`."""
+        return asking.take(suggestions(prefix, entity, k, self._home), self._fetch, self._vectors)
 
     def embed_query(self, query: str, entity: str | None = None) -> list[float]:
         """The vector of a question, by the model of the entity's vectors: for SQL of your own."""

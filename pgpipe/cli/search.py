@@ -13,10 +13,12 @@ from rich.text import Text
 
 from pgpipe import errors
 from pgpipe.api import search as ask
+from pgpipe.api import suggest
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.searching import fill
 from pgpipe.searching.ask import Hit
 from pgpipe.searching.passage import pieces
+from pgpipe.searching.suggest import Suggestion
 from pgpipe.target import find
 
 SHOWN = 320  # characters of a passage without marks, in a terminal; --json has it whole
@@ -62,14 +64,28 @@ class FreeText(click.Command):
 @click.option("--boost", metavar="JSON", help='What columns add to the score, such as {"popularity": {"log": 0.3}}.')
 @click.option("--order-by", metavar="COLUMN", help="Order the best answers by it; falling with a - before its name.")
 @click.option("--explain", is_flag=True, help="With --json: each answer has details that say why it has its place.")
+@click.option("--suggest", "is_begun", is_flag=True, help="Complete what is typed so far, in place of answers.")
 @click.option("--row", is_flag=True, help="With --json: each answer has its whole row.")
 @json_option
 @click.pass_obj
-def search(app: App, /, query: str, entity: str | None, where: str | None, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the options above
+def search(
+    app: App,
+    /,
+    query: str,
+    entity: str | None,
+    where: str | None,
+    *,
+    as_json: bool,
+    is_begun: bool,
+    **how: Any,  # noqa: ANN401 - the options above
+) -> None:
     """Ask a question: words, or a full sentence.
 
     Words are alternatives and the best match wins; "a phrase" must occur, -word must not, word* is a beginning.
     """
+    if is_begun:
+        _print_suggestions(app, suggest(query, entity, how["k"], settings=app.settings, database=app.reading), as_json)
+        return
     how["boost"] = parse_object("--boost", how["boost"], '{"popularity": {"log": 0.3}}')
     if (column := how["order_by"] or "").startswith("-"):
         how["order_by"] = {column[1:]: "desc"}
@@ -142,6 +158,14 @@ def blamed_on_filter(where: str | None) -> Iterator[None]:
         if where is not None and (state in {"PP002", "PP003"} or state.startswith("22")):
             raise errors.UsageError(f"--filter: {exc}") from exc
         raise
+
+
+def _print_suggestions(app: App, found: list[Suggestion], as_json: bool) -> None:
+    if as_json:
+        app.print_json([asdict(each) for each in found])
+        return
+    for each in found:
+        click.echo(each.suggestion)
 
 
 def _print(app: App, place: int, hit: Hit) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,8 +19,10 @@ from pgpipe import errors
 from pgpipe.api.vectors import ModelLoading
 from pgpipe.db import Database
 from pgpipe.metrics import DatabaseMetrics
-from pgpipe.searching.ask import SearchMode
+from pgpipe.searching.ask import SearchMode, fetch
+from pgpipe.searching.asking import take
 from pgpipe.searching.facets import parse_facet
+from pgpipe.searching.suggest import suggestions
 from pgpipe.secret import mask
 from pgpipe.web import views
 from pgpipe.web.asking import COMPARISONS, MODES, Answer, Models, ask, facets, parse_question
@@ -100,6 +103,15 @@ class Page:
             found = facets(conn, self._models, asked, columns, _mode(request), self._database.schema)
         return _json(asdict(found))
 
+    def suggest(self, request: Request) -> Response:
+        """Completions of what is typed into the search box."""
+        asked = parse_question(request.query_params)
+        with reading(self._database) as conn:
+            typed = request.query_params.get("q", "")  # a blank at its end says that a word is complete
+            steps = suggestions(typed, asked.entity, asked.question.k, self._database.schema)
+            found = take(steps, partial(fetch, conn), self._models.vector)
+        return _json({"suggestions": [asdict(each) for each in found]})
+
     def status(self, _request: Request) -> Response:
         """Entities with their last load and their queues."""
         return _json({"entities": [views.as_json(e) for e in self._whole().entities.values()]})
@@ -157,6 +169,7 @@ def create_app(database: Database, models: Models, hosts: Collection[str] = LOOP
         Route("/live", page.live),
         Route("/api/search", page.search),
         Route("/api/facets", page.facets),
+        Route("/api/suggest", page.suggest),
         Route("/api/status", page.status),
         Route("/api/throughput", page.throughput),
         Route("/metrics", page.metrics),

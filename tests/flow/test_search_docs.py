@@ -67,6 +67,8 @@ def answer(conn: Connection, block: str) -> None:
     if "watreproof" in block:
         asked = block[block.index("select key") :].encode()
         assert conn.execute(asked).fetchall() == [({"id": 1}, "waterproof jacket")]
+    if "pgpipe.suggest" in block:
+        assert conn.execute(block.encode()).fetchall() == [("rain jacket", "word", 1), ("Rain jacket", "title", None)]
     if "a yellow coat" in block:
         assert conn.execute(block[block.index("select key") :].encode()).fetchall() == [({"id": 1},)]
     if "pgpipe.facets" in block:

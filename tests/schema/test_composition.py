@@ -15,6 +15,7 @@ ENTRIES = {
     "hybrid_search",
     "facets",
     "total",
+    "suggest",
     "hybrid_facets",
     "fill_batch",
 }  # beside triggers and rendered functions
@@ -26,6 +27,7 @@ COMPOSING = {  # how many statements each composes
     "look_near": 1,
     "count_facets": 1,  # the columns of a question
     "total": 1,
+    "suggest_titles": 1,  # the title
     "unheld_words": 1,  # the search column
     "estimate": 1,  # EXPLAIN takes no parameters
     "search_languages": 1,

@@ -67,6 +67,25 @@ def test_search_by_keyboard(tab: Page, page: str) -> None:
     assert all(url.startswith(page + "/") for url in seen.requests)
 
 
+def test_the_search_box_suggests(tab: Page, page: str, filled: Database) -> None:
+    """Options appear while somebody types, also of a title that is markup, under the strict policy."""
+    with filled.connect() as conn:
+        conn.execute("insert into doc values (5, %s, '', 1)", (f"wxy{HOSTILE}",))
+        conn.execute("select pgpipe.refresh_search('doc')")
+    seen = Seen(tab)
+    tab.goto(page)
+    for typed, expected in (("water", "waterproof"), ("wxy", f"wxy{HOSTILE}")):
+        tab.locator("input[name=q]").press_sequentially(typed)
+        tab.wait_for_function(
+            "wanted => [...document.querySelectorAll('#suggestions option')].some(each => each.value === wanted)",
+            arg=expected,
+        )
+        tab.fill("input[name=q]", "")
+    assert tab.evaluate("window.hacked") is None
+    assert seen.console == []
+    assert all(url.startswith(page + "/") for url in seen.requests)
+
+
 def test_hostile_texts_run_nothing(tab: Page, page: str, filled: Database) -> None:
     """A row and a question full of script stay text that can be read."""
     with filled.connect() as conn:

@@ -202,6 +202,20 @@ def test_facets(page: str) -> None:
         assert get(page, "/api/facets", q="x", facet=bad).status_code == 400, bad
 
 
+def test_suggestions(page: str, filled: Database) -> None:
+    """Words and titles of what is typed, as JSON."""
+    with filled.connect() as conn:
+        conn.execute("select pgpipe.refresh_search('doc')")
+    found = get(page, "/api/suggest", q="rain j", entity="doc", k=3).json()["suggestions"]
+
+    assert found == [
+        {"suggestion": "rain jacket", "kind": "word", "rows": 2},
+        {"suggestion": "Rain jacket", "kind": "title", "rows": None},
+    ]
+    assert get(page, "/api/suggest", q="rain ").json()["suggestions"][0]["kind"] == "title"
+    assert get(page, "/api/suggest", q="x", entity="nothing").status_code == 400
+
+
 def test_next_hits(page: str) -> None:
     """Each page goes on where the one before ended; the last one has no link."""
     first = get(page, q="waterproof jacket", entity="doc", k=2)
