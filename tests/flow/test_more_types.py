@@ -157,3 +157,21 @@ def test_well_known_binary_goes_to_the_input_function(
 
     found = rows(plain_database, "select encode(geometry_send(place), 'escape') from product order by id")
     assert found == [("01ab",), (None,)]
+
+
+def test_lists_without_a_value(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """Lists that are empty, or hold NULL alone, go into an array of any type; they were an unexpected error."""
+    kinds = ("box", "inet", "mood", "json", "bytea", "time", "interval", "uuid", "timestamptz", "varchar(3)", "jsonb")
+    configure(key=["id"])
+    with database.connect(autocommit=True) as conn:
+        conn.execute("create type mood as enum ('sad')")
+        columns = ", ".join(f'"{kind}" {kind}[]' for kind in kinds)
+        conn.execute(f"create table product (id bigint primary key, {columns})".encode())
+    lists = pa.array([[], [None], None], pa.list_(pa.null()))
+    lake.put("2026-01-01", "product", pa.table({"id": [1, 2, 3]} | dict.fromkeys(kinds, lists)))
+
+    load(cli, lake.url, "--skip-search")
+
+    for kind in kinds:
+        found = rows(database, f"""select "{kind}"::text from product order by id""")
+        assert found == [("{}",), ("{NULL}",), (None,)], kind

@@ -13,8 +13,8 @@ from pgpipe.load import fit, types
 from pgpipe.load.kinds import Kind
 from pgpipe.load.plan.parts import Column
 from pgpipe.load.rows import binary_fields, json_text
-from pgpipe.load.rows.convert import convert
-from pgpipe.load.rows.kernels import Array, at_leaves, pc, types_removed
+from pgpipe.load.rows.convert import convert, converter
+from pgpipe.load.rows.kernels import Array, at_leaves, nulls, pc, types_removed
 from pgpipe.load.rows.rejects import NUL_ESCAPE
 
 INDEXED = 2704  # bytes of a row that a btree index takes
@@ -38,6 +38,9 @@ def strict(array: Array, column: Column) -> Array:
 
 def _travelling(array: Array, column: Column) -> Array:
     kind = column.kind
+    if kind and kind.element and _holds_nothing(array, column):
+        plain = types_removed(array)
+        return binary_fields.framed(kind.element, plain, nulls(len(plain.flatten()), pa.binary()))
     if kind and kind.element and at.is_nested(array.type) and (column.read or fit.is_stated(kind)):
         return _array(types_removed(array), column, kind)
     if column.read and kind and fit.is_read(types.sql_type(array.type) or "", kind.base):
@@ -48,6 +51,12 @@ def _travelling(array: Array, column: Column) -> Array:
     if column.careful:
         _check_carefully(array, wire, column)
     return wire
+
+
+def _holds_nothing(array: Array, column: Column) -> bool:
+    """Whether the lists have no element but NULL, and travel as ready-made field bytes."""
+    item = getattr(types.storage(array.type), "value_type", None)
+    return item is not None and at.is_null(item) and converter(column.sent, array.type) == pa.binary()
 
 
 def _array(array: Array, column: Column, kind: Kind) -> Array:
