@@ -172,6 +172,8 @@ def _refuse(suspects: Array, text: Array, allowed: str, reason: str) -> None:
 
 
 def _exact(array: Array, wire: pa.DataType) -> Array:
+    if at.is_decimal128(array.type) and array.type.scale == wire.scale and array.type.precision <= wire.precision:
+        return array.view(wire)  # the bytes are the same
     if at.is_integer(array.type):
         array = array.cast(pa.decimal128(20 if at.is_uint64(array.type) else 19, 0))
     if at.is_floating(array.type):

@@ -10,6 +10,7 @@ import pyarrow.types as at
 
 Array = Any  # an Arrow array; pyarrow's stubs do not know what a type check tells of one
 Bytes = Any  # a numpy array of whole numbers
+LARGE = 1 << 30  # bytes of an array whose offsets may need 64 bits
 pc: Any = pyarrow.compute  # its stubs know neither all functions nor which arrays they take
 
 
@@ -51,9 +52,9 @@ def types_removed(array: Array) -> Array:
     if at.is_run_end_encoded(kind):
         return types_removed(pc.run_end_decode(array))
     if at.is_string_view(kind):
-        return array.cast(pa.large_string())
+        return array.cast(pa.large_string() if array.nbytes > LARGE else pa.string())
     if at.is_binary_view(kind):
-        return array.cast(pa.large_binary())
+        return array.cast(pa.large_binary() if array.nbytes > LARGE else pa.binary())
     if at.is_list_view(kind) or at.is_large_list_view(kind):
         return lists(array, array.flatten())  # a cast fails where such arrays were joined
     return array
