@@ -5,6 +5,7 @@ The size of a file says little: a dictionary holds once what every row has, and 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,12 +54,14 @@ def leaves(schema: pa.Schema) -> list[list[Leaf]]:
 class Group:
     """A row group, by its footer."""
 
-    def __init__(self, parquet: pq.ParquetFile, number: int, source: pa.NativeFile, window: int) -> None:
+    def __init__(
+        self, parquet: pq.ParquetFile, number: int, source: pa.NativeFile, window: int, owned: list[list[Leaf]]
+    ) -> None:
         self._source, self._number, self._window = source, number, window
         self._metadata = parquet.metadata
         self._footer = parquet.metadata.row_group(number)
         self._schema = parquet.schema
-        self.leaves = leaves(parquet.schema_arrow)
+        self.leaves = owned  # see `leaves`
 
     def extents(self, wanted: list[int]) -> dict[int, Extent]:
         """Of each of these columns, by its number."""
@@ -110,10 +113,12 @@ class Group:
         return iter(found if len(found) == len(coded) else [self._size(leaf) for leaf in coded])
 
 
+@cache
 def _is_bytes(kind: pa.DataType) -> bool:
     return types.is_text(kind) or at.is_binary(kind) or at.is_large_binary(kind) or at.is_binary_view(kind)
 
 
+@cache
 def _width(kind: pa.DataType) -> int:
     try:
         return max(kind.bit_width // 8, 1)

@@ -4,18 +4,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as at
 
-from pgpipe.load.rows.extent import leaves
+from pgpipe.load.rows.extent import Leaf
 from pgpipe.load.rows.kernels import Array, at_leaves, pc
 
 YEARS = -210_866_803_200_000_000, 253_402_300_799_999_999  # 4714-11-24 BC to the end of 9999, in microseconds
 NO_MOMENT = -(2**63)  # which no column takes: a bad value
 
 
-def int96_columns(parquet: pq.ParquetFile) -> list[int]:
-    """The columns with a timestamp in 96 bits, at any depth."""
-    physical = [parquet.schema.column(leaf).physical_type for leaf in range(len(parquet.schema))]
-    owned = leaves(parquet.schema_arrow)
-    return [n for n, found in enumerate(owned) if any(physical[leaf] == "INT96" for leaf, _ in found)]
+def int96_columns(parquet: pq.ParquetFile, owned: list[list[Leaf]]) -> list[int]:
+    """The columns with a timestamp in 96 bits, at any depth; `owned` are the leaves of each."""
+    schema = parquet.schema
+
+    def is_int96(leaf: Leaf) -> bool:
+        number, kind = leaf
+        return at.is_timestamp(kind) and schema.column(number).physical_type == "INT96"
+
+    return [n for n, found in enumerate(owned) if any(map(is_int96, found))]
 
 
 def within_calendar(rows: pa.RecordBatch, columns: list[int]) -> pa.RecordBatch:

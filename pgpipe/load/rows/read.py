@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pgpipe.errors import DataError
 from pgpipe.load.plan.files import INT96_UNIT, named
 from pgpipe.load.plan.parts import Part, RowGroup
-from pgpipe.load.rows.extent import EACH, Group, few_at_a_time
+from pgpipe.load.rows.extent import EACH, Group, few_at_a_time, leaves
 from pgpipe.load.rows.int96 import int96_columns, within_calendar
 from pgpipe.load.rows.shape import shaped
 from pgpipe.load.rows.sized import cost, read_by_size, read_columns, split
@@ -87,17 +87,18 @@ def _decoded(stream: pa.NativeFile, group: RowGroup, footer: Footer) -> Iterator
     prepared = {"pre_buffer": not (small or large), "buffer_size": WINDOW if large else 0}
     parquet = _opened(file, metadata=footer.of(group), **prepared)
     footer.file, footer.metadata = group.part.file, parquet.metadata
-    wanted = list(group.part.shape.reads if group.part.shape else range(len(parquet.schema_arrow)))
-    extents = Group(parquet, group.number, file, WINDOW).extents(wanted)
+    owned = leaves(parquet.schema_arrow)
+    wanted = list(group.part.shape.reads if group.part.shape else range(len(owned)))
+    extents = Group(parquet, group.number, file, WINDOW, owned).extents(wanted)
     few = few_at_a_time(extents)
     each = sum(extent.each for number, extent in extents.items() if number not in few)
     at_once = max(1, min(at_once, EACH // max(each, 1)))
-    old = [wanted.index(number) for number in int96_columns(parquet) if number in wanted]
+    old = [wanted.index(number) for number in int96_columns(parquet, owned) if number in wanted]
     if few:
         parquet = _opened(file, metadata=parquet.metadata, pre_buffer=False, buffer_size=WINDOW)
         batches = read_by_size(parquet, group.number, wanted, few, at_once, BATCH_BYTES)
     else:
-        batches = read_columns(parquet, group.number, wanted, at_once)
+        batches = read_columns(parquet, group.number, wanted, at_once, owned)
     shape = group.part.shape
     for rows in batches:
         found = within_calendar(rows, old)
@@ -135,11 +136,12 @@ def _shared(source: Source, work: Iterable[RowGroup], footer: Footer) -> Iterato
     for group in work:
         first = 0
         for rows in read_batches(source, group, footer):
-            if batch and (size + cost(rows) > BATCH_BYTES or not rows.schema.equals(batch[0].rows.schema)):
+            taken = cost(rows)
+            if batch and (size + taken > BATCH_BYTES or not rows.schema.equals(batch[0].rows.schema)):
                 yield batch
                 batch, size = [], 0
             batch.append(Piece(group, first, rows))
             first += rows.num_rows
-            size += cost(rows)
+            size += taken
     if batch:
         yield batch

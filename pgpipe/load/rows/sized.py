@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as at
 
 from pgpipe.load import types
-from pgpipe.load.rows.extent import leaves
+from pgpipe.load.rows.extent import Leaf, leaves
 from pgpipe.load.rows.kernels import Array, pc, types_removed
 
 STEP = 4  # rows at a time of columns whose rows may be of any size
@@ -18,9 +18,18 @@ PUNCTUATION = 4  # of an entry
 concat_batches: Any = vars(pa)["concat_batches"]  # pyarrow's stubs lack it
 
 
-def read_columns(parquet: pq.ParquetFile, group: int, columns: list[int], at_once: int) -> Iterator[pa.RecordBatch]:
-    """The rows of some columns of a row group; pyarrow takes columns by number from its inner reader alone."""
-    owned = leaves(parquet.schema_arrow)
+def read_columns(
+    parquet: pq.ParquetFile, group: int, columns: list[int], at_once: int, owned: list[list[Leaf]]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of some columns of a row group; pyarrow takes columns by number from its inner reader alone.
+
+    Args:
+        parquet: the file.
+        group: the number of the row group.
+        columns: the numbers of the columns.
+        at_once: rows of a batch.
+        owned: the leaves of each column of the file.
+    """
     indices = [leaf for column in columns for leaf, _ in owned[column]]
     return iter(parquet.reader.iter_batches(at_once, [group], column_indices=indices, use_threads=False))
 
@@ -28,9 +37,9 @@ def read_columns(parquet: pq.ParquetFile, group: int, columns: list[int], at_onc
 class _Columns:
     """Some columns of a row group, read as many rows at a time as asked for."""
 
-    def __init__(self, parquet: pq.ParquetFile, group: int, columns: list[int]) -> None:
+    def __init__(self, parquet: pq.ParquetFile, group: int, columns: list[int], owned: list[list[Leaf]]) -> None:
         self._reader = parquet.reader
-        self._batches = read_columns(parquet, group, columns, 1)
+        self._batches = read_columns(parquet, group, columns, 1, owned)
 
     def take(self, rows: int) -> list[pa.RecordBatch]:
         """So many rows, fewer at the end, as one or more batches."""
@@ -49,9 +58,11 @@ def read_by_size(
     parquet: pq.ParquetFile, group: int, wanted: list[int], few: list[int], at_once: int, most: int
 ) -> Iterator[pa.RecordBatch]:
     """Wanted columns of a row group, cut by what those of `few` have come to; of these STEP rows are read at a time."""
-    names = [parquet.schema_arrow.names[number] for number in wanted]
+    schema = parquet.schema_arrow
+    owned = leaves(schema)
+    names = [schema.names[number] for number in wanted]
     rest = [number for number in wanted if number not in few]
-    slow, fast = _Columns(parquet, group, few), _Columns(parquet, group, rest) if rest else None
+    slow, fast = _Columns(parquet, group, few, owned), _Columns(parquet, group, rest, owned) if rest else None
     order = [*few, *rest]
     step = min(STEP, at_once)
     while True:
