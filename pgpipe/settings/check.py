@@ -1,6 +1,8 @@
 """Layers of settings, checked: what is wrong, in which layer, a line each."""
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
@@ -22,7 +24,7 @@ def settings_of(layers: Layers) -> Settings:
     found = faults(layers)
     if found:
         raise UsageError(found[0])
-    return Settings.model_validate(_joined(layers))
+    return _validated(_joined(layers))
 
 
 def faults(layers: Layers) -> list[str]:
@@ -31,7 +33,7 @@ def faults(layers: Layers) -> list[str]:
     if found:
         return found
     try:
-        Settings.model_validate(_joined(layers))
+        _validated(_joined(layers))
     except ValidationError as exc:
         return list(dict.fromkeys(_explain(error, layers) for error in _one_a_setting(exc)))
     return []
@@ -61,6 +63,26 @@ def _types(annotation: Any) -> list[type]:  # noqa: ANN401 - a type, or a form m
         return [annotation]
     parts = get_args(annotation)
     return [t for part in (parts[1:] if get_origin(annotation) is dict else parts) for t in _types(part)]
+
+
+def _validated(layer: Layer) -> Settings:
+    """Checked, without pydantic's own plugins: looking for some, it would read about every installed package."""
+    with _variable("PYDANTIC_DISABLE_PLUGINS", "__all__"):
+        return Settings.model_validate(layer)
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """A variable of this process, for a moment."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _joined(layers: Layers) -> Layer:
