@@ -13,6 +13,7 @@ from pgpipe.db import translated
 from pgpipe.db.pool import async_pool, fetch
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement
+from pgpipe.searching.describe import Described, describe
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.suggest import Suggestion, suggestions
 from pgpipe.settings.model import Settings
@@ -64,6 +65,10 @@ class AsyncSearcher(Common):
     async def embed_query(self, query: str, entity: str | None = None) -> list[float]:
         """The vector of a question, by the model of the entity's vectors: for SQL of your own."""
         return await self._take(asking.query_vector(query, entity, self._home))
+
+    async def describe(self) -> list[Described]:
+        """The tables that can be searched, with their modes and their columns."""
+        return await self._take(describe(self._home))
 
     async def warm_up(self, *entities: str) -> None:
         """Connect and load the models of these entities, or all that this machine may run: no question waits for it.

@@ -15,6 +15,7 @@ from pgpipe.db import Database, translated
 from pgpipe.db.pool import open_pool
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement, fetch
+from pgpipe.searching.describe import Described, describe
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.suggest import Suggestion, suggestions
 from pgpipe.settings.model import Settings
@@ -124,6 +125,10 @@ class Searcher(Common):
     def embed_query(self, query: str, entity: str | None = None) -> list[float]:
         """The vector of a question, by the model of the entity's vectors: for SQL of your own."""
         return asking.take(asking.query_vector(query, entity, self._home), self._fetch, self._vectors)
+
+    def describe(self) -> list[Described]:
+        """The tables that can be searched, with their modes and their columns."""
+        return asking.take(describe(self._home), self._fetch, self._vectors)
 
     def warm_up(self, *entities: str) -> None:
         """Connect and load the models of these entities, or all that this machine may run: no question waits for it.

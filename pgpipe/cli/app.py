@@ -40,6 +40,7 @@ MODULES = {
     "init": "config",
     "jobs": "admin",
     "load": "load",
+    "mcp": "mcp",
     "migrate": "admin",
     "notify": "notify",
     "plan": "plan",

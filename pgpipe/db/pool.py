@@ -55,8 +55,13 @@ def open_pool(database: Database, size: int) -> ConnectionPool[pins.Pinned]:
     )
 
 
-def async_pool(database: Database, size: int) -> AsyncConnectionPool[AsyncPinned]:
+def async_pool(database: Database, size: int, *, read_only: bool = False) -> AsyncConnectionPool[AsyncPinned]:
     """The same for async programs; it is opened by its `open`.
+
+    Args:
+        database: whose connections.
+        size: at most so many.
+        read_only: transactions that write are refused, unless a pooler gives each transaction another server.
 
     Raises:
         UsageError: the connection string cannot be read.
@@ -64,7 +69,7 @@ def async_pool(database: Database, size: int) -> AsyncConnectionPool[AsyncPinned
     return AsyncConnectionPool(
         connection_class=AsyncPinned,
         kwargs=database.parameters(),
-        configure=AsyncPinned.pin,
+        configure=_pin_reading if read_only else AsyncPinned.pin,
         min_size=1,
         max_size=size,
         timeout=WAIT,
@@ -84,6 +89,12 @@ async def fetch(conn: psycopg.AsyncConnection[Any], sql: str, values: dict[str, 
                     return await cursor.fetchall()
             await cursor.execute(sql.encode(), values)
             return await cursor.fetchall()
+
+
+async def _pin_reading(conn: AsyncPinned) -> None:
+    await conn.pin()
+    if not conn.pooled:
+        await conn.execute("set default_transaction_read_only = on")
 
 
 def _pin(conn: pins.Pinned) -> None:

@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 from pgpipe import errors
 from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import LEFT_OUT, storable
-from pgpipe.searching.passage import as_html
+from pgpipe.searching.passage import as_html, without_marks
 from pgpipe.target import Target, only
 
 SearchMode = Literal["text", "vector", "hybrid"]
@@ -78,6 +78,11 @@ class Hit:
     def html(self) -> str:
         """The passage for a page: escaped, with the marks as the only tags."""
         return as_html(self.passage)
+
+    @property
+    def text(self) -> str:
+        """The passage without marks, as a model reads it."""
+        return without_marks(self.passage)
 
 
 @dataclass(frozen=True)

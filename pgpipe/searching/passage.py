@@ -17,6 +17,11 @@ def pieces(passage: str | None) -> Iterator[tuple[str, bool]]:
             yield piece, marked
 
 
+def without_marks(passage: str | None) -> str:
+    """The text of a passage alone."""
+    return "".join(text for text, _ in pieces(passage))
+
+
 def as_html(passage: str | None) -> str:
     """The passage for a page: all of it escaped, with the marks as the only tags. Each mark is closed."""
     return "".join(f"<b>{escape(text)}</b>" if marked else escape(text) for text, marked in pieces(passage))

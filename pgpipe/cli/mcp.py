@@ -1,0 +1,26 @@
+"""pgpipe mcp."""
+
+import click
+
+from pgpipe.cli.app import App, cli
+from pgpipe.distribution import install
+from pgpipe.errors import UsageError
+
+
+@cli.command()
+@click.pass_obj
+def mcp(app: App) -> None:
+    """Offer search to a language model's program by the Model Context Protocol, on standard input and output.
+
+    The tools describe, search and facets only read. A role that may only read is enough: give its connection string as
+    serve.url, or with --database.
+    """
+    try:
+        from pgpipe.mcp_server import create_server
+    except ImportError as exc:
+        raise UsageError(f"this needs its extra: {install('mcp')} ({exc})") from None
+    settings = app.settings
+    if settings.serve.url:
+        read = settings.database.model_copy(update={"url": settings.serve.url, "read_url": None})
+        settings = settings.model_copy(update={"database": read})
+    create_server(settings).run("stdio")
