@@ -1,13 +1,14 @@
 """Search as tools for language models, by the Model Context Protocol: `pgpipe mcp`."""
 
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, TypeVar
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
+from psycopg_pool import AsyncConnectionPool
 from pydantic import Field
 
 from pgpipe.api.asynchronous import AsyncSearcher
@@ -45,12 +46,7 @@ def create_server(settings: Settings) -> MCPServer:
     pool = async_pool(database, SIZE, read_only=True)
     searcher = AsyncSearcher(pool, settings=settings)
 
-    @asynccontextmanager
-    async def lifespan(_server: MCPServer) -> AsyncIterator[None]:
-        async with pool:
-            yield
-
-    server = MCPServer("pgpipe", version=VERSION, instructions=INSTRUCTIONS.strip(), lifespan=lifespan)
+    server = MCPServer("pgpipe", version=VERSION, instructions=INSTRUCTIONS.strip(), lifespan=_opened(pool))
 
     @server.tool(annotations=READS)
     async def describe() -> list[dict[str, Any]]:
@@ -81,6 +77,15 @@ def create_server(settings: Settings) -> MCPServer:
         return asdict(await _said(searcher.facets(query, columns, entity, "text", k, filter)))
 
     return server
+
+
+def _opened(pool: AsyncConnectionPool[Any]) -> Callable[[MCPServer], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_server: MCPServer) -> AsyncIterator[None]:
+        async with pool:
+            yield
+
+    return lifespan
 
 
 async def _said(answer: Awaitable[T]) -> T:

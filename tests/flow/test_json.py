@@ -76,6 +76,10 @@ def test_what_loads_print(cli: Cli, lake: Lake, tmp_path: Path) -> None:
     assert found["samples"]
     assert found["gates"]
     assert check(cli, "search", "title", "--entity", "doc", "--mode", "text")
+    assert check(cli, "facets", "title", "price", "--entity", "doc")["total"]["rows"] == 6
+    (tmp_path / "synonyms.txt").write_text("title, heading", encoding="utf-8")
+    assert cli("synonyms", "import", "synonyms.txt").code == 0
+    assert check(cli, "synonyms list")
     assert check(cli, "status")["loads"][0]["date"] == "2026-01-01"
     check(cli, "doctor", *source, "--skip-model")
 
