@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pgpipe import distribution
 
 if TYPE_CHECKING:
-    from pgpipe.api import embed_query, facets, search, suggest
+    from pgpipe.api import embed_query, facets, search, similar, suggest
     from pgpipe.api.asynchronous import AsyncSearcher
     from pgpipe.api.searcher import Searcher
     from pgpipe.pipeline.component import Component
@@ -26,6 +26,7 @@ __all__ = [
     "embed_query",
     "facets",
     "search",
+    "similar",
     "suggest",
 ]
 __version__ = distribution.VERSION
@@ -41,6 +42,7 @@ _HOMES = {
     "embed_query": "pgpipe.api",
     "facets": "pgpipe.api",
     "search": "pgpipe.api",
+    "similar": "pgpipe.api",
     "suggest": "pgpipe.api",
 }
 

@@ -1,23 +1,24 @@
 """The Python face of search: a question in, typed hits out. Models stay loaded between calls."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Unpack
+from typing import Any, Unpack
 
 from pgpipe.api.vectors import question_vector
 from pgpipe.db import Database
-from pgpipe.searching import asking
+from pgpipe.searching import asking, merged
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, fetch
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.suggest import Suggestion, suggestions
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 
-__all__ = ["embed_query", "facets", "question_vector", "search", "suggest"]
+__all__ = ["embed_query", "facets", "question_vector", "search", "similar", "suggest"]
 
 
 def search(
     query: str,
-    entity: str | None = None,
+    entity: str | Sequence[str] | None = None,
     mode: SearchMode | None = None,
     k: int = 10,
     filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
@@ -32,6 +33,7 @@ def search(
     Args:
         query: words or a sentence; "phrases" must occur, -words must not, word* is the beginning of one.
         entity: its name, or `schema.name` outside the schema of the settings; may be left out if there is only one.
+            Hits of several are one list, by shares from 0 to 1 of each.
         mode: text, vector or hybrid; None takes hybrid if the entity has vectors, else text.
         k: at most so many hits.
         filter: {"column": value | [values] | None | {"gte": low, "lt": high}, "json.name": …, "or": [filters], "not":
@@ -52,6 +54,25 @@ def search(
     database = database or Database(settings.database.for_reading())
     steps = asking.hits(Question(query, k, filter, **options), entity, mode, database.schema, vector)
     return _take(steps, settings, database)
+
+
+def similar(
+    key: dict[str, Any],
+    entity: str | None = None,
+    k: int = 10,
+    filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
+    *,
+    settings: Settings | None = None,
+    database: Database | None = None,
+    **options: Unpack[Options],
+) -> list[Hit]:
+    """The rows that are most like the one with this key: by its vectors, or by its words if it has none.
+
+    Args and errors are those of `search`; `skip`, `prefix`, `fuzzy` and `explain` mean nothing here.
+    """
+    settings = settings or load_settings()
+    database = database or Database(settings.database.for_reading())
+    return _take(merged.similar(Question("", k, filter, **options), key, entity, database.schema), settings, database)
 
 
 def embed_query(

@@ -33,7 +33,7 @@ class AsyncSearcher(Common):
     async def search(
         self,
         query: str,
-        entity: str | None = None,
+        entity: str | Sequence[str] | None = None,
         mode: SearchMode | None = None,
         k: int = 10,
         filter: Filter | None = None,  # noqa: A002 - the word of the SQL function

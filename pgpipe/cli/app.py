@@ -49,6 +49,7 @@ MODULES = {
     "run": "load",
     "scaffold": "scaffold",
     "search": "search",
+    "similar": "similar",
     "serve": "serve",
     "status": "status",
     "synonyms": "synonyms",

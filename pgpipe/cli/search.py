@@ -49,7 +49,10 @@ class FreeText(click.Command):
 @cli.command(cls=FreeText)
 @click.argument("query")
 @click.option(
-    "--entity", metavar="NAME", help="Where to look, as NAME or SCHEMA.NAME; may be left out if there is only one."
+    "--entity",
+    metavar="NAME",
+    multiple=True,
+    help="Where to look, as NAME or SCHEMA.NAME; may be left out if there is only one. Several make one list.",
 )
 @click.option(
     "--mode",
@@ -72,7 +75,7 @@ def search(
     app: App,
     /,
     query: str,
-    entity: str | None,
+    entity: tuple[str, ...],
     where: str | None,
     *,
     as_json: bool,
@@ -84,7 +87,10 @@ def search(
     Words are alternatives and the best match wins; "a phrase" must occur, -word must not, word* is a beginning.
     """
     if is_begun:
-        _print_suggestions(app, suggest(query, entity, how["k"], settings=app.settings, database=app.reading), as_json)
+        if len(entity) > 1:
+            raise errors.UsageError("--suggest completes by one entity; give --entity once")
+        found = suggest(query, next(iter(entity), None), how["k"], settings=app.settings, database=app.reading)
+        _print_suggestions(app, found, as_json)
         return
     how["boost"] = parse_object("--boost", how["boost"], '{"popularity": {"log": 0.3}}')
     if (column := how["order_by"] or "").startswith("-"):
@@ -97,7 +103,7 @@ def search(
     if hits and hits[0].corrected:
         app.err.print(f"Answers to: {escape(hits[0].corrected)}")
     for place, hit in enumerate(hits, how["skip"] + 1):
-        _print(app, place, hit)
+        print_hit(app, place, hit)
     if not hits:
         app.err.print("Nothing found.")
 
@@ -168,10 +174,11 @@ def _print_suggestions(app: App, found: list[Suggestion], as_json: bool) -> None
         click.echo(each.suggestion)
 
 
-def _print(app: App, place: int, hit: Hit) -> None:
+def print_hit(app: App, place: int, hit: Hit) -> None:
+    """A hit in a few lines: its title and key, its score and ranks, its passage."""
     key = ", ".join(str(v) for v in hit.key.values())
     ranks = [f"{name} {rank}" for name, rank in (("text", hit.text_rank), ("vector", hit.vector_rank)) if rank]
-    name = key if hit.title in {None, key} else f"{hit.title} · {key}"
+    name = " · ".join(dict.fromkeys(part for part in (hit.entity, hit.title, key) if part))
     app.out.print(f"[bold]{place:>2}. {escape(name)}[/]  [dim]{hit.score:.3f} ({', '.join(ranks)})[/]")
     passage = Text("    ")
     words = " ".join((hit.passage or "").split())

@@ -73,6 +73,7 @@ class Hit:
     row: dict[str, Any] | None  # only on request
     corrected: str | None = None  # the question that was answered by words, where it was taken for misspelt
     details: dict[str, Any] | None = None  # what further options say of it
+    entity: str | None = None  # whose it is, if several were asked
 
     @property
     def html(self) -> str:

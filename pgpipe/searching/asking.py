@@ -3,9 +3,8 @@
 Sync and async searches take the same steps.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 from pgpipe import errors
 from pgpipe.searching.ask import (
@@ -19,26 +18,15 @@ from pgpipe.searching.ask import (
     pick,
     statement,
 )
+from pgpipe.searching.merged import hits_of_several
+from pgpipe.searching.steps import Encode, Step, Steps, T
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Encode:
-    """A step: the vector of a question, by the model of the target's embedding."""
-
-    query: str
-    target: Searchable
-
-
-Step = Statement[Any] | Encode
-# Each step is answered with the rows of its statement, or with its vector.
-Steps = Generator[Step, Any, T]
+__all__ = ["Encode", "Step", "Steps", "T", "hits", "hits_of", "query_vector", "take", "warm_up"]
 
 
 def hits(
     question: Question,
-    entity: str | None,
+    entity: str | Sequence[str] | None,
     mode: SearchMode | None,
     home: str,
     vector: Sequence[float] | None = None,
@@ -47,7 +35,7 @@ def hits(
 
     Args:
         question: what is asked.
-        entity: its name; None if there is only one.
+        entity: its name, or several; None if there is only one.
         mode: None takes hybrid if the entity has vectors, else text.
         home: the schema of names that state none.
         vector: of the question, if the caller has it.
@@ -57,6 +45,10 @@ def hits(
     """
     if mode not in {None, *get_args(SearchMode)}:
         raise errors.UsageError(f"unknown mode {mode!r}; the modes are {', '.join(get_args(SearchMode))}")
+    if entity is not None and not isinstance(entity, str):
+        if len(entity) > 1:
+            return (yield from hits_of_several(question, entity, mode, home))
+        entity = next(iter(entity), None)
     target = pick((yield SEARCHABLE), entity, home)
     return (yield from hits_of(target, mode or target.best_mode, question, vector))
 

@@ -98,6 +98,26 @@ $$;
 comment on function pgpipe_internal.asked_words(regconfig[], text, boolean) is
     'The tsquery that a passage is marked by: any word of the question; null if it has none.';
 
+create or replace function pgpipe_internal.content_expression(target regclass, alias text)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select coalesce(format('concat_ws(E''\n'', %s)', string_agg(
+               format(case when pgpipe_internal.is_text_array(col.atttypid)
+                           then 'nullif(array_to_string(%s, '', ''), '''')'
+                           else 'nullif(concat(%s), '''')' end,
+                      pgpipe_internal.column_list(array[col.attname], alias)),
+               ', ' order by part.value, col.attnum)), 'null::text')
+      from pgpipe.search
+     cross join lateral jsonb_each_text(search.weights) part
+      join pg_catalog.pg_attribute col
+        on col.attrelid = search.target and col.attname = part.key
+     where search.target = content_expression.target
+       and has_column_privilege(col.attrelid, col.attnum, 'select')
+$$;
+comment on function pgpipe_internal.content_expression(regclass, text) is
+    'SQL text: the text of the row `alias` that is searched, of the columns that the caller may '
+    'read, those of the highest weight first. Null if there are none.';
+
 create or replace function pgpipe_internal.headline_expression(
     target regclass, alias text, words text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
@@ -110,28 +130,19 @@ as $$
                                   {words},
                                   'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')),
                               shown.content)
-                     from (select concat_ws(E'\n', {columns})) shown (content))$sql$,
+                     from (select {content}) shown (content))$sql$,
                jsonb_build_object(
                    'language', pgpipe_internal.language_expression(
                        declared.target, declared.config, declared.language_column,
                        pgpipe_internal.column_list(array[declared.language_column], alias)),
                    'default', quote_literal(declared.config),
-                   'columns', string_agg(
-                       format(case when pgpipe_internal.is_text_array(col.atttypid)
-                                   then 'nullif(array_to_string(%s, '', ''), '''')'
-                                   else 'nullif(concat(%s), '''')' end,
-                              pgpipe_internal.column_list(array[col.attname], alias)),
-                       ', ' order by part.value, col.attnum),
+                   'content', pgpipe_internal.content_expression(declared.target, alias),
                    'words', words))
-          from (select search.target, search.weights,
+          from (select search.target,
                        pgpipe_internal.present_language_column(search) as language_column,
                        pgpipe_internal.declared_language(search.target, search.language) as config
                   from pgpipe.search where search.target = headline_expression.target) declared
-         cross join lateral jsonb_each_text(declared.weights) part
-          join pg_catalog.pg_attribute col
-            on col.attrelid = declared.target and col.attname = part.key
-         where has_column_privilege(col.attrelid, col.attnum, 'select')
-         group by declared.target, declared.config, declared.language_column), 'null::text')
+        ), 'null::text')
 $$;
 comment on function pgpipe_internal.headline_expression(regclass, text, text) is
     'SQL text: the part of the row `alias` that answers the question, of the columns that the '

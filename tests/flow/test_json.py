@@ -80,6 +80,9 @@ def test_what_loads_print(cli: Cli, lake: Lake, tmp_path: Path) -> None:
     (tmp_path / "synonyms.txt").write_text("title, heading", encoding="utf-8")
     assert cli("synonyms", "import", "synonyms.txt").code == 0
     assert check(cli, "synonyms list")
+    twice = check(cli, "search", "title", "--entity", "doc", "--entity", "public.doc", "--mode", "text")
+    assert {hit["entity"] for hit in twice} == {"doc"}
+    assert {hit["key"]["id"] for hit in check(cli, "similar", '{"id": 1}', "--entity", "doc")} == {0, 2, 3, 4, 5}
     assert check(cli, "status")["loads"][0]["date"] == "2026-01-01"
     check(cli, "doctor", *source, "--skip-model")
 

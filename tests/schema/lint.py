@@ -38,6 +38,9 @@ UNREAD = {
     "vector_search",
     "hybrid_search",
     "show_hits",
+    "similar",
+    "search_all",
+    "show_part",
 }  # pgspot writes their column `row` without the quotes it needs
 OPTIONS = Namespace(
     ignore=[],

@@ -13,6 +13,8 @@ ENTRIES = {
     "text_search",
     "vector_search",
     "hybrid_search",
+    "similar",
+    "search_all",
     "facets",
     "total",
     "suggest",
@@ -22,6 +24,8 @@ ENTRIES = {
 DECLARES = {"check_declaration", "forget_jobs", "forget_target"}  # triggers of the declaration's own table
 COMPOSING = {  # how many statements each composes
     "arrange_hits": 1,  # the columns that the caller orders by
+    "look_up": 1,  # the key of a row
+    "own_vector": 1,
     "show_hits": 1,  # passage and row: the columns that the caller may read
     "rank_matching": 1,  # the words and the filter of a question
     "look_near": 1,

@@ -106,3 +106,8 @@ def test_tables_of_one_name(any_database: Database, conn: Connection) -> None:
         ids(any_database, entity=None)
     assert ids(any_database, entity="shop.doc") == [7]
     assert ids(any_database, entity="doc") == ids(any_database, entity="public.doc") == [1, 2]
+    both = pgpipe.search("okapi", ["doc", "shop.doc"], "text", settings=Settings(), database=any_database)
+    assert {(hit.entity, hit.key["id"]) for hit in both} == {("doc", 1), ("doc", 2), ("shop.doc", 7)}
+    assert pgpipe.similar({"id": 1}, "doc", settings=Settings(), database=any_database)[0].key == {"id": 2}
+    with pytest.raises(errors.UsageError, match="several entities are merged by their scores"):
+        ids(any_database, entity=["doc", "shop.doc"], order_by="id")

@@ -106,3 +106,62 @@ def test_explained(docs: Connection) -> None:
     near = "select details from pgpipe.vector_search('doc', '[1,0,0]', options => '{\"explain\": true}')"
     assert [told["vector"]["rank"] for told in column(docs, near)] == [1, 2, 3, 4]
     assert value(docs, "select count(details) from pgpipe.text_search('doc', 'jacket')") == 0
+
+
+def like(conn: Connection, id_: int, **how: Any) -> list[int]:
+    """Keys of the rows that are like one."""
+    found = "select (hit_key ->> 'id')::int from pgpipe.similar('doc', %s, %s, %s)"
+    return column(conn, found, json.dumps({"id": id_}), how.get("k", 10), json.dumps(how.get("where")))
+
+
+def test_similar_rows(docs: Connection) -> None:
+    """By the words that tell a row from others; by the mean of its vectors if it has any; never the row itself."""
+    docs.execute("insert into doc values (5, 'Tent', 'for rain and snow', 1), (6, 'Lamp', 'snow white light', 2)")
+    docs.execute("select pgpipe.refresh_search('doc')")
+
+    assert like(docs, 6) == [5]
+    assert like(docs, 5)[0] == 6  # snow is rarer than rain
+    assert 5 not in like(docs, 5)
+    assert like(docs, 5, where={"id": [1, 2]}) == [1, 2]
+    assert like(docs, 5, k=1) == [6]
+    assert sqlstate(docs, "select pgpipe.similar('doc', '{\"id\": 77}')") == "PP003"
+    assert sqlstate(docs, "select pgpipe.similar('doc', '{\"nope\": 1}')") == "PP003"
+    drain(docs, embed(docs))
+    docs.execute("update doc_embedding set vector = case when id in (4, 5) then '[0,1,0]'::vector else '[1,0,0]' end")
+    assert like(docs, 5)[0] == 4
+    docs.execute("delete from doc_embedding where id = 5")
+    assert like(docs, 5)[0] == 6
+    shown = "select vector_rank, title, passage from pgpipe.similar('doc', '{\"id\": 1}', 1)"
+    assert docs.execute(shown.encode()).fetchone() == (2, "Jacket", "Jacket\nfor rain")
+
+
+def test_several_targets(docs: Connection) -> None:
+    """One list by shares from 0 to 1 of each target; by words, or by meaning too where a vector is given; in pages."""
+    docs.execute("create table tool (name text primary key, about text)")
+    docs.execute("insert into tool values ('sewer', 'sews a jacket'), ('needle', 'a jacket for a jacket')")
+    docs.execute("select pgpipe.enable_search('tool', '{name=>A, about=>B}')")
+    docs.execute("create table other (name text primary key)")
+    docs.execute("update doc set title = 'Coat' where id <> 2")
+    drain(docs, embed(docs))
+    docs.execute("update doc_embedding set vector = case id when 4 then '[1,0,0]'::vector else '[0,1,0]' end")
+    found = "select target::text, key ->> 'name', key ->> 'id', score, passage from pgpipe.search_all({})"
+
+    every = docs.execute(found.format("'jacket'").encode()).fetchall()
+
+    assert [row[:3] for row in every] == [("doc", None, "2"), ("tool", "needle", None), ("tool", "sewer", None)]
+    assert [row[3] for row in every] == [1, 1, pytest.approx(every[2][3])]
+    assert 0 < every[2][3] < 1
+    assert every[1][4] == "needle\na <b>jacket</b> for a <b>jacket</b>"
+    paged = [docs.execute(found.format(f"'jacket', k => 1, skip => {n}").encode()).fetchall() for n in range(4)]
+    assert [row for page in paged for row in page] == every
+    assert docs.execute(found.format("'jacket', '{tool}'").encode()).fetchall() == every[1:]
+    both = docs.execute(found.format("'jacket', '{tool, doc}', vectors => '[null, [1,0,0]]'").encode()).fetchall()
+    assert {row[1] or row[2]: row[3] for row in both} == pytest.approx(
+        {"needle": 1, "sewer": every[2][3], "2": 0.5, "4": 0.5, "1": 0, "3": 0}
+    )
+    for wrong, state in (
+        ("'{tool}', vectors => '[]'", "PP003"), ("'{other}'", "PP005"),
+        ("options => '{\"order_by\": \"id\"}'", "PP003"),
+        ("filter => '{\"id\": 1}'", "PP002"), ("'{other}', vectors => '[[1,0,0]]'", "PP008"),
+    ):  # fmt: skip
+        assert sqlstate(docs, f"select pgpipe.search_all('jacket', {wrong})") == state, wrong

@@ -21,7 +21,7 @@ from tests.sql.fake_model import Fake
 from tests.web.conftest import fill, serving, settled
 from tests.web.support import columns, get
 
-HIT = {"key", "score", "text_rank", "vector_rank", "title", "passage", "row", "corrected", "details"}
+HIT = {"key", "score", "text_rank", "vector_rank", "title", "passage", "row", "corrected", "details", "entity"}
 EMBEDDING = {"name", "model", "dims", "waiting", "leased", "dead", "coverage", "rate", "eta_seconds", "paused"}
 
 
