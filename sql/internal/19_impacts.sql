@@ -10,9 +10,8 @@ declare
     written constant text := document::text;
     norm constant float8 := 0.3 + 0.9 / mean_length * (  -- positions are set off by commas
         length(document) + length(written) - length(replace(written, ',', '')));
-    steps constant float8[] := '{1, 1.25, 1.5625, 1.953125, 2.44140625, 3.0517578, 3.8146973,
-        4.7683716, 5.9604645, 7.4505806, 9.3132257, 11.641532, 14.551915, 18.189894, 22.737368,
-        28.421709}';
+    steps constant float8[] := '{1, 1.5, 2.25, 3.375, 5.0625, 7.59375, 11.390625, 17.0859375,
+        25.62890625, 38.443359375}';
     single constant text[] := array[  -- a word that occurs once, in a column of weight D, C, B, A
         chr(31) || chr(96 + nullif(width_bucket(0.5 / norm, steps), 0)),
         chr(31) || chr(96 + nullif(width_bucket(0.75 / norm, steps), 0)),
@@ -36,8 +35,8 @@ begin
 end
 $$;
 comment on function pgpipe_internal.impacts_1(tsvector, float8) is
-    'The strong words of a document, each with its step: word, chr(31), and a letter from a to p. '
-    'Of step n the frequency over the length, by BM25F, is at least 1.25 ^ (n - 1).';
+    'The strong words of a document, each with its step: word, chr(31), and a letter from a to j. '
+    'Of step n the frequency over the length, by BM25F, is at least 1.5 ^ (n - 1).';
 
 create or replace function pgpipe_internal.impacts_expression(
     column_name name, mean_length float8)

@@ -133,7 +133,7 @@ begin
               from (select stat.word from stat where stat.step > 0 group by stat.word
                     having sum(stat.documents) >= (pgpipe_internal.ranking()).whole_limit / 10)
                    several
-             cross join generate_series(1, 16) each (step)
+             cross join generate_series(1, 10) each (step)
               left join stat on stat.word = several.word and stat.step = each.step) summed
      group by summed.word;
 end

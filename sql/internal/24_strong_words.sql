@@ -1,15 +1,15 @@
 -- Rows in which common words are strong: what an index of impacts is asked for.
 -- A row has a score by its strong words if one of them brings it alone, or if two bring half of it
--- each, or three a third, and so on.
+-- each, or three a third each.
 
 create or replace function pgpipe_internal.ways_to_match(words int)
     returns table (parts int, way int, part int, word int)
     immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    -- Words are divided into one group, two, … five: a word of each group must be strong.
-    -- Of three words any two will do.
+    -- Words are divided into one group, two, or three: a word of each group must be strong.
+    -- Of three words any two will do. More groups find little more, and take twice the time.
     select divided.parts, 0, word.n % divided.parts, word.n
-      from generate_series(1, least(words, 5)) divided (parts)
+      from generate_series(1, least(words, 3)) divided (parts)
      cross join generate_series(1, words) word (n)
      where (words, divided.parts) <> (3, 2)
     union all
@@ -26,10 +26,10 @@ create or replace function pgpipe_internal.strong_words(idf float8[], wanted flo
     immutable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    -- A step stands for the middle of its values x = 1.25 ^ (step - 0.5), and brings x / (1 + x).
+    -- A step stands for the middle of its values x = 1.5 ^ (step - 0.5), and brings x / (1 + x).
     return query
     select ways.parts, ways.way, ways.part, ways.word,
-           greatest(1, ceil(0.5 + ln(needed.share / (1 - needed.share)) / ln(1.25)))::int
+           greatest(1, ceil(0.5 + ln(needed.share / (1 - needed.share)) / ln(1.5)))::int
       from pgpipe_internal.ways_to_match(cardinality(idf)) ways
      cross join lateral (select wanted / ways.parts / idf[ways.word]) needed (share)
      where needed.share between 1e-6 and 0.97;
@@ -48,9 +48,9 @@ begin
     return (
         with part as (
             select strong.parts, strong.way, 1.5 * (1 - exp(sum(ln(greatest(
-                       1e-9, 1 - steps[strong.word][least(strong.step, 16)] / total))))) as share
+                       1e-9, 1 - steps[strong.word][least(strong.step, 10)] / total))))) as share
               from pgpipe_internal.strong_words(idf, wanted) strong
-             where strong.step <= 16
+             where strong.step <= 10
              group by strong.parts, strong.way, strong.part
         ), way as (
             select exp(sum(ln(greatest(1e-9, part.share)))) / 1.5 as share
@@ -70,8 +70,8 @@ as $$
     -- What is not counted is taken to be like most words.
     select array_agg(array(
                select coalesce(known.steps[step] * word.held / known.documents,
-                               word.held * 0.35 * 0.65 ^ (step - 1))
-                 from generate_series(1, 16) step) order by word.place)
+                               word.held * 0.35 * 0.45 ^ (step - 1))
+                 from generate_series(1, 10) step) order by word.place)
       from unnest(lexemes, held) with ordinality word (lexeme, held, place)
       left join pgpipe.lexeme known
         on known.target = known_steps.target and known.lexeme = word.lexeme
@@ -111,7 +111,7 @@ as $$
                    pgpipe_internal.word_query(
                        lexemes[strong.word] || chr(31) || chr(96 + enough.step)))) as words
           from pgpipe_internal.strong_words(idf, wanted) strong
-         cross join generate_series(strong.step, 16) enough (step)
+         cross join generate_series(strong.step, 10) enough (step)
          group by strong.parts, strong.way, strong.part
     ), way as (
         select string_agg(format('%s @@ %L::tsquery', impacts, part.words), ' and ') as condition

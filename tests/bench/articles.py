@@ -18,7 +18,9 @@ from psycopg import sql
 from pgpipe.db import Connection, Database
 from pgpipe.db.embedded import leave_embedded, start_embedded
 from pgpipe.schema import migrate
+from pgpipe.searching.fill import build_indexes
 from pgpipe.settings.model import DatabaseSettings
+from pgpipe.target import Target
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 SETTINGS = {
@@ -128,6 +130,7 @@ def ensure(url: str, folder: Path, count: int, dims: int) -> Database:
         migrate(database)
         with database.connect(autocommit=True) as conn:
             _keep_filters(conn, folder, count, dims)  # a database of an earlier version has none
+            _index_impacts(conn)
         return database
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
@@ -162,7 +165,14 @@ def _index_words(conn: Connection, _folder: Path, _count: int, _dims: int) -> No
     for name in ("per_mille", "percent"):  # with the key, as docs/search.md advises
         conn.execute(sql.SQL("create index on article ({}) include (id)").format(sql.Identifier(name)))
     conn.execute("vacuum (analyze) article")
+    _index_impacts(conn)
+
+
+def _index_impacts(conn: Connection) -> None:
     conn.execute("select pgpipe.refresh_search('article')")
+    row = conn.execute("select 'article'::regclass::oid::bigint").fetchone()
+    build_indexes(conn, Target(row[0], "public", "article"))
+    conn.execute("analyze article")
 
 
 def _fill_vectors(conn: Connection, _folder: Path, count: int, dims: int) -> None:
