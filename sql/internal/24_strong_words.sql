@@ -155,7 +155,8 @@ begin
         condition := pgpipe_internal.strong_condition(
             impacts, common.lexemes, common.idf, pgpipe_internal.score_of_rows(
                 common.idf, pgpipe_internal.known_steps(
-                    declared.target, common.lexemes, common.held), asked.total, rows));
+                    declared.target, common.lexemes, common.held), asked.total,
+                rows * case when cardinality(common.idf) > 3 then 2 else 1 end));
     end if;
     return concat_ws(' or ', case when cardinality(rare) > 0 then format(
         'row.%I @@ %L', declared.column_name, pgpipe_internal.any_word(rare)) end, condition);
@@ -163,7 +164,7 @@ end
 $$;
 comment on function pgpipe_internal.strongest_rows(pgpipe.search, record, float8) is
     'SQL text: the rows with a rare word of a question, and about so many `rows` in which its '
-    'common words are strongest. `asked` is of weigh_words.';
+    'common words are strongest, twice as many for more than three. `asked` is of weigh_words.';
 
 create or replace function pgpipe_internal.rows_to_rank(
     declared pgpipe.search, condition text, asked record,

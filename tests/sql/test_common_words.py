@@ -149,9 +149,7 @@ def test_steps(conn: Connection) -> None:
             frequency = sum(FIELDS[w] * t.count(word) for w, t in texts.items())
             tags = {tag.partition(chr(31))[2] for tag in found if tag.startswith(word + chr(31))}
             # Either side of a limit is right within the last digits.
-            steps = {
-                math.floor(math.log(max(frequency / norm, 1e-9) * near, 1.5)) + 1 for near in (1 - 1e-6, 1 + 1e-6)
-            }
+            steps = {math.floor(math.log(max(frequency / norm, 1e-9) * near, 1.5)) + 1 for near in (1 - 1e-6, 1 + 1e-6)}
             strong = {chr(96 + min(step, 10)) for step in steps if step > 0}
             if strong and frequency <= sum(t.count(word) for t in texts.values()):
                 assert tags <= strong
