@@ -24,6 +24,7 @@ log = get_logger(__name__)
 
 LOCK = "select pg_try_advisory_lock(hashtext('pgpipe load'), hashtext(format('%%I.%%I', %s::text, %s::text)))"
 UNLOCK = "select pg_advisory_unlock(hashtext('pgpipe load'), hashtext(format('%%I.%%I', %s::text, %s::text)))"
+KEPT = 64 << 20  # bytes of small files that are read with their footers
 ASK = 0.2  # seconds between two tries for the lock
 BROKEN_OFF = """
     update pgpipe.load
@@ -97,7 +98,7 @@ class Loader:
                 self._alone(conn, files.entity),
                 alive(self._database, [files.entity]),
             ):
-                plan = self.plan(conn, files, settings, consent)
+                plan = self.plan(conn, files, settings, consent, Scene(keep=KEPT))
                 if plan.action == "nothing":
                     return (begun[0][0], counted(conn, begun)) if begun else (plan, Counts())
                 begun.append((plan, self._begin(conn, plan)))

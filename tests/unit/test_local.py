@@ -1,15 +1,22 @@
 """Folders as a source: files are what they were when they were listed, or it is an error."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pgpipe.errors import SourceError
+from pgpipe.load.plan.files import read_footers
+from pgpipe.load.rows.read import read_groups, row_groups
 from pgpipe.settings.source import SourceSettings
 from pgpipe.source import File, Source, open_source
+from pgpipe.source.local import LocalSource
 
 
 @pytest.fixture
@@ -24,6 +31,33 @@ def listed(source: Source) -> File:
     """The file as it is now."""
     (file,) = source.files("")
     return file
+
+
+class Counting(LocalSource):
+    """It counts how often each file is opened."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.opened: Counter[str] = Counter()
+
+    def open(self, file: File) -> AbstractContextManager[pa.NativeFile]:
+        self.opened[file.path] += 1
+        return super().open(file)
+
+
+def test_small_files_are_read_once(tmp_path: Path) -> None:
+    """For footer and rows, as far as there is room for them; they are the bytes that were listed."""
+    for name in ("a", "b", "c"):
+        pq.write_table(pa.table({"name": [name] * 3}), tmp_path / name)
+    source = Counting(f"file://{tmp_path}")
+    files = tuple(source.files(""))
+    parts = read_footers(source, files, keep=2 * files[0].bytes)
+    kept = [part.file.path for part in parts if part.content]
+    pq.write_table(pa.table({"name": ["changed"]}), tmp_path / kept[0])
+
+    found = [piece.rows["name"].to_pylist() for batch in read_groups(source, row_groups(parts)) for piece in batch]
+    assert (sorted(found), len(kept)) == ([[name] * 3 for name in ("a", "b", "c")], 2)
+    assert source.opened == {file.path: 1 + (file.path not in kept) for file in files}
 
 
 def test_a_file_is_listed_and_read(source: Source) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Lock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,23 +25,49 @@ MOST_FOOTER = 256 << 20  # a longer one is taken for damage
 Extremes = Callable[[pq.FileMetaData], Iterable[tuple[int, str]]]
 
 
-def read_footers(source: Source, files: tuple[File, ...], extremes: Extremes = lambda _metadata: ()) -> list[Part]:
+class Room:
+    """How many bytes of small files may be kept; shared by threads."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._lock = Lock()
+
+    def take(self, size: int) -> bool:
+        """Whether so many more find room."""
+        with self._lock:
+            fits = size <= self._left
+            self._left -= size * fits
+            return fits
+
+
+def read_footers(
+    source: Source, files: tuple[File, ...], extremes: Extremes = lambda _metadata: (), keep: int = 0
+) -> list[Part]:
     """Read the footers of all files, and what `extremes` takes of each.
+
+    Args:
+        source: of the files.
+        files: whose footers.
+        extremes: takes the metadata of each.
+        keep: bytes of small files that are kept as they come along whole: their rows take no second request.
 
     Raises:
         DataError: a file is not Parquet, or is cut short; the message names it.
         SourceError: a file cannot be read.
     """
+    room = Room(keep)
     with ThreadPoolExecutor(OPENERS, thread_name_prefix="footer") as pool:
         parts: list[Part] = []
-        for part in pool.map(lambda file: read_footer(source, file, extremes), files):
+        for part in pool.map(lambda file: read_footer(source, file, extremes, room), files):
             # One schema for all that have the same: a lake may have very many small files.
             same = bool(parts) and part.schema.equals(parts[-1].schema, check_metadata=True)
             parts.append(replace(part, schema=parts[-1].schema) if same else part)
         return parts
 
 
-def read_footer(source: Source, file: File, extremes: Extremes = lambda _metadata: ()) -> Part:
+def read_footer(
+    source: Source, file: File, extremes: Extremes = lambda _metadata: (), room: Room | None = None
+) -> Part:
     """Read the footer of one file, as a rule with one request."""
     with source.open(file) as stream, named(file):
         tail = _footer(stream, file)
@@ -57,6 +84,7 @@ def read_footer(source: Source, file: File, extremes: Extremes = lambda _metadat
             tuple(g.num_rows for g in groups),
             tuple(g.total_byte_size for g in groups),
             extremes=tuple(extremes(metadata)),
+            content=pa.py_buffer(tail) if room and len(tail) == file.bytes and room.take(len(tail)) else None,
         )
 
 

@@ -85,6 +85,7 @@ def _read(
     settings: EntitySettings,
     hints: Hints | None,
     partitioned_by: str = "",
+    keep: int = 0,
 ) -> list[Part]:
     """The files as the settings have them, by their footers."""
 
@@ -93,7 +94,7 @@ def _read(
             hints.take(metadata)
         return extremes(metadata, in_files(partitioned_by, settings))
 
-    return configured(read_footers(source, wanted, of_footer) if wanted else [], files, settings)
+    return configured(read_footers(source, wanted, of_footer, keep) if wanted else [], files, settings)
 
 
 def _decided(
@@ -109,7 +110,8 @@ def _decided(
     files = plan.files
     # Footers of many files take long, and so may a look at all rows of the target.
     with awake(conn):
-        parts = _read(source, plan.reads, files, settings, None if plan.repeatable else hints, facts.partitioned_by)
+        wanted = None if plan.repeatable else hints
+        parts = _read(source, plan.reads, files, settings, wanted, facts.partitioned_by, scene.keep)
     if parts:
         plan = replace(plan, remarks=(*plan.remarks, *check_columns(parts, settings, files.entity)))
     merge = Merge(plan.key, plan.mode) if plan.action == "merge" else None

@@ -68,6 +68,7 @@ class Part:
     extremes: tuple[tuple[int, str], ...] = ()  # of the column that the target is partitioned by, see bounds
     shape: Shape | None = None  # None: all columns, as they are
     before: tuple[str, ...] = ()  # names of the columns before they were shaped
+    content: "pa.Buffer | None" = field(default=None, repr=False, compare=False)  # the whole file, if it was kept
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Scene:
 
     migrated: bool = True  # the database is
     earlier: tuple[Plan, ...] = ()  # of the same entity, for the dates before it in a range
+    keep: int = 0  # bytes of small files that are kept, because their rows are read next
 
     @property
     def is_created(self) -> bool:

@@ -1,6 +1,7 @@
 """Parquet row groups to batches of bounded size."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -69,7 +70,7 @@ def read_batches(source: Source, group: RowGroup, footer: Footer | None = None) 
         DataError: the file is not Parquet, or is damaged; the message names it.
         SourceError: the source broke off, or the file changed meanwhile.
     """
-    with source.open(group.part.file) as stream, named(group.part.file):
+    with _open(source, group.part) as stream, named(group.part.file):
         read = 0
         for decoded in _decoded(stream, group, footer or Footer()):
             for rows in split(decoded):
@@ -77,6 +78,10 @@ def read_batches(source: Source, group: RowGroup, footer: Footer | None = None) 
             read += decoded.num_rows
         if read != group.rows:
             raise DataError(f"{where(group)} holds {read:,} rows, its footer says {group.rows:,}; upload it again")
+
+
+def _open(source: Source, part: Part) -> AbstractContextManager[pa.NativeFile]:
+    return nullcontext(pa.BufferReader(part.content)) if part.content else source.open(part.file)
 
 
 def _decoded(stream: pa.NativeFile, group: RowGroup, footer: Footer) -> Iterator[pa.RecordBatch]:
