@@ -95,48 +95,68 @@ def running(work: Callable[[], object]) -> Iterator[list[BaseException]]:
     assert not thread.is_alive()
 
 
+def promoted(lake: Lake, name: str, both: Sequence[Server]) -> Settings:
+    """Three dates to load, by whoever is the primary; searches ask whoever is a standby."""
+    for number in range(3):
+        some = [{"id": n, "text": f"okapi {number} {n}"} for n in range(number * 200, number * 200 + 400)]
+        lake.put(f"2026-01-0{number + 1}", "product", some)
+    return Settings.model_validate(
+        {
+            "source": {"url": lake.url},
+            "database": {
+                "url": hosts(name, both, target_session_attrs="read-write"),
+                "read_url": hosts(name, both, target_session_attrs="prefer-standby"),
+            },
+            "entity": {"product": {"key": ["id"], "search": {"columns": {"text": "A"}}, "embed": False}},
+        }
+    )
+
+
+def fail_over(primary: Server, copy: Server) -> None:
+    """The primary dies, and the standby takes its place."""
+    os.kill(int((primary.folder / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+    with psycopg.connect(copy.url, autocommit=True) as other:
+        assert value(other, "select pg_promote()")
+
+
+def complete(copy: Server, name: str) -> None:
+    """Every row, file and vector is there once."""
+    ours = Database(DatabaseSettings(url=copy.at(name)))
+    days = [("2026-01-01",), ("2026-01-02",), ("2026-01-03",)]
+    assert rows(ours, "select count(*), min(id), max(id) from product") == [(800, 0, 799)]
+    assert rows(ours, "select date::text from pgpipe.load_file order by 1") == days
+    assert rows(ours, "select count(*), count(distinct id) from product_embedding") == [(800, 800)]
+    assert rows(ours, "select count(*) from pgpipe.job") == [(0,)]
+
+
 @pytest.mark.long
 def test_a_promotion(lake: Lake) -> None:
     """The primary dies amid a load, a drain and searches, and a standby is promoted: nothing is lost or doubled.
 
     Searches go on. The load and the drain are begun again.
     """
-    for number in range(3):
-        some = [{"id": n, "text": f"okapi {number} {n}"} for n in range(number * 200, number * 200 + 400)]
-        lake.put(f"2026-01-0{number + 1}", "product", some)
     with contextmanager(start_wheel)(18) as primary, standby(primary) as copy:
-        name, both = primary.template, [primary, copy]
-        settings = Settings.model_validate(
-            {
-                "source": {"url": lake.url},
-                "database": {
-                    "url": hosts(name, both, target_session_attrs="read-write"),
-                    "read_url": hosts(name, both, target_session_attrs="prefer-standby"),
-                },
-                "embedding": {"model": "fake", "lease": 2},
-                "entity": {"product": {"key": ["id"], "search": {"columns": {"text": "A"}}, "embed": False}},
-            }
-        )
+        name = primary.template
+        settings = promoted(lake, name, [primary, copy])
         database = Database(settings.database)
         Pipeline(settings, database=database).run("2026-01-01")
         with database.connect(autocommit=True) as conn:
             conn.execute("select pgpipe.enable_embedding('product', '{text}', 'fake', 3)")
         replayed(primary, copy)
         encoding, released, over = threading.Event(), threading.Event(), threading.Event()
+        hits: list[int] = []
 
         def hold(_texts: list[str]) -> None:
             encoding.set()
             released.wait(60)
 
         def drain() -> None:
-            worker = make_worker(database, Fake(hold), batch=50)
-            retry(worker.drain, "the drain", kinds=(errors.Unreachable,))
+            retry(make_worker(database, Fake(hold), batch=50).drain, "the drain", kinds=(errors.Unreachable,))
 
         def ask() -> None:
             while not over.is_set():
                 hits.append(len(search("okapi", "product", mode="text", settings=settings)))
 
-        hits: list[int] = []
         holder = psycopg.connect(primary.at(name))  # whose end is that of its server
         with running(ask) as searches, running(drain) as drains:
             encoding.wait(60)
@@ -144,10 +164,7 @@ def test_a_promotion(lake: Lake) -> None:
             with running(lambda: Pipeline(settings, database=database).run("2026-01-02..2026-01-03")) as loads:
                 with psycopg.connect(primary.url, autocommit=True) as look:
                     eventually(lambda: value(look, WAITS, "%pgpipe_internal.merge%"))
-                pid = int((primary.folder / "postmaster.pid").read_text().split()[0])
-                os.kill(pid, signal.SIGQUIT)
-                with psycopg.connect(copy.url, autocommit=True) as other:
-                    assert value(other, "select pg_promote()")
+                fail_over(primary, copy)
                 released.set()
             asked = len(hits)
             eventually(lambda: len(hits) > asked)
@@ -155,9 +172,4 @@ def test_a_promotion(lake: Lake) -> None:
         holder.close()
         assert (searches, drains, loads, set(hits)) == ([], [], [], {10})
         make_worker(database, Fake()).drain()
-        ours = Database(DatabaseSettings(url=copy.at(name)))
-        assert rows(ours, "select count(*), min(id), max(id) from product") == [(800, 0, 799)]
-        days = [("2026-01-01",), ("2026-01-02",), ("2026-01-03",)]
-        assert rows(ours, "select date::text from pgpipe.load_file order by 1") == days
-        assert rows(ours, "select count(*), count(distinct id) from product_embedding") == [(800, 800)]
-        assert rows(ours, "select count(*) from pgpipe.job") == [(0,)]
+        complete(copy, name)

@@ -55,25 +55,6 @@ def test_values_stay_what_they_are(array: pa.Array, expected: list) -> None:
     assert travel(array.slice(1)) == expected[1:]
 
 
-@pytest.mark.parametrize(
-    ("array", "sql"),
-    [
-        (pa.array([Decimal("1.25"), None, Decimal("-9.99")], pa.decimal128(15, 2)), "numeric(15,2)"),
-        (pa.array([1, None, 3], pa.int64()), "bigint"),
-        (pa.array(["a", None, "c"], pa.string()), "text"),
-    ],
-)
-def test_equal_bytes_are_not_copied(array: pa.Array, sql: str) -> None:
-    """Where a value travels as the bytes that it has, the same buffers travel, also of a part of an array."""
-    for part in (array, array.slice(1)):
-        wire = convert(part, sql)
-        same = [
-            mine and mine.address == theirs.address
-            for mine, theirs in zip(wire.buffers(), array.buffers(), strict=True)
-        ]
-        assert (wire.to_pylist(), all(same)) == (part.to_pylist(), True)
-
-
 def test_extension_types_travel_as_what_they_stand_for() -> None:
     """A uuid is its 16 bytes, JSON is not wrapped a second time."""
     one = uuid.uuid4()
