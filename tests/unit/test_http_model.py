@@ -238,7 +238,7 @@ def test_one_vector_that_is_null(service: Service) -> None:
 
     service.rule = rule
 
-    result, failures = Encoder(model).encode(["a", "odd", "b"], lambda: None)
+    result, failures = Encoder(model).encode(["a", "odd", "b"], lambda _share: None)
 
     assert {n: (f.reason, f.charge) for n, f in failures.items()} == {
         1: ("the model made a vector that is not finite", True)
@@ -271,7 +271,7 @@ def test_a_backend_out_of_memory(service: Service) -> None:
     model = loaded(service)
     service.rule = lambda texts: (200, {}, vectors(texts)) if len(texts) < 3 else (424, {}, {"error": "out of memory"})
 
-    result, failures = Encoder(model).encode([f"text {n}" for n in range(9)], lambda: None)
+    result, failures = Encoder(model).encode([f"text {n}" for n in range(9)], lambda _share: None)
 
     assert (failures, result.shape) == ({}, (9, 3))
 
