@@ -71,12 +71,11 @@ begin
         kind := case when pgpipe_internal.element_type(found.type) is not null then 'array'
                      when found.type = 'jsonb'::regtype then 'json'
                      else 'value' end;
-        -- The text of a type whose owner may make casts comes from its output function.
-        expression := case
-            when kind = 'json' then format('jsonb_path_query_array(%s, ''$[*]'')', found.expression)
-            when kind = 'array' then found.expression
-            when pgpipe_internal.is_trusted_type(found.type) then found.expression || '::text'
-            else format('nullif(pg_catalog.format(''%%s'', %s), '''')', found.expression) end;
+        expression := case kind
+            when 'json' then format('jsonb_path_query_array(%s, ''$[*]'')', found.expression)
+            when 'array' then found.expression
+            else format('(%s)::text', pgpipe_internal.json_value(found.type, found.expression))
+            end;
         return;
     end if;
     found := pgpipe_internal.comparable_column(target, 'row', parts[1]);
@@ -118,8 +117,10 @@ as $$
                                     else 'counted.value is not null' end,
                'values', format(case kind
                    when 'value' then '(select f%s from matching)'
-                   when 'array' then '(select each.value from matching cross join lateral (select '
-                                     'distinct item::text from unnest(f%s) item) each (value))'
+                   when 'array'  -- its owner may have made a cast of the elements
+                   then '(select each.value from matching cross join lateral (select distinct '
+                        'pg_catalog.format(''%%s'', item.value) from unnest(f%s) item (value) '
+                        'where item.value is distinct from null) each (value))'
                    else '(select each.value from matching cross join lateral (select distinct item '
                         'from jsonb_array_elements(f%s) item) each (value))' end, place)) end)
 $$;

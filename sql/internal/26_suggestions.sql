@@ -74,7 +74,10 @@ declare
     last constant text := pgpipe_internal.last_beginning(first);
     titles text[];
 begin
-    if title is null or length(beginning) > 99 or (pgpipe_internal.estimate(target, format(
+    if title is null or length(beginning) > 99
+       or not pgpipe_internal.is_trusted_type(pgpipe_internal.column_type_of(target, title)) then
+        return '{}';  -- a cast of the owner's would run
+    elsif (pgpipe_internal.estimate(target, format(
            '(lower("left"(row.%I::text, 100)) collate "C") between %L and %L', title, first, last
            ))).cost > dearest then
         return '{}';  -- there is no index for it

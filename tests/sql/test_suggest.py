@@ -76,3 +76,33 @@ def test_nothing_hidden_is_suggested(shop: Connection) -> None:
         assert column(shop, "select suggestion from pgpipe.suggest('product', 'ra')") == ["Raincoat"]
     finally:
         shop.execute("reset role; drop owned by narrow; drop role narrow")
+
+
+CASTS = """
+    create type mood as enum ('sad', 'glad');
+    create function said(mood) returns text immutable language plpgsql as $$
+    begin
+        if current_setting('test.armed', true) = 'yes' then
+            raise exception 'a cast of the owner ran' using errcode = 'XX999';
+        end if;
+        return case $1 when 'sad' then 'sadness' else 'gladness' end;
+    end $$;
+    create cast (mood as text) with function said(mood);
+    create table thing (id int primary key, title mood, moods mood[], body text);
+    select pgpipe.enable_search('thing', '{body=>B}');
+    update pgpipe.search set weights = '{"title": "A", "body": "B"}';  -- as a search that a trigger keeps may have it
+    insert into thing values (1, 'sad', '{sad,glad,null}', 'rain'), (2, 'glad', null, 'rain');
+    set test.armed = yes
+"""
+
+
+def test_no_cast_of_the_owner_runs(conn: Connection) -> None:
+    """Who counts words, asks for suggestions or counts facets runs no cast that a type's owner made."""
+    conn.execute(CASTS)
+    conn.execute("select pgpipe.refresh_search('thing')")
+
+    assert column(conn, "select word from pgpipe.word order by 1") == ["rain"]
+    assert column(conn, "select suggestion from pgpipe.suggest('thing', 'ra')") == ["rain"]
+    assert column(conn, "select suggestion from pgpipe.suggest('thing', 'sa')") == []
+    counted = "select value, rows from pgpipe.facets('thing', 'rain', '[\"title\", \"moods\"]')"
+    assert conn.execute(counted).fetchall() == [("glad", 1), ("sad", 1), ("glad", 1), ("sad", 1)]
