@@ -104,6 +104,13 @@ def test_columns_that_it_may_not_read(conn: Connection, reader: Connection) -> N
         for search, values in ((TEXT, ("title",)), (NEAR, (VECTOR, 10)), (HYBRID, ("title", VECTOR))):
             assert sqlstate(reader, search, *values, json.dumps(where)) == "42501", (search, where)
     assert column(reader, TEXT, "title", json.dumps({"title": "title 2"})) == [2]
+    arranged = "select key from pgpipe.text_search('doc', 'title', options => %s)"
+    for options in ({"boost": {"size": {"log": 1}}}, {"order_by": "size"}, {"order_by": {"body": "desc"}}):
+        assert sqlstate(reader, arranged, json.dumps(options)) == "42501", options
+    assert column(reader, arranged, json.dumps({"order_by": {"title": "desc"}}))[0] == {"id": 6}
+    like = reader.execute("select * from pgpipe.similar('doc', '{\"id\": 1}', options => '{\"row\": true}')").fetchall()
+    assert len(like) == 5
+    assert "secret" not in str(like)
 
 
 @also_on_16
