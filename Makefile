@@ -12,26 +12,33 @@ WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 > 4 ? $$1 : 4) 
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers bench-freshness bench-history soak nights
+.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers bench-freshness bench-history bench-applications soak nights
 .PHONY: system-packages docs golden screenshots freeze dist constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# pip would compile on one core, and the tests of each package too. A module that does not compile is nobody's trouble yet.
+COMPILE = $(BIN)/python -W ignore -m compileall -qq -j 0 -x 'site-packages/.*/tests/' $(abspath $(VENV))/lib || true
+
+$(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-compile torch==2.13.0
-	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
-	@# pip would compile on one core, and the tests of each package too. A module that does not compile is nobody's trouble yet.
-	@$(BIN)/python -W ignore -m compileall -qq -j 0 -x 'site-packages/.*/tests/' $(abspath $(VENV))/lib || true
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo]'
+	@$(COMPILE)
 	@touch $@
 
-install: $(VENV)/.installed  ## a virtual environment with pgpipe and all it needs, pinned by constraints.txt
+$(VENV)/.installed: $(VENV)/.demo
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	@$(COMPILE)
+	@touch $@
+
+install: $(VENV)/.installed  ## a virtual environment with pgpipe and all that tests and checks need, pinned by constraints.txt
 
 migrate: install  ## bring the database to this version
 	$(BIN)/pgpipe migrate
 
-demo: install  ## from nothing to a hybrid search answer, on the docstrings of Python
+demo: $(VENV)/.demo  ## from nothing to a hybrid search answer, on the docstrings of Python
 	$(BIN)/pgpipe demo
 
 test: install  ## all tests, on real PostgreSQL and a real S3 server; WORKERS=, one a core and at least four if left out
@@ -82,6 +89,9 @@ bench-freshness: install  ## how soon a change is found by meaning, and what NOT
 
 bench-history: install  ## what a history adds to a merge; COPIES=, RUNS=, BENCH_DIR= (tests/bench/history.py)
 	$(BIN)/python -W ignore -m tests.bench.history
+
+bench-applications: install  ## what a searcher adds to the SQL function, and a cold command; COPIES=, RUNS=, SECONDS=, BENCH_DIR= (tests/bench/applications.py)
+	$(BIN)/python -W ignore -m tests.bench.applications
 
 bench-load: install  ## pgpipe against other loaders; RUNS=, SCALE=, LAKE=, PEERS=, WORK= (tests/bench/load.py)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -1,18 +1,18 @@
 """The same searcher for programs that wait by `await`: the statements and the order of the steps are the same."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from pgpipe import errors
-from pgpipe.api.searcher import SIZE, Common
+from pgpipe.api.searcher import SIZE, STALE, Common
 from pgpipe.db import translated
 from pgpipe.db.pool import async_pool, fetch
 from pgpipe.searching import asking
-from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement
+from pgpipe.searching.ask import SEARCHABLE, Filter, Hit, Options, Question, Searchable, SearchMode, Statement
 from pgpipe.searching.describe import Described, describe
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.suggest import Suggestion, suggestions
@@ -42,7 +42,8 @@ class AsyncSearcher(Common):
         **options: Unpack[Options],
     ) -> list[Hit]:
         """Answer a question: arguments and errors are those of `pgpipe.search`."""
-        return await self._take(asking.hits(Question(query, k, filter, **options), entity, mode, self._home, vector))
+        question = Question(query, k, filter, **options)
+        return await self._take(lambda: asking.hits(question, entity, mode, self._home, vector))
 
     async def facets(
         self,
@@ -55,20 +56,20 @@ class AsyncSearcher(Common):
         **options: Unpack[Options],
     ) -> Facets:
         """Count rows by their values: arguments and errors are those of `pgpipe.facets`."""
-        steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, self._home)
-        return await self._take(steps)
+        question = Question(query, k, filter, **options)
+        return await self._take(lambda: facets_of(question, columns, entity, mode, self._home))
 
     async def suggest(self, prefix: str, entity: str | None = None, k: int = 10) -> list[Suggestion]:
         """Completions of what is typed so far: arguments and errors are those of `pgpipe.suggest`."""
-        return await self._take(suggestions(prefix, entity, k, self._home))
+        return await self._take(lambda: suggestions(prefix, entity, k, self._home))
 
     async def embed_query(self, query: str, entity: str | None = None) -> list[float]:
         """The vector of a question, by the model of the entity's vectors: for SQL of your own."""
-        return await self._take(asking.query_vector(query, entity, self._home))
+        return await self._take(lambda: asking.query_vector(query, entity, self._home))
 
     async def describe(self) -> list[Described]:
         """The tables that can be searched, with their modes and their columns."""
-        return await self._take(describe(self._home))
+        return await self._take(lambda: describe(self._home))
 
     async def warm_up(self, *entities: str) -> None:
         """Connect and load the models of these entities, or all that this machine may run: no question waits for it.
@@ -76,7 +77,8 @@ class AsyncSearcher(Common):
         Raises:
             As `pgpipe.search`.
         """
-        await self._take(asking.warm_up(entities, self._home), self._vectors if entities else self._encode_allowed)
+        encode = self._vectors if entities else self._encode_allowed
+        await self._take_all(asking.warm_up(entities, self._home), [], encode)
 
     async def close(self) -> None:
         """Close the pool, unless it was given."""
@@ -108,17 +110,26 @@ class AsyncSearcher(Common):
                 await self._own.open()
             return self._own  # type: ignore[no-any-return] # of async_pool
 
-    async def _take(self, steps: asking.Steps[asking.T], encode: Encode | None = None) -> asking.T:
+    async def _take(self, steps: Callable[[], asking.Steps[asking.T]]) -> asking.T:
+        """As `Searcher._take`."""
+        if known := self._known():
+            try:
+                return await self._take_all(steps(), known, self._vectors)
+            except STALE:
+                pass
+        return await self._take_all(steps(), [], self._vectors)
+
+    async def _take_all(self, steps: asking.Steps[asking.T], known: list[Searchable], encode: Encode) -> asking.T:
         """As `asking.take`."""
         step = next(steps)
         while True:
-            answer: Awaitable[list[Any]]
+            answer: list[Any]
             if isinstance(step, asking.Encode):
-                answer = asyncio.to_thread(encode or self._vectors, step.query, step.target)
+                answer = await asyncio.to_thread(encode, step.query, step.target)
             else:
-                answer = self._fetch(step)
+                answer = known if known and step is SEARCHABLE else await self._fetch(step)
             try:
-                step = steps.send(await answer)
+                step = steps.send(answer)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return] # what the steps return
 
@@ -126,7 +137,7 @@ class AsyncSearcher(Common):
         """As `Searcher._fetch`."""
         pool = await self._pool()
         try:
-            return await _fetch(pool, asked)
+            return self._learn(asked, await _fetch(pool, asked))
         except errors.Unreachable as exc:
             if isinstance(exc.__cause__, PoolTimeout):
                 raise (await asyncio.to_thread(self._no_free)) from exc

@@ -2,8 +2,9 @@
 
 import os
 import threading
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -14,7 +15,7 @@ from pgpipe.api.vectors import QuestionVectors, models
 from pgpipe.db import Database, translated
 from pgpipe.db.pool import open_pool
 from pgpipe.searching import asking
-from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, Statement, fetch
+from pgpipe.searching.ask import SEARCHABLE, Filter, Hit, Options, Question, Searchable, SearchMode, Statement, fetch
 from pgpipe.searching.describe import Described, describe
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.suggest import Suggestion, suggestions
@@ -22,6 +23,8 @@ from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
 
 SIZE = 8  # connections of a searcher's own pool
+KEPT = 1.0  # seconds that the list of tables is believed, unless a question that relies on it fails
+STALE = (errors.DatabaseError, errors.UsageError, errors.VectorsMissing)  # that a changed table may cause
 
 
 class Common:
@@ -44,6 +47,7 @@ class Common:
         """Nothing is open yet."""
         self._opening = threading.Lock()
         self._own: Any = None
+        self._tables: tuple[float, list[Searchable]] = (0.0, [])
 
     def after_fork(self) -> None:
         """In a child: connections are the parent's, and the threads of its pool are not here."""
@@ -51,6 +55,17 @@ class Common:
         self._lost = self._given is not None
 
     _lost = False
+
+    def _known(self) -> list[Searchable]:
+        """The tables as a question found them a moment ago; none if that is too long ago."""
+        until, tables = self._tables
+        return tables if time.monotonic() < until else []
+
+    def _learn(self, asked: Statement[Any], rows: list[Any]) -> list[Any]:
+        """Keep the tables, if that is what was asked."""
+        if asked is SEARCHABLE:
+            self._tables = (time.monotonic() + KEPT, rows)
+        return rows
 
     def _require_pool(self) -> None:
         if self._lost:
@@ -101,8 +116,8 @@ class Searcher(Common):
         **options: Unpack[Options],
     ) -> list[Hit]:
         """Answer a question: arguments and errors are those of `pgpipe.search`."""
-        steps = asking.hits(Question(query, k, filter, **options), entity, mode, self._home, vector)
-        return asking.take(steps, self._fetch, self._vectors)
+        question = Question(query, k, filter, **options)
+        return self._take(lambda: asking.hits(question, entity, mode, self._home, vector))
 
     def facets(
         self,
@@ -115,20 +130,20 @@ class Searcher(Common):
         **options: Unpack[Options],
     ) -> Facets:
         """Count rows by their values: arguments and errors are those of `pgpipe.facets`."""
-        steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, self._home)
-        return asking.take(steps, self._fetch, self._vectors)
+        question = Question(query, k, filter, **options)
+        return self._take(lambda: facets_of(question, columns, entity, mode, self._home))
 
     def suggest(self, prefix: str, entity: str | None = None, k: int = 10) -> list[Suggestion]:
         """Completions of what is typed so far: arguments and errors are those of `pgpipe.suggest`."""
-        return asking.take(suggestions(prefix, entity, k, self._home), self._fetch, self._vectors)
+        return self._take(lambda: suggestions(prefix, entity, k, self._home))
 
     def embed_query(self, query: str, entity: str | None = None) -> list[float]:
         """The vector of a question, by the model of the entity's vectors: for SQL of your own."""
-        return asking.take(asking.query_vector(query, entity, self._home), self._fetch, self._vectors)
+        return self._take(lambda: asking.query_vector(query, entity, self._home))
 
     def describe(self) -> list[Described]:
         """The tables that can be searched, with their modes and their columns."""
-        return asking.take(describe(self._home), self._fetch, self._vectors)
+        return self._take(lambda: describe(self._home))
 
     def warm_up(self, *entities: str) -> None:
         """Connect and load the models of these entities, or all that this machine may run: no question waits for it.
@@ -164,11 +179,20 @@ class Searcher(Common):
                 self._own = open_pool(self._database, self._size)
             return self._own  # type: ignore[no-any-return] # of open_pool
 
+    def _take(self, steps: Callable[[], asking.Steps[asking.T]]) -> asking.T:
+        """Take the steps; once more if they fail on what was known of the tables."""
+        if known := self._known():
+            try:
+                return asking.take(steps(), lambda a: known if a is SEARCHABLE else self._fetch(a), self._vectors)
+            except STALE:
+                pass
+        return asking.take(steps(), self._fetch, self._vectors)
+
     def _fetch(self, asked: Statement[Any]) -> list[Any]:
         """The rows of an answer. No connection is held between two statements, such as while a model works."""
         pool = self._pool()
         try:
-            return _fetch(pool, asked)
+            return self._learn(asked, _fetch(pool, asked))
         except errors.Unreachable as exc:
             if isinstance(exc.__cause__, PoolTimeout):
                 raise self._no_free() from exc

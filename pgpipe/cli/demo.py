@@ -11,7 +11,7 @@ from time import monotonic
 import click
 
 from pgpipe.cli.app import App, cli
-from pgpipe.distribution import install
+from pgpipe.extras import needed
 
 BUCKET, PREFIX = "drops", "python-docs"
 EMBED = {"module": ["name", "summary", "doc"]}  # long texts, in several chunks; of the others the summary is enough
@@ -56,10 +56,10 @@ def demo(app: App, folder: Path, rows: int) -> None:
     Builds a lake, serves it over the S3 protocol on loopback, starts the embedded PostgreSQL, and then runs the
     commands that a user would type.
     """
-    try:
+    with needed("demo", "the demo"):
+        import moto.server  # noqa: F401 - what serves the lake
+
         from pgpipe.demo import lake, store
-    except ImportError as exc:
-        raise click.ClickException(f"the demo needs its extra: {install('demo')} ({exc})") from None
     began = monotonic()
     shutil.rmtree(folder / "lake", ignore_errors=True)
     changes = lake.build(folder / "lake", limit=rows)

@@ -7,8 +7,8 @@ import click
 
 from pgpipe.cli.app import App, cli
 from pgpipe.db import Database
-from pgpipe.distribution import install
-from pgpipe.errors import Unreachable, UsageError
+from pgpipe.errors import Unreachable
+from pgpipe.extras import needed
 
 
 @cli.command()
@@ -28,15 +28,13 @@ def serve(app: App, host: str | None, port: int | None, hostnames: Sequence[str]
     It listens on loopback only, because it has no login, and only reads: every request is one read-only transaction.
     A role that may only read is enough; give its connection string as serve.url, or with --database.
     """
-    try:
+    with needed("serve", "the page"):
         import uvicorn
 
         from pgpipe.web.app import create_app
         from pgpipe.web.asking import Models
         from pgpipe.web.guard import LOOPBACK
         from pgpipe.web.queries import overview, reading
-    except ImportError as exc:
-        raise UsageError(f"the page needs its extra: {install('web')} ({exc})") from None
     app.set("serve", host=host, port=port, hostnames=list(hostnames) or None)
     wanted = app.settings.serve
     database = Database(app.settings.database.model_copy(update={"url": wanted.url})) if wanted.url else app.reading

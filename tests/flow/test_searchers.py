@@ -75,6 +75,20 @@ def test_threads_share_a_searcher(searcher: pgpipe.Searcher, settings: Settings,
         assert column(conn, "select count(*) from pg_stat_activity where datname = current_database()")[0] <= 4
 
 
+def test_tables_that_change(searcher: pgpipe.Searcher, database: Database) -> None:
+    """The list of tables is kept for a moment; a question for one that was made or replaced meanwhile is answered."""
+    assert len(searcher.search("title", "doc", "text")) == 4
+    with database.connect(autocommit=True) as conn:
+        conn.execute("drop table doc cascade; create table doc (id int primary key, title text)")
+        conn.execute("insert into doc values (9, 'title'); create table other (like doc including all)")
+        conn.execute(
+            "select pgpipe.enable_search(name, '{title=>A}') from (values ('doc'::regclass), ('other')) t (name)"
+        )
+
+    assert ids(searcher.search("title", "doc")) == [9]
+    assert searcher.search("title", "other") == []
+
+
 def test_a_server_that_cuts_connections(searcher: pgpipe.Searcher, database: Database) -> None:
     """Whoever asks next notices nothing; a database that is gone is said at once, and not after the pool's patience."""
     searcher.search("title", mode="text")

@@ -9,6 +9,7 @@ import pytest
 
 from pgpipe import distribution
 from pgpipe.doctor import machine
+from pgpipe.errors import PgpipeError
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -31,15 +32,36 @@ def test_nothing_says_to_install_the_other_package(page: Path) -> None:
 
 
 def test_every_extra_that_a_message_names_exists() -> None:
-    """`install("web")` and the like."""
+    """`install("embedded")`, `needed("serve", …)` and the like."""
     named = {
         extra
         for file in (ROOT / "pgpipe").rglob("*.py")
-        for extra in re.findall(r"\binstall\([\"'](\w+)[\"']\)", file.read_text(encoding="utf-8"))
+        for extra in re.findall(r"\b(?:install|needed)\([\"'](\w+)[\"']", file.read_text(encoding="utf-8"))
     }
 
-    assert named >= {"embedded", "web", "demo", "http", "fsspec"}
+    assert named >= {"embedded", "serve", "demo", "http", "fsspec"}
     assert named <= set(PROJECT["optional-dependencies"])
+
+
+@pytest.mark.parametrize(("package", "extra"), [("uvicorn", "serve"), ("moto.server", "demo"), ("httpx", "http")])
+def test_a_package_that_is_missing_is_named(package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that brings it, in one line, by whatever needs it."""
+    from click.testing import CliRunner
+
+    from pgpipe.cli.app import cli
+    from pgpipe.embed.model.base import load_model
+    from pgpipe.settings.model import EmbeddingSettings
+
+    def use() -> None:
+        if extra == "http":
+            load_model(EmbeddingSettings(backend="http", url="http://127.0.0.1:1"))
+        CliRunner().invoke(cli, [extra], catch_exceptions=False)
+
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        PgpipeError, match=rf"needs {package.partition('.')[0]}, which is not installed: .*'pgpipe-search\[{extra}\]'"
+    ):
+        use()
 
 
 def test_another_distribution_of_our_import_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

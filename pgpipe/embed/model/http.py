@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from semantic_text_splitter import TextSplitter
 
-from pgpipe.distribution import install
 from pgpipe.embed.model.base import Vectors, unit_length
 from pgpipe.errors import EncodeError, ModelError, Permanent, TooLarge, Transient, Unreachable
+from pgpipe.extras import needed
 from pgpipe.log import get_logger
 from pgpipe.settings.model import EmbeddingSettings
 
@@ -45,10 +45,8 @@ class HttpModel:
             ModelError: no address is set, the key cannot be read, or the service refuses it or the model.
             Unreachable: the service does not answer.
         """
-        try:
+        with needed("http", "the backend http", ModelError):
             import httpx
-        except ModuleNotFoundError:
-            raise ModelError(f"the backend http needs httpx, which is not installed: {install('http')}") from None
         if settings.url is None:
             raise ModelError("the backend http needs embedding.url, such as https://api.openai.com/v1")
         self.name = settings.model
