@@ -15,6 +15,7 @@ begin
     wanted.weights := pgpipe_internal.parse_weights(columns);
     wanted.language := language::text;
     wanted.language_column := language_column;
+    wanted.version := pgpipe_internal.search_version();
     perform pgpipe_internal.forget_search();
     if exists (select from pgpipe.search serving where serving.target = enable_search.target
                   and not pgpipe_internal.has_column(serving.target, serving.column_name)) then

@@ -31,7 +31,8 @@ begin
            pgpipe_internal.with_times(hit.details, '{text,boosts,passages}', clock)
       from pgpipe_internal.show_hits(
                target, found[skip + 1 : skip + k],
-               pgpipe_internal.asked_words(languages, understood.asked, prefix), null, chosen,
+               coalesce(pgpipe_internal.asked_words(target, understood.asked, prefix), ''), null,
+               chosen,
                pgpipe_internal.explained_question(chosen, target, understood.asked, prefix)) hit;
 end
 $$;

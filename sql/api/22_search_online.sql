@@ -11,6 +11,7 @@ declare
     filling pgpipe.search_fill;
 begin
     wanted.target := target;
+    wanted.version := pgpipe_internal.search_version();
     wanted.weights := pgpipe_internal.parse_weights(columns);
     wanted.language := coalesce(language::text, serving.language);
     wanted.language_column := nullif(coalesce(language_column, serving.language_column), '');
@@ -19,8 +20,9 @@ begin
         select max(col.attnum) + 1 from pg_catalog.pg_attribute col
          where col.attrelid = alter_search.target));
     select * into filling from pgpipe.search_fill known where known.target = alter_search.target;
-    if (filling.weights, filling.language, filling.language_column)
-       is not distinct from (wanted.weights, wanted.language, wanted.language_column) then
+    if (filling.weights, filling.language, filling.language_column, filling.version)
+       is not distinct from
+       (wanted.weights, wanted.language, wanted.language_column, wanted.version) then
         return;
     elsif filling.target is not null then  -- another change, not finished: this one replaces it
         delete from pgpipe.search_fill known where known.target = alter_search.target;
@@ -28,8 +30,9 @@ begin
             format('lock table %s in access exclusive mode', target));
         perform pgpipe_internal.drop_search_column(target, filling.column_name);
     end if;
-    if (serving.weights, serving.language, serving.language_column)
-       is distinct from (wanted.weights, wanted.language, wanted.language_column) then
+    if (serving.weights, serving.language, serving.language_column, serving.version)
+       is distinct from
+       (wanted.weights, wanted.language, wanted.language_column, wanted.version) then
         perform pgpipe_internal.check_search(wanted);
         perform pgpipe_internal.start_fill(wanted);
     end if;

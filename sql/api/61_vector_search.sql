@@ -73,7 +73,7 @@ begin
                hit.details, '{text,vector,boosts,passages}', listed.clock)
       from pgpipe_internal.show_hits(
                target, listed.hits[skip + 1 : skip + k],
-               pgpipe_internal.asked_words(languages, understood.asked, prefix), declared, chosen,
+               pgpipe_internal.asked_words(target, understood.asked, prefix), declared, chosen,
                pgpipe_internal.explained_question(
                    chosen, target, understood.asked, prefix, text_weight, vector_weight)) hit;
 end

@@ -33,8 +33,9 @@ begin
     found := pgpipe_internal.arrange_hits(target, key_columns, array(
         select hit from unnest(found) hit where hit.key <> this.key), chosen);
     return query select * from pgpipe_internal.show_hits(
-        target, found[:k], case when words is not null then pgpipe_internal.asked_words(
-            pgpipe_internal.search_languages(target), words) end, declared, chosen);
+        target, found[:k],
+        case when words is not null then pgpipe_internal.asked_words(target, words) end, declared,
+        chosen);
 end
 $$;
 comment on function pgpipe.similar(regclass, jsonb, int, jsonb, text, jsonb) is

@@ -46,34 +46,36 @@ create or replace function pgpipe_internal.cut_expression(value text, room text)
 as $$
     -- PostgreSQL cuts at characters, of one to four bytes.
     select pgpipe_internal.fill(
-        'left({value}, case when octet_length(left({value}, {room})) <= {room} then {room} '
-        'when octet_length(left({value}, {room} / 2)) <= {room} then {room} / 2 '
-        'else {room} / 4 end)', jsonb_build_object('value', value, 'room', room))
+        'left({value}, {room} / case when octet_length(left({value}, {room})) <= {room} then 1 '
+        'when octet_length(left({value}, {room} / 2)) <= {room} then 2 else 4 end)',
+        jsonb_build_object('value', value, 'room', room))
 $$;
 comment on function pgpipe_internal.cut_expression(text, text) is
     'SQL text: the beginning of the SQL expression `value`, of at most `room` bytes. That is an '
     'SQL expression too.';
 
-create or replace function pgpipe_internal.paired_branch(value text, room text)
+drop function if exists pgpipe_internal.paired_branch(text, text);
+
+create or replace function pgpipe_internal.pairs(value text)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select pgpipe_internal.fill($sql$
-               when octet_length({value}) > char_length({value}) and {value} collate "C" ~ {one}
-               then regexp_replace(
+                    regexp_replace(
                         regexp_replace(
-                            regexp_replace(left({value}, {room} / 4) collate "C",
+                            regexp_replace({value} collate "C",
                                            {run}, chr(31) || '\1' || chr(31), 'g'),
                             {each}, '\1' || chr(31) || '\1', 'g'),
                         chr(31) || {each} || chr(31) || {ahead}, chr(31), 'g')
                $sql$, jsonb_build_object(
-               'value', value, 'room', room, 'one', quote_literal(one),
+               'value', value,
                'run', quote_literal('(' || one || '+)'),
                'each', quote_literal('(' || one || ')'),
                'ahead', quote_literal('(?=' || one || ')')))
       from pgpipe_internal.unspaced() one
 $$;
-comment on function pgpipe_internal.paired_branch(text, text) is
-    'SQL text: the branch of a CASE for texts with characters of scripts without blanks.';
+comment on function pgpipe_internal.pairs(text) is
+    'SQL text: the SQL expression `value` with the pairs of its characters in place of runs of '
+    'scripts without blanks.';
 
 create or replace function pgpipe_internal.paired_expression(
     language regconfig, value text, room text default null, share int default null)
@@ -86,8 +88,13 @@ as $$
                'else coalesce({value}, '''') end', jsonb_build_object(
                'value', value, 'share', coalesce(paired_expression.share, most),
                'cut', pgpipe_internal.cut_expression(value, wanted.room),
-               'paired', case when config.cfgparser = own.parser  -- others know such scripts
-                         then pgpipe_internal.paired_branch(value, wanted.room) end))
+               'paired', case when config.cfgparser = own.parser then  -- others know such scripts
+                   pgpipe_internal.fill(
+                       'when octet_length({value}) > char_length({value}) '
+                       'and {value} collate "C" ~ {one} then {pairs} ', jsonb_build_object(
+                           'value', value, 'one', quote_literal(pgpipe_internal.unspaced()),
+                           'pairs', pgpipe_internal.pairs(
+                               format('left(%s, %s / 4)', value, wanted.room)))) end))
       from pg_catalog.pg_ts_config config
      cross join pgpipe_internal.searched_bytes(language) most
      cross join lateral (select coalesce(paired_expression.room, most::text)) wanted (room)
@@ -102,6 +109,17 @@ comment on function pgpipe_internal.paired_expression(regconfig, text, text, int
     'value of more than `share` bytes it is the beginning, of at most `room` bytes, an SQL '
     'expression.';
 
+create or replace function pgpipe_internal.has_own_parser(language regconfig)
+    returns boolean  stable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select exists (select from pg_catalog.pg_ts_config config
+                     join pg_catalog.pg_ts_parser parser on parser.oid = config.cfgparser
+                    where config.oid = language and parser.prsname = 'default'
+                      and parser.prsnamespace = 'pg_catalog'::regnamespace)
+$$;
+comment on function pgpipe_internal.has_own_parser(regconfig) is
+    'Whether a language is read by PostgreSQL''s own parser. Others know their scripts.';
+
 create or replace function pgpipe_internal.paired(language regconfig, value text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -111,10 +129,7 @@ begin
     -- The values of paired_expression, computed here: to compose and run it took longer.
     if octet_length(value) = char_length(value) then
         return left(value, 600000);  -- as much as is searched of it
-    elsif not exists (select from pg_catalog.pg_ts_config config
-                        join pg_catalog.pg_ts_parser parser on parser.oid = config.cfgparser
-                       where config.oid = language and parser.prsname = 'default'
-                         and parser.prsnamespace = 'pg_catalog'::regnamespace) then
+    elsif not pgpipe_internal.has_own_parser(language) then
         return coalesce(left(value, 80000), '');
     elsif value collate "C" ~ one then
         value := regexp_replace(left(value, 80000) collate "C",
@@ -142,40 +157,3 @@ as $$
 $$;
 comment on function pgpipe_internal.unpaired(text) is
     'A passage of a paired text as it was before, with what is marked between <b> and </b>.';
-
-create or replace function pgpipe_internal.asked_text(part text)
-    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    select left(part, case when octet_length(left(part, 290000)) <= 290000 then 290000
-                           else 72500 end)
-$$;
-comment on function pgpipe_internal.asked_text(text) is
-    'As much of a question as has words that fit into a tsvector: at most 290,000 bytes.';
-
-create or replace function pgpipe_internal.question_words(language regconfig, part text)
-    returns tsvector  stable  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- The last character of a run is in its last pair.
-    select to_tsvector(language, regexp_replace(
-               pgpipe_internal.paired(language, pgpipe_internal.asked_text(part)),
-               '(' || one || ')\x1f\1(?!' || one || ')', '\1', 'g'))
-      from pgpipe_internal.unspaced() one
-$$;
-comment on function pgpipe_internal.question_words(regconfig, text) is
-    'The words of a question in a language. A single character of a script without blanks is the '
-    'beginning of one.';
-
-create or replace function pgpipe_internal.phrase_query(language regconfig, phrase text)
-    returns tsquery  stable  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    -- Behind the last pair, or single character, anything may follow; what is neither such a
-    -- character nor \w asks for nothing.
-    select regexp_replace(
-               phraseto_tsquery(language, regexp_replace(
-                   pgpipe_internal.paired(language, pgpipe_internal.asked_text(phrase)),
-                   '(' || one || ')\x1f\1[^\w' || substr(one, 2) || '*$', '\1'))::text,
-               '(''' || one || ''')$', '\1:*')::tsquery
-      from pgpipe_internal.unspaced() one
-$$;
-comment on function pgpipe_internal.phrase_query(regconfig, text) is
-    'The tsquery that asks for a phrase in a language.';

@@ -64,10 +64,12 @@ comment on function pgpipe_internal.searched_text(regclass, name, text) is
     'SQL text: the text of a column, of the row `alias` if one is given. An array of texts is '
     'that of its elements, each once.';
 
-create or replace function pgpipe_internal.search_expression(
-    target regclass, weights jsonb, language regconfig, language_column name default null,
-    alias text default null)
-    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+drop function if exists pgpipe_internal.search_expression(regclass, jsonb, regconfig, name, text);
+
+create or replace function pgpipe_internal.searched_columns(
+    target regclass, weights jsonb, language regconfig, alias text, version int,
+    out attnum int, out weight text, out content text, out before text)
+    returns setof record  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with part as (
         select col.attnum, weighed.value as weight,
@@ -75,28 +77,58 @@ as $$
                pgpipe_internal.searched_bytes(language) / count(*) over ()::int as share
           from jsonb_each_text(weights) weighed
           join pg_catalog.pg_attribute col
-            on col.attrelid = search_expression.target and col.attname = weighed.key
+            on col.attrelid = searched_columns.target and col.attname = weighed.key
+    ), roomy as (
+        -- A long column has the room that the others leave, and its share of the bytes that are
+        -- searched at least.
+        select part.*, (
+               select format('greatest(%s, %s - %s)', part.share,
+                             pgpipe_internal.searched_bytes(language),
+                             string_agg(format('coalesce(octet_length(%s), 0)', other.value), ' - '
+                                        order by other.attnum))
+                 from part other where other.attnum <> part.attnum having count(*) > 0) as room
+          from part
     )
-    -- Heavier columns first. A long one has the room that the others leave, and its share of the
-    -- bytes that are searched at least.
-    select string_agg(
-               format('setweight(to_tsvector(%s, %s), %L)',
-                      pgpipe_internal.language_expression(
-                          search_expression.target, language, language_column,
-                          pgpipe_internal.column_list(array[language_column], alias)),
-                      pgpipe_internal.paired_expression(language, part.value, others.room,
-                                                        part.share),
-                      part.weight),
-               ' || ' order by part.weight, part.attnum)
-      from part left join lateral (
-           select format('greatest(%s, %s - %s)', part.share,
-                         pgpipe_internal.searched_bytes(language),
-                         string_agg(format('coalesce(octet_length(%s), 0)', other.value), ' - '
-                                    order by other.attnum)) as room
-             from part other where other.attnum <> part.attnum having count(*) > 0) others on true
+    select roomy.attnum, roomy.weight,
+           case version
+           when 1 then pgpipe_internal.paired_expression(
+               language, roomy.value, roomy.room, roomy.share)
+           else pgpipe_internal.written_expression(
+               language, roomy.value, roomy.room, roomy.share) end,
+           lag(roomy.weight) over (order by roomy.weight, roomy.attnum)
+      from roomy
 $$;
-comment on function pgpipe_internal.search_expression(regclass, jsonb, regconfig, name, text) is
-    'SQL text of the search column, of the row `alias` if one is given.';
+comment on function pgpipe_internal.searched_columns(regclass, jsonb, regconfig, text, int) is
+    'The columns of a search, what SQL text gives their contents to the parser, and the weight of '
+    'the column before each.';
+
+create or replace function pgpipe_internal.search_expression(
+    target regclass, weights jsonb, language regconfig, language_column name default null,
+    alias text default null, version int default pgpipe_internal.search_version())
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Heavier columns first. A phrase asks for a weight, so it stays within columns of one. Between
+    -- these is a gap: a word that no parser makes, which is taken out when all are together.
+    with summed as (
+        select string_agg(
+                   format('%ssetweight(to_tsvector(%s, %s), %L)',
+                          case when version > 1 and part.before = part.weight
+                               then $gap$''' '':16'::tsvector || $gap$ end,
+                          pgpipe_internal.language_expression(
+                              search_expression.target, language, language_column,
+                              pgpipe_internal.column_list(array[language_column], alias)),
+                          part.content, part.weight),
+                   ' || ' order by part.weight, part.attnum) as vector,
+               version > 1 and bool_or(part.before = part.weight) as has_gaps
+          from pgpipe_internal.searched_columns(target, weights, language, alias, version) part
+    )
+    select case when summed.has_gaps then format('ts_delete(%s, '' '')', summed.vector)
+                else summed.vector end
+      from summed
+$$;
+comment on function pgpipe_internal.search_expression(
+    regclass, jsonb, regconfig, name, text, int) is
+    'SQL text of the search column of a version, of the row `alias` if one is given.';
 
 create or replace function pgpipe_internal.require_plain(target regclass, columns name[])
     returns void  stable  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -164,7 +196,8 @@ begin
     perform pgpipe_internal.require_plain(wanted.target, wanted.language_column || columns);
     perform pgpipe_internal.search_expression(  -- refuses a language column that cannot name one
         wanted.target, wanted.weights,
-        pgpipe_internal.declared_language(wanted.target, wanted.language), wanted.language_column);
+        pgpipe_internal.declared_language(wanted.target, wanted.language), wanted.language_column,
+        null, wanted.version);
     if pgpipe_internal.has_column(wanted.target, wanted.column_name) then
         raise exception '% has a column % already', wanted.target, quote_ident(wanted.column_name)
             using errcode = 'PP004',
@@ -222,10 +255,10 @@ begin
             'expression', pgpipe_internal.search_expression(
                 wanted.target, wanted.weights,
                 pgpipe_internal.declared_language(wanted.target, wanted.language),
-                wanted.language_column)));
-    insert into pgpipe.search (target, column_name, weights, language, language_column)
+                wanted.language_column, null, wanted.version)));
+    insert into pgpipe.search (target, column_name, weights, language, language_column, version)
     values (wanted.target, wanted.column_name, wanted.weights, wanted.language,
-            wanted.language_column);
+            wanted.language_column, wanted.version);
 end
 $$;
 comment on function pgpipe_internal.generate_search(pgpipe.search_fill) is

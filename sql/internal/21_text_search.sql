@@ -1,64 +1,132 @@
 -- Keyword search: bare words are alternatives, "phrases" and -words are strict, BM25F ranks.
 
-create or replace function pgpipe_internal.parse_query(
-    languages regconfig[], query text, prefix boolean default false,
-    out words text[], out counts int[], out prefixes boolean[], out required tsquery)
-    stable  set search_path = pg_catalog, pg_temp  language plpgsql
+drop function if exists pgpipe_internal.parse_query(regconfig[], text, boolean);
+drop function if exists pgpipe_internal.required_query(regconfig[], text[], text[]);
+drop function if exists pgpipe_internal.asked_words(regconfig[], text, boolean);
+
+create or replace function pgpipe_internal.split_question(
+    query text, prefix boolean, out bare text, out beginnings text[], out phrases text[],
+    out excluded text[])
+    immutable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     strict_part constant text := '(^|\s)-("[^"]*"|\S+)';
     open_part constant text := '(?<!\S)([^\s"]*\w)\*(?!\S)';
     positive text := regexp_replace(query, strict_part, ' ', 'g');
-    beginnings text[];
 begin
     if prefix then  -- the word that is being typed: nothing behind it, and no quote around it
-        positive := regexp_replace(positive, '(?<!\S)([^\s"]*\w)$', '\1*');
+        positive := regexp_replace(positive, '(?<!\S)([^\s"]*\w)\+?$', '\1*');
     end if;
+    phrases := array(select hit[1] from regexp_matches(positive, '"([^"]*)"', 'g') hit);
+    excluded := array(select btrim(hit[2], '"') from regexp_matches(query, strict_part, 'g') hit);
     beginnings := array(
         select hit[1]
           from regexp_matches(regexp_replace(positive, '"[^"]*"', ' ', 'g'), open_part, 'g') hit);
+    bare := regexp_replace(positive, open_part, ' ', 'g');
+    -- The words of a phrase rank too, but not the beginnings in it: they are required.
+    bare := regexp_replace(bare, '\S*\w\*(?![^\s"])', ' ', 'g');
+end
+$$;
+comment on function pgpipe_internal.split_question(text, boolean) is
+    'The parts of a question: what is asked for in bare words, beginnings (`word*`, and with '
+    '`prefix` the last word), "phrases" and -words.';
+
+create or replace function pgpipe_internal.other_forms(part text)
+    returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select concat_ws(' ', part,
+        (select string_agg(hit[1] || ' ' || hit[2], ' ')  -- 5kg
+           from regexp_matches(part, '(?<![\w.,/-])(\d+)([[:alpha:]]{1,4})(?!\w)', 'g') hit),
+        (select string_agg(hit[1] || hit[2], ' ')  -- 5 kg
+           from regexp_matches(part, '(?<![\w.,/-])(\d+) ([[:alpha:]]{1,4})(?!\w)', 'g') hit),
+        (select string_agg(hit[1], ' ')  -- v1.2
+           from regexp_matches(part, '(?<!\S)[vV](\d+(?:\.\d+)+)(?!\S)', 'g') hit),
+        (select string_agg('v' || hit[1], ' ')  -- 1.2.3
+           from regexp_matches(part, '(?<!\S)(\d+(?:\.\d+)+)(?!\S)', 'g') hit))
+$$;
+comment on function pgpipe_internal.other_forms(text) is
+    'Bare words, and behind them how a number with its unit, or a version, may be written too.';
+
+create or replace function pgpipe_internal.asked_lexemes(
+    declared pgpipe.search, languages regconfig[], bare text, beginnings text[],
+    out lexeme text, out times int, out open boolean)
+    returns setof record  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
     -- Rows of several languages: a word is asked for as each of them stores it.
+    with found as (
+        select word.lexeme, cardinality(word.positions) as times,
+               word.lexeme collate "C" ~ ('^' || pgpipe_internal.unspaced() || '$') as open
+          from unnest(languages) language
+         cross join unnest(pgpipe_internal.question_words(
+               language, pgpipe_internal.other_forms(bare), declared.version)) word
+        union all
+        select word.lexeme, 1, word.open from unnest(languages) language
+         cross join unnest(beginnings) beginning
+         cross join pgpipe_internal.beginning_words(declared, language, beginning) word
+    ), signed as (
+        -- A number behind a joint is stored with a minus. It makes a code, so it counts double.
+        select found.lexeme, found.open,
+               case when found.lexeme ~ '^-[0-9]+$' then 2 else 1 end * found.times as times
+          from found
+        union all
+        select case when found.lexeme ~ '^-' then substr(found.lexeme, 2)
+                    else '-' || found.lexeme end, found.open, found.times
+          from found where found.lexeme ~ '^-?[0-9]+$'
+    )
+    select signed.lexeme, max(signed.times), bool_or(signed.open)
+      from signed group by signed.lexeme
+$$;
+comment on function pgpipe_internal.asked_lexemes(pgpipe.search, regconfig[], text, text[]) is
+    'The lexemes of bare words and of beginnings, how often each is asked for, and which go on.';
+
+create or replace function pgpipe_internal.parse_query(
+    target regclass, query text, prefix boolean default false,
+    out words text[], out counts int[], out prefixes boolean[], out required tsquery)
+    stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    declared constant pgpipe.search := pgpipe_internal.require_search(target);
+    languages constant regconfig[] := pgpipe_internal.search_languages(target);
+    question constant record := pgpipe_internal.split_question(query, prefix);
+begin
     select coalesce(array_agg(word.lexeme order by word.lexeme), '{}'),
            coalesce(array_agg(word.times order by word.lexeme), '{}'),
            coalesce(array_agg(word.open order by word.lexeme), '{}')
       into words, counts, prefixes
-      from (select found.lexeme, max(cardinality(found.positions)) as times,
-                   bool_or(asked.open or found.lexeme collate "C"
-                                         ~ ('^' || pgpipe_internal.unspaced() || '$')) as open
-              from (select regexp_replace(positive, open_part, ' ', 'g') as part, false as open
-                    union all select beginning, true from unnest(beginnings) beginning) asked
-             cross join unnest(languages) language
-             cross join lateral unnest(coalesce(
-                   nullif(pgpipe_internal.question_words(language, asked.part), ''),
-                   -- "th" goes on, stop word or not
-                   case when asked.open then to_tsvector('pg_catalog.simple', asked.part)
-                        else '' end)) found
-             group by found.lexeme) word;
+      from pgpipe_internal.asked_lexemes(
+               declared, languages, question.bare, question.beginnings) word;
     required := pgpipe_internal.required_query(
-        languages,
-        array(select hit[1] from regexp_matches(positive, '"([^"]*)"', 'g') hit),
-        array(select btrim(hit[2], '"') from regexp_matches(query, strict_part, 'g') hit));
+        declared, languages, question.phrases, question.excluded);
 end
 $$;
-comment on function pgpipe_internal.parse_query(regconfig[], text, boolean) is
-    'The lexemes of a question in the given languages, how often each is asked for, and which are '
-    'beginnings (`word*`, and with `prefix` the last word). `required` joins its "phrases" and '
-    '-words; null if it has none.';
+comment on function pgpipe_internal.parse_query(regclass, text, boolean) is
+    'The lexemes of a question to a target, how often each is asked for, and which are beginnings '
+    '(`word*`, and with `prefix` the last word). `required` joins its "phrases" and -words; null '
+    'if it has none.';
 
 create or replace function pgpipe_internal.required_query(
-    languages regconfig[], phrases text[], excluded text[])
+    declared pgpipe.search, languages regconfig[], phrases text[], excluded text[])
     returns tsquery  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
+    -- A phrase of several words stands within one column: all its words have one weight.
+    weights constant text[] := array(
+        select distinct part.value from jsonb_each_text(declared.weights) part order by 1);
     required tsquery;
     asked record;
     parsed tsquery;
 begin
     for asked in select part, true as wanted from unnest(phrases) part
                  union all select part, false from unnest(excluded) part loop
-        select string_agg('(' || phrase.query::text || ')', ' | ')::tsquery into parsed
+        select string_agg('(' || placed.query::text || ')', ' | ')::tsquery into parsed
           from unnest(languages) language
-         cross join lateral pgpipe_internal.phrase_query(language, asked.part) phrase (query)
+         cross join lateral pgpipe_internal.phrase_query(
+               declared, language, asked.part) phrase (query)
+         cross join lateral (
+               select phrase.query where cardinality(weights) = 1 or phrase.query::text !~ '<[-0-9]'
+               union all
+               select pgpipe_internal.in_column_of(phrase.query, weight) from unnest(weights) weight
+                where cardinality(weights) > 1 and phrase.query::text ~ '<[-0-9]') placed (query)
          where numnode(phrase.query) > 0;
         parsed := case when asked.wanted then parsed else !!parsed end;
         required := coalesce(required && parsed, required, parsed);
@@ -66,18 +134,10 @@ begin
     return required;
 end
 $$;
-comment on function pgpipe_internal.required_query(regconfig[], text[], text[]) is
+comment on function pgpipe_internal.required_query(
+    pgpipe.search, regconfig[], text[], text[]) is
     'The tsquery that asks for all of the phrases and none of the excluded ones, in any of the '
-    'languages. Null if they hold no word.';
-
-create or replace function pgpipe_internal.word_query(word text, prefix boolean default false)
-    returns tsquery  immutable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$
-    select ('''' || replace(replace(word, '\', '\\'), '''', '''''')
-            || case when prefix then ''':*' else '''' end)::tsquery
-$$;
-comment on function pgpipe_internal.word_query(text, boolean) is
-    'The tsquery that asks for this lexeme, or for all that begin with it.';
+    'languages, each within one column. Null if they hold no word.';
 
 create or replace function pgpipe_internal.any_word(words tsquery[])
     returns tsquery  immutable strict  set search_path = pg_catalog, pg_temp  language sql
@@ -88,14 +148,14 @@ comment on function pgpipe_internal.any_word(tsquery[]) is
     'The tsquery that asks for any of these; null for none.';
 
 create or replace function pgpipe_internal.asked_words(
-    languages regconfig[], query text, prefix boolean default false)
+    target regclass, query text, prefix boolean default false)
     returns tsquery  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select string_agg(pgpipe_internal.word_query(asked.word, asked.prefix)::text, ' | ')::tsquery
-      from pgpipe_internal.parse_query(languages, query, prefix) parsed
+      from pgpipe_internal.parse_query(target, query, prefix) parsed
      cross join unnest(parsed.words, parsed.prefixes) asked (word, prefix)
 $$;
-comment on function pgpipe_internal.asked_words(regconfig[], text, boolean) is
+comment on function pgpipe_internal.asked_words(regclass, text, boolean) is
     'The tsquery that a passage is marked by: any word of the question; null if it has none.';
 
 create or replace function pgpipe_internal.content_expression(target regclass, alias text)
@@ -125,20 +185,21 @@ as $$
     select coalesce((
         select pgpipe_internal.fill($sql$(
                    select pgpipe_internal.with_cut_ends(
-                              pgpipe_internal.unpaired(ts_headline(
-                                  {language}, pgpipe_internal.paired({default}, shown.content),
-                                  {words},
+                              pgpipe_internal.unwritten(ts_headline(
+                                  {language}, shown.content, {words},
                                   'StartSel=<b>, StopSel=</b>, MaxWords=30, MinWords=12')),
-                              shown.content)
-                     from (select {content}) shown (content))$sql$,
+                              pgpipe_internal.unwritten(shown.content))
+                     from (select pgpipe_internal.written(
+                                      {default}, {content}, {version}, true))
+                          shown (content))$sql$,
                jsonb_build_object(
                    'language', pgpipe_internal.language_expression(
                        declared.target, declared.config, declared.language_column,
                        pgpipe_internal.column_list(array[declared.language_column], alias)),
-                   'default', quote_literal(declared.config),
+                   'default', quote_literal(declared.config), 'version', declared.version,
                    'content', pgpipe_internal.content_expression(declared.target, alias),
                    'words', words))
-          from (select search.target,
+          from (select search.target, search.version,
                        pgpipe_internal.present_language_column(search) as language_column,
                        pgpipe_internal.declared_language(search.target, search.language) as config
                   from pgpipe.search where search.target = headline_expression.target) declared

@@ -43,7 +43,7 @@ as $$
             'expression', pgpipe_internal.search_expression(
                 wanted.target, wanted.weights,
                 pgpipe_internal.declared_language(wanted.target, wanted.language),
-                wanted.language_column, 'new'))))))
+                wanted.language_column, 'new', wanted.version))))))
 $$;
 comment on function pgpipe_internal.keeper_function(pgpipe.search_fill, text) is
     'SQL text: makes the trigger function of this name that computes a search column. It lies '

@@ -44,9 +44,9 @@ begin
         wanted.target, wanted.column_name));
     perform pgpipe_internal.keep_search_column(wanted);
     insert into pgpipe.search_fill
-           (target, column_name, weights, language, language_column, end_block)
+           (target, column_name, weights, language, language_column, version, end_block)
     select wanted.target, wanted.column_name, wanted.weights, wanted.language,
-           wanted.language_column,
+           wanted.language_column, wanted.version,
            coalesce(max(pg_catalog.pg_relation_size(part.relid)
                         / current_setting('block_size')::int), 0) + 1
       from (select wanted.target as relid
@@ -67,7 +67,16 @@ begin
     if exists (select from pgpipe.search serving
                 where serving.target = ensure_search.target
                   and serving.column_name = ensure_search.column_name) then
-        perform pgpipe.alter_search(target, columns, language, coalesce(language_column, ''));
+        -- The same declaration waits for alter_search to be brought to another version.
+        perform pgpipe.alter_search(ensure_search.target, columns, ensure_search.language,
+                                    coalesce(ensure_search.language_column, ''))
+           from pgpipe.search serving
+          where serving.target = ensure_search.target and (
+                serving.version = pgpipe_internal.search_version()
+                or (serving.weights, serving.language, coalesce(serving.language_column, ''))
+                   is distinct from (pgpipe_internal.parse_weights(columns),
+                                     ensure_search.language::text,
+                                     coalesce(ensure_search.language_column, '')));
     else
         perform pgpipe.enable_search(
             target, columns, language, column_name, true, language_column,
@@ -203,10 +212,11 @@ begin
         perform pgpipe_internal.replace_search_column(filled, serving.column_name);
         filled.column_name := serving.column_name;
     end if;
-    insert into pgpipe.search (target, column_name, weights, language, language_column, by_trigger,
-                               documents, mean_length, title)
+    insert into pgpipe.search (target, column_name, weights, language, language_column, version,
+                               by_trigger, documents, mean_length, title)
     values (target, filled.column_name, filled.weights, filled.language, filled.language_column,
-            true, coalesce(serving.documents, 0), coalesce(serving.mean_length, 0), serving.title);
+            filled.version, true, coalesce(serving.documents, 0),
+            coalesce(serving.mean_length, 0), serving.title);
     delete from pgpipe.search_fill known where known.target = finish_search.target;
 end
 $$;

@@ -34,6 +34,17 @@ $$;
 comment on function pgpipe_internal.renamed_search_doubt(pgpipe.search) is
     'Which column of a search was renamed or dropped, and what follows; null if none was.';
 
+create or replace function pgpipe_internal.older_search_doubt(declared pgpipe.search)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select format('has a search column of an earlier version, which does not find codes by their '
+                  'parts: select pgpipe.alter_search(%L, %L), then `pgpipe fill-search`',
+                  declared.target, declared.weights)
+     where declared.version < pgpipe_internal.search_version()
+$$;
+comment on function pgpipe_internal.older_search_doubt(pgpipe.search) is
+    'That a search column follows an earlier version of what is made of texts; null if not.';
+
 create or replace function pgpipe_internal.search_doubt(target regclass)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
@@ -56,7 +67,8 @@ as $$
                    'words that it changes are not found: alter trigger %1$I on %2$s rename to '
                    '%3$I, then update its rows', pgpipe_internal.later_trigger(target), target,
                    'a_' || pgpipe_internal.later_trigger(target))
-        else pgpipe_internal.renamed_search_doubt(declared) end
+        else coalesce(pgpipe_internal.renamed_search_doubt(declared),
+                      pgpipe_internal.older_search_doubt(declared)) end
       from pgpipe.search declared where declared.target = search_doubt.target
 $$;
 comment on function pgpipe_internal.search_doubt(regclass) is

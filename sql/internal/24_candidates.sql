@@ -56,8 +56,7 @@ create or replace function pgpipe_internal.weigh_words(
 as $$
 declare
     declared pgpipe.search := pgpipe_internal.require_search(target);
-    asked record := pgpipe_internal.parse_query(
-        pgpipe_internal.search_languages(target), query, prefix);
+    asked record := pgpipe_internal.parse_query(target, query, prefix);
     growth double precision;  -- rows since the lexemes were counted
 begin
     required := asked.required;

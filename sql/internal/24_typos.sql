@@ -17,7 +17,13 @@ begin
           from unnest(words) word (word)
          cross join lateral (
                select array_agg(found.lexeme) as lexemes from unnest(languages) language
-                cross join unnest(pgpipe_internal.question_words(language, word.word)) found) parsed
+                cross join lateral (
+                      select stem.lexeme
+                        from unnest(pgpipe_internal.question_words(language, word.word)) stem
+                      union
+                      select start.lexeme from pgpipe_internal.beginning_words(
+                             declared, language, word.word) start
+                       where word.word = prefix) found) parsed
          where parsed.lexemes is not null and not exists (
                select from pgpipe.lexeme known
                 where known.target = declared.target and known.lexeme = any (parsed.lexemes))

@@ -17,11 +17,11 @@ begin
     asked := pgpipe_internal.weigh_words(target, (pgpipe_internal.understand(
         target, pgpipe_internal.search_languages(target), query, prefix, fuzzy)).asked, prefix);
     words := pgpipe_internal.any_word(asked.probes);
-    if words is null then
+    if words is null and asked.required is null then
         return 'false';  -- nothing but stop words
     end if;
     return format('row.%I @@ %L and %s', declared.column_name,
-                  coalesce(words && asked.required, words), condition);
+                  coalesce(words && asked.required, words, asked.required), condition);
 end
 $$;
 comment on function pgpipe_internal.matching_condition(regclass, text, jsonb, boolean, boolean) is

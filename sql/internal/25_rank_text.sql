@@ -1,5 +1,30 @@
 -- Ranking by words, put together: which rows are read, and their scores.
 
+create or replace function pgpipe_internal.list_rest(
+    declared pgpipe.search, key_columns name[], condition text, required tsquery, k int,
+    out key jsonb, out score double precision)
+    returns setof record  stable  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if required is null then
+        return;
+    end if;
+    return query execute pgpipe_internal.fill($sql$
+        select {key}, 0::float8
+          from (select {key_columns} from {target} row
+                 where row.{search} @@ $1 and {condition} order by {order} limit $2) listed
+        $sql$, jsonb_build_object(
+            'key', pgpipe_internal.numbered_json(declared.target, key_columns, 'listed'),
+            'key_columns', pgpipe_internal.numbered_list(key_columns, 'row'),
+            'target', declared.target, 'search', quote_ident(declared.column_name),
+            'condition', condition,
+            'order', pgpipe_internal.column_list(key_columns, 'row')))
+        using required, k;
+end
+$$;
+comment on function pgpipe_internal.list_rest(pgpipe.search, name[], text, tsquery, int) is
+    'The first k rows, by key, for a question that only excludes words: those that are left.';
+
 create or replace function pgpipe_internal.rank_text(
     target regclass, query text, k int, filter jsonb default null, prefix boolean default false)
     returns table (key jsonb, score double precision)
@@ -18,8 +43,10 @@ declare
     read record;
     best record;
 begin
-    if asked.probes is null then
-        return;  -- nothing but stop words, or nothing at all
+    if asked.probes is null then  -- stop words, -words, or nothing at all
+        return query select * from pgpipe_internal.list_rest(
+            declared, key_columns, condition, asked.required, k);
+        return;
     end if;
     read := pgpipe_internal.rows_to_rank(declared, condition, asked);
     best := pgpipe_internal.rank_matching(pgpipe_internal.rank_statement(

@@ -74,7 +74,7 @@ begin
          where known.target = show_part.target and known.active;
     end if;
     if asked is not null then
-        words := pgpipe_internal.asked_words(pgpipe_internal.search_languages(target), asked);
+        words := pgpipe_internal.asked_words(target, asked);
     end if;
     return query select * from pgpipe_internal.show_hits(
         target, hits, words, declared, options,

@@ -27,6 +27,8 @@ COMPOSING = {  # how many statements each composes
     "look_up": 1,  # the key of a row
     "own_vector": 1,
     "show_hits": 1,  # passage and row: the columns that the caller may read
+    "list_rest": 1,
+    "written": 1,  # the same expression as in the search column
     "rank_matching": 1,  # the words and the filter of a question
     "look_near": 1,
     "count_facets": 1,  # the columns of a question

@@ -208,7 +208,7 @@ def test_k_and_ties(docs: Connection) -> None:
 @also_on_16
 def test_few_rows_hold_the_rare_word(docs: Connection) -> None:
     """Where a word is too common to look through, rows that hold it still fill up the answer."""
-    docs.execute("insert into doc select n, 'common', 'word', 0 from generate_series(100, 140) n")
+    docs.execute("insert into doc select n, 'common', 'common word', 0 from generate_series(100, 140) n")
     docs.execute(
         "insert into pgpipe.lexeme values ('doc'::regclass, 'common', 1000000), ('doc'::regclass, 'word', 1000000)"
     )
