@@ -121,8 +121,11 @@ as $$
                    then '(select each.value from matching cross join lateral (select distinct '
                         'pg_catalog.format(''%%s'', item.value) from unnest(f%s) item (value) '
                         'where item.value is distinct from null) each (value))'
-                   else '(select each.value from matching cross join lateral (select distinct item '
-                        'from jsonb_array_elements(f%s) item) each (value))' end, place)) end)
+                   -- One value is most rows' case, and needs no look for doubles.
+                   else '(select f%1$s -> 0 from matching where jsonb_array_length(f%1$s) = 1 '
+                        'union all select each.value from matching cross join lateral (select '
+                        'distinct item from jsonb_array_elements(f%1$s) item) each (value) '
+                        'where jsonb_array_length(f%1$s) > 1)' end, place)) end)
 $$;
 comment on function pgpipe_internal.facet_counts(text, jsonb, text, bigint) is
     'SQL text: the rows of `matching` by the value of its column f and `place`, the $2 values that '

@@ -12,11 +12,11 @@ as $$
                       where known.target = suggest_words.target and length(beginning) < 3
                       order by known.documents desc limit 10000) common
               where common.word >= beginning
-                and common.word < pgpipe_internal.last_beginning(beginning))
+                and common.word < (select pgpipe_internal.last_beginning(beginning)))
             union all
             (select known.word, known.documents from pgpipe.word known
               where known.target = suggest_words.target and known.word >= beginning
-                and known.word < pgpipe_internal.last_beginning(beginning)
+                and known.word < (select pgpipe_internal.last_beginning(beginning))
               order by known.word limit case when length(beginning) < 3 then 2000 else 20000 end))
            near
      where near.word <> beginning group by near.word
