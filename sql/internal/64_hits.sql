@@ -46,13 +46,26 @@ declare
     -- long text those near its ends. By code points: a collation may allow no patterns.
     ignored constant text := '(<[^<>]*>|[\x01-\x2f:-@[-`{-\u00bf\u2000-\u206f\u3000-\u303f'
                              '\uff00-\uff0f\uff1a-\uff20])+';
-    shown constant text := regexp_replace(passage collate "C", ignored, '', 'g');
+    letter constant text := '[^\x01-\x2f:-@[-`{-\u00bf\u2000-\u206f\u3000-\u303f'
+                            '\uff00-\uff0f\uff1a-\uff20]';
+    plain text := replace(replace(passage collate "C", '<b>', ''), '</b>', '');
+    place constant int := strpos(content collate "C", plain);
     room constant int := length(passage) + 200;
-    first constant text := regexp_replace(left(content, room) collate "C", ignored, '', 'g');
-    last constant text := regexp_replace(right(content, room) collate "C", ignored, '', 'g');
+    is_begun boolean;
+    goes_on boolean;
 begin
-    return case when starts_with(first collate "C", shown) then '' else '… ' end || passage
-        || case when right(last, length(shown)) collate "C" = shown then '' else ' …' end;
+    if place > 0 then  -- almost always, and a pattern that ends at the first letter costs little
+        is_begun := left(content, place - 1) collate "C" ~ letter;
+        goes_on := substr(content, place + length(plain)) collate "C" ~ letter;
+    else
+        plain := regexp_replace(passage collate "C", ignored, '', 'g');
+        is_begun := not starts_with(
+            regexp_replace(left(content, room) collate "C", ignored, '', 'g') collate "C", plain);
+        goes_on := right(regexp_replace(right(content, room) collate "C", ignored, '', 'g'),
+                         length(plain)) collate "C" <> plain;
+    end if;
+    return case when is_begun then '… ' else '' end || passage
+        || case when goes_on then ' …' else '' end;
 end
 $$;
 comment on function pgpipe_internal.with_cut_ends(text, text) is
