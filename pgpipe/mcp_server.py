@@ -25,7 +25,8 @@ SIZE = 4  # connections
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 INSTRUCTIONS = """
 Tables of a company, searched by words and by meaning. Call `describe` first: it names the tables and their columns.
-`search` finds rows of one table; `facets` counts the values of a column among the rows that match.
+`search` finds rows of one table, `similar` those that are like a row. `facets` counts the values of a column among the
+rows that match.
 """
 
 Query = Annotated[str, Field(max_length=2000, description='words or a sentence; "a phrase" must occur, -word must not')]
@@ -47,12 +48,12 @@ def create_server(settings: Settings) -> MCPServer:
     searcher = AsyncSearcher(pool, settings=settings)
 
     server = MCPServer("pgpipe", version=VERSION, instructions=INSTRUCTIONS.strip(), lifespan=_opened(pool))
+    _add_finders(server, searcher)
+    _add_overviews(server, searcher)
+    return server
 
-    @server.tool(annotations=READS)
-    async def describe() -> list[dict[str, Any]]:
-        """List the tables that can be searched, with their columns, types and modes."""
-        return [_described(asdict(table)) for table in await _said(searcher.describe())]
 
+def _add_finders(server: MCPServer, searcher: AsyncSearcher) -> None:
     @server.tool(annotations=READS)
     async def search(
         query: Query,
@@ -66,6 +67,23 @@ def create_server(settings: Settings) -> MCPServer:
         return [_hit(hit) for hit in await _said(searcher.search(query, entity, mode, k, filter, row=with_row))]
 
     @server.tool(annotations=READS)
+    async def similar(
+        key: Annotated[dict[str, Any], Field(description="of a row, as search returns it")],
+        entity: Entity = None,
+        k: Annotated[int, Field(ge=1, le=50)] = 10,
+        filter: Where = None,  # noqa: A002 - the word of the search
+    ) -> list[dict[str, Any]]:
+        """Find the rows that are most like one."""
+        return [_hit(hit) for hit in await _said(searcher.similar(key, entity, k, filter))]
+
+
+def _add_overviews(server: MCPServer, searcher: AsyncSearcher) -> None:
+    @server.tool(annotations=READS)
+    async def describe() -> list[dict[str, Any]]:
+        """List the tables that can be searched, with their columns, types and modes."""
+        return [_described(asdict(table)) for table in await _said(searcher.describe())]
+
+    @server.tool(annotations=READS)
     async def facets(
         query: Query,
         columns: Annotated[list[str], Field(min_length=1, max_length=10, description="names of columns")],
@@ -75,8 +93,6 @@ def create_server(settings: Settings) -> MCPServer:
     ) -> dict[str, Any]:
         """Count how many rows match the words of a question, and how many hold each value of some columns."""
         return asdict(await _said(searcher.facets(query, columns, entity, "text", k, filter)))
-
-    return server
 
 
 def _opened(pool: AsyncConnectionPool[Any]) -> Callable[[MCPServer], AbstractAsyncContextManager[None]]:

@@ -14,7 +14,7 @@ from pgpipe import errors
 from pgpipe.api.vectors import QuestionVectors, models
 from pgpipe.db import Database, translated
 from pgpipe.db.pool import open_pool
-from pgpipe.searching import asking
+from pgpipe.searching import asking, merged
 from pgpipe.searching.ask import SEARCHABLE, Filter, Hit, Options, Question, Searchable, SearchMode, Statement, fetch
 from pgpipe.searching.describe import Described, describe
 from pgpipe.searching.facets import Columns, Facets, facets_of
@@ -132,6 +132,18 @@ class Searcher(Common):
         """Count rows by their values: arguments and errors are those of `pgpipe.facets`."""
         question = Question(query, k, filter, **options)
         return self._take(lambda: facets_of(question, columns, entity, mode, self._home))
+
+    def similar(
+        self,
+        key: dict[str, Any],
+        entity: str | None = None,
+        k: int = 10,
+        filter: Filter | None = None,  # noqa: A002 - the word of the SQL function
+        **options: Unpack[Options],
+    ) -> list[Hit]:
+        """The rows that are most like one: arguments and errors are those of `pgpipe.similar`."""
+        question = Question("", k, filter, **options)
+        return self._take(lambda: merged.similar(question, key, entity, self._home))
 
     def suggest(self, prefix: str, entity: str | None = None, k: int = 10) -> list[Suggestion]:
         """Completions of what is typed so far: arguments and errors are those of `pgpipe.suggest`."""

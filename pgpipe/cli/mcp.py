@@ -12,8 +12,8 @@ from pgpipe.errors import UsageError
 def mcp(app: App) -> None:
     """Offer search to a language model's program by the Model Context Protocol, on standard input and output.
 
-    The tools describe, search and facets only read. A role that may only read is enough: give its connection string as
-    serve.url, or with --database.
+    The tools describe, search, similar and facets only read. A role that may only read is enough: give its connection
+    string as serve.url, or with --database.
     """
     try:
         from pgpipe.mcp_server import create_server

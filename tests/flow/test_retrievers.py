@@ -47,11 +47,12 @@ def ask(settings: Settings, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
 
 def test_tools_of_mcp(settings: Settings) -> None:
     """Describe names the table, its columns and modes; search and facets answer; nothing is marked up."""
-    described, found, filtered, counted = ask(
+    described, found, filtered, alike, counted = ask(
         settings,
         ("describe", {}),
         ("search", {"query": "waterproof jacket", "mode": "text", "k": 1}),
         ("search", {"query": "jacket", "mode": "text", "filter": {"size": {"gt": 10}}, "with_row": True}),
+        ("similar", {"key": {"id": 1}, "k": 1, "filter": {"size": {"lt": 100}}}),
         ("facets", {"query": "jacket", "columns": ["size"]}),
     )
 
@@ -62,6 +63,7 @@ def test_tools_of_mcp(settings: Settings) -> None:
         ({"id": 1}, "Rain jacket", "Rain jacket\nA waterproof jacket for cycling")
     ]
     assert [(hit["key"], hit["row"]["size"]) for hit in filtered["result"]] == [({"id": 2}, 20)]
+    assert [hit["key"] for hit in alike["result"]] == [{"id": 2}]
     assert counted["total"] == {"rows": 2, "exact": True}
 
 
@@ -100,7 +102,7 @@ def test_mcp_cannot_write(settings: Settings, database: Database) -> None:
         return tools, "it wrote"
 
     tools, refused = asyncio.run(run())
-    assert {tool.name for tool in tools} == {"describe", "search", "facets"}
+    assert {tool.name for tool in tools} == {"describe", "search", "similar", "facets"}
     assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
     assert "cannot execute UPDATE in a read-only transaction" in refused
 
