@@ -161,12 +161,12 @@ comment on function pgpipe_internal.asked_words(regclass, text, boolean) is
 create or replace function pgpipe_internal.content_expression(target regclass, alias text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select coalesce(format('concat_ws(E''\n'', %s)', string_agg(
+    select coalesce('concat_ws(E''\n'', ' || string_agg(
                format(case when pgpipe_internal.is_text_array(col.atttypid)
                            then 'nullif(array_to_string(%s, '', ''), '''')'
                            else 'nullif(concat(%s), '''')' end,
                       pgpipe_internal.column_list(array[col.attname], alias)),
-               ', ' order by part.value, col.attnum)), 'null::text')
+               ', ' order by part.value, col.attnum) || ')', 'null::text')
       from pgpipe.search
      cross join lateral jsonb_each_text(search.weights) part
       join pg_catalog.pg_attribute col

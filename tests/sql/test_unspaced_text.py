@@ -135,8 +135,8 @@ def test_any_piece_is_found(conn: Connection, text: str, cut: tuple[int, int]) -
     assert value(conn, f"select pgpipe_internal.unpaired({paired})", text) == text
     piece = text[cut[0] : cut[0] + cut[1]]
     if piece and all(c > "\u3002" and c != "\uff0c" for c in piece):
-        matches = f"select to_tsvector('simple', {paired}) "
-        matches += "@@ pgpipe_internal.phrase_query(row(null, null, null, 'simple'), 'simple', %s)"
+        declared = "jsonb_populate_record(null::pgpipe.search, '{\"version\": 1}')"
+        matches = f"select to_tsvector('simple', {paired}) @@ pgpipe_internal.phrase_query({declared}, 'simple', %s)"
         assert value(conn, matches, text, piece) is True
         assert value(conn, matches, text.replace(piece, " "), piece) is False
 
