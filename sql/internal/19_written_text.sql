@@ -12,11 +12,13 @@ create or replace function pgpipe_internal.spelling(out joint text, out rare tex
     immutable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- Of words is all but what ASCII has besides letters and digits. What PostgreSQL's parser glues
-    -- words with becomes a hyphen, of which it makes the whole and its parts; a number keeps its
-    -- point. `rare` is what may be invisible, composed in another way than usual, of another width,
-    -- or of a script without blanks: no such text is missed, and a few others are taken for one.
+    -- words with becomes a hyphen, of which it makes the whole and its parts. A number keeps its
+    -- point, and so does an abbreviation: the letters of e.g. would be rare words. `rare` is what
+    -- may be invisible, composed in another way than usual, of another width, or of a script
+    -- without blanks: no such text is missed, and a few others are taken for one.
     select '(?<=[^\x01-\x1e -/:-@[-`{-~])([/@](?=[^\x01-\x1e -/:-@[-`{-~])'
-           '|\.(?=[^\x01-\x1e -@[-`{-~]))',
+           '|(?<=[^\x01-\x1e -,./:-@[-^`{-~][^\x01-\x1e -/:-@[-`{-~])\.(?=[^\x01-\x1e -@[-`{-~])'
+           '|\.(?=[^\x01-\x1e -@[-`{-~][^\x01-\x1e -/:-@[-`{-~]))',
            '[\u00ad\u02bc\u0300-\u036f\u0653-\u0655\u093c-\u200f\u202a-\u202e\u2060-\u206f'
            '\u2126-\u212b\u3005-\uffff\U00020000-\U0003ffff]'
 $$;
