@@ -37,7 +37,7 @@ def in_words(entry: dict[str, Any]) -> dict[str, str]:
         "not in the files": ", ".join(entry.get("absent", ())),
         "bad values": ", ".join(f"{name} {policy}" for name, policy in entry.get("bad_values", {}).items()),
         "notes": "; ".join(entry.get("notes", ())),
-        "search": _in_words("search", entry, ", ".join(map(_weighed, entry.get("search") or ()))),
+        "search": _in_words("search", entry, _searched(entry.get("search") or [])),
         "embed": _in_words("embed", entry, _embedded(entry.get("embed"))),
     }
     return {label: str(text) for label, text in shown.items() if text not in {None, ""}}
@@ -47,6 +47,12 @@ def _in_words(part: str, entry: dict[str, Any], text: str) -> str | None:
     if part not in entry:
         return None
     return "skipped" if entry[part] is None else text or "none"
+
+
+def _searched(choices: list[dict[str, Any]]) -> str:
+    if choices and all(choice["reason"] == "configured" for choice in choices):
+        return ", ".join(f"{choice['column']} {choice['weight']}" for choice in choices) + " (configured)"
+    return "; ".join(map(_weighed, choices))
 
 
 def _weighed(choice: dict[str, Any]) -> str:

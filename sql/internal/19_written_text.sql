@@ -26,26 +26,31 @@ comment on function pgpipe_internal.spelling() is
     'Regular expressions of what is glued together, and of what may be written in several ways.';
 
 create or replace function pgpipe_internal.composed(value text)
-    returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
+    returns text  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+declare
+    wide text;
+    usual text;
+begin
     -- Other encodings have neither several ways to write an accent nor invisible characters but
     -- the soft hyphen, which is left to regular expressions too.
-    select case when getdatabaseencoding() <> 'UTF8'
-           then format('regexp_replace(%s collate "C", %L, '''', ''g'')', value, '\u00ad')
-           else pgpipe_internal.fill(
+    if getdatabaseencoding() <> 'UTF8' then
+        return format('regexp_replace(%s collate "C", %L, '''', ''g'')', value, '\u00ad');
+    end if;
+    select string_agg(chr(code + 65248), '' order by code) || chr(700),
+           string_agg(chr(code), '' order by code) || '''' into wide, usual
+      from generate_series(48, 122) code where chr(code) ~ '[0-9A-Za-z]';
+    return pgpipe_internal.fill(
         'replace(replace(replace(replace(replace(translate(normalize(regexp_replace({value} '
         'collate "C", {invisible}, '''', ''g'')), {all}, {plain}), {ffi}, ''ffi''), {ffl}, '
         '''ffl''), {ff}, ''ff''), {fi}, ''fi''), {fl}, ''fl'')', jsonb_build_object(
             'value', value, 'invisible', quote_literal(
                 '[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]'),
-            'all', quote_literal(wide.all), 'plain', quote_literal(wide.plain),
+            'all', quote_literal(wide), 'plain', quote_literal(usual),
             'ff', quote_literal(chr(64256)), 'fi', quote_literal(chr(64257)),
             'fl', quote_literal(chr(64258)), 'ffi', quote_literal(chr(64259)),
-            'ffl', quote_literal(chr(64260)))) end
-      from (select string_agg(chr(code + 65248), '' order by code) || chr(700) as all,
-                   string_agg(chr(code), '' order by code) || '''' as plain
-              from generate_series(48, 122) code where chr(code) ~ '[0-9A-Za-z]'
-               and getdatabaseencoding() = 'UTF8') wide
+            'ffl', quote_literal(chr(64260))));
+end
 $$;
 comment on function pgpipe_internal.composed(text) is
     'SQL text: the SQL expression `value` without invisible characters, with accents composed, '

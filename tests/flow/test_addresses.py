@@ -230,7 +230,7 @@ def test_the_page(database: Database) -> None:
         for (_, number, word), label in zip(TABLES, LABELS, strict=True):
             answer = get(url, q=word, entity=label)
             assert f"<option selected>{label}</option>" in answer.text
-            assert f"<h3>{number}</h3>" in columns(answer)["text"]
+            assert re.search(rf"<h3>[^<]+ · {number}</h3>", columns(answer)["text"])
         for option in re.findall(r"<option ?(?:selected)?>([^<]*a\.b[^<]*)</option>", shown):
             assert "gibbon" in get(url, q="gibbon", entity=option.replace("&#34;", '"')).text
         unknown = get(url, "/api/search", q="x", entity="public.stock")

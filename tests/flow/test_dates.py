@@ -205,7 +205,7 @@ def test_dates_that_are_not_loaded_are_named(
     lake.put(DAYS[3], "product", items(3))
     (found,) = json.loads(cli("status", "--json").out)["dates"]
     assert (found["behind"], found["dates"]) == (1, DAYS[1:2])
-    assert f"product: {DAYS[1]} not loaded, as a load saw it 00:00:0" in cli("status").out
+    assert f"product: {DAYS[1]} not loaded, as a load saw it 0:00:0" in cli("status").out
     assert registry(database).get_sample_value("pgpipe_dates_behind", {"schema": "public", "entity": "product"}) == 1
     doctor = cli("doctor", "--skip-model", "--json").out
     (finding,) = [each for each in json.loads(doctor) if each["check"] == "dates"]

@@ -189,7 +189,7 @@ def test_a_second_date_without_a_key_is_refused(cli: Cli, lake: Lake, database: 
 
     configure(key=["id"])
     assert counts(load(cli, lake.url)["product", "import"]) == (1, 0, 0, 3)
-    lake.put("2026-01-03", "product", items(1))
+    lake.put("2026-01-03", "product", items(9))  # the key is the table's now, so a double would be refused
     configure(mode="append")
     assert counts(load(cli, lake.url)["product", "import"]) == (1, 0, 0, 0)
 

@@ -45,9 +45,9 @@ def test_changed_weights_are_noticed(
         conn.execute("insert into doc values (4, 'one more')")
     disturb(model, 0.2)
 
-    from pgpipe import api
+    from pgpipe.api import vectors
 
-    api._model.cache_clear()  # as in another process
+    vectors._after_fork()  # as in another process
     results = [cli("search", "title", "--mode", "vector"), cli("embedder", "--drain"), cli("embedder")]
 
     assert [r.code for r in results] == [2, 2, 78]

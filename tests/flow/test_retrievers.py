@@ -3,9 +3,10 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mcp
 import psycopg
@@ -19,6 +20,8 @@ from pgpipe.retrievers.langchain import PgpipeRetriever as LangChain
 from pgpipe.retrievers.llama_index import PgpipeRetriever as LlamaIndex
 from pgpipe.settings.model import DatabaseSettings, Settings
 from tests.web.conftest import fill
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -34,6 +37,12 @@ def searcher(settings: Settings) -> Iterator[pgpipe.Searcher]:
         yield made
 
 
+def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """What it returns, in a loop of its own: this thread may have one, as Playwright's tests leave theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def ask(settings: Settings, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
     """What a client gets of these tools: their results, or the line of the error."""
 
@@ -42,7 +51,7 @@ def ask(settings: Settings, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
             answers = [await client.call_tool(name, arguments) for name, arguments in calls]
         return [a.content[0].text if a.is_error else (a.structured_content or {}) for a in answers]
 
-    return asyncio.run(run())
+    return in_a_loop(run())
 
 
 def test_tools_of_mcp(settings: Settings) -> None:
@@ -101,7 +110,7 @@ def test_mcp_cannot_write(settings: Settings, database: Database) -> None:
                 return tools, str(exc)
         return tools, "it wrote"
 
-    tools, refused = asyncio.run(run())
+    tools, refused = in_a_loop(run())
     assert {tool.name for tool in tools} == {"describe", "search", "similar", "facets"}
     assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
     assert "cannot execute UPDATE in a read-only transaction" in refused
@@ -120,7 +129,7 @@ def test_the_command_speaks_the_protocol(settings: Settings, tmp_path: Path) -> 
         async with mcp.Client(server) as client:
             return await client.call_tool("search", {"query": "tent", "mode": "text"})
 
-    assert asyncio.run(run()).structured_content["result"][0]["key"] == {"id": 3}
+    assert in_a_loop(run()).structured_content["result"][0]["key"] == {"id": 3}
 
 
 def test_langchain(searcher: pgpipe.Searcher, settings: Settings) -> None:
@@ -134,14 +143,14 @@ def test_langchain(searcher: pgpipe.Searcher, settings: Settings) -> None:
         ({"id": 2}, "Wool hat\nWarm, but no jacket"),
     ]
     assert (found[0].metadata["title"], "row" in found[0].metadata) == ("Rain jacket", False)
-    assert asyncio.run(retriever.ainvoke("waterproof jacket")) == found
+    assert in_a_loop(retriever.ainvoke("waterproof jacket")) == found
 
     async def run() -> list[Any]:
         async with pgpipe.AsyncSearcher(settings=settings) as asked:
             rows = retriever.model_copy(update={"async_searcher": asked, "options": {"row": True}})
             return await rows.ainvoke("waterproof jacket")
 
-    assert asyncio.run(run())[0].metadata["row"]["size"] == 10
+    assert in_a_loop(run())[0].metadata["row"]["size"] == 10
 
 
 def test_llama_index(searcher: pgpipe.Searcher, settings: Settings) -> None:
@@ -162,7 +171,7 @@ def test_llama_index(searcher: pgpipe.Searcher, settings: Settings) -> None:
             asking = LlamaIndex(searcher, "doc", "text", 1, async_searcher=asked)
             return await asking.aretrieve(QueryBundle("tent"))
 
-    assert [n.node.id_ for n in asyncio.run(run())] == ['doc{"id": 3}']
+    assert [n.node.id_ for n in in_a_loop(run())] == ['doc{"id": 3}']
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from pgpipe import api
+from pgpipe.api import vectors
 from pgpipe.db import Connection, Database
 from pgpipe.embed.model.base import Vectors
 from pgpipe.embed.worker import Worker
@@ -50,7 +51,7 @@ def two(any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatc
     embed(conn, columns=["title"], model="green", dims=2, name="green")
     Worker(any_database, EmbeddingSettings(models=("*",)), load=lambda s: MODELS[s.model]()).drain()
     loaded = {name: kind() for name, kind in MODELS.items()}
-    monkeypatch.setattr(api, "_model", lambda s: loaded[s.model])
+    monkeypatch.setattr(vectors, "models", vectors.Loader(lambda s: loaded[s.model]))
     return any_database
 
 
@@ -90,7 +91,7 @@ def test_a_search_begun_before_the_switch(
 
     model.encode = switching  # type: ignore[method-assign]
     with monkeypatch.context() as patch:
-        patch.setattr(api, "_model", lambda _: model)
+        patch.setattr(vectors, "models", vectors.Loader(lambda _: model))
         assert ask(two, mode) == expected["default"]
     assert ask(two, mode) == expected["green"]
 

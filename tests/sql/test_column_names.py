@@ -19,9 +19,9 @@ CHANGES = (
     "update doc set {key} = {key} + 100 where {key} = 3",
 )
 SEARCHES = (
-    "select key, \"row\" from pgpipe.text_search('doc', 'okapi', 30, %s)",
-    "select key, \"row\" from pgpipe.vector_search('doc', '[1,0,0]', 30, %s)",
-    "select key, \"row\" from pgpipe.hybrid_search('doc', 'okapi', '[1,0,0]', 30, %s)",
+    "select key, \"row\" from pgpipe.text_search('doc', 'okapi', 30, %s, options => '{\"row\": true}')",
+    "select key, \"row\" from pgpipe.vector_search('doc', '[1,0,0]', 30, %s, options => '{\"row\": true}')",
+    "select key, \"row\" from pgpipe.hybrid_search('doc', 'okapi', '[1,0,0]', 30, %s, options => '{\"row\": true}')",
 )
 
 
