@@ -52,11 +52,8 @@ begin
     execute format('drop trigger if exists pgpipe_filters_insert on %1$s; '
                    'drop trigger if exists pgpipe_filters_update on %1$s', declared.store);
     perform pgpipe_internal.drop_table(declared.filter_table);
-    if not exists (select from pgpipe.embedding known
-                    where known.target = disable_filters.target
-                      and known.filter_table is not null) then
-        execute format('drop trigger if exists pgpipe_filters on %s', target);
-    end if;
+    execute format('drop trigger if exists pgpipe_filters_%s on %s',
+                   declared.embedding_id, target);
 end
 $$;
 comment on function pgpipe.disable_filters(regclass, text) is

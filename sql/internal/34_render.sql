@@ -160,6 +160,22 @@ $$;
 comment on function pgpipe_internal.trigger_parts(pgpipe.embedding, text) is
     'The parts of the template of a trigger function, for one event: insert, update or delete.';
 
+create or replace function pgpipe_internal.render_trigger(routine text, wanted text, about text)
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    note constant text := format('%s Rendered by pgpipe, %s.', about, md5(wanted));
+begin
+    if note is distinct from obj_description(to_regprocedure(routine), 'pg_proc') then
+        execute wanted;
+        execute format('comment on function %s is %L', routine, note);
+        execute format('revoke all on function %s from public', routine);
+    end if;
+end
+$$;
+comment on function pgpipe_internal.render_trigger(text, text, text) is
+    'Makes a trigger function of this text, unless it is there; for render_triggers.';
+
 create or replace function pgpipe_internal.render_triggers(embedding_id int)
     returns void
     volatile strict  security definer  set search_path = pg_catalog, pg_temp
@@ -171,9 +187,6 @@ as $$
 declare
     e pgpipe.embedding;
     event text;
-    routine text;
-    wanted text;
-    note text;
 begin
     -- Two at once would meet in the catalogue.
     perform pg_advisory_xact_lock(hashtext('pgpipe render'), render_triggers.embedding_id);
@@ -184,16 +197,20 @@ begin
         return;  -- what stands notes that it cannot read
     end if;
     foreach event in array '{insert,update,delete}'::text[] loop
-        routine := format('pgpipe_target.%s_%s()', event, e.embedding_id);
-        wanted := pgpipe_internal.render(event, pgpipe_internal.trigger_parts(e, event));
-        note := format('Trigger of the embedding %s: its jobs, after each %s. '
-                       'Rendered by pgpipe, %s.', e.embedding_id, event, md5(wanted));
-        if note is distinct from obj_description(to_regprocedure(routine), 'pg_proc') then
-            execute wanted;
-            execute format('comment on function %s is %L', routine, note);
-            execute format('revoke all on function %s from public', routine);
-        end if;
+        perform pgpipe_internal.render_trigger(
+            format('pgpipe_target.%s_%s()', event, e.embedding_id),
+            pgpipe_internal.render(event, pgpipe_internal.trigger_parts(e, event)),
+            format('Trigger of the embedding %s: its jobs, after each %s.',
+                   e.embedding_id, event));
     end loop;
+    if e.filters <> '{}' and e.filter_error is null then
+        foreach event in array '{copy_filters,copy_vectors}'::text[] loop
+            perform pgpipe_internal.render_trigger(
+                format('pgpipe_target.%s_%s()', event, e.embedding_id),
+                pgpipe_internal.copy_function(e, event),
+                format('Trigger of the embedding %s: its filter table.', e.embedding_id));
+        end loop;
+    end if;
     perform pgpipe_internal.render_queue(e.embedding_id);
 end
 $$;
@@ -216,7 +233,8 @@ begin
           join pg_catalog.pg_class class on class.oid = e.target
           join pg_catalog.pg_proc made on made.pronamespace = 'pgpipe_target'::regnamespace
            and made.proname in ('insert_' || e.embedding_id, 'update_' || e.embedding_id,
-                                'delete_' || e.embedding_id)
+                                'delete_' || e.embedding_id, 'copy_filters_' || e.embedding_id,
+                                'copy_vectors_' || e.embedding_id)
          where e.embedding_id = lend_triggers.embedding_id and class.relowner <> made.proowner
     loop
         if lent then

@@ -114,6 +114,12 @@ as $$
       from pgpipe.embedding e cross join unnest('{insert,update,delete}'::text[]) happening (event)
      where e.target = wanted_triggers.target
     union all
+    select format('pgpipe_filters_%s', e.embedding_id), 'update', copy.routine, e.embedding_id
+      from pgpipe.embedding e
+     cross join format('pgpipe_target.copy_filters_%s()', e.embedding_id) copy (routine)
+     where e.target = wanted_triggers.target and e.filters <> '{}'
+       and to_regprocedure(copy.routine) is not null
+    union all
     select 'pgpipe_truncate', 'truncate', 'pgpipe_internal.forget_target()', null
      where exists (select from pgpipe.embedding e where e.target = wanted_triggers.target)
 $$;
@@ -132,6 +138,7 @@ as $$
      where watcher.tgrelid = watchers.target and not watcher.tgisinternal
        and (routine.pronamespace = 'pgpipe_target'::regnamespace
             or routine.oid in ('pgpipe_internal.enqueue_changes'::regproc,
+                               'pgpipe_internal.copy_filters'::regproc,
                                'pgpipe_internal.forget_target'::regproc))
 $$;
 comment on function pgpipe_internal.watchers(regclass) is
@@ -198,6 +205,11 @@ begin
             execute format('alter table %s enable trigger %I', target, disabled);
         end loop;
     end if;
+    perform pgpipe_internal.keep_filters(e) from pgpipe.embedding e
+      where e.target = repair_triggers.target and e.filters <> '{}' and e.filter_error is null
+        and exists (select from pg_catalog.pg_trigger earlier
+                     where earlier.tgrelid = e.store
+                       and earlier.tgfoid = 'pgpipe_internal.copy_vectors'::regproc);
 end
 $$;
 comment on function pgpipe_internal.repair_triggers(regclass) is

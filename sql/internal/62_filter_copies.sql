@@ -80,78 +80,82 @@ comment on function pgpipe_internal.copies_safely(pgpipe.embedding) is
     'Whether writing the filter columns runs nothing that the owner of the filter table, or of a '
     'type, made.';
 
-create or replace function pgpipe_internal.vector_copy(
-    store regclass, out embedding_id int, out statement text)
+create or replace function pgpipe_internal.copied_types(declared pgpipe.embedding)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    select case when pgpipe_internal.is_trusted_type(
+                         pgpipe_internal.column_type_of(declared.store, 'vector'))
+                     and bool_and(coalesce(
+                         seen.type = copied.type and stored.type in (0, seen.type), false))
+           then string_agg(concat(quote_ident(col.name), ' ', seen.type::regtype), ', '
+                           order by col.name) end
+      from (select distinct named from unnest(declared.key_columns || declared.filters) named
+           ) col (name)
+     cross join pgpipe_internal.column_type_of(declared.target, col.name) seen (type)
+     cross join pgpipe_internal.column_type_of(declared.filter_table, col.name) copied (type)
+     cross join lateral (
+           select case when col.name = any (declared.key_columns)
+                  then pgpipe_internal.column_type_of(declared.store, col.name) else 0 end
+          ) stored (type)
+$$;
+comment on function pgpipe_internal.copied_types(pgpipe.embedding) is
+    'The types of the columns that a filter table copies; null if target, store and filter table '
+    'have different ones. A statement that is rendered for them would cast others.';
+
+create or replace function pgpipe_internal.copied_embedding(embedding_id int, written regclass)
+    returns pgpipe.embedding
     stable strict  security definer  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select declared.embedding_id, pgpipe_internal.fill($sql$
-        insert into {filter_table} ({key}, chunk, {copied})
-        select {key_of_written}, written.chunk, written.vector::{schema}.halfvec({dims})
-               {copied_of_row}
-          from new_rows written join {target} row on {same_key}
-            on conflict ({key}, chunk) do update set ({copied}) = row ({copied_of_excluded})
-        $sql$, jsonb_build_object(
-            'filter_table', declared.filter_table, 'target', declared.target, 'dims', declared.dims,
-            'schema', quote_ident(pgpipe_internal.vector_schema()),
-            'key', pgpipe_internal.column_list(declared.key_columns),
-            'key_of_written', pgpipe_internal.column_list(declared.key_columns, 'written'),
-            'same_key', pgpipe_internal.same_key(
-                declared.target, declared.key_columns, 'row', 'written'),
-            'copied', pgpipe_internal.column_list('{vector}' || copied),
-            'copied_of_row', ', ' || pgpipe_internal.column_list(copied, 'row'),
-            'copied_of_excluded', pgpipe_internal.column_list('{vector}' || copied, 'excluded')))
-      from pgpipe.embedding declared cross join pgpipe_internal.copied_columns(declared) copied
-     where declared.store = vector_copy.store and declared.filters <> '{}'
-       and declared.filter_error is null
+    select declared.* from pgpipe.embedding declared
+     where declared.embedding_id = copied_embedding.embedding_id
+       and written in (declared.target, declared.store)
+       and declared.filters <> '{}' and declared.filter_error is null
 $$;
-comment on function pgpipe_internal.vector_copy(regclass) is
-    'SQL text that copies new vectors of a store into its filter table. It composes text and does '
-    'not run it. It is open to all, because a key that changes is changed in the store by its '
-    'owner.';
+comment on function pgpipe_internal.copied_embedding(int, regclass) is
+    'The embedding whose filter table follows what is written to its target or store; null if it '
+    'is out of service. Open to all, because a key that changes is changed in the store by its '
+    'owner; the declaration is no secret.';
 
-create or replace function pgpipe_internal.copy_vectors()
-    returns trigger  set search_path = pg_catalog, pg_temp set jit = off  language plpgsql
+create or replace function pgpipe_internal.vector_copy_parts(declared pgpipe.embedding)
+    returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-declare
-    copy record;
-begin
-    select * into copy from pgpipe_internal.vector_copy(tg_relid);
-    if copy.statement is not null then
-        begin
-            execute copy.statement;
-        exception when data_exception or syntax_error_or_access_rule_violation
-                       or program_limit_exceeded then
-            perform pgpipe_internal.suspend_copy(copy.embedding_id, sqlerrm);
-        end;
-    end if;
-    return null;
-end
+    select jsonb_build_object(
+               'target', declared.target, 'dims', declared.dims,
+               'schema', quote_ident(pgpipe_internal.vector_schema()),
+               'key', pgpipe_internal.column_list(declared.key_columns),
+               'key_of_written', pgpipe_internal.column_list(declared.key_columns, 'written'),
+               'same_key', pgpipe_internal.same_key(
+                   declared.target, declared.key_columns, 'row', 'written'),
+               'copied', pgpipe_internal.column_list('{vector}' || copied),
+               'copied_of_row', ', ' || pgpipe_internal.column_list(copied, 'row'),
+               'copied_of_excluded',
+                   pgpipe_internal.column_list('{vector}' || copied, 'excluded'))
+      from pgpipe_internal.copied_columns(declared) copied
 $$;
-comment on function pgpipe_internal.copy_vectors() is
-    'Trigger on a store: new vectors go into its filter table too, with the filter columns of '
-    'their rows. It runs as the one who writes them.';
+comment on function pgpipe_internal.vector_copy_parts(pgpipe.embedding) is
+    'The parts of the template `copy_vectors` that it has alone.';
 
-create or replace function pgpipe_internal.column_copy(
-    declared pgpipe.embedding, out of_jobs text, out of_columns text)
-    stable  set search_path = pg_catalog, pg_temp  language sql
+create or replace function pgpipe_internal.column_copy_parts(declared pgpipe.embedding)
+    returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A worker that just writes a vector of such a row has read what was there before. Its job
     -- tells: either it holds it, and is waited for here, so that the next statement sees its
     -- vector; or it finds gen moved, and the row is embedded again.
-    select pgpipe_internal.fill(
-               'update pgpipe.job job set gen = job.gen + 1 from {changed} '
-               'where job.embedding_id = {embedding} and job.key = {key}', jsonb_build_object(
-                   'changed', changed, 'embedding', declared.embedding_id,
-                   'key', pgpipe_internal.key_json(
-                              declared.target, declared.key_columns, 'after'))),
-           pgpipe_internal.fill(
-               'update {filter_table} copy set ({copied}) = row ({copied_of_after}) '
-               'from {changed} where {same_key}', jsonb_build_object(
-                   'filter_table', declared.filter_table, 'changed', changed,
-                   'copied', pgpipe_internal.column_list(copied),
-                   'copied_of_after', pgpipe_internal.column_list(copied, 'after'),
-                   'same_key', pgpipe_internal.same_key(
-                       declared.target, declared.key_columns, 'copy', 'after')))
+    select jsonb_build_object(
+               'move_jobs', pgpipe_internal.fill(
+                   'update pgpipe.job job set gen = job.gen + 1 from {changed} '
+                   'where job.embedding_id = {embedding} and job.key = {key}', jsonb_build_object(
+                       'changed', changed, 'embedding', declared.embedding_id,
+                       'key', pgpipe_internal.key_json(
+                                  declared.target, declared.key_columns, 'after'))),
+               'copy_columns', pgpipe_internal.fill(
+                   'update {filter_table} copy set ({copied}) = row ({copied_of_after}) '
+                   'from {changed} where {same_key}', jsonb_build_object(
+                       'filter_table', declared.filter_table, 'changed', changed,
+                       'copied', pgpipe_internal.column_list(copied),
+                       'copied_of_after', pgpipe_internal.column_list(copied, 'after'),
+                       'same_key', pgpipe_internal.same_key(
+                           declared.target, declared.key_columns, 'copy', 'after'))))
       from pgpipe_internal.copied_columns(declared) copied
      cross join pgpipe_internal.fill(
                '(select after.* from new_rows after left join old_rows before on {same_key} '
@@ -162,47 +166,28 @@ as $$
                    'first_key', quote_ident(declared.key_columns[1]),
                    'differs', pgpipe_internal.changed(copied, 'after', 'before'))) changed
 $$;
-comment on function pgpipe_internal.column_copy(pgpipe.embedding) is
-    'SQL texts that copy changed columns of a target into a filter table: one moves the jobs of '
-    'their rows, one writes them.';
+comment on function pgpipe_internal.column_copy_parts(pgpipe.embedding) is
+    'The parts of the template `copy_filters` that it has alone: SQL texts that copy changed '
+    'columns of a target into a filter table. One moves the jobs of their rows, one writes them.';
 
-create or replace function pgpipe_internal.copy_filters()
-    returns trigger
-    security definer  set search_path = pg_catalog, pg_temp set jit = off
-    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
-    set bytea_output = 'hex' set extra_float_digits = 1
-    language plpgsql
+create or replace function pgpipe_internal.copy_function(
+    declared pgpipe.embedding, template text)
+    returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
-declare
-    declared pgpipe.embedding;
-    copy record;
-begin
-    for declared in select * from pgpipe.embedding known
-              where known.target = tg_relid and known.filters <> '{}'
-                and known.filter_error is null loop
-        -- A key that changed is another row.
-        continue when pgpipe_internal.copied_columns(declared) = '{}';
-        if not pgpipe_internal.copies_safely(declared) then
-            perform pgpipe_internal.suspend_filters(
-                declared.embedding_id, 'it was altered, or the types of the target were');
-            continue;
-        end if;
-        begin
-            copy := pgpipe_internal.column_copy(declared);
-            execute copy.of_jobs;
-            execute copy.of_columns;
-        exception when data_exception or syntax_error_or_access_rule_violation
-                       or program_limit_exceeded then
-            perform pgpipe_internal.suspend_filters(declared.embedding_id, sqlerrm);
-        end;
-    end loop;
-    return null;
-end
+    select pgpipe_internal.render(template, case template
+               when 'copy_vectors' then pgpipe_internal.vector_copy_parts(declared)
+               else pgpipe_internal.column_copy_parts(declared) end
+           || jsonb_build_object(
+                  'name', template || '_' || declared.embedding_id,
+                  'embedding', declared.embedding_id, 'filter_table', declared.filter_table,
+                  'types', quote_literal(pgpipe_internal.copied_types(declared))))
+     where pgpipe_internal.copied_types(declared) is not null
+       and (template = 'copy_vectors' or pgpipe_internal.copied_columns(declared) <> '{}')
 $$;
-comment on function pgpipe_internal.copy_filters() is
-    'Trigger on a target: filter columns that an UPDATE changed are changed in the filter tables. '
-    'With its owner''s rights, because a writer of the target has none there; so only if '
-    'copies_safely.';
+comment on function pgpipe_internal.copy_function(pgpipe.embedding, text) is
+    'SQL text: makes the trigger function that a template becomes, which keeps a filter table '
+    'equal. Null if there is nothing to copy, or if a statement would cast the values: then what '
+    'stands takes the table out of service.';
 
 create or replace function pgpipe_internal.filters_differ(declared pgpipe.embedding)
     returns boolean  volatile  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -5,10 +5,10 @@
 --
 -- Two triggers keep a filter table equal (62_filter_copies.sql): new vectors come from the store
 -- (copy_vectors, as who writes them), changed columns from the target (copy_filters). If one
--- cannot, suspend_filters takes the table out of service. Both compose their statement when they
--- run. If it were rendered beforehand it would name the operators of the types that the columns
--- had then. An owner could change a type to one with an implicit cast of his own, which would run
--- with the rights of the one who writes.
+-- cannot, suspend_filters takes the table out of service. Both are rendered, and name the operators
+-- of the types that the columns had then. An owner could change a type to one with an implicit cast
+-- of his own, which would run with the rights of the one who writes. So they compare the types
+-- with those that they are rendered for.
 --
 -- What other files know of a filter table, and why:
 -- * 30_store: is_filter_table, which lets the declaration be checked and dropped without
@@ -115,7 +115,7 @@ as $$
 declare
     keeper constant regrole := (
         select routine.proowner from pg_catalog.pg_proc routine
-         where routine.oid = 'pgpipe_internal.copy_filters()'::regprocedure);
+         where routine.oid = 'pgpipe_internal.render_triggers(int)'::regprocedure);
     writers text;
     event text;
 begin
@@ -128,15 +128,15 @@ begin
     if writers is not null then
         execute format('grant select, insert, update on %s to %s', declared.filter_table, writers);
     end if;
-    execute format('create or replace trigger pgpipe_filters after update on %s '
-                   'referencing old table as old_rows new table as new_rows '
-                   'for each statement execute function pgpipe_internal.copy_filters()',
-                   declared.target);
+    perform pgpipe_internal.watch(declared.target);
+    perform pgpipe_internal.lend_triggers(declared.embedding_id, true);
     foreach event in array '{insert,update}'::text[] loop
         execute format('create or replace trigger pgpipe_filters_%1$s after %1$s on %2$s '
                        'referencing new table as new_rows for each statement '
-                       'execute function pgpipe_internal.copy_vectors()', event, declared.store);
+                       'execute function pgpipe_target.copy_vectors_%3$s()',
+                       event, declared.store, declared.embedding_id);
     end loop;
+    perform pgpipe_internal.lend_triggers(declared.embedding_id, false);
 end
 $$;
 comment on function pgpipe_internal.keep_filters(pgpipe.embedding) is

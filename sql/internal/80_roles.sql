@@ -98,7 +98,7 @@ create or replace function pgpipe_internal.own_definers()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
-    open constant name[] := '{vector_copy,suspend_copy,render_triggers,render_queue,
+    open constant name[] := '{copied_embedding,suspend_copy,render_triggers,render_queue,
                               lend_triggers}';
     part record;
     known boolean := pgpipe_internal.make_queue_role();

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import date
 
+import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from pgpipe.db import Database
 from pgpipe.errors import GateFailed, PgpipeError
@@ -73,6 +74,15 @@ def world(database: Database, lake: Lake) -> World:
     return World(database, lake)
 
 
+FOUND = Case(  # values that are no labels, in an array of an enum
+    {"a": ("mood[]", "not null")},
+    "integer",
+    [[(pa.int16(), {"a": (pa.list_(pa.bool_()), [[True, None], None])}), (pa.int16(), {})]],
+    {"key": ["id"], "bad_values": "reject", "mode": "append"},
+)
+
+
+@example(case=FOUND)
 @given(case=cases())
 @settings(
     max_examples=examples(8, 400),

@@ -125,22 +125,21 @@ def test_a_table_of_the_session(any_database: Database, conn: Connection) -> Non
         run(own.conn, EVIL_TYPES, s=own.schema)
         target = f"{own.schema}.item"
         embedding = embed(conn, target, ["title"])
+        conn.execute("select pgpipe.enable_filters(%s, '{size}')", (target,))
         own.conn.execute("select pgpipe_internal.lend_triggers(%s, true)", (embedding,))
         view = "create temporary view {v} as select 1 as id, {s}.evil_text(1) as title, 1 as size"
         run(own.conn, view, s=own.schema, v="new_rows")
         run(own.conn, view, s=own.schema, v="old_rows")
+        made = "create trigger z{f} after {v} on {t} for each row execute function pgpipe_target.{f}_{e}()"
         for event in ("insert", "update", "delete"):
-            run(
-                own.conn,
-                "create trigger z{v} after {v} on {t} for each row execute function pgpipe_target.{v}_{e}()",
-                v=event,
-                t=target,
-                e=str(embedding),
-            )
+            run(own.conn, made, f=event, v=event, t=target, e=str(embedding))
+        for function in ("copy_filters", "copy_vectors"):
+            run(own.conn, made, f=function, v="update", t=target, e=str(embedding))
         write(own, target)
 
         assert not own.caught()
         assert column(conn, "select distinct sqlstate from pgpipe.missed") == ["42P07"]
+        assert column(conn, "select filter_error is not null from pgpipe.embedding") == [True]
 
 
 def test_a_function_on_another_table(any_database: Database, conn: Connection) -> None:

@@ -54,7 +54,7 @@ def test_every_function_pins_its_search_path(conn: Connection) -> None:
 
 
 OPEN = "a trigger of any writer calls it; without a row written in the same transaction it refuses"
-TEXT = "a trigger of any writer reads it; it composes SQL text and runs none"
+READ = "a trigger of any writer reads it; it says what everybody may know"
 DECLARED = "who declares calls it; what it makes or grants is decided by the declaration"
 CLOSED = "it has fixed types and statements"
 PINNED = "it reads its transition tables alone; its columns are pinned, its condition is plain"
@@ -69,7 +69,7 @@ DEFINERS = {  # what runs with its owner's rights, and why that is safe
     "render_queue": DECLARED,
     "lend_triggers": DECLARED,
     "drop_rendered": CLOSED,
-    "vector_copy": TEXT,
+    "copied_embedding": READ,
     "hold_keys": "it locks rows by their place, and none of a table whose indexes run a function of a user's",
     "hold_rows": "as hold_keys",
     "note_fingerprint": CLOSED,
@@ -77,7 +77,7 @@ DEFINERS = {  # what runs with its owner's rights, and why that is safe
     "forget_target": CLOSED,
     "forget_files": CLOSED,
     "mark_history": CLOSED,
-    "copy_filters": "it compares by default operator classes, and writes only where copies_safely",
+    "copy_filters": CLOSED,  # of an earlier version; test_filters.py has what is rendered now
 }
 
 
@@ -96,7 +96,7 @@ def test_definers_rights_are_few_and_closed(conn: Connection) -> None:
 
     assert found.keys() == DEFINERS.keys()
     for name, reason in DEFINERS.items():
-        assert found[name] == [reason in {OPEN, TEXT, DECLARED}, True, "pgpipe_queue", False], name
+        assert found[name] == [reason in {OPEN, READ, DECLARED}, True, "pgpipe_queue", False], name
 
 
 def test_docs_list_the_definers() -> None:

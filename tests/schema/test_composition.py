@@ -39,8 +39,6 @@ COMPOSING = {  # how many statements each composes
     "search_languages": 1,
     "fill_blocks": 1,  # a batch of an online search column
     "is_filled": 1,
-    "copy_vectors": 1,  # triggers of filter tables: sql/internal/62_filters.sql says why
-    "copy_filters": 2,
 }
 
 

@@ -10,7 +10,7 @@ from pgpipe.schema import migrate
 from pgpipe.searching.ask import Question, answer, find_searchable
 from tests.conftest import Lake, also_on_16, make_cli
 from tests.schema.houses import EMBED, ROLES, House, house, load, roles, text
-from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT
+from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, READ
 from tests.sql.fake_model import Fake, make_worker
 from tests.sql.support import column, sqlstate, value
 
@@ -214,7 +214,7 @@ def test_who_owns_what(roles: House, lake: Lake) -> None:
              where pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$' and prosecdef
                and has_function_privilege('public', oid, 'execute')
         """
-        assert set(column(conn, open_)) == {name for name, why in DEFINERS.items() if why in {OPEN, TEXT, DECLARED}}
+        assert set(column(conn, open_)) == {name for name, why in DEFINERS.items() if why in {OPEN, READ, DECLARED}}
         may = """
             select r from unnest('{pgpipe_loader,pgpipe_embedder,pgpipe_reader}'::name[]) r, pg_proc
              where proname = 'note_fingerprint' and has_function_privilege(r, pg_proc.oid, 'execute')

@@ -24,6 +24,9 @@ SAMPLE = """
     select pgpipe.enable_embedding('item', '{title,body}', 'fake', 3, condition => 'not sold')
 """
 TRIGGERS = {"delete", "insert", "update"}
+COPIES = {"copy_filters", "copy_vectors"}  # triggers that an embedding with a filter table has
+ALWAYS = [template for template in TEMPLATES if template not in COPIES]
+COPY = "select pgpipe_internal.copy_function(e, %s) from pgpipe.embedding e"
 QUEUE = """
     select pgpipe_internal.queue_function(
         %s, pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e)) from pgpipe.embedding e
@@ -38,7 +41,11 @@ RENDERED = """
 def test_golden_files(conn: Connection, template: str) -> None:
     """What a template becomes for one table is what tests/sql/golden/ shows; `make golden` writes it."""
     conn.execute(SAMPLE)
-    text = value(conn, PARTS, template, template) if template in TRIGGERS else value(conn, QUEUE, template)
+    if template in COPIES:
+        conn.execute("select pgpipe.enable_filters('item', '{sold,title}')")
+        text = value(conn, COPY, template)
+    else:
+        text = value(conn, PARTS, template, template) if template in TRIGGERS else value(conn, QUEUE, template)
     file = GOLDEN / f"{template}.sql"
     if os.environ.get("GOLDEN") == "write":
         file.write_text(text, encoding="utf-8")
@@ -86,8 +93,8 @@ def test_what_is_rendered_goes_with_its_embedding(conn: Connection) -> None:
     """Functions of a dropped embedding, or of a dropped table, do not stay; those of another one do."""
     make_docs(conn)
     one, two = embed(conn), embed(conn, name="other")
-    others = [f"{template}_{two}" for template in TEMPLATES]
-    assert len(column(conn, RENDERED)) == 2 * len(TEMPLATES)
+    others = [f"{template}_{two}" for template in ALWAYS]
+    assert len(column(conn, RENDERED)) == 2 * len(ALWAYS)
 
     conn.execute("select pgpipe.disable_embedding('doc')")
     assert column(conn, RENDERED) == others
@@ -112,12 +119,12 @@ def test_who_may_call_and_make_them(conn: Connection) -> None:
     definers = {f"{name}_1" for name in TRIGGERS}
     rows = conn.execute(query).fetchall()
     assert {name for name, definer, *_ in rows if definer and not name.startswith("hold_")} == definers
-    assert [rest for _, _, *rest in rows] == [["pgpipe_queue", True, False, False]] * len(TEMPLATES)
+    assert [rest for _, _, *rest in rows] == [["pgpipe_queue", True, False, False]] * len(ALWAYS)
     callers = """
         select proname::text from pg_proc where pronamespace = 'pgpipe_target'::regnamespace
            and has_function_privilege('pgpipe_embedder', oid, 'execute') order by 1
     """
-    assert set(column(conn, callers)) == {f"{name}_1" for name in TEMPLATES if name not in TRIGGERS}
+    assert set(column(conn, callers)) == {f"{name}_1" for name in ALWAYS if name not in TRIGGERS}
     makers = """
         select rolname::text from pg_roles
          where has_schema_privilege(oid, 'pgpipe_target', 'create') and rolname ~ '^pgpipe_' order by 1

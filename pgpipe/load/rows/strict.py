@@ -1,6 +1,7 @@
 """The values of a column in the form they travel in; one that cannot be stored is refused."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -46,7 +47,7 @@ def _travelling(array: Array, column: Column) -> Array:
     if column.read and kind and fit.is_read(types.sql_type(array.type) or "", kind.base):
         return _read(array, column, kind)
     wire = convert(array, column.sent)
-    if column.labels and not pc.all(pc.is_in(wire.drop_null(), pa.array(column.labels)), min_count=0).as_py():
+    if column.labels and not _are_labels(wire, column.labels):
         raise BadValue(f"a text that is not a label of {column.sql}")
     if column.careful:
         _check_carefully(array, wire, column)
@@ -57,6 +58,13 @@ def _holds_nothing(array: Array, column: Column) -> bool:
     """Whether the lists have no element but NULL, and travel as ready-made field bytes."""
     item = getattr(types.storage(array.type), "value_type", None)
     return item is not None and at.is_null(item) and converter(column.sent, array.type) == pa.binary()
+
+
+def _are_labels(wire: Array, labels: Sequence[str]) -> bool:
+    """Whether all texts are labels of an enum; also those of an array."""
+    while at.is_nested(wire.type):
+        wire = wire.flatten()
+    return bool(pc.all(pc.is_in(wire.drop_null(), pa.array(labels)), min_count=0).as_py())
 
 
 def _array(array: Array, column: Column, kind: Kind) -> Array:
