@@ -2,5 +2,5 @@
 
 alter table pgpipe.lexeme add column steps real[];
 comment on column pgpipe.lexeme.steps is
-    'In how many documents the lexeme has an impact of step 1, 2, ... at least; an estimate. Null if '
-    'few documents hold it.';
+    'In how many documents the lexeme has an impact of step 1, 2, ... at least; an estimate. Null '
+    'if few documents hold it.';

@@ -6,7 +6,7 @@ create table pgpipe.synonym (
     alternatives text[] not null check (
         cardinality(alternatives) > 0 and array_position(alternatives, null) is null
         and lower(array_to_string(alternatives, ' ')) = array_to_string(alternatives, ' ')),
-    both_ways    boolean not null default true,  -- the alternatives mean the term too, and each other
+    both_ways    boolean not null default true,  -- the alternatives mean the term, too
     primary key (target, term, both_ways)
 );
 comment on table pgpipe.synonym is

@@ -28,7 +28,7 @@ STALE = (errors.DatabaseError, errors.UsageError, errors.VectorsMissing)  # that
 
 
 class Common:
-    """What searchers have in common, whoever waits: settings, vectors of questions, and a process."""
+    """What both kinds of searcher have in common: settings, vectors of questions, and a process."""
 
     def __init__(self, pool: Any, settings: Settings | None, size: int) -> None:  # noqa: ANN401 - of either kind
         self.settings = settings or load_settings()

@@ -1,4 +1,4 @@
-"""Vectors of questions: each model is loaded once in a process, whoever asks, and a question is encoded once."""
+"""Vectors of questions: each model is loaded once in a process, and each question is encoded once."""
 
 import os
 import threading

@@ -50,13 +50,8 @@ HYBRID = """
                                 fuzzy => %(fuzzy)s, options => %(options)s::jsonb)
 """
 CHECK = "select pgpipe_internal.check_filter(%(oid)s::oid::regclass, %(where)s::jsonb)"
-OPTIONS = (
-    "row",
-    "boost",
-    "order_by",
-    "candidates",
-    "explain",
-)  # fields of Question that are options of the SQL functions
+# Fields of Question that are options of the SQL functions.
+OPTIONS = ("row", "boost", "order_by", "candidates", "explain")
 STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": HYBRID}
 
 

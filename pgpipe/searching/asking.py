@@ -1,4 +1,4 @@
-"""The steps from a question to its hits, without any I/O: whoever takes them talks to the database and to the model.
+"""The steps from a question to its hits, without any I/O: the caller talks to the database and to the model.
 
 Sync and async searches take the same steps.
 """

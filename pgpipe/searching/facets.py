@@ -53,7 +53,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Facets:
-    """What a search page shows beside the hits."""
+    """What a search page shows next to the hits."""
 
     total: Total | None  # None in the modes vector and hybrid: every row is near to a vector
     values: list[Facet] = field(default_factory=list)

@@ -1,4 +1,4 @@
--- Facets and totals: what a page shows beside the hits.
+-- Facets and totals: what a page shows next to the hits.
 
 create or replace function pgpipe.facets(
     target regclass, query text, columns jsonb, filter jsonb default null, k int default 10,

@@ -60,4 +60,4 @@ as $$
 $$;
 comment on function pgpipe_internal.impacts_index(regclass, name) is
     'SQL text: the expression of the index that holds the impacts of a search column. Null if '
-    'there is no such index.';
+    'the table lacks that index.';

@@ -47,7 +47,7 @@ as $$
 $$;
 comment on function pgpipe_internal.keeper_function(pgpipe.search_fill, text) is
     'SQL text: makes the trigger function of this name that computes a search column. It lies '
-    'beside the target, not in pgpipe_target: a dump of the table''s schema keeps the column.';
+    'in the schema of the target, not in pgpipe_target: so a dump of that schema keeps the column.';
 
 create or replace function pgpipe_internal.later_trigger(target regclass)
     returns name  stable strict  set search_path = pg_catalog, pg_temp  language sql

@@ -80,7 +80,7 @@ begin
     elsif (pgpipe_internal.estimate(target, format(
            '(lower("left"(row.%I::text, 100)) collate "C") between %L and %L', title, first, last
            ))).cost > dearest then
-        return '{}';  -- there is no index for it
+        return '{}';  -- the table has no index for it
     end if;
     execute pgpipe_internal.titles_statement(target, title) into titles using first, last, k;
     return titles;

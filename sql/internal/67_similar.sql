@@ -24,7 +24,7 @@ end
 $$;
 comment on function pgpipe_internal.look_up(regclass, name[], jsonb) is
     'The key of a row as searches write it, and the text that is searched of it. Raises PP003 if '
-    'there is no such row that the caller may see.';
+    'the caller sees no row with that key.';
 
 create or replace function pgpipe_internal.telling_words(target regclass, content text)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql

@@ -1,4 +1,4 @@
-"""`make bench-applications`: what a searcher adds to the SQL function, threads beside processes, and a cold command.
+"""`make bench-applications`: what a searcher adds to the SQL function, threads next to processes, and a cold command.
 
 Knobs, by environment: COPIES of the standard library's docstrings (3), RUNS (5), SECONDS of load (5), BENCH_DIR.
 """

@@ -96,7 +96,7 @@ def running(work: Callable[[], object]) -> Iterator[list[BaseException]]:
 
 
 def promoted(lake: Lake, name: str, both: Sequence[Server]) -> Settings:
-    """Three dates to load, by whoever is the primary; searches ask whoever is a standby."""
+    """Three dates to load on the primary; searches ask a standby."""
     for number in range(3):
         some = [{"id": n, "text": f"okapi {number} {n}"} for n in range(number * 200, number * 200 + 400)]
         lake.put(f"2026-01-0{number + 1}", "product", some)

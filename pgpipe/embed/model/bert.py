@@ -19,7 +19,7 @@ KINDS = {"bert", "roberta", "xlm-roberta", "camembert"}
 # erf to 1.5e-7, which is what single precision holds: Abramowitz and Stegun, 7.1.26.
 ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 ERF_STEP = 0.3275911
-# Multiplications of one product. For more OpenBLAS takes threads, which wait for each other without sleep: beside other
+# Multiplications of one product. For more, OpenBLAS takes threads, which wait for each other without sleep. With other
 # work on two cores, a question then took a second of both instead of 15 ms of one.
 MOST = 4 * 65_536
 ROWS = 16  # of one product
