@@ -67,7 +67,6 @@ def test_ctrl_c_within_a_batch(embedders: Embedders, database: Database, look: C
     shown = ""
     while not re.search(r"[1-9][0-9]*/1000", shown):
         shown += os.read(screen, 65536).decode(errors="ignore")
-    assert count(look, STORED) == 0
     drain.send_signal(signal.SIGINT)
     with suppress(OSError):  # the terminal is closed
         while part := os.read(screen, 65536).decode(errors="ignore"):
@@ -75,8 +74,10 @@ def test_ctrl_c_within_a_batch(embedders: Embedders, database: Database, look: C
     os.close(screen)
 
     assert drain.wait(LONG) == 130
-    assert "0 rows embedded, 0 were fresh" in shown
-    assert "pgpipe: interrupted; 1,000 rows wait; what was embedded stays" in shown
+    embedded = count(look, STORED)
+    assert embedded < 1000
+    assert f"{embedded} rows embedded, 0 were fresh" in shown
+    assert f"pgpipe: interrupted; {1000 - embedded:,} rows wait; what was embedded stays" in shown
 
 
 def test_a_zombie_is_fenced_off(embedders: Embedders, database: Database, look: Connection) -> None:

@@ -113,12 +113,12 @@ def test_entities_behind_their_rhythm(cli: Cli, database: Database, tmp_path: Pa
     with database.connect(autocommit=True) as conn:
         conn.execute("""
             insert into pgpipe.load (entity, date, mode, started_at, finished_at)
-            select entity, day, 'upsert', day + age, day + age
+            select entity, day, 'upsert', moment, moment
               from (values ('daily', 1, 5), ('weekly', 7, 5), ('fresh', 1, 1), ('slow', 1, 5)) e (name, gap, days)
              cross join lateral (select name as entity) n
              cross join generate_series(0, 3) back
-             cross join lateral (select current_date - days - gap * back as day) d
-             cross join (values (interval '6 hours')) a (age);
+             cross join lateral (select current_date - days - gap * back as day,
+                                        now() - make_interval(days => days + gap * back) as moment) d;
             insert into pgpipe.load (entity, date, mode, started_at, finished_at)
             values ('young', current_date - 90, 'upsert', now() - interval '90 days', now() - interval '90 days');
         """)
