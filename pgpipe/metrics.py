@@ -38,7 +38,7 @@ SUMS = """
            coalesce(sum(read), 0) as read, coalesce(sum(inserted), 0) as inserted,
            coalesce(sum(updated), 0) as updated, coalesce(sum(deleted), 0) as deleted,
            coalesce(sum(unchanged), 0) as unchanged, coalesce(sum(left_out), 0) as left_out
-      from pgpipe.load_history where state <> 'running' group by schema, entity order by schema, entity
+      from pgpipe.load_history where finished_at is not null group by schema, entity order by schema, entity
 """
 DATES = """
     select schema, entity, behind::float, extract(epoch from seen_at)::float as seen

@@ -150,7 +150,9 @@ def _watch(
     pause, longest = WATCH
     while not built.done() and not stop.wait(pause):
         pause = min(pause * 2, longest)
-        phase = watch.execute(PROGRESS, (embedding.embedding_id,)).fetchone()
+        phase = None
+        with suppress(psycopg.Error):  # a look that fails ends no build of hours
+            phase = watch.execute(PROGRESS, (embedding.embedding_id,)).fetchone()
         if phase:
             progress(*phase)
             log.debug("building vector index", entity=embedding.entity, phase=phase[0], percent=phase[1])

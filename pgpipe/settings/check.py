@@ -1,6 +1,7 @@
 """Layers of settings, checked: what is wrong, in which layer, a line each."""
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, get_args, get_origin
@@ -71,18 +72,21 @@ def _validated(layer: Layer) -> Settings:
         return Settings.model_validate(layer)
 
 
+_one_at_a_time = threading.Lock()
+
+
 @contextmanager
 def _variable(name: str, value: str) -> Iterator[None]:
     """A variable of this process, for a moment."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+    with _one_at_a_time:
+        before = os.environ.get(name)
+        os.environ[name] = value
+        try:
+            yield
+        finally:
+            os.environ.pop(name, None)
+            if before is not None:
+                os.environ[name] = before
 
 
 def _joined(layers: Layers) -> Layer:

@@ -136,6 +136,8 @@ create or replace function pgpipe_internal.staged_row(
 as $$
     select string_agg(concat(
                case when item.attname = any (columns) then 'staged.' || named.item
+                    when item.attname = pgpipe_internal.deleted_column(target)  -- it is there
+                         then 'null::' || type.type_name
                     when item.attgenerated <> '' or key = '{}' then 'null::' || type.type_name
                     else 'target.' || named.item end,
                ' as ', named.item), ', ' order by item.attnum)

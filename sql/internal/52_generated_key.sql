@@ -53,21 +53,21 @@ as $$
                pgpipe_internal.key_index_name(target, key) as name
           from pg_catalog.pg_class class where class.oid = target
     ), known as (
-        select index.indexrelid::regclass as name, index.indisvalid
+        select index.indexrelid::regclass as name
           from wanted
           join pg_catalog.pg_index index
             on index.indrelid = target
            and index.indexrelid = to_regclass(format('%s.%I', wanted.home, wanted.name))
     )
-    select format('drop index concurrently %s', known.name) from known where not known.indisvalid
+    select format('drop index concurrently %s', known.name) from known
     union all
     select format('create unique index concurrently %I on %s (%s)', wanted.name, target,
                   pgpipe_internal.column_list(key))
-      from wanted where not exists (select from known where known.indisvalid)
+      from wanted
 $$;
 comment on function pgpipe_internal.key_index_statements(regclass, name[]) is
-    'The statements that build the index of a key without locking out writers. Each is run outside '
-    'of a transaction. None, if it is there.';
+    'The statements that drop what is left of the index of a key, and that build it, without '
+    'locking out writers. Each is run outside of a transaction.';
 
 create or replace function pgpipe_internal.adopt_key(target regclass, key name[])
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -76,8 +76,13 @@ declare
     made name := (select known.conname from pg_catalog.pg_constraint known
                    where known.conrelid = target and known.contype = 'p');
 begin
-    if pgpipe_internal.key_columns(target) <> '{pgpipe_row}' then
-        return;  -- somebody did it meanwhile
+    if pgpipe_internal.key_columns(target) <> '{pgpipe_row}'  -- somebody did it meanwhile
+       or not exists (  -- it could not be built
+           select from pg_catalog.pg_index index
+             join pg_catalog.pg_class built on built.oid = index.indexrelid
+            where index.indrelid = target and index.indisvalid
+              and built.relname = pgpipe_internal.key_index_name(target, key)) then
+        return;
     end if;
     execute format('alter table %s drop constraint %I, add constraint %2$I primary key '
                    'using index %I', target, made, pgpipe_internal.key_index_name(target, key));

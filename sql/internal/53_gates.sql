@@ -97,12 +97,14 @@ $$;
 comment on function pgpipe_internal.check_limits(regclass, regclass, name[], jsonb, record) is
     'Raises PP013 with all limits that a difference breaks, see broken_limits.';
 
+drop function if exists pgpipe_internal.staged_rows(regclass, regclass, name[], name[]);
 create or replace function pgpipe_internal.staged_rows(
-    seen regclass, stage regclass, columns name[], key name[])
+    seen regclass, stage regclass, columns name[], key name[], deleted_column name)
     returns text  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     with kept as (
-        select string_agg(format(', %s as %I', case when pairs.are_known
+        select string_agg(format(', %s as %I', case
+                              when pairs.are_known and item.attname is distinct from deleted_column
                               then format('target.%I', item.attname)
                               else 'null::' || type.type_name end, item.attname), ''
                           order by item.attnum) as list,
@@ -123,13 +125,17 @@ as $$
                       pgpipe_internal.same_key(seen, key, 'target', 'staged')) end)
       from kept
 $$;
-comment on function pgpipe_internal.staged_rows(regclass, regclass, name[], name[]) is
+comment on function pgpipe_internal.staged_rows(regclass, regclass, name[], name[], name) is
     'SQL text: the staged rows as they would become. A column that the files lack has the value '
-    'of the row that is there, and is NULL in a new one. What the target generates is left out. '
+    'of the row that is there, and is NULL in a new one, as is the mark of a row that is gone. '
+    'What the target generates is left out. '
     '`seen` is the target, or a view of it; null if there is none yet.';
 
+drop function if exists pgpipe_internal.check_statement(
+    regclass, regclass, name[], name[], name, text);
 create or replace function pgpipe_internal.check_statement(
-    seen regclass, stage regclass, columns name[], key name[], entity name, check_ text)
+    seen regclass, stage regclass, columns name[], key name[], entity name, check_ text,
+    deleted_column name default null)
     returns text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
@@ -139,7 +145,8 @@ begin
     return pgpipe_internal.render(
         case when is_query then 'merge_check_query' else 'merge_check_rows' end,
         jsonb_build_object(
-            'staged', pgpipe_internal.staged_rows(seen, stage, columns, key), 'check', check_,
+            'staged', pgpipe_internal.staged_rows(
+                seen, stage, columns, key, deleted_column), 'check', check_,
             'target', case when seen is not null and entity <> 'staged' then
                 format(', %I as not materialized (select * from %s)', entity, seen) end)
         || case when is_query then '{}' else jsonb_build_object(
@@ -147,7 +154,7 @@ begin
 end
 $$;
 comment on function pgpipe_internal.check_statement(
-    regclass, regclass, name[], name[], name, text) is
+    regclass, regclass, name[], name[], name, text, name) is
     'SQL text: how many staged rows break a check, and examples. Whoever executes it does so with '
     'rights of its own, read-only and as one statement: the check''s words are not looked into. '
     'It may name the rows `staged` and the target `entity`, whatever the search_path is. A check '

@@ -1,5 +1,6 @@
 """A key that is configured later takes the place of pgpipe_row, or one line says why it does not."""
 
+import pyarrow as pa
 import pytest
 
 from pgpipe.db import Database
@@ -52,6 +53,35 @@ def test_a_later_key_takes_the_place(
     lake.put("2026-01-03", "product", items(1, 5))
     done = load(cli, lake.url, "--skip-search")["product", "import"]
     assert (counts(done), "pgpipe_row" in done["note"]) == ((1, 0, 0, 1), False)
+
+
+@pytest.mark.usefixtures("nights")
+def test_a_load_that_is_refused_adopts_no_key(cli: Cli, lake: Lake, database: Database, configure: Configure) -> None:
+    """A gate, or a frozen contract: the table keeps its key, and no index is left that would refuse other rows."""
+    lake.put("2026-01-02", "product", items(2, 4))
+    before = rows(database, COLUMNS)
+    configure(key=["id"], checks={"id < 4": "error"})
+    fails(run(cli, lake), 1, "id < 4")
+    assert (rows(database, KEY), rows(database, COLUMNS)) == ([(["pgpipe_row"],)], before)
+    assert rows(database, "select count(*) from pg_index where indrelid = 'product'::regclass") == [(1,)]
+    configure(key=["id"], contract="freeze")
+    done = load(cli, lake.url, "--skip-search")["product", "import"]
+    assert (counts(done), "the contract is frozen" in done["note"]) == ((1, 0, 0, 1), True)
+    assert rows(database, KEY) == [(["pgpipe_row"],)]
+
+
+def test_a_key_too_long_for_an_index(
+    nights: Nights, cli: Cli, lake: Lake, database: Database, configure: Configure
+) -> None:
+    """Rows are found by it all the same, and pgpipe_row stays; the load says why."""
+    nights.sql("update product set text = (select string_agg(md5(id || n::text), '') from generate_series(1, 500) n)")
+    long = dict(rows(database, "select id, text from product"))
+    configure(key=["text"])
+    lake.put("2026-01-02", "product", pa.table({"id": [1, 9], "text": [long[1], "short"]}))
+    result = cli("load", "--source", lake.url, "--skip-search", "--json")
+    assert (result.code, "pgpipe_row stays the primary key until the next load" in result.err) == (0, True), result
+    assert rows(database, "select count(*), count(distinct text) from product") == [(4, 4)]
+    assert rows(database, KEY) == [(["pgpipe_row"],)]
 
 
 @pytest.mark.parametrize("what", KEEPS)

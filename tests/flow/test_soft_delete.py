@@ -76,6 +76,7 @@ def test_gates_count_marks(cli: Cli, lake: Lake, database: Database, configure: 
     lake.put("2026-01-03", "product", items(*range(400, 500)))
     fails(run(cli, lake), 1, "220 of the 220 rows")
     lake.put("2026-01-03", "product", items(*range(110), *range(300, 400)))
+    configure(**SOFT | {"max_deleted": "50%", "checks": {"deleted_at is null": "error"}})  # as rows become
     assert counts(load(cli, lake.url, "--skip-search")["product", "import"]) == (100, 0, 110, 110)
     assert rows(database, "select count(*), count(deleted_at) from product") == [(400, 190)]
 

@@ -118,7 +118,8 @@ def _decided(
     details = read_details(conn, facts, parts, settings, merge, migrated=scene.migrated)
     plan = decide(plan, parts, facts, details, settings)
     if plan.action == "merge" and facts.table and may_replace(plan.key, facts):
-        why_not = why_generated_key_stays(conn, facts.table, plan.key)
+        frozen = "the contract is frozen" if settings.contract == "freeze" else None
+        why_not = frozen or why_generated_key_stays(conn, facts.table, plan.key)
         plan = replace(plan, adopts_key=why_not is None, remarks=(*plan.remarks, replacing(plan.key, why_not)))
     if plan.changes and scene.migrated:
         check_delete(conn, plan.changes, plan.columns, files.entity)

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pgpipe.errors import DataError, UsageError
+from pgpipe.load.kinds import TIMESTAMPTZ
 from pgpipe.load.plan.facts import Facts
 from pgpipe.load.plan.parts import Column, check_name
 from pgpipe.settings.entity import EntitySettings, Mode
-
-TYPE = "timestamp with time zone"
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class SoftDelete:
     @property
     def added(self) -> tuple[Column, ...]:
         """The column that the target lacks."""
-        return () if self.column is None or self.stored else (Column(self.column, TYPE),)
+        return () if self.column is None or self.stored else (Column(self.column, TIMESTAMPTZ),)
 
 
 DELETED = SoftDelete()

@@ -34,6 +34,7 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of a binary COPY: signature, flags,
 TRAILER = b"\xff\xff"
 NUMBER = re.compile(r"\d+")
 NAME = re.compile(r'"((?:[^"]|"")*)"')  # each of an identifier
+STORING = "RelationGetBufferForTuple"  # the server's function that finds a row too large
 BUFFERED = 1000  # rows that COPY reads before it stores them: if it finds one too large then, it names the last
 TRACE = ("pgpipe_part", "pgpipe_number")
 COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
@@ -267,7 +268,14 @@ class Sent:
         found = bisect_right(self._starts, at) - 1
         group, first = self._pieces[found]
         row = first + at - self._starts[found]
+        if is_oversized(exc):
+            return RefusedByServer(f"{where(group)}, among the {BUFFERED:,} rows up to row {row}: {error}")
         return RefusedByServer(str(bad_row(group, row, column, str(error))))
+
+
+def is_oversized(exc: BaseException | None) -> bool:
+    """Whether a row was too large for a page, and not a value for an index."""
+    return isinstance(exc, psycopg.errors.ProgramLimitExceeded) and exc.diag.source_function == STORING
 
 
 def refused_at(context: str, table: str, columns: list[str]) -> tuple[int | None, str | None]:

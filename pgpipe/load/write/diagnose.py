@@ -18,7 +18,7 @@ from pgpipe.load.rows.ask import Asker
 from pgpipe.load.rows.read import row_groups
 from pgpipe.load.rows.rejects import Known, Reasons, bad_row
 from pgpipe.load.write import copy
-from pgpipe.load.write.oversized import find_oversized, is_oversized
+from pgpipe.load.write.oversized import find_oversized
 from pgpipe.load.write.run import DROP_STAGING, Lesson, Run, create_staging
 from pgpipe.load.write.stage import CHANGES
 
@@ -70,7 +70,7 @@ class Diagnosis:
         lenient = any(column.bad != "error" for column in self._columns)
         located = isinstance(exc, copy.RefusedByServer)
         lesson = Lesson(tuple(replace(column, careful=True, codec=self._codec) for column in first.columns))
-        if is_oversized(exc.__cause__) and located:
+        if copy.is_oversized(exc.__cause__) and located:
             with self._lock:
                 return replace(lesson, known=self._find_oversized(conn, parts, lesson))
         if _is_too_large(exc) and not located:  # a key, or another value of an index

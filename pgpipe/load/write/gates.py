@@ -20,7 +20,7 @@ from pgpipe.settings.gates import Check
 
 log = get_logger(__name__)
 
-STATEMENT = "select pgpipe_internal.check_statement(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s)"
+STATEMENT = "select pgpipe_internal.check_statement(%s::oid::regclass, %s::oid::regclass, %s, %s, %s, %s, %s)"
 # In a schema that any role may create in, another role's operator may fit a check better than that of PostgreSQL.
 BOUNDS = """
     select pg_catalog.set_config('statement_timeout', %s, true),
@@ -80,7 +80,8 @@ def find_breaches(run: Run, staging: int, target: int | None) -> Iterator[Breach
     plan = run.plan
     names, key = [column.name for column in plan.columns], list(plan.key) if plan.action != "append" else []
     for check in plan.gates.checks:
-        values = (target, staging, names, key, run.entity, check.sql.strip().rstrip(";"))
+        check_sql = check.sql.strip().rstrip(";")
+        values = (target, staging, names, key, run.entity, check_sql, plan.soft_delete.column)
         try:
             count, examples = _ask(run.conn, one(run.conn, STATEMENT, values), plan.gates.check_timeout)
         except psycopg.Error as exc:

@@ -15,7 +15,7 @@ from pgpipe.db import Connection, translate, translated
 from pgpipe.errors import DataError
 from pgpipe.load.write.append import append_at_once, append_staged
 from pgpipe.load.write.diagnose import Diagnosis
-from pgpipe.load.write.key import adopt_key
+from pgpipe.load.write.key import key_indexes
 from pgpipe.load.write.merge import delete_rest, merge_staged
 from pgpipe.load.write.rivals import among_rivals
 from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, blamed, record
@@ -36,12 +36,9 @@ def write_linked(runs: Sequence[Run], deferrable: Sequence[str]) -> dict[str, Co
     Raises:
         PgpipeError: with the entity that failed.
     """
-    for each in runs:
-        with blamed(each.entity):
-            adopt_key(each)
     diagnoses = {run.entity: Diagnosis(run) for run in runs}
     known = {run.entity: run for run in runs}
-    with ExitStack() as stack:
+    with key_indexes(runs), ExitStack() as stack:
         lessons = {entity: stack.enter_context(diagnosis.first()) for entity, diagnosis in diagnoses.items()}
         while True:
             try:

@@ -6,6 +6,7 @@ from pgpipe.db import one, translated
 from pgpipe.db.encoding import storable
 from pgpipe.load.write.changes import changes_json, reduce
 from pgpipe.load.write.gates import check_staged
+from pgpipe.load.write.key import adopt_key
 from pgpipe.load.write.rivals import among_rivals
 from pgpipe.load.write.run import (
     DROP_STAGING,
@@ -47,6 +48,7 @@ def merge_staged(run: Run, staged: Staged, *, deletes_later: bool = False) -> Co
     """Write the rows that differ, within a transaction. With `deletes_later` those that go stay until delete_rest."""
     conn, plan, target, rejects = run.conn, run.plan, run.target, run.rejects
     key, stage_ = list(plan.key), staged.table.oid
+    adopt_key(run)
     evolve(conn, run, plan.evolution.add if plan.changes else ())
     superseded = reduce(run, stage_, target.oid)
     warnings = check_staged(run, stage_, staged.rows, target.oid)

@@ -10,14 +10,7 @@ from pgpipe.db import Connection, translate
 from pgpipe.load.plan.parts import RowGroup
 from pgpipe.load.rows.read import Batch, Piece
 from pgpipe.load.rows.rejects import Reasons
-from pgpipe.load.write.copy import BUFFERED, Copier
-
-STORING = "RelationGetBufferForTuple"  # the server's function that finds a row too large
-
-
-def is_oversized(exc: BaseException | None) -> bool:
-    """Whether a row was too large for a page, and not a value for an index."""
-    return isinstance(exc, psycopg.errors.ProgramLimitExceeded) and exc.diag.source_function == STORING
+from pgpipe.load.write.copy import BUFFERED, Copier, is_oversized
 
 
 def find_oversized(conn: Connection, copier: Copier, work: Iterable[RowGroup], limit: int) -> dict[RowGroup, Reasons]:

@@ -4,7 +4,7 @@ from pgpipe.db import translated
 from pgpipe.load.write.append import append, append_date
 from pgpipe.load.write.create import create
 from pgpipe.load.write.diagnose import Diagnosis
-from pgpipe.load.write.key import adopt_key
+from pgpipe.load.write.key import key_indexes
 from pgpipe.load.write.merge import merge
 from pgpipe.load.write.run import Counts, Run, record
 
@@ -16,9 +16,9 @@ def write(run: Run) -> Counts:
         with translated(), run.conn.transaction():
             record(run, Counts())
         return Counts()
-    adopt_key(run)
     diagnosis = Diagnosis(run)
     if plan.action == "append" and not plan.gates.of_whole_date:
         return append(run, diagnosis)
     way = {"create": create, "append": append_date, "merge": merge}[plan.action]
-    return diagnosis.twice(run.conn, plan.parts, lambda lesson: way(run, lesson))
+    with key_indexes([run]):
+        return diagnosis.twice(run.conn, plan.parts, lambda lesson: way(run, lesson))
