@@ -118,8 +118,9 @@ class AsyncSearcher(Common):
         async with self._turn:
             if self._own is None:
                 await asyncio.to_thread(self._require_server)
-                self._own = async_pool(self._database, self._size)
-                await self._own.open()
+                own = async_pool(self._database, self._size)
+                await own.open()
+                self._own = own
             return self._own  # type: ignore[no-any-return] # of async_pool
 
     async def _take(self, steps: Callable[[], asking.Steps[asking.T]]) -> asking.T:
@@ -128,7 +129,8 @@ class AsyncSearcher(Common):
             try:
                 return await self._take_all(steps(), known, self._vectors)
             except STALE:
-                pass
+                if await self._fetch(SEARCHABLE) == known:  # it did not fail on that
+                    raise
         return await self._take_all(steps(), [], self._vectors)
 
     async def _take_all(self, steps: asking.Steps[asking.T], known: list[Searchable], encode: Encode) -> asking.T:

@@ -197,7 +197,8 @@ class Searcher(Common):
             try:
                 return asking.take(steps(), lambda a: known if a is SEARCHABLE else self._fetch(a), self._vectors)
             except STALE:
-                pass
+                if self._fetch(SEARCHABLE) == known:  # it did not fail on that
+                    raise
         return asking.take(steps(), self._fetch, self._vectors)
 
     def _fetch(self, asked: Statement[Any]) -> list[Any]:

@@ -140,11 +140,14 @@ def _fingerprint(model: "Model") -> bytes | None:
     from pgpipe.embed.model import identity
 
     with _taking:
-        if id(model) not in _fingerprints:
-            _fingerprints[id(model)] = (model, identity.take(model))
-            if len(_fingerprints) > MODELS:
-                _fingerprints.pop(next(iter(_fingerprints)))
-        return _fingerprints[id(model)][1]
+        if id(model) in _fingerprints:
+            return _fingerprints[id(model)][1]
+    taken = identity.take(model)  # not under the lock: a service may wait, and two threads find the same
+    with _taking:
+        _fingerprints[id(model)] = (model, taken)
+        if len(_fingerprints) > MODELS:
+            _fingerprints.pop(next(iter(_fingerprints)))
+    return taken
 
 
 def _after_fork() -> None:

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pgpipe import distribution, log
+from pgpipe.plain import plain
 
 if TYPE_CHECKING:  # a command imports what it uses: `--help` neither a driver nor what draws tables
     from rich.console import Console
@@ -49,8 +49,8 @@ MODULES = {
     "run": "load",
     "scaffold": "scaffold",
     "search": "search",
-    "similar": "similar",
     "serve": "serve",
+    "similar": "similar",
     "status": "status",
     "synonyms": "synonyms",
     "systemd": "systemd",
@@ -180,17 +180,6 @@ class App:
         self.out.print(table)
 
 
-def plain(value: object) -> str | float:
-    """What JSON has no type for."""
-    if isinstance(value, date):  # a datetime too
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return str(value)
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
@@ -232,7 +221,7 @@ def cli(
     """  # noqa: D301 - \b is click's mark for text that keeps its line breaks
     app = App(file=file, quiet=quiet)
     if url:  # for all that the command does, whatever else is configured
-        app.options["database"] = {"url": url, "read_url": None}
+        app.options |= {"database": {"url": url, "read_url": None}, "serve": {"url": None}}
     context.obj = app
     context.call_on_close(_start_log(context.invoked_subcommand, log_file, log_format, verbose=verbose, quiet=quiet))
 

@@ -66,8 +66,8 @@ def embedder(app: App, /, **options: Any) -> None:  # noqa: ANN401 - all of them
 def _left(app: App) -> str:
     """How many rows wait; soon, because the process is to end."""
     try:
-        with app.database.connect(autocommit=True, keep_timeouts=True) as conn, translated():
-            conn.execute("set statement_timeout = '500ms'")
+        with app.database.connect(keep_timeouts=True) as conn, translated():
+            conn.execute("select set_config('statement_timeout', '500ms', true)")
             (rows,) = conn.execute(WAITING).fetchone() or (0,)
     except errors.PgpipeError:
         return "the database does not say how many rows wait"

@@ -3,8 +3,7 @@
 import click
 
 from pgpipe.cli.app import App, cli
-from pgpipe.distribution import install
-from pgpipe.errors import UsageError
+from pgpipe.extras import needed
 
 
 @cli.command()
@@ -15,10 +14,8 @@ def mcp(app: App) -> None:
     The tools describe, search, similar and facets only read. A role that may only read is enough: give its connection
     string as serve.url, or with --database.
     """
-    try:
+    with needed("mcp", "this command"):
         from pgpipe.mcp_server import create_server
-    except ImportError as exc:
-        raise UsageError(f"this needs its extra: {install('mcp')} ({exc})") from None
     settings = app.settings
     if settings.serve.url:
         read = settings.database.model_copy(update={"url": settings.serve.url, "read_url": None})

@@ -39,7 +39,7 @@ def import_(app: App, file: TextIO, entity: str | None, *, replace: bool) -> Non
 @click.pass_obj
 def list_(app: App, entity: str | None, *, as_json: bool) -> None:
     """List synonyms, in the form that `import` reads."""
-    with app.database.connect() as conn:
+    with app.reading.connect() as conn:
         found = declared.listed(conn, find(conn, entity, app.home) if entity else None)
     if as_json:
         app.print_json(

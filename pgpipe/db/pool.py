@@ -61,7 +61,7 @@ def async_pool(database: Database, size: int, *, read_only: bool = False) -> Asy
     Args:
         database: whose connections.
         size: at most so many.
-        read_only: transactions that write are refused, unless a pooler gives each transaction another server.
+        read_only: what writes is refused.
 
     Raises:
         UsageError: the connection string cannot be read.
@@ -93,6 +93,7 @@ async def fetch(conn: psycopg.AsyncConnection[Any], sql: str, values: dict[str, 
 
 async def _pin_reading(conn: AsyncPinned) -> None:
     await conn.pin()
+    await conn.set_read_only(True)  # each transaction that `fetch` begins behind a pooler
     if not conn.pooled:
         await conn.execute("set default_transaction_read_only = on")
 

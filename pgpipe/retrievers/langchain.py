@@ -5,18 +5,15 @@ from typing import Any
 
 from pgpipe.api.asynchronous import AsyncSearcher
 from pgpipe.api.searcher import Searcher
-from pgpipe.distribution import install
-from pgpipe.errors import UsageError
+from pgpipe.extras import needed
 from pgpipe.retrievers import text_of
 from pgpipe.searching.ask import Filter, Hit, SearchMode
 
-try:
+with needed("langchain", "the retriever for LangChain"):
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
     from langchain_core.documents import Document
     from langchain_core.retrievers import BaseRetriever
     from pydantic import ConfigDict
-except ImportError as exc:
-    raise UsageError(f"the retriever for LangChain needs its extra: {install('langchain')} ({exc})") from None
 
 
 class PgpipeRetriever(BaseRetriever):

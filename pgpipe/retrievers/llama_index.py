@@ -6,16 +6,13 @@ from typing import Any
 
 from pgpipe.api.asynchronous import AsyncSearcher
 from pgpipe.api.searcher import Searcher
-from pgpipe.distribution import install
-from pgpipe.errors import UsageError
+from pgpipe.extras import needed
 from pgpipe.retrievers import text_of
 from pgpipe.searching.ask import Filter, Hit, SearchMode
 
-try:
+with needed("llama-index", "the retriever for LlamaIndex"):
     from llama_index.core.retrievers import BaseRetriever
     from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
-except ImportError as exc:
-    raise UsageError(f"the retriever for LlamaIndex needs its extra: {install('llama-index')} ({exc})") from None
 
 
 class PgpipeRetriever(BaseRetriever):

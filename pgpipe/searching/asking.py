@@ -47,6 +47,8 @@ def hits(
         raise errors.UsageError(f"unknown mode {mode!r}; the modes are {', '.join(get_args(SearchMode))}")
     if entity is not None and not isinstance(entity, str):
         if len(entity) > 1:
+            if vector is not None:
+                raise errors.UsageError("a vector is of the model of one entity: ask that one alone")
             return (yield from hits_of_several(question, entity, mode, home))
         entity = next(iter(entity), None)
     target = pick((yield SEARCHABLE), entity, home)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pgpipe import errors
-from pgpipe.searching.ask import SEARCHABLE, Hit, Question, Searchable, SearchMode, Statement, pick
+from pgpipe.searching.ask import SEARCHABLE, Hit, Question, Searchable, SearchMode, Statement, filter_check, pick
 from pgpipe.searching.steps import Encode, Steps
 
 SEARCH_ALL = """
@@ -34,6 +34,9 @@ def hits_of_several(
     tables: list[Searchable] = yield SEARCHABLE
     targets = list(dict.fromkeys(pick(tables, name, home) for name in entities))
     vectors: list[list[float] | None] = []
+    if question.filter is not None:  # before a model is loaded
+        for target in targets:
+            yield filter_check(target, question)
     for target in targets:
         by_words = mode == "text" or target.best_mode == "text"
         vectors.append(None if by_words else (yield Encode(question.query, target)))

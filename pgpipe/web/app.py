@@ -19,6 +19,7 @@ from pgpipe import errors
 from pgpipe.api.vectors import ModelLoading
 from pgpipe.db import Database
 from pgpipe.metrics import DatabaseMetrics
+from pgpipe.plain import plain
 from pgpipe.searching.ask import SearchMode, fetch
 from pgpipe.searching.asking import take
 from pgpipe.searching.facets import parse_facet
@@ -204,4 +205,4 @@ def _further(request: Request, answers: list[Answer]) -> str:
 
 
 def _json(value: Any, code: int = 200) -> Response:  # noqa: ANN401 - whatever an endpoint answers
-    return Response(json.dumps(value, ensure_ascii=False, default=str), code, media_type="application/json")
+    return Response(json.dumps(value, ensure_ascii=False, default=plain), code, media_type="application/json")

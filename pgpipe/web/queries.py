@@ -13,6 +13,7 @@ from psycopg.errors import QueryCanceled
 from psycopg.rows import dict_row
 
 from pgpipe.db import Connection, Database, translated
+from pgpipe.errors import PgpipeError
 from pgpipe.secret import mask
 from pgpipe.target import labelled
 
@@ -121,6 +122,7 @@ class Overviews:
         self._seconds = seconds
         self._lock = Lock()  # who comes while one asks waits for that answer
         self._kept = Overview({}, [])
+        self._failed: PgpipeError | None = None
         self._until = 0.0
 
     def get(self) -> Overview:
@@ -131,9 +133,15 @@ class Overviews:
         """
         with self._lock:
             if monotonic() >= self._until:
-                with reading(self._database, PATIENCE) as conn:
-                    self._kept = overview(conn, self._database.schema)
+                self._failed = None
+                try:
+                    with reading(self._database, PATIENCE) as conn:
+                        self._kept = overview(conn, self._database.schema)
+                except PgpipeError as exc:  # kept as long as an answer: those who wait would ask one after the other
+                    self._failed = exc
                 self._until = monotonic() + self._seconds
+            if self._failed:
+                raise self._failed
             return self._kept
 
 

@@ -1,12 +1,11 @@
 """Search in other programs: MCP with the package's own client, LangChain and LlamaIndex with the real packages."""
 
-import asyncio
+import json
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import mcp
 import psycopg
@@ -14,14 +13,16 @@ import pytest
 from llama_index.core.schema import QueryBundle
 
 import pgpipe
+from pgpipe import errors
 from pgpipe.db import Database
+from pgpipe.db.pool import async_pool, fetch
 from pgpipe.mcp_server import create_server
 from pgpipe.retrievers.langchain import PgpipeRetriever as LangChain
 from pgpipe.retrievers.llama_index import PgpipeRetriever as LlamaIndex
 from pgpipe.settings.model import DatabaseSettings, Settings
+from tests.conftest import Cli
+from tests.sql.support import in_a_loop
 from tests.web.conftest import fill
-
-T = TypeVar("T")
 
 
 @pytest.fixture
@@ -35,12 +36,6 @@ def settings(database: Database) -> Settings:
 def searcher(settings: Settings) -> Iterator[pgpipe.Searcher]:
     with pgpipe.Searcher(settings=settings) as made:
         yield made
-
-
-def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
-    """What it returns, in a loop of its own: this thread may have one, as Playwright's tests leave theirs."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
 
 
 def ask(settings: Settings, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
@@ -99,8 +94,6 @@ def test_mcp_cannot_write(settings: Settings, database: Database) -> None:
         conn.execute("create view writing as select size_of() as size")
 
     async def run() -> tuple[list[Any], str]:
-        from pgpipe.db.pool import async_pool
-
         async with mcp.Client(create_server(settings)) as client:
             tools = (await client.list_tools()).tools
         async with async_pool(database, 1, read_only=True) as pool, pool.connection() as conn:
@@ -114,6 +107,29 @@ def test_mcp_cannot_write(settings: Settings, database: Database) -> None:
     assert {tool.name for tool in tools} == {"describe", "search", "similar", "facets"}
     assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
     assert "cannot execute UPDATE in a read-only transaction" in refused
+
+
+def test_mcp_cannot_write_behind_a_pooler(database: Database) -> None:
+    """Where each transaction has another server, each begins as one that only reads."""
+
+    async def run() -> None:
+        async with async_pool(database, 1, read_only=True) as pool, pool.connection() as conn:
+            await conn.execute("set default_transaction_read_only = off")  # as on another server
+            conn.pooled = True
+            await fetch(conn, "create table written ()", {}, dict)
+
+    with pytest.raises(errors.DatabaseError, match="read-only transaction"):
+        in_a_loop(run())
+
+
+def test_a_database_on_the_command_line_is_the_one(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for `mcp` and `serve`, whatever serve.url says."""
+    monkeypatch.setenv("PGPIPE_SERVE__URL", "postgresql://other/elsewhere")
+
+    shown = json.loads(cli("--database", "postgresql://one/here", "config", "show", "--json").out)
+
+    found = {setting["name"]: setting["value"] for setting in shown}
+    assert (found["database.url"], found["serve.url"]) == ("postgresql://one/here", None)
 
 
 def test_the_command_speaks_the_protocol(settings: Settings, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pgpipe.db import Database
 from pgpipe.settings.model import EmbeddingSettings, Settings
 from tests.flow.test_readme import block
 from tests.sql.fake_model import Fake, make_worker
-from tests.sql.support import column, embed, make_docs
+from tests.sql.support import column, embed, in_a_loop, make_docs
 
 PAGE = "docs/applications.md"
 SHOP = """
@@ -118,6 +118,21 @@ def test_a_filter_is_looked_at_first(searcher: pgpipe.Searcher, monkeypatch: pyt
         searcher.search("title", mode="fuzzy")  # type: ignore[arg-type]
 
 
+def test_a_question_that_fails_is_asked_once(searcher: pgpipe.Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the tables are others than before: a server that is too slow is not asked again."""
+    searcher.search("title", mode="text")
+    asked: list[str] = []
+    fetch = searcher._fetch
+    monkeypatch.setattr(searcher, "_fetch", lambda statement: asked.append(statement.sql) or fetch(statement))
+
+    with pytest.raises(errors.PgpipeError, match="nope"):
+        searcher.search("title", mode="text", filter={"nope": 1})
+    with pytest.raises(errors.UsageError, match="a vector is of the model of one entity"):
+        searcher.search("title", ["doc", "other"], vector=[1.0, 0.0, 0.0])
+
+    assert sum("text_search" in sql for sql in asked) == 1
+
+
 def test_pools_of_ones_own(settings: Settings, database: Database) -> None:
     """Their sessions are used as they are, and stay open; one that has no free connection is said to."""
 
@@ -137,7 +152,7 @@ def test_pools_of_ones_own(settings: Settings, database: Database) -> None:
             with pytest.raises(errors.UsageError, match="before this process was forked"):
                 searcher.search("title", mode="text")
         assert not pool.closed
-    assert asyncio.run(asked()) == [3]
+    assert in_a_loop(asked()) == [3]
 
 
 def test_an_event_loop(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +172,7 @@ def test_an_event_loop(settings: Settings, database: Database, monkeypatch: pyte
                                  where datname = current_database() and pid <> pg_backend_pid()""")
             assert len(await searcher.search("title", mode="text")) == 4
 
-    asyncio.run(asked())
+    in_a_loop(asked())
 
 
 def test_a_model_is_loaded_once() -> None:
@@ -258,7 +273,7 @@ def test_the_page_of_fastapi() -> None:
                 for more in ({"brand": "x"}, {"k": 0}, {"brand": "a\0b"})
             ]
 
-    found, *refused = asyncio.run(asked())
+    found, *refused = in_a_loop(asked())
     assert {hit["key"]["id"] for hit in found.json()} == {2, 4, 6, 8}  # of brand x
     assert [response.status_code for response in refused] == [422, 400]
 

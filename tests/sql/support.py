@@ -1,17 +1,20 @@
 """What the tests of the SQL functions share: small targets, a fake vector store, and the calls of a worker."""
 
+import asyncio
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import sql
 
 from pgpipe.db import Connection
 
+T = TypeVar("T")
 VECTOR = "[1,0,0]"
 INSERT_DOCS = """
     insert into doc select n, 'title ' || n, 'body ' || n, n from generate_series(1, %s) n
@@ -200,3 +203,9 @@ def stored(conn: Connection, store: str = "doc_embedding", key: str = "id") -> l
     """The keys of the rows that have vectors, one for each chunk."""
     statement = sql.SQL("select {} from {} order by 1").format(sql.Identifier(key), sql.Identifier(store))
     return [row[0] for row in conn.execute(statement).fetchall()]
+
+
+def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """What it returns, in a loop of its own: this thread may have one, as Playwright's tests leave theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

@@ -12,8 +12,12 @@ from pgpipe.embed.model.files import require_data
 from pgpipe.embed.model.layout import read
 from pgpipe.embed.model.location import locate
 from pgpipe.embed.model.runtime import Integers, TokenModel
+from pgpipe.errors import PgpipeError
+from pgpipe.log import get_logger
+from pgpipe.mask import said
 from pgpipe.settings.model import EmbeddingSettings
 
+log = get_logger(__name__)
 Array = npt.NDArray[np.float32]
 KINDS = {"bert", "roberta", "xlm-roberta", "camembert"}
 # erf to 1.5e-7, which is what single precision holds: Abramowitz and Stegun, 7.1.26.
@@ -31,7 +35,14 @@ def load_for_questions(settings: EmbeddingSettings) -> Model:
     Raises:
         As `load_model`.
     """
-    quick = _load(settings) if settings.backend == "torch" and settings.device in {None, "cpu"} else None
+    quick = None
+    if settings.backend == "torch" and settings.device in {None, "cpu"}:
+        try:
+            quick = _load(settings)
+        except PgpipeError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - a file of another form: the library knows it, or says what is wrong
+            log.debug("not computed in numpy", model=settings.model, error=said(exc))
     return quick or load_model(settings)
 
 
@@ -44,10 +55,7 @@ def _load(settings: EmbeddingSettings) -> TokenModel | None:
     layout = read(settings, folder)
     if layout is None or not _known(layout.config):
         return None
-    try:
-        return TokenModel(settings.model, layout, Bert(folder / "model.safetensors", layout.config))
-    except (KeyError, TypeError, ValueError):  # tensors of other names or types: the library knows
-        return None
+    return TokenModel(settings.model, layout, Bert(folder / "model.safetensors", layout.config))
 
 
 def _known(config: dict[str, Any]) -> bool:
@@ -66,13 +74,13 @@ class Bert:
         """Read the weights.
 
         Raises:
-            KeyError, TypeError: the file has other tensors.
+            KeyError, TypeError, ValueError: the file has other tensors.
         """
         from safetensors import safe_open
 
         with safe_open(str(file), framework="numpy") as tensors:
             names = set(tensors.keys())
-            prefix = next(name for name in names if name.endswith("embeddings.word_embeddings.weight"))
+            (prefix,) = (name for name in names if name.endswith("embeddings.word_embeddings.weight"))
             start = prefix.removesuffix("embeddings.word_embeddings.weight")
             self._weights = {
                 name.removeprefix(start): np.asarray(tensors.get_tensor(name), np.float32)

@@ -12,6 +12,7 @@ from pgpipe.settings.model import EmbeddingSettings
 
 Pooling = Literal["mean", "cls"]
 ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}  # names of a model's prompts
+OWN = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")  # in names of the library's file
 MODULES = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
 # How BertTokenizer corrects its file, by the settings that it reads from another one.
 NORMALIZER = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}
@@ -43,13 +44,13 @@ def read(settings: EmbeddingSettings, folder: Path) -> Layout | None:
         return None
     pooling = _pooling(_json(folder / modules[1]["path"] / "config.json"))
     inner = folder / modules[0]["path"]
-    config, own, tokens = (
-        _json(inner / name) for name in ("config.json", "sentence_bert_config.json", "tokenizer_config.json")
-    )
+    config, tokens = (_json(inner / name) for name in ("config.json", "tokenizer_config.json"))
+    written = (_json(inner / f"sentence_{kind}_config.json") for kind in OWN)
+    own: dict[str, Any] = next(filter(None, written), {})
     if not (pooling and config and (inner / "tokenizer.json").exists()) or config.get("auto_map"):
         return None
     tokenizer = _tokenizer(inner / "tokenizer.json", own, tokens)
-    limits = (own.get("max_seq_length"), tokens.get("model_max_length"), config.get("max_position_embeddings"))
+    limits = (own.get("max_seq_length") or tokens.get("model_max_length"), config.get("max_position_embeddings"))
     limit = min((n for n in limits if isinstance(n, (int, float)) and n > 0), default=0)
     if tokenizer is None or not limit:
         return None
@@ -57,9 +58,8 @@ def read(settings: EmbeddingSettings, folder: Path) -> Layout | None:
     known = _json(folder / "config_sentence_transformers.json")
     wanted = {"query": settings.query_prompt, "document": settings.document_prompt}
     prompts = known.get("prompts") or {}
-    default = prompts.get(known.get("default_prompt_name")) or ""
     chosen = {role: prompt(prompts, role, wanted[role]) for role in ROLES}
-    return Layout(tokenizer, int(limit), pooling, {r: default if p is None else p for r, p in chosen.items()}, config)
+    return Layout(tokenizer, int(limit), pooling, {role: text or "" for role, text in chosen.items()}, config)
 
 
 def _pooling(config: dict[str, Any]) -> Pooling | None:

@@ -4,9 +4,11 @@
 const EVERY = 10_000; // milliseconds
 const part = document.getElementById("live");
 const away = document.getElementById("away");
+let busy = false; // an answer is awaited
 
 async function renew() {
-  if (document.hidden || part.contains(document.activeElement)) return; // nobody looks, or somebody reads there
+  if (busy || document.hidden || part.contains(document.activeElement)) return; // nobody looks, or somebody reads there
+  busy = true;
   try {
     const answer = await fetch("/live", { cache: "no-store" });
     if (!answer.ok) throw new Error(answer.statusText);
@@ -16,6 +18,8 @@ async function renew() {
   } catch {
     if (away.hidden) away.textContent = `No answer since ${new Date().toLocaleTimeString()}; below is what was known before.`;
     away.hidden = false;
+  } finally {
+    busy = false;
   }
 }
 
