@@ -1,6 +1,6 @@
 """The Python face of search: a question in, typed hits out. Models stay loaded between calls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Unpack
 
@@ -50,10 +50,8 @@ def search(
         VectorsMissing: vectors are asked for, but the database has no pgvector or the entity no embedding.
         Unreachable, DatabaseError: from the server.
     """
-    settings = settings or load_settings()
-    database = database or Database(settings.database.for_reading())
-    steps = asking.hits(Question(query, k, filter, **options), entity, mode, database.schema, vector)
-    return _take(steps, settings, database)
+    question = Question(query, k, filter, **options)
+    return _take(lambda home: asking.hits(question, entity, mode, home, vector), settings, database)
 
 
 def similar(
@@ -70,9 +68,8 @@ def similar(
 
     Args and errors are those of `search`; `skip`, `prefix`, `fuzzy` and `explain` mean nothing here.
     """
-    settings = settings or load_settings()
-    database = database or Database(settings.database.for_reading())
-    return _take(merged.similar(Question("", k, filter, **options), key, entity, database.schema), settings, database)
+    question = Question("", k, filter, **options)
+    return _take(lambda home: merged.similar(question, key, entity, home), settings, database)
 
 
 def embed_query(
@@ -83,9 +80,7 @@ def embed_query(
     Raises:
         As `search`.
     """
-    settings = settings or load_settings()
-    database = database or Database(settings.database.for_reading())
-    return _take(asking.query_vector(query, entity, database.schema), settings, database)
+    return _take(lambda home: asking.query_vector(query, entity, home), settings, database)
 
 
 def facets(
@@ -116,10 +111,8 @@ def facets(
     Raises:
         As `search`.
     """
-    settings = settings or load_settings()
-    database = database or Database(settings.database.for_reading())
-    steps = facets_of(Question(query, k, filter, **options), columns, entity, mode, database.schema)
-    return _take(steps, settings, database)
+    question = Question(query, k, filter, **options)
+    return _take(lambda home: facets_of(question, columns, entity, mode, home), settings, database)
 
 
 def suggest(
@@ -135,14 +128,18 @@ def suggest(
     Raises:
         As `search`.
     """
-    settings = settings or load_settings()
-    database = database or Database(settings.database.for_reading())
-    return _take(suggestions(prefix, entity, k, database.schema), settings, database)
+    return _take(lambda home: suggestions(prefix, entity, k, home), settings, database)
 
 
-def _take(steps: asking.Steps[asking.T], settings: Settings, database: Database) -> asking.T:
+def _take(
+    steps: Callable[[str], asking.Steps[asking.T]], settings: Settings | None, database: Database | None
+) -> asking.T:
+    """Take the steps, which are given the schema of names that state none, on a connection of their own."""
+    known = settings or load_settings()
+    asked = database or Database(known.database.for_reading())
+
     def encode(query: str, target: Searchable) -> list[float]:
-        return question_vector(query, target, settings.embedding)
+        return question_vector(query, target, known.embedding)
 
-    with database.connect(keep_timeouts=True) as conn:
-        return asking.take(steps, partial(fetch, conn), encode)
+    with asked.connect(keep_timeouts=True) as conn:
+        return asking.take(steps(asked.schema), partial(fetch, conn), encode)

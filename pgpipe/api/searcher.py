@@ -45,7 +45,6 @@ class Common:
 
     def _fresh(self) -> None:
         """Nothing is open yet."""
-        self._opening = threading.Lock()
         self._own: Any = None
         self._tables: tuple[float, list[Searchable]] = (0.0, [])
 
@@ -103,6 +102,10 @@ class Searcher(Common):
             size: connections of the pool that is made if none is given.
         """
         super().__init__(pool, settings, size)
+
+    def _fresh(self) -> None:
+        super()._fresh()
+        self._opening = threading.Lock()
 
     def search(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar, get_args
 from uuid import UUID
 
 from psycopg import BaseConnection
@@ -162,6 +162,16 @@ class Statement(Generic[T]):
 
 
 SEARCHABLE = Statement(TARGETS, Searchable)
+
+
+def require_mode(mode: str | None) -> None:
+    """Refuse a mode that is not one.
+
+    Raises:
+        UsageError: it is unknown.
+    """
+    if mode not in {None, *get_args(SearchMode)}:
+        raise errors.UsageError(f"unknown mode {mode!r}; the modes are {', '.join(get_args(SearchMode))}")
 
 
 def pick(tables: list[Searchable], name: str | None, home: str) -> Searchable:

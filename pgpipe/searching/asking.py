@@ -4,7 +4,7 @@ Sync and async searches take the same steps.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from pgpipe import errors
 from pgpipe.searching.ask import (
@@ -16,6 +16,7 @@ from pgpipe.searching.ask import (
     Statement,
     filter_check,
     pick,
+    require_mode,
     statement,
 )
 from pgpipe.searching.merged import hits_of_several
@@ -43,8 +44,7 @@ def hits(
     Raises:
         UsageError: the entity or the mode is unknown, or the filter is not valid JSON.
     """
-    if mode not in {None, *get_args(SearchMode)}:
-        raise errors.UsageError(f"unknown mode {mode!r}; the modes are {', '.join(get_args(SearchMode))}")
+    require_mode(mode)
     if entity is not None and not isinstance(entity, str):
         if len(entity) > 1:
             if vector is not None:

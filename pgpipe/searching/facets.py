@@ -4,10 +4,20 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from pgpipe import errors
-from pgpipe.searching.ask import SEARCHABLE, Filter, Question, Searchable, SearchMode, Statement, filter_check, pick
+from pgpipe.searching.ask import (
+    SEARCHABLE,
+    Filter,
+    Question,
+    Searchable,
+    SearchMode,
+    Statement,
+    filter_check,
+    pick,
+    require_mode,
+)
 from pgpipe.searching.ask import vector_text as as_vector
 from pgpipe.searching.asking import Encode, Steps
 
@@ -81,8 +91,7 @@ def facets_of(
     Raises:
         UsageError: the entity or mode is unknown, or filter or columns hold what JSON cannot.
     """
-    if mode not in {None, *get_args(SearchMode)}:
-        raise errors.UsageError(f"unknown mode {mode!r}; the modes are {', '.join(get_args(SearchMode))}")
+    require_mode(mode)
     target = pick((yield SEARCHABLE), entity, home)
     values = _values(target, question, columns)
     if (mode or "text") == "text":
