@@ -17,7 +17,7 @@ from pgpipe.schema import Migrated, files, migrate, upgrade
 from pgpipe.settings.model import DatabaseSettings
 from tests.conftest import Server, also_on_16
 from tests.schema.snapshot import snapshot
-from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, TEXT
+from tests.schema.test_catalogue import DECLARED, DEFINERS, OPEN, READ
 from tests.sql.support import column, drain, embed, eventually, make_docs, sqlstate, value
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -126,7 +126,7 @@ def test_rights_are_asserted(database: Database) -> None:
         )
         assert migrate(database) == Migrated()
         open_ = "select proname::text from pg_proc where prosecdef and has_function_privilege('public', oid, 'execute')"
-        expected = {name for name, why in DEFINERS.items() if why in {OPEN, TEXT, DECLARED}}
+        expected = {name for name, why in DEFINERS.items() if why in {OPEN, READ, DECLARED}}
         assert set(column(conn, open_ + " and pronamespace::regnamespace::text ~ '^pgpipe(_internal)?$'")) == expected
         conn.execute("select pgpipe.create_roles()")
         migrate(database)
