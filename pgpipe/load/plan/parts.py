@@ -110,14 +110,13 @@ def check_name(name: str, what: str, where: str) -> None:
             cut it, and two could meet).
     """
     size = len(name.encode("utf-8", "surrogatepass"))
+    advice = "set `rename` or `exclude` for it" if what == "column" else "rename it at the source"
     if not name or "\0" in name:
         raise DataError(f"{where}: a {what} is named {name!r}, which PostgreSQL does not allow")
     if what == "column" and name in SYSTEM_COLUMNS:
-        raise DataError(
-            f"{where}: a column is named {name!r}, which PostgreSQL keeps for itself; rename it at the source"
-        )
+        raise DataError(f"{where}: a column is named {name!r}, which PostgreSQL keeps for itself; {advice}")
     if size > NAME_BYTES:
         raise DataError(
             f"{where}: the {what} name {name!r} has {size} bytes; PostgreSQL keeps {NAME_BYTES} and would confuse it"
-            " with others; rename it at the source"
+            f" with others; {advice}"
         )
