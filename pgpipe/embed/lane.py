@@ -164,6 +164,10 @@ class Lane:
         with self._call("looking for work") as conn:
             shared.owed.give_back(conn)
             wanted = [e for e in queue.embeddings(conn) if self._policy.wants(e)]
+            ready = queue.ready(conn) if wanted else set()
+        for embedding in [e for e in wanted if e.embedding_id not in ready]:
+            wanted.remove(embedding)
+            self._policy.empty(embedding)
         while wanted:
             self._halt.check()
             embedding = shared.turns.take(wanted)

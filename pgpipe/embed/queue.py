@@ -26,6 +26,11 @@ EMBEDDINGS = """
       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      where e.paused_at is null or %s order by e.embedding_id
 """
+READY = """
+    select embedding_id from pgpipe.embedding e
+     where (select true from pgpipe.job job  -- with a limit it stays one look at the index for each embedding
+             where job.embedding_id = e.embedding_id and job.visible_at <= now() order by job.visible_at limit 1)
+"""
 CLAIM = "select key::text, gen, attempts, content, content_hash, fresh, twin from {}(%s, %s, %s, %s)"
 FINISH = """
     select outcome from {}(%s, %s, %s::pgpipe_internal.batch_row[], %s::pgpipe_internal.passage[], %b)
@@ -119,6 +124,12 @@ def embeddings(conn: Connection, *, paused: bool = False) -> list[Embedding]:
     with translated():
         rows = conn.execute(EMBEDDINGS, (paused,)).fetchall()
     return [Embedding(Target(oid, schema, name), *rest) for oid, schema, name, *rest in rows]
+
+
+def ready(conn: Connection) -> set[int]:
+    """The numbers of the embeddings that have jobs to claim: one statement, however many are declared."""
+    with translated():
+        return {number for (number,) in conn.execute(READY)}
 
 
 def claim(conn: Connection, embedding: Embedding, limit: int, worker: str, lease: timedelta) -> Lease:

@@ -8,7 +8,7 @@ import pytest
 from pgpipe import errors
 from pgpipe.db import Connection, Database
 from pgpipe.embed import batch as encode_module
-from pgpipe.embed import lane
+from pgpipe.embed import lane, queue
 from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
 from pgpipe.settings.model import EmbeddingSettings
@@ -70,6 +70,30 @@ def test_only_fresh_jobs_load_no_model(any_database: Database, conn: Connection)
 
     assert never.drain().fresh == 3
     assert jobs(conn, embedding) == {}
+
+
+def test_embeddings_without_ready_jobs_are_not_claimed(
+    any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look for work is one statement for all embeddings; only those with ready jobs are claimed."""
+    make_docs(conn, 3)
+    for name in ("default", "empty", "resting"):
+        embed(conn, name=name)
+    conn.execute(
+        "delete from pgpipe.job j using pgpipe.embedding e where e.name = 'empty' and j.embedding_id = e.embedding_id"
+    )
+    conn.execute(
+        "update pgpipe.job j set visible_at = now() + '1 hour' from pgpipe.embedding e"
+        " where e.name = 'resting' and j.embedding_id = e.embedding_id"
+    )
+    claimed: list[str] = []
+    claim = queue.claim
+    monkeypatch.setattr(queue, "claim", lambda conn, e, *rest: (claimed.append(e.name), claim(conn, e, *rest))[1])
+
+    make_worker(any_database, Fake()).drain()
+
+    assert set(claimed) == {"default"}
+    assert stored(conn) == [1, 2, 3]
 
 
 def test_one_model_for_stores_of_different_dimensions(any_database: Database, conn: Connection) -> None:
