@@ -101,6 +101,8 @@ class SearchIndexer(Component):
             filled = [self._fill(conn, pending, context) for pending in fill.pending(conn, target)]
             if declared:
                 search.set_title(conn, target, declared)
+            if settings.ranking:
+                search.set_ranking(conn, target, settings.ranking)
             search.refresh(conn, target)
             fill.build_indexes(conn, target)
         return StageReport(entity.entity, self.name, note="; ".join(filled))

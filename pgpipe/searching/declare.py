@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pgpipe.choose import Choice
 from pgpipe.db import Connection
-from pgpipe.settings.entity import EntitySettings, SearchDeclaration
+from pgpipe.settings.entity import EntitySettings, RankingSettings, SearchDeclaration
 from pgpipe.target import Target
 
 ENABLE = """
@@ -16,6 +16,7 @@ ENSURE = """
     select pgpipe_internal.ensure_search(%s::oid::regclass, %s, %s::regconfig, %s, %s)
 """
 TITLE = "select pgpipe.set_title(%s::oid::regclass, %s)"
+RANKING = "select pgpipe.set_ranking(%s::oid::regclass, %s)"
 DECLARED = "select true from pgpipe.search where target = %s::oid"
 REFRESH = """
     select pgpipe.refresh_search(s.target) from pgpipe.search s
@@ -84,6 +85,16 @@ def set_title(conn: Connection, target: Target, declaration: SearchDeclaration) 
     """
     if declaration.title is not None and is_declared(conn, target):
         conn.execute(TITLE, (target.oid, declaration.title))
+
+
+def set_ranking(conn: Connection, target: Target, ranking: RankingSettings) -> None:
+    """Set what searches rank by, if the search column serves; what is left out has its default.
+
+    Raises:
+        DatabaseError: the weights do not fall from A to D.
+    """
+    if is_declared(conn, target):
+        conn.execute(RANKING, (target.oid, ranking.model_dump_json()))
 
 
 def refresh(conn: Connection, target: Target) -> None:

@@ -52,6 +52,20 @@ class SearchDeclaration(Section):
     )
 
 
+class RankingSettings(Section):
+    """What searches of an entity rank by."""
+
+    text_weight: float = Field(1, ge=0, le=1e6, description="weight of words in a hybrid search")
+    vector_weight: float = Field(1, ge=0, le=1e6, description="weight of meaning in a hybrid search")
+    k1: float = Field(1.2, gt=0, le=100, description="how fast further occurrences of a word count less")
+    b: float = Field(0.75, ge=0, le=1, description="how much a long row loses")
+    weights: dict[Weight, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        {},
+        description="what an occurrence counts in columns of a weight: 1.5, 1, 0.75 and 0.5 for A to D if left out",
+        examples=[{"A": 2.0}],
+    )
+
+
 class EmbedDeclaration(Section):
     """The embedding of an entity."""
 
@@ -172,6 +186,9 @@ class EntitySettings(Section):
         examples=["400 days"],
     )
     search: SearchDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
+    ranking: RankingSettings | None = Field(
+        None, description="what its searches rank by; left out, it stays as it is", examples=[{"vector_weight": 1.2}]
+    )
     embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
 
     _known_limit = field_validator("max_deleted", "max_changed", mode="before")(checked_limit)

@@ -66,6 +66,41 @@ comment on function pgpipe.set_title(regclass, name) is
     'unknown column, PP005 if the target has no search column. '
     'Example: select pgpipe.set_title(''article'', ''title'')';
 
+create or replace function pgpipe.set_ranking(target regclass, ranking jsonb)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    wanted pgpipe.search;
+begin
+    perform pgpipe_internal.lock_search(target);
+    wanted.k1 := 1.2;
+    wanted.b := 0.75;
+    wanted.occurrences := '{0.5,0.75,1,1.5}';
+    wanted.text_weight := 1;
+    wanted.vector_weight := 1;
+    wanted := pgpipe_internal.with_ranking(wanted, ranking);
+    update pgpipe.search serving
+       set k1 = wanted.k1, b = wanted.b, occurrences = wanted.occurrences,
+           text_weight = wanted.text_weight, vector_weight = wanted.vector_weight
+     where serving.target = set_ranking.target
+       and (serving.k1, serving.b, serving.occurrences, serving.text_weight,
+            serving.vector_weight)
+           is distinct from (wanted.k1, wanted.b, wanted.occurrences, wanted.text_weight,
+                             wanted.vector_weight);
+exception when check_violation then
+    raise exception 'the ranking % is out of range', ranking using errcode = 'PP003',
+        hint = 'k1 is above 0, b from 0 to 1. Weights are above 0, and A is not below B, '
+               'nor B below C, nor C below D.';
+end
+$$;
+comment on function pgpipe.set_ranking(regclass, jsonb) is
+    'What searches of a target rank by: k1 and b of BM25F, what an occurrence counts in a column '
+    'of weight A to D, and text_weight and vector_weight of a hybrid search that names none. What '
+    'is left out, or null, has its default. Raises PP003 for values out of range, PP005 if the '
+    'target has no search column. '
+    'Example: select pgpipe.set_ranking(''article'', ''{"k1": 1.5, "weights": {"A": 2}, '
+    '"vector_weight": 1.2}'')';
+
 create or replace function pgpipe.escape_passage(passage text)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$

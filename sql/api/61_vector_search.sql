@@ -43,7 +43,7 @@ comment on function pgpipe.vector_search(
 
 create or replace function pgpipe.hybrid_search(
     target regclass, query text, query_vector vector, k int default 10, filter jsonb default null,
-    text_weight double precision default 1, vector_weight double precision default 1,
+    text_weight double precision default null, vector_weight double precision default null,
     rrf_k int default null, candidates int default 100, skip int default 0,
     prefix boolean default false, embedding text default null, fuzzy boolean default true,
     options jsonb default null)
@@ -58,11 +58,14 @@ as $$
 declare
     chosen constant jsonb := pgpipe_internal.search_options(options);
     declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
+    serving constant pgpipe.search := pgpipe_internal.require_search(target);
     languages regconfig[] := pgpipe_internal.search_languages(target);
     understood record := pgpipe_internal.understand(target, languages, query, prefix, fuzzy);
     listed record;
 begin
     perform pgpipe_internal.require_page(k, skip);
+    text_weight := coalesce(text_weight, serving.text_weight);
+    vector_weight := coalesce(vector_weight, serving.vector_weight);
     perform pgpipe_internal.require_weights(text_weight, vector_weight, rrf_k);
     listed := pgpipe_internal.list_hybrid(
         target, understood.asked, query_vector, greatest(candidates, k), filter, prefix,
@@ -83,7 +86,8 @@ comment on function pgpipe.hybrid_search(
     text, boolean, jsonb) is
     'The k best rows by words and by meaning together, after the first `skip`, the filter applied '
     'inside both. Scores of the `candidates` best of each are brought to a scale from 0 to 1, '
-    'weighted and added. With `rrf_k` (60, say) 1 / (rrf_k + rank) is in place of them: reciprocal '
+    'weighted and added. Weights that are not given are those of set_ranking. '
+    'With `rrf_k` (60, say) 1 / (rrf_k + rank) is in place of them: reciprocal '
     'rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). Both ranks are returned; null for a row '
     'that is not in that list. Pages are of one list as long as k and candidates stay the same, '
     'and end with the candidates. `corrected` is as in text_search; the vector stays as given. '

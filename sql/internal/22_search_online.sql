@@ -217,6 +217,7 @@ begin
     values (target, filled.column_name, filled.weights, filled.language, filled.language_column,
             filled.version, true, coalesce(serving.documents, 0),
             coalesce(serving.mean_length, 0), serving.title);
+    perform pgpipe_internal.keep_ranking(serving);
     delete from pgpipe.search_fill known where known.target = finish_search.target;
 end
 $$;

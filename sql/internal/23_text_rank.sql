@@ -1,21 +1,22 @@
 -- Ranking by words: BM25F of the rows that are read.
 -- docs/ranking.md explains how and why. BM25F: S. Robertson, H. Zaragoza, "The Probabilistic
 -- Relevance Framework: BM25 and Beyond", 2009, section 3.6. A word's frequency is the sum of its
--- occurrences times the weight of the column they stand in; then BM25 with k1 = 1.2, b = 0.75.
+-- occurrences times the weight of the column they stand in; then BM25 with the target's k1 and b.
 
 create or replace function pgpipe_internal.bm25f_expression(
-    words tsquery[], idf double precision[], weights text[])
+    words tsquery[], idf double precision[], weights text[],
+    occurrences double precision[] default '{0.5,0.75,1,1.5}', k1 double precision default 1.2)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- ts_rank of a word that occurs n times is 6/π² · (1 + 1/4 + … + 1/n²). What that lacks of 1 is
     -- 6/π² over a number between n and n + 1, so n is read back exactly, and no tsvector is taken
     -- apart. Its weights, 0 or 1 for D, C, B, A, say which columns count.
     with field as (  -- the lightest column for every occurrence, then what each heavier one adds
-        select scale.value - lag(scale.value, 1, 0.0) over (order by scale.value) as step,
-               scale.columns, row_number() over (order by scale.value) as place
-          from (values ('D', 0.5, '{1,1,1,1}'), ('C', 0.75, '{0,1,1,1}'),
-                       ('B', 1.0, '{0,0,1,1}'), ('A', 1.5, '{0,0,0,1}'))
-               scale (weight, value, columns)
+        select occurrences[scale.n] - lag(occurrences[scale.n], 1, 0) over (order by scale.n)
+                   as step,
+               scale.columns, row_number() over (order by scale.n) as place
+          from (values ('D', 1, '{1,1,1,1}'), ('C', 2, '{0,1,1,1}'),
+                       ('B', 3, '{0,0,1,1}'), ('A', 4, '{0,0,0,1}')) scale (weight, n, columns)
          where scale.weight = any (weights)
     ), occurring as (
         select word.n, string_agg(
@@ -31,12 +32,14 @@ as $$
           from unnest(words) with ordinality word (query, n) cross join field group by word.n
     )
     select string_agg(format('%s * (1 - measured.norm / (measured.norm + %s))',
-                             2.2 * idf[occurring.n], occurring.frequency),
+                             (k1 + 1) * idf[occurring.n], occurring.frequency),
                       ' + ' order by occurring.n)
       from occurring
 $$;
-comment on function pgpipe_internal.bm25f_expression(tsquery[], float8[], text[]) is
+comment on function pgpipe_internal.bm25f_expression(
+    tsquery[], float8[], text[], float8[], float8) is
     'SQL text: BM25F of measured.document, whose words are searched by columns of these weights. '
+    'An occurrence counts so much in a column of weight D, C, B and A. '
     'measured.norm is k1 · (1 - b + b · length / mean length). measured.heavier is above 0 if a '
     'word may stand in another than the lightest column.';
 
@@ -65,7 +68,10 @@ as $$
                'mean_length', greatest(declared.mean_length, 1)::text,
                'any', quote_literal(any_word), 'rough',
                pgpipe_internal.rough_expression(words, idf, 'matching.document'),
-               'score', pgpipe_internal.bm25f_expression(words, idf, field.weights),
+               'score', pgpipe_internal.bm25f_expression(
+                   words, idf, field.weights, declared.occurrences, declared.k1),
+               'norm_once', (declared.k1 * (1 - declared.b))::text,
+               'norm_of_length', (declared.k1 * declared.b)::text,
                'heavier', case
                    when cardinality(field.weights) = 1 then '0'
                    else format('ts_rank(%L, candidate.document, %L)',
@@ -93,13 +99,14 @@ as $$
         ), candidate as materialized (
             -- The divisor is that of BM25 for a word that occurs once.
             select * from matching
-             order by ({rough}) / (1.44 * {mean_length} + length(matching.document)) desc limit $2
+             order by ({rough}) / ((1 + {norm_once}) * {mean_length}
+                                   + {norm_of_length} * length(matching.document)) desc limit $2
         ), measured as (
             select candidate.*, {heavier} as heavier,
-                   1.2 * (0.25 + 0.75 * coalesce(
+                   {norm_once} + {norm_of_length} * coalesce(
                        round(ts_rank('{1,1,1,1}', candidate.document, {any})::double precision
                              / nullif(ts_rank('{1,1,1,1}', candidate.document, {any}, 2), 0)),
-                       length(candidate.document)) / {mean_length}) as norm
+                       length(candidate.document)) / {mean_length} as norm
               from candidate offset 0
         ), scored as (
             select {key} as key, {score} as score from measured

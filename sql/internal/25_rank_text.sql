@@ -26,7 +26,8 @@ comment on function pgpipe_internal.list_rest(pgpipe.search, name[], text, tsque
     'The first k rows, by key, for a question that only excludes words: those that are left.';
 
 create or replace function pgpipe_internal.rank_text(
-    target regclass, query text, k int, filter jsonb default null, prefix boolean default false)
+    target regclass, query text, k int, filter jsonb default null, prefix boolean default false,
+    ranking jsonb default null)
     returns table (key jsonb, score double precision)
     stable rows 100
     set search_path = pg_catalog, pg_temp
@@ -36,7 +37,8 @@ create or replace function pgpipe_internal.rank_text(
     language plpgsql
 as $$
 declare
-    declared pgpipe.search := pgpipe_internal.require_search(target);
+    declared pgpipe.search := pgpipe_internal.with_ranking(
+        pgpipe_internal.require_search(target), ranking);
     key_columns name[] := pgpipe_internal.require_key(target);
     condition text := pgpipe_internal.search_condition(target, filter);
     asked record := pgpipe_internal.weigh_words(target, query, prefix);
@@ -58,6 +60,7 @@ begin
     return query select * from unnest(best.keys, best.scores);
 end
 $$;
-comment on function pgpipe_internal.rank_text(regclass, text, int, jsonb, boolean) is
-    'Keys and BM25F scores of the k best rows for a question, in their order. Raises PP005 without '
-    'a search column, PP007 without a primary key, PP002 and PP003 as filter_condition.';
+comment on function pgpipe_internal.rank_text(regclass, text, int, jsonb, boolean, jsonb) is
+    'Keys and BM25F scores of the k best rows for a question, in their order. `ranking` tries '
+    'other settings than those of the target. Raises PP005 without a search column, PP007 without '
+    'a primary key, PP002 and PP003 as filter_condition.';

@@ -238,12 +238,13 @@ comment on function pgpipe_internal.list_vector(regclass, vector, int, jsonb, te
 
 create or replace function pgpipe_internal.list_hybrid(
     target regclass, query text, query_vector vector, room int, filter jsonb, prefix boolean,
-    embedding text, text_weight float8 default 1, vector_weight float8 default 1,
+    embedding text, text_weight float8 default null, vector_weight float8 default null,
     rrf_k int default null, options jsonb default '{}',
     out hits pgpipe_internal.listed[], out clock timestamptz[])
     stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
+    serving constant pgpipe.search := pgpipe_internal.require_search(target);
     by_words pgpipe_internal.listed[];
     by_meaning pgpipe_internal.listed[];
 begin
@@ -255,11 +256,12 @@ begin
     hits := pgpipe_internal.arrange_hits(
         target, (pgpipe_internal.require_embedding(target, embedding)).key_columns,
         pgpipe_internal.fuse_lists(
-            by_words, by_meaning, room, text_weight, vector_weight, rrf_k), options);
+            by_words, by_meaning, room, coalesce(text_weight, serving.text_weight),
+            coalesce(vector_weight, serving.vector_weight), rrf_k), options);
     clock := clock || clock_timestamp();
 end
 $$;
 comment on function pgpipe_internal.list_hybrid(
     regclass, text, vector, int, jsonb, boolean, text, float8, float8, int, jsonb) is
     'The `room` best rows by words and as many by meaning, in one list, and when each of its parts '
-    'began.';
+    'began. Weights that are null are those of the target.';

@@ -1,7 +1,8 @@
 -- Lists of answers: by words, and two lists together. 61_vector_search.sql has the one by meaning.
 
 create or replace function pgpipe_internal.list_text(
-    target regclass, query text, wanted int, filter jsonb, prefix boolean)
+    target regclass, query text, wanted int, filter jsonb, prefix boolean,
+    ranking jsonb default null)
     returns pgpipe_internal.listed[]
     stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
@@ -9,12 +10,12 @@ begin
     return array(
         select row(found.key, found.score, found.score, found.rank, null, null, null, null, null,
                    null, null, null)::pgpipe_internal.listed
-          from pgpipe_internal.rank_text(target, query, wanted, filter, prefix)
+          from pgpipe_internal.rank_text(target, query, wanted, filter, prefix, ranking)
                with ordinality found (key, score, rank)
          order by found.rank);
 end
 $$;
-comment on function pgpipe_internal.list_text(regclass, text, int, jsonb, boolean) is
+comment on function pgpipe_internal.list_text(regclass, text, int, jsonb, boolean, jsonb) is
     'The best rows by words, in the order of their score, then of their key.';
 
 create or replace function pgpipe_internal.require_weights(

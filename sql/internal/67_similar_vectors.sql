@@ -44,8 +44,13 @@ create or replace function pgpipe_internal.list_shared(
     stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select case when query is not null
-           then (pgpipe_internal.list_hybrid(
-                    target, query, given, room, filter, false, null, 0.5, 0.5)).hits
+           then (select (pgpipe_internal.list_hybrid(
+                            target, query, given, room, filter, false, null,
+                            coalesce(serving.text_weight / nullif(both_weights, 0), 0.5),
+                            coalesce(serving.vector_weight / nullif(both_weights, 0), 0.5))).hits
+                   from pgpipe_internal.require_search(target) serving
+                  cross join lateral (select serving.text_weight + serving.vector_weight)
+                                     together (both_weights))
            else pgpipe_internal.fuse_lists(
                     '{}', pgpipe_internal.list_vector(target, given, room, filter, null), room) end
       from pgpipe_internal.as_vector(vector) given

@@ -181,7 +181,8 @@ begin
        on pgpipe.embedding to pgpipe_loader;
     grant update (documents, mean_length, refreshed_at)
        on pgpipe.search to pgpipe_loader, pgpipe_embedder;
-    grant update (title) on pgpipe.search to pgpipe_loader;
+    grant update (title, k1, b, occurrences, text_weight, vector_weight)
+       on pgpipe.search to pgpipe_loader;
     grant select on pgpipe.search to pgpipe_embedder;
     grant select, insert, delete on pgpipe.lexeme, pgpipe.word to pgpipe_embedder;
 end

@@ -46,14 +46,14 @@ def test_another_configuration_is_followed(cli: Cli, lake: Lake, database: Datab
     assert found(cli, "okapi") == 20
     assert load(cli, url)["item", "search"]["note"] == ""
 
-    configure(lake, 'columns = { title = "A", notes = "B" }, language = "simple"')
+    configure(lake, 'columns = { title = "A", notes = "B" }, language = "simple" }\nranking = { k1 = 2.0')
     load(cli, url)
     assert (found(cli, "sentences"), found(cli, "sentence")) == (0, 20)
     configure(lake, 'columns = { title = "A" }, language_column = "lang"')
     load(cli, url)
     assert (found(cli, "okapi"), found(cli, "sentence")) == (0, 20)
-    assert rows(database, "select by_trigger, language_column, column_name from pgpipe.search") == [
-        (True, "lang", "search")
+    assert rows(database, "select by_trigger, language_column, column_name, k1, b from pgpipe.search") == [
+        (True, "lang", "search", 2.0, 0.75)  # what it ranks by is the target's, not the column's
     ]
 
 

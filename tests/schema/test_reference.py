@@ -15,7 +15,8 @@ EXAMPLE = re.compile(r"^### (\w+)\n.*?^```sql\n[^`]*```.*?^```sql\n([^`]*);\n```
 # The examples, in the order of a story: each finds what those before it left.
 STORY = """
     schema_version create_roles keep_ledger as_of
-    enable_search set_title refresh_search text_search escape_passage similar search_all facets total suggest
+    enable_search set_title set_ranking refresh_search
+    text_search escape_passage similar search_all facets total suggest
     alter_search fill_search
     enable_embedding pause_embedding resume_embedding retry_jobs drop_jobs
     vector_search hybrid_search hybrid_facets enable_filters embedding_drift switch_embedding

@@ -1,5 +1,6 @@
 """Ranking by words: the score is BM25F to the last digit, and words too common to read are narrowed down."""
 
+import json
 import math
 import random
 
@@ -7,14 +8,16 @@ import pytest
 
 from pgpipe.db import Connection
 from tests.conftest import also_on_16
-from tests.sql.support import column, make_docs, value
+from tests.sql.support import column, make_docs, sqlstate, value
 
 FIELDS = {"A": 1.5, "B": 1.0, "C": 0.75, "D": 0.5}
 WORDS = [f"w{n}x" for n in range(30)]
 ENTRIES = "select id, lexeme, positions, weights from doc, unnest(search)"
 
 
-def bm25f(conn: Connection, asked: list[str]) -> dict[int, float]:
+def bm25f(
+    conn: Connection, asked: list[str], fields: dict[str, float] = FIELDS, k1: float = 1.2, b: float = 0.75
+) -> dict[int, float]:
     """BM25F of every row that holds an asked word, computed here from the search column taken apart."""
     documents: dict[int, dict[str, list[str]]] = {row: {} for row in column(conn, "select id from doc")}
     for row, lexeme, _positions, weights in conn.execute(ENTRIES).fetchall():
@@ -23,12 +26,12 @@ def bm25f(conn: Connection, asked: list[str]) -> dict[int, float]:
     holding = {word: sum(word in d for d in documents.values()) for word in asked}
     scores: dict[int, float] = {}
     for row, words in documents.items():
-        norm = 1.2 * (0.25 + 0.75 * sum(map(len, words.values())) / mean)
+        norm = k1 * (1 - b + b * sum(map(len, words.values())) / mean)
         for word in asked:
-            frequency = sum(FIELDS[w] for w in words.get(word, []))
+            frequency = sum(fields[w] for w in words.get(word, []))
             if frequency:
                 idf = math.log(1 + (len(documents) - holding[word] + 0.5) / (holding[word] + 0.5))
-                scores[row] = scores.get(row, 0) + idf * frequency * 2.2 / (frequency + norm)
+                scores[row] = scores.get(row, 0) + idf * frequency * (k1 + 1) / (frequency + norm)
     return scores
 
 
@@ -58,7 +61,7 @@ def test_the_score_is_bm25f(conn: Connection, weights: str) -> None:
 
 
 def test_four_weights(conn: Connection) -> None:
-    """Each column counts by its own weight."""
+    """Each column counts by its own weight, as the target is set to; a search may try other settings."""
     conn.execute("create table doc (id int primary key, a text, b text, c text, d text)")
     conn.execute("select pgpipe.enable_search('doc', '{a=>A, b=>B, c=>C, d=>D}', 'simple')")
     rng = random.Random(4)
@@ -67,7 +70,41 @@ def test_four_weights(conn: Connection) -> None:
         conn.execute("insert into doc values (%s, %s, %s, %s, %s)", (row, *texts))
     conn.execute("select pgpipe.refresh_search('doc')")
 
-    assert ranked(conn, "w0x w1x w5x") == pytest.approx(bm25f(conn, ["w0x", "w1x", "w5x"]), rel=1e-9)
+    asked = ["w0x", "w1x", "w5x"]
+    assert ranked(conn, "w0x w1x w5x") == pytest.approx(bm25f(conn, asked), rel=1e-9)
+    fields = {"A": 4.0, "B": 2.0, "C": 2.0, "D": 0.1}
+    ranking = {"k1": 0.7, "b": 0.4, "weights": fields}
+    tried = "select (key ->> 'id')::int, score from pgpipe_internal.rank_text('doc', %s, 99, null, false, %s)"
+    found = conn.execute(tried, ("w0x w1x w5x", json.dumps(ranking))).fetchall()
+    assert dict(found) == pytest.approx(bm25f(conn, asked, fields, 0.7, 0.4), rel=1e-9)
+    conn.execute("select pgpipe.set_ranking('doc', %s)", (json.dumps(ranking),))
+    assert ranked(conn, "w0x w1x w5x") == pytest.approx(dict(found))
+    conn.execute("select pgpipe.set_ranking('doc', null)")
+    assert ranked(conn, "w0x w1x w5x") == pytest.approx(bm25f(conn, asked), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "ranking",
+    [
+        '{"k": 1}',
+        '{"k1": "1"}',
+        '{"k1": 0}',
+        '{"b": 2}',
+        '{"weights": {"E": 1}}',
+        '{"weights": {"A": 0.1}}',
+        '{"weights": 1}',
+        '{"text_weight": -1}',
+        '{"vector_weight": true}',
+        "[]",
+    ],
+)
+def test_rankings_that_mean_nothing(conn: Connection, ranking: str) -> None:
+    """PP003, and the target keeps what it had."""
+    make_docs(conn)
+    conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
+
+    assert sqlstate(conn, "select pgpipe.set_ranking('doc', %s)", ranking) == "PP003"
+    assert value(conn, "select (k1, b, text_weight)::text from pgpipe.search") == "(1.2,0.75,1)"
 
 
 def test_a_row_that_is_stored_apart(conn: Connection) -> None:

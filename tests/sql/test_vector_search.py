@@ -178,7 +178,7 @@ def test_rows_of_one_list(docs: Connection) -> None:
 
 
 def test_weights_of_the_lists(docs: Connection) -> None:
-    """A weight of nothing takes a list out of the score; a large one lets it decide."""
+    """A weight of nothing takes a list out of the score; a large one lets it decide. The target may set them."""
     docs.execute("update doc set title = 'jacket' where id = 5")
     first = """
         select (key ->> 'id')::int
@@ -192,6 +192,9 @@ def test_weights_of_the_lists(docs: Connection) -> None:
           from pgpipe.hybrid_search('doc', 'jacket', %s, 1, text_weight => 3, vector_weight => 2, rrf_k => 10)
     """
     assert value(docs, score, X) == pytest.approx(3 / 11 + 2 / 15)
+    for weights, best in ({"text_weight": 0}, 1), ({"vector_weight": 0}, 5):
+        docs.execute("select pgpipe.set_ranking('doc', %s)", (json.dumps(weights),))
+        assert value(docs, first, X, None, None) == best
 
 
 def test_hybrid_with_filter_and_k(docs: Connection) -> None:
