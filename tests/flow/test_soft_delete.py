@@ -169,3 +169,14 @@ def test_linked_rows_that_are_gone(cli: Cli, lake: Lake, database: Database, tmp
     assert [counts(each["brand", "import"]) for each in done] == [(3, 0, 0, 0), (0, 2, 1, 0), (1, 2, 0, 0)]
     assert [counts(each["product", "import"]) for each in done] == [(3, 0, 0, 0), (0, 0, 1, 2), (1, 0, 1, 1)]
     assert rows(database, "select id from product where deleted_at is not null") == [(1,)]
+
+    with database.connect(autocommit=True) as conn:
+        conn.execute("alter table product drop constraint product_brand_fkey, add foreign key (brand) references brand")
+    named["brand"]["soft_delete"] = False
+    (tmp_path / "pgpipe.json").write_text(json.dumps({"entity": named}), encoding="utf-8")
+    lake.put("2026-01-04", "brand", pa.Table.from_pylist([{"id": n, "up": None, "code": f"{n}"} for n in (2, 3)]))
+    lake.put("2026-01-04", "product", [{"id": n, "brand": n} for n in (2, 3)])
+    failed = run(cli, lake)
+    assert failed.code == 1
+    assert 'brand: update or delete on table "brand" violates' in failed.err
+    assert 'Key (id)=(1) is still referenced from table "product"' in failed.err
