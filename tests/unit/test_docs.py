@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,3 +182,12 @@ def test_table_of_files_is_up_to_date() -> None:
 def test_readme_is_short() -> None:
     """A newcomer reads it to the end."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_readme_names_every_extra() -> None:
+    """What can be installed in addition stands where one installs; the others are for developers."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    listed = re.search(r"Extras: (.*?)\n\n", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+    assert listed is not None
+    assert set(re.findall(r"`([a-z-]+)`", listed[1])) == extras.keys() - {"demo", "dev", "bench", "web"}
