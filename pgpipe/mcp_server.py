@@ -114,6 +114,8 @@ async def _said(answer: Awaitable[T]) -> T:
 
 def _hit(hit: Hit) -> dict[str, Any]:
     found = {"key": hit.key, "score": round(hit.score, 4), "title": hit.title, "passage": hit.text, "row": hit.row}
+    if hit.rerank_score is not None:  # the list is in the order of this
+        found["rerank_score"] = round(hit.rerank_score, 4)
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Unpack
 
+from pgpipe.api.reranking import Reranking
 from pgpipe.api.vectors import question_vector
 from pgpipe.db import Database
 from pgpipe.searching import asking, merged
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, fetch
 from pgpipe.searching.facets import Columns, Facets, facets_of
+from pgpipe.searching.rerank import declared
 from pgpipe.searching.suggest import Suggestion, suggestions
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
@@ -50,8 +52,8 @@ def search(
         VectorsMissing: vectors are asked for, but the database has no pgvector or the entity no embedding.
         Unreachable, DatabaseError: from the server.
     """
-    question = Question(query, k, filter, **options)
-    return _take(lambda home: asking.hits(question, entity, mode, home, vector), settings, database)
+    question, known = Question(query, k, filter, **options), settings or load_settings()
+    return _take(lambda home: asking.hits(question, entity, mode, declared(known, home), vector), known, database)
 
 
 def similar(
@@ -142,4 +144,4 @@ def _take(
         return question_vector(query, target, known.embedding)
 
     with asked.connect(keep_timeouts=True) as conn:
-        return asking.take(steps(asked.schema), partial(fetch, conn), encode)
+        return asking.take(steps(asked.schema), partial(fetch, conn), encode, Reranking(known.rerank))

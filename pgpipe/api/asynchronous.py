@@ -43,7 +43,7 @@ class AsyncSearcher(Common):
     ) -> list[Hit]:
         """Answer a question: arguments and errors are those of `pgpipe.search`."""
         question = Question(query, k, filter, **options)
-        return await self._take(lambda: asking.hits(question, entity, mode, self._home, vector))
+        return await self._take(lambda: asking.hits(question, entity, mode, self._declared, vector))
 
     async def facets(
         self,
@@ -90,7 +90,8 @@ class AsyncSearcher(Common):
             As `pgpipe.search`.
         """
         encode = self._vectors if entities else self._encode_allowed
-        await self._take_all(asking.warm_up(entities, self._home), [], encode)
+        for by in await self._take_all(asking.warm_up(entities, self._declared), [], encode):
+            await asyncio.to_thread(self._rerank.load, by.model)
 
     async def close(self) -> None:
         """Close the pool, unless it was given."""
@@ -137,9 +138,11 @@ class AsyncSearcher(Common):
         """As `asking.take`."""
         step = next(steps)
         while True:
-            answer: list[Any]
+            answer: Any
             if isinstance(step, asking.Encode):
                 answer = await asyncio.to_thread(encode, step.query, step.target)
+            elif isinstance(step, asking.Rerank):
+                answer = await asyncio.to_thread(self._rerank, step)
             else:
                 answer = known if known and step is SEARCHABLE else await self._fetch(step)
             try:

@@ -11,6 +11,7 @@ from typing import Any, Self, Unpack
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from pgpipe import errors
+from pgpipe.api.reranking import Reranking
 from pgpipe.api.vectors import QuestionVectors, models
 from pgpipe.db import Database, translated
 from pgpipe.db.pool import open_pool
@@ -18,6 +19,7 @@ from pgpipe.searching import asking, merged
 from pgpipe.searching.ask import SEARCHABLE, Filter, Hit, Options, Question, Searchable, SearchMode, Statement, fetch
 from pgpipe.searching.describe import Described, describe
 from pgpipe.searching.facets import Columns, Facets, facets_of
+from pgpipe.searching.rerank import declared
 from pgpipe.searching.suggest import Suggestion, suggestions
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings
@@ -36,6 +38,8 @@ class Common:
         self._given = pool
         self._size = size
         self._vectors = QuestionVectors(self.settings.embedding, models)
+        self._rerank = Reranking(self.settings.rerank)
+        self._declared = declared(self.settings, self._home)
         self._fresh()
         _searchers.add(self)
 
@@ -120,7 +124,7 @@ class Searcher(Common):
     ) -> list[Hit]:
         """Answer a question: arguments and errors are those of `pgpipe.search`."""
         question = Question(query, k, filter, **options)
-        return self._take(lambda: asking.hits(question, entity, mode, self._home, vector))
+        return self._take(lambda: asking.hits(question, entity, mode, self._declared, vector))
 
     def facets(
         self,
@@ -167,7 +171,8 @@ class Searcher(Common):
             As `pgpipe.search`.
         """
         encode = self._vectors if entities else self._encode_allowed
-        asking.take(asking.warm_up(entities, self._home), self._fetch, encode)
+        for by in asking.take(asking.warm_up(entities, self._declared), self._fetch, encode):
+            self._rerank.load(by.model)
 
     def close(self) -> None:
         """Close the pool, unless it was given."""
@@ -198,11 +203,14 @@ class Searcher(Common):
         """Take the steps; once more if they fail on what was known of the tables."""
         if known := self._known():
             try:
-                return asking.take(steps(), lambda a: known if a is SEARCHABLE else self._fetch(a), self._vectors)
+                return asking.take(steps(), self._knowing(known), self._vectors, self._rerank)
             except STALE:
                 if self._fetch(SEARCHABLE) == known:  # it did not fail on that
                     raise
-        return asking.take(steps(), self._fetch, self._vectors)
+        return asking.take(steps(), self._fetch, self._vectors, self._rerank)
+
+    def _knowing(self, known: list[Searchable]) -> Callable[[Statement[Any]], list[Any]]:
+        return lambda asked: known if asked is SEARCHABLE else self._fetch(asked)
 
     def _fetch(self, asked: Statement[Any]) -> list[Any]:
         """The rows of an answer. No connection is held between two statements, such as while a model works."""

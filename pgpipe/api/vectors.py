@@ -6,10 +6,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pgpipe import errors
 from pgpipe.searching.ask import Searchable
+from pgpipe.settings.backend import ModelSettings
 from pgpipe.settings.model import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -18,26 +19,28 @@ if TYPE_CHECKING:
 MODELS = 4  # that stay loaded
 QUESTIONS = 1024  # whose vectors are kept
 Load = Callable[[EmbeddingSettings], "Model"]
+S = TypeVar("S", bound=ModelSettings)
+M = TypeVar("M")
 
 
 class ModelLoading(errors.PgpipeError):
     """The model is not ready yet; asking again a little later helps."""
 
 
-class Loader:
+class Loader(Generic[S, M]):
     """Loads each model once, in a thread of its own: who asks meanwhile waits for that, or hears of it."""
 
-    def __init__(self, load: Load | None = None, most: int = MODELS) -> None:
+    def __init__(self, load: Callable[[S], M], most: int = MODELS) -> None:
         self._load = load
         self._most = most
-        self._loading: OrderedDict[EmbeddingSettings, Future[Model]] = OrderedDict()
+        self._loading: OrderedDict[S, Future[M]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def start(self, settings: EmbeddingSettings) -> "Future[Model]":
+    def start(self, settings: S) -> Future[M]:
         """Begin to load a model, unless that has begun already."""
         with self._lock:
             if settings not in self._loading:
-                future: Future[Model] = Future()
+                future: Future[M] = Future()
                 self._loading[settings] = future
                 name = f"load {settings.model}"
                 threading.Thread(target=self._run, args=(settings, future), name=name, daemon=True).start()
@@ -46,7 +49,7 @@ class Loader:
             self._loading.move_to_end(settings)
             return self._loading[settings]
 
-    def __call__(self, settings: EmbeddingSettings, *, wait: bool = True) -> "Model":
+    def __call__(self, settings: S, *, wait: bool = True) -> M:
         """The model.
 
         Raises:
@@ -62,21 +65,16 @@ class Loader:
             self._forget(settings, future)
             raise
 
-    def _forget(self, settings: EmbeddingSettings, future: "Future[Model]") -> None:
+    def _forget(self, settings: S, future: Future[M]) -> None:
         with self._lock:
             if self._loading.get(settings) is future and future.done():
                 del self._loading[settings]
 
-    def _run(self, settings: EmbeddingSettings, future: "Future[Model]") -> None:
+    def _run(self, settings: S, future: Future[M]) -> None:
         try:
-            future.set_result(self._loader()(settings))
+            future.set_result(self._load(settings))
         except BaseException as exc:  # noqa: BLE001 - the threads that wait get it
             future.set_exception(exc)
-
-    def _loader(self) -> Load:
-        from pgpipe.embed.model.bert import load_for_questions
-
-        return self._load or load_for_questions
 
     def reset(self) -> None:
         """Forget everything: after a fork, what the parent loaded has lost its threads, and a lock may be held."""
@@ -158,7 +156,13 @@ def _after_fork() -> None:
     models.reset()
 
 
-models = Loader()  # of this process
+def _load_for_questions(settings: EmbeddingSettings) -> "Model":
+    from pgpipe.embed.model.bert import load_for_questions
+
+    return load_for_questions(settings)
+
+
+models: Loader[EmbeddingSettings, "Model"] = Loader(_load_for_questions)  # of this process
 _fingerprints: "dict[int, tuple[Model, bytes | None]]" = {}
 _taking = threading.Lock()
 os.register_at_fork(after_in_child=_after_fork)

@@ -67,6 +67,14 @@ class FreeText(click.Command):
 @click.option("--boost", metavar="JSON", help='What columns add to the score, such as {"popularity": {"log": 0.3}}.')
 @click.option("--order-by", metavar="COLUMN", help="Order the best answers by it; falling with a - before its name.")
 @click.option("--explain", is_flag=True, help="With --json: each answer has details that say why it has its place.")
+@click.option(
+    "--rerank/--no-rerank",
+    default=None,
+    help="Let a model read the best answers again, and order them.  [default: as the entity's settings say]",
+)
+@click.option(
+    "--rerank-by", metavar="JSON", help='The same by other settings, such as {"candidates": 20, "budget": "1s"}.'
+)
 @click.option("--suggest", "is_begun", is_flag=True, help="Complete what is typed so far, in place of answers.")
 @click.option("--row", is_flag=True, help="With --json: each answer has its whole row.")
 @json_option
@@ -80,6 +88,7 @@ def search(
     *,
     as_json: bool,
     is_begun: bool,
+    rerank_by: str | None,
     **how: Any,  # noqa: ANN401 - the options above
 ) -> None:
     """Ask a question: words, or a full sentence.
@@ -93,6 +102,8 @@ def search(
         _print_suggestions(app, found, as_json)
         return
     how["boost"] = parse_object("--boost", how["boost"], '{"popularity": {"log": 0.3}}')
+    if rerank_by and how["rerank"] is not False:
+        how["rerank"] = parse_object("--rerank-by", rerank_by, '{"candidates": 20}')
     if (column := how["order_by"] or "").startswith("-"):
         how["order_by"] = {column[1:]: "desc"}
     with blamed_on_filter(None if how["boost"] or how["order_by"] else where):
@@ -102,6 +113,8 @@ def search(
         return
     if hits and hits[0].corrected:
         app.err.print(f"Answers to: {escape(hits[0].corrected)}")
+    if hits and (told := hits[0].reranked):
+        app.err.print(f"Not reranked: {escape(told.fault)}" if told.fault else f"Reranked: {told.rows} of {told.of}")
     for place, hit in enumerate(hits, how["skip"] + 1):
         print_hit(app, place, hit)
     if not hits:
@@ -178,6 +191,8 @@ def print_hit(app: App, place: int, hit: Hit) -> None:
     """A hit in a few lines: its title and key, its score and ranks, its passage."""
     key = ", ".join(str(v) for v in hit.key.values())
     ranks = [f"{name} {rank}" for name, rank in (("text", hit.text_rank), ("vector", hit.vector_rank)) if rank]
+    if hit.rerank_score is not None:
+        ranks.append(f"reranked {hit.rerank_score:.3f}")
     name = " · ".join(dict.fromkeys(part for part in (hit.entity, hit.title, key) if part))
     app.out.print(f"[bold]{place:>2}. {escape(name)}[/]  [dim]{hit.score:.3f} ({', '.join(ranks)})[/]")
     passage = Text("    ")

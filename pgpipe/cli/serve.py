@@ -43,7 +43,7 @@ def serve(app: App, host: str | None, port: int | None, hostnames: Sequence[str]
     sock = _listen(wanted.host, wanted.port)
     name = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
     click.echo(f"http://{name}:{sock.getsockname()[1]}/  (Ctrl-C ends it)")
-    page = create_app(database, Models(app.settings.embedding), {*LOOPBACK, *wanted.hostnames})
+    page = create_app(database, Models(app.settings.embedding, known=app.settings), {*LOOPBACK, *wanted.hostnames})
     config = uvicorn.Config(page, log_level="warning", access_log=False, server_header=False)
     uvicorn.Server(config).run(sockets=[sock])
 

@@ -20,6 +20,7 @@ from pgpipe.target import Target, only
 SearchMode = Literal["text", "vector", "hybrid"]
 Filter = dict[str, Any]
 OrderBy = str | dict[str, str] | list[str | dict[str, str]]
+Wanted = bool | dict[str, Any] | None  # of a reranker: whether or how it is asked; None: as the entity says
 T = TypeVar("T")
 
 TARGETS = """
@@ -56,6 +57,15 @@ STATEMENTS: dict[SearchMode, str] = {"text": TEXT, "vector": VECTOR, "hybrid": H
 
 
 @dataclass(frozen=True)
+class Reranked:
+    """How far a reranker came."""
+
+    rows: int  # that it read within its budget: they come first, by its scores
+    of: int  # candidates
+    fault: str | None  # why it read none, as one line
+
+
+@dataclass(frozen=True)
 class Hit:
     """A row that answers the question."""
 
@@ -69,6 +79,8 @@ class Hit:
     corrected: str | None = None  # the question that was answered by words, where it was taken for misspelt
     details: dict[str, Any] | None = None  # what further options say of it
     entity: str | None = None  # whose it is, if several were asked
+    rerank_score: float | None = None  # of the reranker, if it read the row
+    reranked: Reranked | None = None  # if the answers were given to one
 
     @property
     def html(self) -> str:
@@ -109,6 +121,7 @@ class Options(TypedDict, total=False):
     order_by: OrderBy | None
     candidates: int | None
     explain: bool
+    rerank: Wanted
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,7 @@ class Question:
     order_by: OrderBy | None = None  # a column, {column: "desc"}, or a list of these: the order of the candidates
     candidates: int | None = None  # so many of the best are boosted or ordered
     explain: bool = False  # details say why each hit has its place
+    rerank: Wanted = None  # a model reads the best answers again: {"model": …, "candidates": 50, "budget": "400ms"}
 
     def __post_init__(self) -> None:
         """No text of PostgreSQL holds a NUL or half a character, so no row has one, and no question needs one."""

@@ -20,16 +20,18 @@ from pgpipe.searching.ask import (
     statement,
 )
 from pgpipe.searching.merged import hits_of_several
-from pgpipe.searching.steps import Encode, Step, Steps, T
+from pgpipe.searching.rerank import Declared, chosen, reranked, widened
+from pgpipe.searching.steps import Encode, Rerank, Scored, Step, Steps, T
+from pgpipe.settings.entity import RerankDeclaration
 
-__all__ = ["Encode", "Step", "Steps", "T", "hits", "hits_of", "query_vector", "take", "warm_up"]
+__all__ = ["Encode", "Rerank", "Step", "Steps", "T", "hits", "hits_of", "query_vector", "take", "warm_up"]
 
 
 def hits(
     question: Question,
     entity: str | Sequence[str] | None,
     mode: SearchMode | None,
-    home: str,
+    known: Declared,
     vector: Sequence[float] | None = None,
 ) -> Steps[list[Hit]]:
     """The steps of a search.
@@ -38,7 +40,7 @@ def hits(
         question: what is asked.
         entity: its name, or several; None if there is only one.
         mode: None takes hybrid if the entity has vectors, else text.
-        home: the schema of names that state none.
+        known: how entities are reranked, and the schema of names that state none.
         vector: of the question, if the caller has it.
 
     Raises:
@@ -49,14 +51,14 @@ def hits(
         if len(entity) > 1:
             if vector is not None:
                 raise errors.UsageError("a vector is of the model of one entity: ask that one alone")
-            return (yield from hits_of_several(question, entity, mode, home))
+            return (yield from hits_of_several(question, entity, mode, known))
         entity = next(iter(entity), None)
-    target = pick((yield SEARCHABLE), entity, home)
-    return (yield from hits_of(target, mode or target.best_mode, question, vector))
+    target = pick((yield SEARCHABLE), entity, known.home)
+    return (yield from hits_of(target, mode or target.best_mode, question, known, vector))
 
 
 def hits_of(
-    target: Searchable, mode: SearchMode, question: Question, vector: Sequence[float] | None = None
+    target: Searchable, mode: SearchMode, question: Question, known: Declared, vector: Sequence[float] | None = None
 ) -> Steps[list[Hit]]:
     """The steps of a search, once it is known where.
 
@@ -65,12 +67,13 @@ def hits_of(
     Raises:
         UsageError: the filter is not valid JSON.
     """
+    by = chosen(question, [target], known)
     if mode != "text" and vector is None:
         if question.filter is not None:
             yield filter_check(target, question)
         vector = yield Encode(question.query, target)
-    found: list[Hit] = yield statement(target, mode, question, vector)
-    return found
+    found: list[Hit] = yield statement(target, mode, widened(question, by), vector)
+    return (yield from reranked(found, question, by))
 
 
 def query_vector(query: str, entity: str | None, home: str) -> Steps[list[float]]:
@@ -84,25 +87,37 @@ def query_vector(query: str, entity: str | None, home: str) -> Steps[list[float]
     return vector
 
 
-def warm_up(entities: Sequence[str], home: str) -> Steps[None]:
-    """The steps that load the models of these entities, or of all if none is named.
+def warm_up(entities: Sequence[str], known: Declared) -> Steps[list[RerankDeclaration]]:
+    """The steps that load the models of these entities, or of all if none is named; returns how these are reranked.
 
     Raises:
         UsageError: an entity is unknown.
     """
     tables: list[Searchable] = yield SEARCHABLE
-    named = [pick(tables, name, home) for name in entities] or tables
+    named = [pick(tables, name, known.home) for name in entities] or tables
     for target in {target.model: target for target in named if target.model}.values():
         yield Encode("a word", target)
+    return [by for target in named if (by := known.of(target))]
+
+
+def _unread(_step: Rerank) -> Scored:
+    return Scored([], "this program runs no reranker")
 
 
 def take(
-    steps: Steps[T], fetch: Callable[[Statement[Any]], list[Any]], encode: Callable[[str, Searchable], list[float]]
+    steps: Steps[T],
+    fetch: Callable[[Statement[Any]], list[Any]],
+    encode: Callable[[str, Searchable], list[float]],
+    rerank: Callable[[Rerank], Scored] = _unread,
 ) -> T:
     """Take all steps, one after the other."""
     step = next(steps)
     while True:
-        answer = encode(step.query, step.target) if isinstance(step, Encode) else fetch(step)
+        answer: Any
+        if isinstance(step, Rerank):
+            answer = rerank(step)
+        else:
+            answer = encode(step.query, step.target) if isinstance(step, Encode) else fetch(step)
         try:
             step = steps.send(answer)
         except StopIteration as end:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pgpipe import errors
 from pgpipe.searching.ask import SEARCHABLE, Hit, Question, Searchable, SearchMode, Statement, filter_check, pick
+from pgpipe.searching.rerank import Declared, chosen, reranked, widened
 from pgpipe.searching.steps import Encode, Steps
 
 SEARCH_ALL = """
@@ -22,7 +23,7 @@ SIMILAR = """
 
 
 def hits_of_several(
-    question: Question, entities: Sequence[str], mode: SearchMode | None, home: str
+    question: Question, entities: Sequence[str], mode: SearchMode | None, known: Declared
 ) -> Steps[list[Hit]]:
     """The steps of a search of several entities, each in its best mode, or by words alone.
 
@@ -32,7 +33,9 @@ def hits_of_several(
     if mode == "vector" or question.prefix or question.order_by:
         raise errors.UsageError("several entities are merged by their scores: without mode vector, prefix and order_by")
     tables: list[Searchable] = yield SEARCHABLE
-    targets = list(dict.fromkeys(pick(tables, name, home) for name in entities))
+    targets = list(dict.fromkeys(pick(tables, name, known.home) for name in entities))
+    by = chosen(question, targets, known)
+    wide = widened(question, by)
     vectors: list[list[float] | None] = []
     if question.filter is not None:  # before a model is loaded
         for target in targets:
@@ -41,18 +44,18 @@ def hits_of_several(
         by_words = mode == "text" or target.best_mode == "text"
         vectors.append(None if by_words else (yield Encode(question.query, target)))
     values = {
-        "names": [target.label(home) for target in targets],
+        "names": [target.label(known.home) for target in targets],
         "oids": [target.oid for target in targets],
         "query": question.query,
-        "k": question.k,
+        "k": wide.k,
         "where": question.where,
-        "skip": question.skip,
+        "skip": wide.skip,
         "vectors": json.dumps(vectors),
         "fuzzy": question.fuzzy,
         "options": question.options,
     }
     found: list[Hit] = yield Statement(SEARCH_ALL, Hit, values)
-    return found
+    return (yield from reranked(found, question, by))
 
 
 def similar(question: Question, key: dict[str, Any], entity: str | None, home: str) -> Steps[list[Hit]]:

@@ -1,10 +1,11 @@
-"""What a search asks for on its way: rows of the database, or the vector of a question."""
+"""What a search asks for on its way: rows of the database, the vector of a question, or scores of its answers."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pgpipe.searching.ask import Searchable, Statement
+from pgpipe.settings.entity import RerankDeclaration
 
 T = TypeVar("T")
 
@@ -17,6 +18,24 @@ class Encode:
     target: Searchable
 
 
-Step = Statement[Any] | Encode
-# Each step is answered with the rows of its statement, or with its vector.
+@dataclass(frozen=True)
+class Rerank:
+    """A step: how well the texts answer the question, by a model that reads both."""
+
+    query: str
+    texts: list[str]
+    by: RerankDeclaration
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of the first texts; of none if the model failed."""
+
+    scores: list[float]
+    fault: str | None = None  # why there is none, as one line
+    seconds: float = 0.0
+
+
+Step = Statement[Any] | Encode | Rerank
+# Each step is answered with the rows of its statement, with its vector, or with Scored.
 Steps = Generator[Step, Any, T]

@@ -89,6 +89,23 @@ class EmbedDeclaration(Section):
     )
 
 
+class RerankDeclaration(Section):
+    """How the best answers of an entity are read again, and brought into another order."""
+
+    model: str | None = Field(
+        None, description="that of `rerank` if left out", examples=["cross-encoder/ms-marco-MiniLM-L6-v2"]
+    )
+    candidates: int = Field(50, ge=1, le=500, description="answers that are read")
+    budget: str = Field(
+        "400ms", pattern=r"^[1-9]\d{0,4}(ms|s)$", description="time for it; answers it does not reach keep their places"
+    )
+
+    @property
+    def seconds(self) -> float:
+        """The budget."""
+        return int(self.budget[:-2]) / 1000 if self.budget.endswith("ms") else float(self.budget[:-1])
+
+
 class EntitySettings(Section):
     """One entity. Every part may be left out; `search = false` and `embed = false` switch a part off."""
 
@@ -190,6 +207,10 @@ class EntitySettings(Section):
         None, description="what its searches rank by; left out, it stays as it is", examples=[{"vector_weight": 1.2}]
     )
     embed: EmbedDeclaration | Literal[False] | None = Field(None, description="chosen from the data if left out")
+
+    rerank: RerankDeclaration | None = Field(
+        None, description="searches read their best answers again, with a reranker; never if left out"
+    )
 
     _known_limit = field_validator("max_deleted", "max_changed", mode="before")(checked_limit)
     _own_components = field_validator("skip")(own_components)

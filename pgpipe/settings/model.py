@@ -9,15 +9,13 @@ from typing import Literal
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from pgpipe.errors import ModelRefused
+from pgpipe.settings.backend import ModelSettings, RerankSettings
 from pgpipe.settings.entity import EntitySettings, Section, own_components
 from pgpipe.settings.gates import CHECK_TIMEOUT, MAX_DELETED, Amount, Level, checked_limit
 from pgpipe.settings.notify import NotifySettings
 from pgpipe.settings.source import Sources
 
-BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")  # those of pgpipe.embed; others come as plugins
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-PLUGINS = "pgpipe.embedders"  # the entry point group that a package names its backend in
-
 # Settings of an entity whose defaults are those of `load`:
 DEFAULTED = ("max_deleted", "max_changed", "min_rows", "checks", "check_timeout", "hash_key")
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -57,8 +55,12 @@ class IndexSettings(Section):
     memory_mb: int = Field(1024, ge=1, description="at most so much maintenance_work_mem for a build")
 
 
-class EmbeddingSettings(Section):
+class EmbeddingSettings(ModelSettings):
     """The model, and how much of it at once."""
+
+    SECTION = "embedding"
+    BACKENDS = ("torch", "onnx", "onnx-int8", "openvino", "http")
+    PLUGINS = "pgpipe.embedders"
 
     model: str = Field(DEFAULT_MODEL, description="name on the model hub, or a folder; of embeddings to come")
     models: tuple[str, ...] = Field(
@@ -66,26 +68,14 @@ class EmbeddingSettings(Section):
         description="other models that a database may name for this machine to run: names, patterns, folders",
         examples=[["sentence-transformers/*"]],
     )
-    trust_remote_code: tuple[str, ...] = Field(
-        (),
-        description="models whose repository may run Python of its own here, with all rights of this process",
-        examples=[["acme/model-with-code"]],
-    )
     backend: str = Field(
         "torch", description="torch | onnx | onnx-int8 | openvino | http, or one that a package brings"
     )
-    device: str | None = Field(None, description="cpu, cuda, mps; by default the best there is", examples=["cpu"])
     batch: int = Field(512, ge=1, le=10000, description="jobs that a worker claims at once")
     reconcile_every: float = Field(
         3600, gt=0, description="seconds after which an idle embedder compares all rows with their vectors again"
     )
     lease: float = Field(300, ge=1, description="seconds that a worker holds a batch; extended while it works")
-    cache_dir: Path | None = Field(
-        None, description="folder of downloaded and of exported models", examples=["/var/cache/pgpipe"]
-    )
-    revision: str | None = Field(
-        None, description="of the model on the hub: a branch, a tag or a commit", examples=["main"]
-    )
     truncate_dim: int | None = Field(
         None, ge=1, description="keep the first dimensions only, of a Matryoshka model", examples=[256]
     )
@@ -96,10 +86,6 @@ class EmbeddingSettings(Section):
         None, description="put before a text; the model's own if left out", examples=["passage: "]
     )
     url: str | None = Field(None, description="of an OpenAI-compatible service", examples=["https://api.openai.com/v1"])
-    api_key: SecretStr | None = Field(None, description="of that service", examples=["…"])
-    api_key_file: Path | None = Field(
-        None, description="file that holds the key, such as a systemd credential", examples=["/etc/pgpipe/api_key"]
-    )
     max_tokens: int = Field(512, ge=16, description="that the service's model reads at once; longer texts are split")
     timeout: float = Field(60, gt=0, description="seconds that the service may take to answer")
     metrics_port: int | None = Field(
@@ -114,23 +100,6 @@ class EmbeddingSettings(Section):
     index: IndexSettings = Field(
         default_factory=IndexSettings.model_construct, description="The vector index of a store."
     )
-
-    @field_validator("backend")
-    @classmethod
-    def _known_backend(cls, value: str) -> str:
-        if value in BACKENDS:
-            return value
-        from importlib.metadata import entry_points
-
-        known = {*BACKENDS, *entry_points(group=PLUGINS).names}
-        if value not in known:
-            raise ValueError(f"unknown backend {value!r}; the backends are {', '.join(sorted(known))}")
-        return value
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the model's repository may run its Python code, and read pickles."""
-        return self.model in self.trust_remote_code
 
     def allows(self, model: str) -> bool:
         """Whether this machine runs a model that a database names.
@@ -227,6 +196,9 @@ class Settings(Section):
     load: LoadSettings = Field(default_factory=LoadSettings.model_construct, description="How a load runs.")
     embedding: EmbeddingSettings = Field(
         default_factory=EmbeddingSettings.model_construct, description="The model, and how much of it at once."
+    )
+    rerank: RerankSettings = Field(
+        default_factory=RerankSettings.model_construct, description="The model that reads the best answers again."
     )
     serve: ServeSettings = Field(
         default_factory=ServeSettings.model_construct, description="The page of `pgpipe serve`."

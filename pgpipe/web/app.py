@@ -77,6 +77,7 @@ class Page:
             comparisons=COMPARISONS,
             further=_further(request, answers),
             exact=f"?{request.url.include_query_params(fuzzy='false').query}",
+            unread=f"?{request.url.include_query_params(rerank='false').query}",
             loading=any(isinstance(answer.error, ModelLoading) for answer in answers),
         )
 

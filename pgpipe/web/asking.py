@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, get_args
 
 from pgpipe import errors
+from pgpipe.api.reranking import Reranking
 from pgpipe.api.vectors import Load, Loader, QuestionVectors, models
 from pgpipe.db import Connection, translated
 from pgpipe.embed.model.base import Model
@@ -16,7 +17,8 @@ from pgpipe.searching import ask as search
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Question, Searchable, SearchMode
 from pgpipe.searching.facets import Columns, Facets, facets_of
-from pgpipe.settings.model import EmbeddingSettings
+from pgpipe.searching.rerank import Declared, declared
+from pgpipe.settings.model import EmbeddingSettings, Settings
 
 MODES: tuple[SearchMode, ...] = get_args(SearchMode)
 MOST, FARTHEST, LONGEST = 100, 10_000, 2000  # hits, hits left out, characters of a question
@@ -49,8 +51,17 @@ class Answer:
 class Models:
     """Models, each loaded once, in the background."""
 
-    def __init__(self, settings: EmbeddingSettings, load: Load | None = None) -> None:
+    def __init__(self, settings: EmbeddingSettings, load: Load | None = None, known: Settings | None = None) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            settings: of the models that turn questions into vectors.
+            load: loads such a model.
+            known: all settings, which say how entities are reranked.
+        """
         self._settings = settings
+        self.known = known or Settings.model_construct()
+        self.rerank = Reranking(self.known.rerank, wait=False)
         self._loader = Loader(load) if load else models
         # The modes vector and hybrid ask the same, and so does a page that is loaded again.
         self.vector = QuestionVectors(settings, self._loaded)
@@ -72,11 +83,13 @@ def ask(
     Raises:
         UsageError: the entity is unknown.
     """
-    target = search.find_searchable(conn, asked.entity, home)
-    return [_answer(conn, models, target, asked.question, mode or target.best_mode) for mode in modes]
+    target, known = search.find_searchable(conn, asked.entity, home), declared(models.known, home)
+    return [_answer(conn, models, target, asked.question, mode or target.best_mode, known) for mode in modes]
 
 
-def _answer(conn: Connection, models: Models, target: Searchable, question: Question, mode: SearchMode) -> Answer:
+def _answer(
+    conn: Connection, models: Models, target: Searchable, question: Question, mode: SearchMode, known: Declared
+) -> Answer:
     began, encoded = perf_counter(), 0.0
     hits: list[Hit] = []
 
@@ -91,8 +104,8 @@ def _answer(conn: Connection, models: Models, target: Searchable, question: Ques
     error: errors.PgpipeError | None = None
     try:
         with translated(), conn.transaction():  # a savepoint: the next mode is asked on the same connection
-            steps = asking.hits_of(target, mode, question)
-            hits = asking.take(steps, partial(search.fetch, conn), vector)
+            steps = asking.hits_of(target, mode, question, known)
+            hits = asking.take(steps, partial(search.fetch, conn), vector, models.rerank)
     except errors.PgpipeError as exc:
         # Nothing else can cause it.
         error = errors.UsageError(f"filter: {exc}") if question.filter and _is_misfit(exc) else exc
@@ -125,7 +138,8 @@ def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str
     """The question of a request.
 
     Args:
-        parameters: q, entity, k, skip, filter (JSON), fuzzy (`false` switches corrections off).
+        parameters: q, entity, k, skip, filter (JSON), fuzzy (`false` switches corrections off), rerank (`true`,
+            `false`, else as the entity's settings say; the model is always theirs).
         conditions: of the form: column, comparison, value; added to the filter.
 
     Raises:
@@ -141,7 +155,8 @@ def parse_question(parameters: Mapping[str, str], conditions: Iterable[tuple[str
             _add(where, column, comparison, value)
     k, skip = _number(parameters, "k", 10, 1, MOST), _number(parameters, "skip", 0, 0, FARTHEST)
     fuzzy = parameters.get("fuzzy", "true") != "false"
-    question = Question(query, k, where or None, skip, fuzzy=fuzzy, row=True)
+    rerank = {"true": True, "false": False}.get(parameters.get("rerank", ""))
+    question = Question(query, k, where or None, skip, fuzzy=fuzzy, row=True, rerank=rerank)
     return Asked(question, parameters.get("entity") or None)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -18,6 +19,9 @@ TABLES = """
                           updated_at timestamptz);
     create table hotel (id int primary key, name text);
     create table manual (id int primary key, name text);
+    create table sale (shop uuid, day date, note text, primary key (shop, day));
+    insert into sale values ('00000000-0000-0000-0000-000000000001', '2026-11-27', 'broken glass');
+    select pgpipe.enable_search('sale', '{note=>A}');
     create table big_table (id int primary key, title text);
     insert into product values (1, 'Rain jacket', 'waterproof', 'okapi');
     insert into article values (1, 'Compress a file', 'With a compressor.', 'en', 2024);
@@ -33,6 +37,7 @@ FIRST = {  # the first column of the one row that a block's statement finds
     "pgpipe.similar(": {"id": 2},
     "search_all": "article",
     "using (id)": 1,
+    "using (shop, day)": UUID(int=1),
 }
 
 
@@ -65,7 +70,7 @@ def test_the_page(database: Database) -> None:
         finally:
             if conn.execute("select 1 from pg_roles where rolname = 'searcher'").fetchone():
                 conn.execute("drop owned by searcher; drop role searcher")
-    assert searched == [("article",), ("big_table",), ("manual",), ("product",)]
+    assert searched == [("article",), ("big_table",), ("manual",), ("product",), ("sale",)]
 
 
 def answer(conn: Connection, block: str) -> None:

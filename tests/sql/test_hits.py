@@ -165,3 +165,39 @@ def test_several_targets(docs: Connection) -> None:
         ("filter => '{\"id\": 1}'", "PP002"), ("'{other}', vectors => '[[1,0,0]]'", "PP008"),
     ):  # fmt: skip
         assert sqlstate(docs, f"select pgpipe.search_all('jacket', {wrong})") == state, wrong
+
+
+JOINED = """
+    select {columns}, hit.key = to_jsonb(thing) - '{{note,search}}'::text[]
+      from pgpipe.text_search('thing', 'needle') hit, jsonb_populate_record(null::thing, key) typed
+      join thing using ({columns})
+"""
+
+
+def test_a_join_by_the_key(conn: Connection) -> None:
+    """A key of one column or several, of any types, is typed as in the table, and the join goes by its index."""
+    conn.execute("create type size as enum ('small', 'large')")
+    types = {
+        "id": ("bigint", "n"), "code": ("text", "'a\"''' || n"), "at": ("timestamptz", "now() + n * interval '1 s'"),
+        "share": ("float8", "n / 3.0"), "price": ("numeric(9,2)", "n / 4.0"), "place": ("uuid", "gen_random_uuid()"),
+        "big": ("size", "(array['small', 'large']::size[])[1 + n % 2]"), "raw": ("bytea", "int4send(n)"),
+        "took": ("interval", "n * interval '1 day 1 s'"), "parts": ("int[]", "array[n, null]"),
+    }  # fmt: skip
+    for names in (["id"], ["place"], ["at"], ["big", "id"], list(types)):
+        typed = ", ".join(f'"{name}" {types[name][0]}' for name in names)
+        columns = ", ".join(f'"{name}"' for name in names)
+        conn.execute(f"create table thing ({typed}, note text, primary key ({columns}))".encode())
+        made = ", ".join(types[name][1] for name in names)
+        note = "case when n < 3 then 'needle' else 'hay' end"
+        conn.execute(f"insert into thing select {made}, {note} from generate_series(1, 2000) n".encode())
+        conn.execute("select pgpipe.enable_search('thing', '{note=>A}')")
+        conn.execute("analyze thing")
+        asked = JOINED.format(columns=columns)
+
+        found = conn.execute(asked.encode()).fetchall()
+        plan = "\n".join(column(conn, f"explain {asked}"))
+
+        assert [row[-1] for row in found] == [True, True], names
+        assert "Index Scan using thing_pkey" in plan, plan
+        assert "Seq Scan" not in plan, plan
+        conn.execute("drop table thing")

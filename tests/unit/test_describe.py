@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from pgpipe.settings import describe
+from pgpipe.settings.backend import ModelSettings
 from pgpipe.settings.entity import EntitySettings, Section
 from pgpipe.settings.model import Settings
 from pgpipe.settings.sources import load_settings, read_layers
@@ -158,7 +159,7 @@ def test_init_overwrites_only_when_told(bare_cli: Cli) -> None:
 
 def test_every_setting_has_a_type_a_description_and_a_value_to_show() -> None:
     """Of every table of the model."""
-    for section in Section.__subclasses__():
+    for section in (*Section.__subclasses__(), *ModelSettings.__subclasses__()):
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name} has no description"
 

@@ -22,6 +22,7 @@ from tests.web.conftest import fill, serving, settled
 from tests.web.support import columns, get
 
 HIT = {"key", "score", "text_rank", "vector_rank", "title", "passage", "row", "corrected", "details", "entity"}
+HIT |= {"rerank_score", "reranked"}
 EMBEDDING = {"name", "model", "dims", "waiting", "leased", "dead", "coverage", "rate", "eta_seconds", "paused"}
 
 

@@ -1,9 +1,6 @@
 """What a backend is, how one is found by its name, and how its vectors are fitted to a store."""
 
 import re
-from collections.abc import Callable
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
@@ -12,8 +9,9 @@ import numpy.typing as npt
 
 from pgpipe.embed.model.files import require_data
 from pgpipe.embed.model.location import configured_dims, locate
+from pgpipe.embed.model.plugin import backend, first_line
 from pgpipe.errors import ModelError, PgpipeError
-from pgpipe.settings.model import PLUGINS, EmbeddingSettings
+from pgpipe.settings.model import EmbeddingSettings
 
 Vectors = npt.NDArray[np.float32]
 
@@ -62,9 +60,9 @@ def load_model(settings: EmbeddingSettings) -> Model:
         ModelError: it is nowhere to be found, does not load, or lacks a package; the message says which.
         Unreachable: the service that makes the vectors does not answer.
     """
-    load = _backend(settings.backend)
+    load = backend(settings.backend, OURS, settings.PLUGINS)
     try:
-        return load(settings)
+        return load(settings)  # type: ignore[no-any-return] # what a package promises by the entry point
     except PgpipeError:
         raise
     except Exception as exc:  # the libraries below raise many kinds, each with its own text
@@ -73,27 +71,9 @@ def load_model(settings: EmbeddingSettings) -> Model:
         raise ModelError(f"the model {settings.model!r} cannot be loaded from {where}: {first_line(exc)}") from exc
 
 
-def _backend(name: str) -> Callable[[EmbeddingSettings], Model]:
-    if name in OURS:
-        module, attribute = OURS[name]
-        loader: Callable[[EmbeddingSettings], Model] = getattr(import_module(module), attribute)
-        return loader
-    for plugin in entry_points(group=PLUGINS, name=name):
-        try:
-            return plugin.load()  # type: ignore[no-any-return] # what a package promises by the entry point
-        except Exception as exc:
-            raise ModelError(f"the backend {name!r} ({plugin.value}) cannot be imported: {first_line(exc)}") from exc
-    raise ModelError(f"unknown backend {name!r}")
-
-
 def is_short(exc: BaseException) -> bool:
     """Whether an error of any library says that memory ran out."""
     return isinstance(exc, MemoryError) or bool(SHORT.search(str(exc)))
-
-
-def first_line(exc: BaseException) -> str:
-    """An error of a library as one line."""
-    return str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
 
 
 def dimensions(settings: EmbeddingSettings) -> int:

@@ -10,13 +10,15 @@ from typing import Any
 
 from pgpipe.embed.model.location import DATA
 from pgpipe.errors import ModelRefused
-from pgpipe.settings.model import EmbeddingSettings
+from pgpipe.settings.backend import ModelSettings
 
 # Modules of sentence-transformers that name no class in files of their own, as Router and WordEmbeddings do.
 MODULE = re.compile(
     r"sentence_transformers(\.\w+)*\.(Transformer|Pooling|Normalize|Dense|LayerNorm|Dropout|StaticEmbedding"
-    r"|WeightedLayerPooling|CNN|LSTM|BoW|WordWeights)"
+    r"|WeightedLayerPooling|CNN|LSTM|BoW|WordWeights|LogitScore)"
 )
+# Settings that name a function by its path; of a model that reranks, also in earlier versions.
+ACTIVATIONS = {"activation_function", "activation_fn", "sbert_ce_default_activation_function"}
 ACTIVATION = re.compile(r"torch\.nn\.modules\.\w+\.\w+")
 # Settings by which the libraries run a repository's code, or read the files of another repository.
 CODE = {"auto_map", "custom_pipelines", "custom_generate", "trust_remote_code", "code_revision", "use_kernels"}
@@ -34,7 +36,7 @@ SHARD = re.compile(r"[\w-][\w.-]*\.safetensors")
 
 
 @contextmanager
-def readable(settings: EmbeddingSettings, folder: Path) -> Iterator[Path]:
+def readable(settings: ModelSettings, folder: Path) -> Iterator[Path]:
     """A folder from which the libraries may load the model: links to the files that hold data, and to no others.
 
     A model that may run Python of its own is taken as it is.
@@ -55,7 +57,7 @@ def readable(settings: EmbeddingSettings, folder: Path) -> Iterator[Path]:
         yield Path(view)
 
 
-def require_data(settings: EmbeddingSettings, folder: Path, *, weights: bool = True) -> dict[Path, Any]:
+def require_data(settings: ModelSettings, folder: Path, *, weights: bool = True) -> dict[Path, Any]:
     """Look through the configuration files for code, and for weights in safetensors, unless the model is trusted.
 
     Args:
@@ -74,7 +76,7 @@ def require_data(settings: EmbeddingSettings, folder: Path, *, weights: bool = T
     if fault:
         raise ModelRefused(
             f"the model {settings.model!r} is refused: {fault}; if you trust everybody who can write that repository,"
-            " add the model to embedding.trust_remote_code"
+            f" add the model to {settings.SECTION}.trust_remote_code"
         )
     return contents
 
@@ -152,6 +154,6 @@ def _code(content: Any) -> Iterator[str]:  # noqa: ANN401 - whatever the file ho
         if (
             (value and (key in CODE | ELSEWHERE or (key.endswith("name_or_path") and key not in OWN_NAMES)))
             or ("attn_implementation" in key and "/" in text)  # compiled code of a hub's repository
-            or (key == "activation_function" and "." in text and not ACTIVATION.fullmatch(text))
+            or (key in ACTIVATIONS and "." in text and not ACTIVATION.fullmatch(text))
         ):
             yield key

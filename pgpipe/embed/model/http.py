@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from semantic_text_splitter import TextSplitter
 
+from pgpipe.embed.model import service
 from pgpipe.embed.model.base import Vectors, unit_length
 from pgpipe.errors import EncodeError, ModelError, Permanent, TooLarge, Transient, Unreachable
 from pgpipe.extras import needed
@@ -47,13 +48,10 @@ class HttpModel:
         """
         with needed("http", "the backend http", ModelError):
             import httpx
-        if settings.url is None:
-            raise ModelError("the backend http needs embedding.url, such as https://api.openai.com/v1")
         self.name = settings.model
-        self._url = settings.url if settings.url.endswith("/embeddings") else f"{settings.url.rstrip('/')}/embeddings"
+        self._url = service.address(settings, "/embeddings", "https://api.openai.com/v1")
         self._settings = settings
-        key = _key(settings)
-        self._client = httpx.Client(timeout=settings.timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
+        self._client = httpx.Client(timeout=settings.timeout, headers=service.authorization(settings))
         self._lost = httpx.TransportError
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         for _ in range(REQUESTS):
@@ -138,7 +136,7 @@ class HttpModel:
             if error is None:
                 return self._vectors(response, len(texts))
             status = _status(error) or 400
-        reason = f"{self._url} answers {status}: {_message(response)}"
+        reason = f"{self._url} answers {status}: {service.message(response)}"
         if status in PASSING or status >= 500:  # noqa: PLR2004 - the service's own faults
             raise Transient(reason, _retry_after(response.headers.get("Retry-After")))
         if status in OURS_TO_SOLVE or status < 400:  # noqa: PLR2004 - a redirect would carry the key elsewhere
@@ -175,17 +173,6 @@ def _close(calls: queue.SimpleQueue[Call | None], client: Any) -> None:  # noqa:
     client.close()
 
 
-def _key(settings: EmbeddingSettings) -> str | None:
-    if settings.api_key is not None:
-        return settings.api_key.get_secret_value()
-    if settings.api_key_file is None:
-        return None
-    try:
-        return settings.api_key_file.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as exc:
-        raise ModelError(f"embedding.api_key_file {settings.api_key_file} cannot be read: {exc}") from None
-
-
 def _retry_after(value: str | None) -> float | None:
     """Seconds, from the header's number or date; None where it says nothing that can be read."""
     if value is None:
@@ -211,15 +198,3 @@ def _status(error: Any) -> int | None:  # noqa: ANN401 - as the service wrote it
     """The status that an error names, as gateways do that answer with success."""
     code = str(error.get("code", error.get("status"))) if isinstance(error, dict) else ""
     return int(code) if code.isdigit() and 400 <= int(code) < 600 else None  # noqa: PLR2004 - errors of HTTP
-
-
-def _message(response: Any) -> str:  # noqa: ANN401 - of httpx, which is optional
-    """What the service says, as one short line."""
-    try:
-        found: Any = response.json()
-        for name in ("error", "message"):
-            found = found.get(name, found) if isinstance(found, dict) else found
-        text = found if isinstance(found, str) else response.text
-    except ValueError:
-        text = response.text
-    return " ".join(text.split())[:200] or "nothing more"

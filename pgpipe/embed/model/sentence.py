@@ -37,7 +37,7 @@ class SentenceModel:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        _mind_forks()
+        mind_forks()
         device = settings.device or get_device_name()
         form, export, options = _source(settings, device)
         self.name = settings.model
@@ -77,7 +77,7 @@ class SentenceModel:
         return self._encode(texts, "query")
 
     def _encode(self, texts: list[str], role: str) -> Vectors:
-        _mind_forks()
+        mind_forks()
         try:
             with self._turn:
                 vectors = getattr(self._model, f"encode_{role}")(
@@ -116,7 +116,7 @@ def _source(settings: EmbeddingSettings, device: str) -> tuple[Any, Path | None,
     return "onnx", exported(settings, provider), {"export": False, "provider": provider, "file_name": "model.onnx"}
 
 
-def _mind_forks() -> None:
+def mind_forks() -> None:
     """Let torch compute in one thread if its threads were started before a fork: it would wait for them for ever."""
     global _threads_of  # noqa: PLW0603 - torch's threads are one for the process
     if _threads_of not in {None, os.getpid()}:
