@@ -7,18 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mcp
 import psycopg
 import pytest
-from llama_index.core.schema import QueryBundle
 
 import pgpipe
 from pgpipe import errors
 from pgpipe.db import Database
 from pgpipe.db.pool import async_pool, fetch
-from pgpipe.mcp_server import create_server
-from pgpipe.retrievers.langchain import PgpipeRetriever as LangChain
-from pgpipe.retrievers.llama_index import PgpipeRetriever as LlamaIndex
 from pgpipe.settings.model import DatabaseSettings, Settings
 from tests.conftest import Cli
 from tests.sql.support import in_a_loop
@@ -38,11 +33,23 @@ def searcher(settings: Settings) -> Iterator[pgpipe.Searcher]:
         yield made
 
 
+# What takes seconds to import is imported by the tests that use it: each worker imports each file of tests.
+
+
+def client_of(settings: Settings) -> Any:
+    """A client of the server, which runs in this process."""
+    import mcp
+
+    from pgpipe.mcp_server import create_server
+
+    return mcp.Client(create_server(settings))
+
+
 def ask(settings: Settings, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
     """What a client gets of these tools: their results, or the line of the error."""
 
     async def run() -> list[Any]:
-        async with mcp.Client(create_server(settings)) as client:
+        async with client_of(settings) as client:
             answers = [await client.call_tool(name, arguments) for name, arguments in calls]
         return [a.content[0].text if a.is_error else (a.structured_content or {}) for a in answers]
 
@@ -94,7 +101,7 @@ def test_mcp_cannot_write(settings: Settings, database: Database) -> None:
         conn.execute("create view writing as select size_of() as size")
 
     async def run() -> tuple[list[Any], str]:
-        async with mcp.Client(create_server(settings)) as client:
+        async with client_of(settings) as client:
             tools = (await client.list_tools()).tools
         async with async_pool(database, 1, read_only=True) as pool, pool.connection() as conn:
             try:
@@ -134,6 +141,8 @@ def test_a_database_on_the_command_line_is_the_one(cli: Cli, monkeypatch: pytest
 
 def test_the_command_speaks_the_protocol(settings: Settings, tmp_path: Path) -> None:
     """`pgpipe mcp` on standard input and output, as the program of a language model starts it."""
+    import mcp
+
     server = mcp.StdioServerParameters(
         command=sys.executable,
         args=["-m", "pgpipe", "mcp"],
@@ -150,7 +159,9 @@ def test_the_command_speaks_the_protocol(settings: Settings, tmp_path: Path) -> 
 
 def test_langchain(searcher: pgpipe.Searcher, settings: Settings) -> None:
     """Documents with the passage as their text, and key, title and score; sync and async are equal."""
-    retriever = LangChain(searcher=searcher, entity="doc", mode="text", k=2, filter={"size": {"lt": 100}})
+    from pgpipe.retrievers.langchain import PgpipeRetriever
+
+    retriever = PgpipeRetriever(searcher=searcher, entity="doc", mode="text", k=2, filter={"size": {"lt": 100}})
 
     found = retriever.invoke("waterproof jacket")
 
@@ -171,7 +182,11 @@ def test_langchain(searcher: pgpipe.Searcher, settings: Settings) -> None:
 
 def test_llama_index(searcher: pgpipe.Searcher, settings: Settings) -> None:
     """Nodes with the passage as their text, a score, and an id that is the row's key."""
-    retriever = LlamaIndex(searcher, "doc", "text", 2)
+    from llama_index.core.schema import QueryBundle
+
+    from pgpipe.retrievers.llama_index import PgpipeRetriever
+
+    retriever = PgpipeRetriever(searcher, "doc", "text", 2)
 
     found = retriever.retrieve("waterproof jacket")
 
@@ -184,7 +199,7 @@ def test_llama_index(searcher: pgpipe.Searcher, settings: Settings) -> None:
 
     async def run() -> list[Any]:
         async with pgpipe.AsyncSearcher(settings=settings) as asked:
-            asking = LlamaIndex(searcher, "doc", "text", 1, async_searcher=asked)
+            asking = PgpipeRetriever(searcher, "doc", "text", 1, async_searcher=asked)
             return await asking.aretrieve(QueryBundle("tent"))
 
     assert [n.node.id_ for n in in_a_loop(run())] == ['doc{"id": 3}']

@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import duckdb
-import fastparquet
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -51,42 +48,53 @@ def check(cli: Cli, lake: Lake, database: Database, expected: Expected) -> None:
 
 
 TIMESTAMP, TIMESTAMPTZ = "timestamp without time zone", "timestamp with time zone"
-POLARS: dict[str, tuple[Any, Any, str, Any]] = {  # Polars' type and value, the column's
-    "dec": (pl.Decimal(38, 2), DIGITS, "numeric(38,2)", DIGITS),
-    "ms": (pl.Datetime("ms"), FIRST, TIMESTAMP, FIRST),
-    "us": (pl.Datetime("us"), LAST, TIMESTAMP, LAST),
-    "ns": (pl.Datetime("ns"), datetime(1969, 12, 31), TIMESTAMP, datetime(1969, 12, 31)),  # noqa: DTZ001
-    "zone": (pl.Datetime("us", "Europe/Berlin"), NOON, TIMESTAMPTZ, NOON),
-    "time": (pl.Time(), time(1, 2, 3, 4), "time without time zone", time(1, 2, 3, 4)),
-    "span": (pl.Duration("us"), timedelta(1, -1), "interval", timedelta(1, -1)),
-    "day": (pl.Date(), date(9999, 12, 31), "date", date(9999, 12, 31)),
-    "category": (pl.Categorical(), "a", "text", "a"),
-    "enum": (pl.Enum(["x", "y"]), "y", "text", "y"),
-    "list": (pl.List(pl.Int16()), [1, None], "smallint[]", [1, None]),
-    "categories": (pl.List(pl.Categorical()), ["a", None], "text[]", ["a", None]),
-    "array": (pl.Array(pl.Float32(), 2), [1.5, 2.5], "real[]", [1.5, 2.5]),
-    "struct": (pl.Struct({"a": pl.Int64(), "b": pl.String()}), {"a": 1, "b": "x"}, "jsonb", {"a": 1, "b": "x"}),
-    "structs": (pl.List(pl.Struct({"t": pl.Date()})), [{"t": date(1, 1, 1)}], "jsonb", [{"t": "0001-01-01"}]),
-    "bytes": (pl.Binary(), b"\0\xff", "bytea", b"\0\xff"),
-    "bool": (pl.Boolean(), True, "boolean", True),
-    "null": (pl.Null(), None, "text", None),
-    "nulls": (pl.List(pl.Null()), [None], "jsonb", [None]),
-    "struct_of_null": (pl.Struct({"a": pl.Null()}), {"a": None}, "jsonb", {"a": None}),
-    "unsigned": (pl.UInt64(), 2**64 - 1, "numeric(20,0)", Decimal(2**64 - 1)),
-    "text": (pl.String(), "naïve 🙂", "text", "naïve 🙂"),
-}
+
+
+def polars_types() -> dict[str, tuple[Any, Any, str, Any]]:
+    """Polars' type and value, the column's. What takes long to import is imported by the tests that use it."""
+    import polars as pl
+
+    return {
+        "dec": (pl.Decimal(38, 2), DIGITS, "numeric(38,2)", DIGITS),
+        "ms": (pl.Datetime("ms"), FIRST, TIMESTAMP, FIRST),
+        "us": (pl.Datetime("us"), LAST, TIMESTAMP, LAST),
+        "ns": (pl.Datetime("ns"), datetime(1969, 12, 31), TIMESTAMP, datetime(1969, 12, 31)),  # noqa: DTZ001
+        "zone": (pl.Datetime("us", "Europe/Berlin"), NOON, TIMESTAMPTZ, NOON),
+        "time": (pl.Time(), time(1, 2, 3, 4), "time without time zone", time(1, 2, 3, 4)),
+        "span": (pl.Duration("us"), timedelta(1, -1), "interval", timedelta(1, -1)),
+        "day": (pl.Date(), date(9999, 12, 31), "date", date(9999, 12, 31)),
+        "category": (pl.Categorical(), "a", "text", "a"),
+        "enum": (pl.Enum(["x", "y"]), "y", "text", "y"),
+        "list": (pl.List(pl.Int16()), [1, None], "smallint[]", [1, None]),
+        "categories": (pl.List(pl.Categorical()), ["a", None], "text[]", ["a", None]),
+        "array": (pl.Array(pl.Float32(), 2), [1.5, 2.5], "real[]", [1.5, 2.5]),
+        "struct": (pl.Struct({"a": pl.Int64(), "b": pl.String()}), {"a": 1, "b": "x"}, "jsonb", {"a": 1, "b": "x"}),
+        "structs": (pl.List(pl.Struct({"t": pl.Date()})), [{"t": date(1, 1, 1)}], "jsonb", [{"t": "0001-01-01"}]),
+        "bytes": (pl.Binary(), b"\0\xff", "bytea", b"\0\xff"),
+        "bool": (pl.Boolean(), True, "boolean", True),
+        "null": (pl.Null(), None, "text", None),
+        "nulls": (pl.List(pl.Null()), [None], "jsonb", [None]),
+        "struct_of_null": (pl.Struct({"a": pl.Null()}), {"a": None}, "jsonb", {"a": None}),
+        "unsigned": (pl.UInt64(), 2**64 - 1, "numeric(20,0)", Decimal(2**64 - 1)),
+        "text": (pl.String(), "naïve 🙂", "text", "naïve 🙂"),
+    }
 
 
 def test_polars(cli: Cli, lake: Lake, database: Database, file: Path) -> None:
     """Decimals, moments with units and zones, categories, enums, nested and null types."""
-    columns = {name: pl.Series([value, None], dtype=kind) for name, (kind, value, *_) in POLARS.items()}
+    import polars as pl
+
+    types = polars_types()
+    columns = {name: pl.Series([value, None], dtype=kind) for name, (kind, value, *_) in types.items()}
     pl.DataFrame({"k": [1, 2]} | columns).write_parquet(file)
 
-    check(cli, lake, database, {name: (sql, value) for name, (_, _, sql, value) in POLARS.items()})
+    check(cli, lake, database, {name: (sql, value) for name, (_, _, sql, value) in types.items()})
 
 
 def test_integers_of_128_bits_are_refused(cli: Cli, lake: Lake, file: Path) -> None:
     """Of Polars: one line that names the file."""
+    import polars as pl
+
     pl.DataFrame({"k": pl.Series([2**100], dtype=pl.Int128)}).write_parquet(file)
 
     fails(cli("load", "--source", lake.url), 1, str(file), "64 bits")
@@ -118,6 +126,8 @@ DUCKDB: dict[str, tuple[str, str, Any]] = {  # DuckDB's expression, the column's
 
 def test_duckdb(cli: Cli, lake: Lake, database: Database, file: Path) -> None:
     """Decimals, moments, enums, uuids, JSON, maps and the rest."""
+    import duckdb
+
     columns = ", ".join(f"{said} as {name}" for name, (said, *_) in DUCKDB.items())
     nothing = ", ".join("null" for _ in DUCKDB)
     duckdb.sql(f"copy (select 1 as k, {columns} union all select 2, {nothing}) to '{file}' (format parquet)")
@@ -153,6 +163,8 @@ SHARED: Expected = {
 @pytest.mark.parametrize("times", ["int64", "int96"])
 def test_fastparquet(cli: Cli, lake: Lake, database: Database, file: Path, times: str) -> None:
     """L1: also with timestamps of 96 bits."""
+    import fastparquet
+
     encoded = {"t": "utf8", "bytes": "bytes", "doc": "json"}
     documents = frame().assign(doc=[{"a": 1}, None])
     fastparquet.write(str(file), documents, times=times, object_encoding=encoded)
