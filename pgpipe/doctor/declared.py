@@ -21,6 +21,14 @@ SEARCHES = """
       from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
      where pgpipe_internal.search_doubt(s.target) is not null order by 1
 """
+UNINDEXED = """
+    select s.target::text, string_agg(missing.key, ', ' order by missing.method, missing.key)
+      from pgpipe.search s
+      join pg_catalog.pg_class c on c.oid = s.target
+     cross join lateral pgpipe_internal.missing_search_indexes(s.target) missing
+      join pg_catalog.pg_attribute a on a.attrelid = s.target and a.attname = missing.column_name
+     where not exists (select from pgpipe.search_fill f where f.target = s.target) group by 1 order by 1
+"""
 COVERAGE = """
     select e.target::text || case e.name when 'default' then '' else ' (' || e.name || ')' end,
            pgpipe_internal.coverage_doubt(e, s.definition, (select min(m.sqlstate) from pgpipe.missed m
@@ -45,6 +53,9 @@ def _searches(conn: Connection, _settings: Settings) -> Iterator[Finding]:
             yield failure("language", f"{table} {what}", todo)
         else:
             yield warning("search", f"{table} {what}", todo)
+    for table, keys in conn.execute(UNINDEXED).fetchall():
+        todo = f"run `pgpipe fill-search --entity {table}`, which stops no writer"
+        yield warning("search index", f"{table} lacks an index of {keys}: its searches take longer", todo)
 
 
 def _coverage(conn: Connection, _settings: Settings) -> Iterator[Finding]:

@@ -75,9 +75,10 @@ def test_searches_and_embeddings_behind_their_backs(cli: Cli, database: Database
         """)
         fill_all(conn)
         embedded_docs(conn, 10)
-        assert not {"search", "orphans", "coverage"} & set(examine(cli))
+        assert not {"search", "search index", "orphans", "coverage"} & set(examine(cli))
 
         conn.execute("""
+            drop index kept_search_idx;
             alter table named rename lang to spoken;
             alter table kept disable trigger user;
             alter table keyless drop constraint keyless_pkey;
@@ -97,6 +98,10 @@ def test_searches_and_embeddings_behind_their_backs(cli: Cli, database: Database
     assert late["todo"] == 'alter trigger "~ last" on public.late rename to "a_~ last", then update its rows'
     assert renamed["message"] == "named has no language column lang any more"
     assert renamed["todo"] == "name the present one, select pgpipe.alter_search('public.named', …)"
+    assert only(found, "search index")[1:] == (
+        "kept lacks an index of search: its searches take longer",
+        "run `pgpipe fill-search --entity kept`, which stops no writer",
+    )
     assert only(found, "orphans")[1:] == (
         "doc: of 10 vectors 4 belong to no row, and no job will delete them",
         "run `pgpipe reconcile`",
@@ -105,7 +110,8 @@ def test_searches_and_embeddings_behind_their_backs(cli: Cli, database: Database
     assert [row["entity"] for row in status] == ["kept", "keyless", "late", "named"]
     assert "named has no language column lang any more: name the present one" in cli("status").out
     assert cli("reconcile").code == 0
-    assert "orphans" not in examine(cli)
+    assert cli("fill-search", "--entity", "kept").code == 0
+    assert not {"orphans", "search index"} & set(examine(cli))
 
 
 def test_entities_behind_their_rhythm(cli: Cli, database: Database, tmp_path: Path) -> None:
