@@ -122,14 +122,18 @@ def vectors(count: int, dims: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def ensure(url: str, folder: Path, count: int, dims: int) -> Database:
-    """The database with `count` articles; built where it is not there yet, which takes minutes for a million."""
+    """The database with `count` articles; built where it is not there yet, which takes minutes for a million.
+
+    Of no dimensions it has no vectors.
+    """
     name = f"articles_{count}_{dims}"
     done = folder / f"{name}.built"
     database = Database(DatabaseSettings(url=_at(url, name)))
     if done.exists():
         migrate(database)
         with database.connect(autocommit=True) as conn:
-            _keep_filters(conn, folder, count, dims)  # a database of an earlier version has none
+            if dims:
+                _keep_filters(conn, folder, count, dims)  # a database of an earlier version has none
             _index_impacts(conn)
         return database
     with psycopg.connect(url, autocommit=True) as conn:
@@ -137,7 +141,8 @@ def ensure(url: str, folder: Path, count: int, dims: int) -> Database:
         conn.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     migrate(database)
     with database.connect(autocommit=True) as conn:
-        for step in (_fill_rows, _index_words, _fill_vectors, _index_vectors, _keep_filters):
+        with_vectors = (_fill_vectors, _index_vectors, _keep_filters) if dims else ()
+        for step in (_fill_rows, _index_words, *with_vectors):
             started = time.perf_counter()
             step(conn, folder, count, dims)
             sys.stderr.write(f"{name}: {step.__name__[1:]} {time.perf_counter() - started:.0f} s\n")
@@ -152,8 +157,10 @@ def _at(url: str, name: str) -> str:
 def _fill_rows(conn: Connection, folder: Path, count: int, dims: int) -> None:
     conn.execute(TABLE)
     conn.execute("select pgpipe.enable_search('article', '{title=>A, body=>B}', with_index => false)")
-    conn.execute("select pgpipe.enable_embedding('article', '{title,body}', model => 'synthetic', dims => %s)", (dims,))
-    conn.execute("alter table article disable trigger user")  # the vectors are made here: nothing is to be queued
+    if dims:
+        declare = "select pgpipe.enable_embedding('article', '{title,body}', model => 'synthetic', dims => %s)"
+        conn.execute(declare, (dims,))
+        conn.execute("alter table article disable trigger user")  # the vectors are made here: nothing is to be queued
     with conn.cursor().copy("copy article (id, title, body, per_mille, percent, half) from stdin") as copy:
         for batch in rows(sentences(folder), count):
             for row in batch:

@@ -1,6 +1,7 @@
 """`make bench-search`: how long searches of a large table take, and how much of the best they find.
 
-The tables go into docs/ranking.md, or the file that DOCS names. A built table of a million rows takes some 8 minutes.
+The tables go into docs/ranking.md, or the file that DOCS names; those of what features cost into docs/benchmarks.md, or
+the file that PRICES names. A built table of a million rows takes some 8 minutes.
 """
 
 import os
@@ -21,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from pgpipe.db import Connection, Database
-from tests.bench import articles, machine
+from tests.bench import articles, machine, prices
 
 BEGIN, END = "<!-- figures of make bench-search -->", "<!-- end of the figures -->"
 QUESTIONS = 100  # of each kind
@@ -222,8 +223,13 @@ def report(bench: Bench) -> Iterator[str]:
     yield ""
 
 
-def tables(folder: Path, sizes: Iterator[int], dims: int) -> Iterator[str]:
-    """Every size's tables, line by line; what is missing is built first."""
+def folder() -> Path:
+    """Where databases are kept between runs."""
+    return Path(os.environ.get("BENCH_DIR") or platformdirs.user_cache_path("pgpipe") / "bench")
+
+
+def tables(folder: Path, sizes: Iterator[int], dims: int, priced: list[str]) -> Iterator[str]:
+    """Every size's tables, line by line; what is missing is built first. `priced` gets those of features."""
     with articles.server(folder) as url:
         for rows in sizes:
             database = articles.ensure(url, folder, rows, dims)
@@ -231,6 +237,9 @@ def tables(folder: Path, sizes: Iterator[int], dims: int) -> Iterator[str]:
                 conn.execute(WARM)
                 texts = questions(conn, articles.sentences(folder))
             yield from report(Bench(database, rows, texts, next(articles.vectors(QUESTIONS, dims, articles.ASKED))))
+            for line in prices.report(database, rows, texts["ordinary"]):
+                sys.stdout.write(f"{line}\n")
+                priced.append(line)
     yield (
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine.name()}, PostgreSQL 18 and the clients on the same machine,"
         f" shared_buffers {articles.SETTINGS['shared_buffers']}; load average {os.getloadavg()[2]:.1f}."
@@ -239,10 +248,10 @@ def tables(folder: Path, sizes: Iterator[int], dims: int) -> Iterator[str]:
 
 def main() -> None:
     """Build what is missing, measure, print, and put it into the documentation."""
-    folder = Path(os.environ.get("BENCH_DIR") or platformdirs.user_cache_path("pgpipe") / "bench")
     sizes = map(int, os.environ.get("ROWS", "100000").split(","))
-    lines = []
-    for line in tables(folder, sizes, int(os.environ.get("DIMS", "384"))):
+    lines: list[str] = []
+    priced: list[str] = []
+    for line in tables(folder(), sizes, int(os.environ.get("DIMS", "384")), priced):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         lines.append(line)
@@ -250,6 +259,7 @@ def main() -> None:
     text = docs.read_text(encoding="utf-8") if docs.exists() else ""
     before, _, rest = text.partition(BEGIN)
     docs.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{rest.partition(END)[2]}"]), encoding="utf-8")
+    prices.write(priced)
 
 
 if __name__ == "__main__":
