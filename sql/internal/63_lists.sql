@@ -52,9 +52,13 @@ begin
               from unnest(by_meaning) near
         ), shared as (
             select coalesce(words.key, meaning.key) as key, words.text_score, words.text_rank,
-                   coalesce(1.0::float8 / (rrf_k + words.text_rank),
-                            (words.score - words.least) / nullif(words.best - words.least, 0),
-                            case when words.key is not null then 1 end) as text_share,
+                   -- Rows that only lack what was excluded answer nothing: their order is the key's.
+                   case when words.best = 0 then 0
+                        else coalesce(1.0::float8 / (rrf_k + words.text_rank),
+                                      (words.score - words.least)
+                                      / nullif(words.best - words.least, 0),
+                                      case when words.key is not null then 1 end) end
+                   as text_share,
                    meaning.vector_score, meaning.vector_rank,
                    coalesce(1.0::float8 / (rrf_k + meaning.vector_rank),
                             (meaning.score - meaning.least)
@@ -74,4 +78,5 @@ $$;
 comment on function pgpipe_internal.fuse_lists(
     pgpipe_internal.listed[], pgpipe_internal.listed[], int, float8, float8, int) is
     'Two lists, each with room for so many rows, as one. A share is a score on a scale from the '
-    'last of its list to the best, or 1 / (rrf_k + rank); the new score is their weighted sum.';
+    'last of its list to the best, or 1 / (rrf_k + rank); the new score is their weighted sum. '
+    'Nothing in a list whose best score is 0 has a share by words.';

@@ -140,8 +140,8 @@ def main() -> None:
 
         modes = {
             "bm25s": peer(judged),
-            "text": asks("rank_text('document', %(text)s, %(k)s)"),
-            "vector": asks("rank_vector('document', %(vector)s, %(k)s)"),
+            "text": asks("text_search('document', %(text)s, %(k)s)"),
+            "vector": asks("vector_search('document', %(vector)s, %(k)s)"),
             "hybrid": asks("hybrid_search('document', %(text)s, %(vector)s, %(k)s)"),
             "hybrid, ranks": asks("hybrid_search('document', %(text)s, %(vector)s, %(k)s, rrf_k => 60)"),
         }

@@ -177,6 +177,20 @@ def test_rows_of_one_list(docs: Connection) -> None:
     ]
 
 
+@pytest.mark.parametrize("rrf_k", [None, 60])
+def test_a_lone_exclusion_ranks_nothing(docs: Connection, rrf_k: int | None) -> None:
+    """V20: what only lacks an excluded word is listed by key, so its place there adds nothing to a hybrid score."""
+    rows = docs.execute(
+        "select vector_rank, score, text_rank from pgpipe.hybrid_search('doc', '-zither', %s, rrf_k => %s)", (X, rrf_k)
+    ).fetchall()
+    plain = docs.execute(
+        "select vector_rank, score from pgpipe.hybrid_search('doc', 'zither', %s, rrf_k => %s)", (X, rrf_k)
+    )
+
+    assert [row[:2] for row in rows] == plain.fetchall()
+    assert all(text_rank is not None for _, _, text_rank in rows)
+
+
 def test_weights_of_the_lists(docs: Connection) -> None:
     """A weight of nothing takes a list out of the score; a large one lets it decide. The target may set them."""
     docs.execute("update doc set title = 'jacket' where id = 5")
