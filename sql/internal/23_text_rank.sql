@@ -65,13 +65,14 @@ as $$
                'target', declared.target, 'search', quote_ident(declared.column_name),
                'key_columns', pgpipe_internal.numbered_list(key_columns, 'row'),
                'key', pgpipe_internal.numbered_json(declared.target, key_columns, 'measured'),
-               'mean_length', greatest(declared.mean_length, 1)::text,
+               -- A number with a point would be a numeric, and so would be all that is multiplied by it.
+               'mean_length', quote_literal(greatest(declared.mean_length, 1)) || '::float8',
                'any', quote_literal(any_word), 'rough',
                pgpipe_internal.rough_expression(words, idf, 'matching.document'),
                'score', pgpipe_internal.bm25f_expression(
                    words, idf, field.weights, declared.occurrences, declared.k1),
-               'norm_once', (declared.k1 * (1 - declared.b))::text,
-               'norm_of_length', (declared.k1 * declared.b)::text,
+               'norm_once', quote_literal(declared.k1 * (1 - declared.b)) || '::float8',
+               'norm_of_length', quote_literal(declared.k1 * declared.b) || '::float8',
                'heavier', case
                    when cardinality(field.weights) = 1 then '0'
                    else format('ts_rank(%L, candidate.document, %L)',

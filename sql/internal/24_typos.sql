@@ -152,13 +152,15 @@ create or replace function pgpipe_internal.is_known(
     target regclass, languages regconfig[], query text)
     returns boolean  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+declare
+    asked constant text[] := array(
+        select distinct word.lexeme from unnest(languages) language
+         cross join unnest(pgpipe_internal.question_words(language, query)) word);
 begin
-    return not exists (
-        select from unnest(languages) language
-         cross join unnest(pgpipe_internal.question_words(language, query)) asked
-         where not exists (select from pgpipe.lexeme known
-                            where known.target = is_known.target
-                              and known.lexeme = asked.lexeme));
+    -- A count of these few: the planner would compare them with all that are known.
+    return cardinality(asked) = (select count(*) from pgpipe.lexeme known
+                                  where known.target = is_known.target
+                                    and known.lexeme = any (asked));
 end
 $$;
 comment on function pgpipe_internal.is_known(regclass, regconfig[], text) is

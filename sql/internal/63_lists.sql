@@ -52,7 +52,7 @@ begin
               from unnest(by_meaning) near
         ), shared as (
             select coalesce(words.key, meaning.key) as key, words.text_score, words.text_rank,
-                   -- Rows that only lack what was excluded answer nothing: their order is the key's.
+                   -- Rows that only lack what was excluded answer nothing, in the order of keys.
                    case when words.best = 0 then 0
                         else coalesce(1.0::float8 / (rrf_k + words.text_rank),
                                       (words.score - words.least)
