@@ -65,7 +65,7 @@ as $$
                'target', declared.target, 'search', quote_ident(declared.column_name),
                'key_columns', pgpipe_internal.numbered_list(key_columns, 'row'),
                'key', pgpipe_internal.numbered_json(declared.target, key_columns, 'measured'),
-               -- A number with a point would be a numeric, and so would be all that is multiplied by it.
+               -- A number with a point would be a numeric, and all that is multiplied by it too.
                'mean_length', quote_literal(greatest(declared.mean_length, 1)) || '::float8',
                'any', quote_literal(any_word), 'rough',
                pgpipe_internal.rough_expression(words, idf, 'matching.document'),
