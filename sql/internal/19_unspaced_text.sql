@@ -150,10 +150,11 @@ create or replace function pgpipe_internal.unpaired(passage text)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- A character on both sides of a separator was there once; where one side is marked, it is.
-    select replace(replace(regexp_replace(regexp_replace(
-               passage collate "C", '(.)</b>\x1f<b>\1', '\1', 'g'),
-               '(.)(</b>|)\x1f(<b>|)\1', '\3\1\2', 'g'),
-               chr(31), ''), '</b><b>', '')
+    select replace(case when strpos(passage collate "C", chr(31)) = 0 then passage  -- nearly all
+                        else replace(regexp_replace(regexp_replace(
+                                 passage collate "C", '(.)</b>\x1f<b>\1', '\1', 'g'),
+                                 '(.)(</b>|)\x1f(<b>|)\1', '\3\1\2', 'g'), chr(31), '') end,
+                   '</b><b>', '')
 $$;
 comment on function pgpipe_internal.unpaired(text) is
     'A passage of a paired text as it was before, with what is marked between <b> and </b>.';

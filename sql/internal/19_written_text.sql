@@ -128,9 +128,10 @@ comment on function pgpipe_internal.written(regconfig, text, int, boolean) is
 create or replace function pgpipe_internal.unwritten(passage text)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
-    select pgpipe_internal.unpaired(regexp_replace(regexp_replace(
-               passage collate "C", 'plusplus(</b>|)\x7f', '++\1', 'g'),
-               'sharp(</b>|)\x7f', '#\1', 'g'))
+    select pgpipe_internal.unpaired(case when strpos(passage collate "C", chr(127)) = 0 then passage
+               else regexp_replace(regexp_replace(
+                        passage collate "C", 'plusplus(</b>|)\x7f', '++\1', 'g'),
+                        'sharp(</b>|)\x7f', '#\1', 'g') end)
 $$;
 comment on function pgpipe_internal.unwritten(text) is
     'A passage of a text from `written` as it was before, with what is marked between <b> and '

@@ -94,11 +94,11 @@ create or replace function pgpipe_internal.facet_counts(
 as $$
     select pgpipe_internal.fill(case kind
         when 'range' then $sql$
-            (select {place} as place, {facet} as facet, part.value, count(counted.*) as rows,
-                    part.as_filter, part.place as n
+            (select {place} as place, {facet} as facet, part.value,
+                    coalesce(counted.rows, 0) as rows, part.as_filter, part.place as n
                from pgpipe_internal.range_filters({facet}, {bounds}) part
-               left join matching counted on counted.{column} = part.place
-              group by part.value, part.as_filter, part.place)
+               left join (select {column} as place, count(*) as rows from matching group by 1)
+                    counted on counted.place = part.place)
             $sql$
         else $sql$
             (select {place}, {facet}, {text}, count(*),
