@@ -52,13 +52,11 @@ begin
               from unnest(by_meaning) near
         ), shared as (
             select coalesce(words.key, meaning.key) as key, words.text_score, words.text_rank,
-                   -- Rows that only lack what was excluded answer nothing, in the order of keys.
-                   case when words.best = 0 then 0
-                        else coalesce(1.0::float8 / (rrf_k + words.text_rank),
-                                      (words.score - words.least)
-                                      / nullif(words.best - words.least, 0),
-                                      case when words.key is not null then 1 end) end
-                   as text_share,
+                   -- What only lacks an excluded word has its place by its key.
+                   case when words.best = 0 then 0 else
+                        coalesce(1.0::float8 / (rrf_k + words.text_rank),
+                                 (words.score - words.least) / nullif(words.best - words.least, 0),
+                                 case when words.key is not null then 1 end) end as text_share,
                    meaning.vector_score, meaning.vector_rank,
                    coalesce(1.0::float8 / (rrf_k + meaning.vector_rank),
                             (meaning.score - meaning.least)
