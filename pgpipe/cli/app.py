@@ -35,6 +35,7 @@ MODULES = {
     "doctor": "doctor",
     "embedder": "embedder",
     "embedding": "embedding",
+    "evaluate": "evaluate",
     "facets": "facets",
     "fill-search": "search",
     "init": "config",

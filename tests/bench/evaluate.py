@@ -18,10 +18,11 @@ from pgpipe.embed.batch import TEXTS
 from pgpipe.embed.model.base import Model, load_model
 from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
+from pgpipe.evaluation.measure import DEPTH, scores
 from pgpipe.schema import migrate
 from pgpipe.settings.model import DatabaseSettings, EmbeddingSettings
 from pgpipe.target import Target
-from tests.bench.judged import DEPTH, Judged, ndcg, read, recall
+from tests.bench.judged import Judged, read
 
 Ask = Callable[[str], list[str]]  # a question → ids of documents, best first
 KEYS = "select key ->> 'id' from pgpipe."
@@ -37,11 +38,8 @@ def measure(judged: Judged, ask: Ask) -> tuple[float, float, float]:
     started = time.perf_counter()
     answers = {q: ask(plain(text)) for q, text in judged.questions.items()}
     spent = (time.perf_counter() - started) * 1000 / len(answers)
-    return (
-        sum(ndcg(a, judged.gains[q]) for q, a in answers.items()) / len(answers),
-        sum(recall(a, judged.gains[q]) for q, a in answers.items()) / len(answers),
-        spent,
-    )
+    found = scores(judged.gains, answers)
+    return float(found["ndcg@10"].mean()), float(found["recall@100"].mean()), spent
 
 
 def peer(judged: Judged) -> Ask:

@@ -1,17 +1,15 @@
 """Collections with judgements: read from a folder in SMART or BEIR form, or made of the library's docstrings."""
 
-import csv
 import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pgpipe.demo import lake
+from pgpipe.evaluation.judgements import Grades, read_grades, read_questions
 
 Field = dict[str, str]  # of a SMART record, by its letter
-DEPTH = 100  # answers to a question that are looked at
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,12 @@ class Document:
 
 @dataclass(frozen=True)
 class Judged:
-    """Documents, questions that have at least one right answer, and how right: question → document → gain above 0."""
+    """Documents, questions that have at least one right answer, and how right: question → document → grade above 0."""
 
     name: str
     documents: list[Document]
     questions: dict[str, str]
-    gains: dict[str, dict[str, float]]
+    gains: Grades
 
 
 def read(folder: Path | None) -> Judged:
@@ -59,13 +57,11 @@ def docstrings() -> Judged:
             continue
         documents.append(Document(name, name.rpartition(".")[2], body))
         questions[name] = summary
-        gains[name] = {name: 1.0}
+        gains[name] = {name: 1}
     return Judged("docstrings", documents, questions, gains)
 
 
-def _judged(
-    name: str, documents: list[Document], questions: dict[str, str], gains: dict[str, dict[str, float]]
-) -> Judged:
+def _judged(name: str, documents: list[Document], questions: dict[str, str], gains: Grades) -> Judged:
     known = {d.id for d in documents}
     gains = {
         q: {d: g for d, g in found.items() if d in known and g > 0} for q, found in gains.items() if q in questions
@@ -76,12 +72,8 @@ def _judged(
 
 def _beir(folder: Path) -> Judged:
     documents = [Document(d["_id"], d.get("title") or "", d.get("text") or "") for d in _lines(folder / "corpus.jsonl")]
-    questions = {q["_id"]: q["text"] for q in _lines(folder / "queries.jsonl")}
-    gains: dict[str, dict[str, float]] = {}
-    with (folder / "qrels" / "test.tsv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            gains.setdefault(row["query-id"], {})[row["corpus-id"]] = float(row["score"])
-    return _judged(folder.name, documents, questions, gains)
+    questions = read_questions(folder / "queries.jsonl")
+    return _judged(folder.name, documents, questions, read_grades(folder / "qrels" / "test.tsv"))
 
 
 def _lines(file: Path) -> Iterator[dict[str, str]]:
@@ -93,10 +85,10 @@ def _smart(folder: Path) -> Judged:
     (corpus,), (asked,), (judged,) = (list(folder.glob(f"*.{kind}")) for kind in ("ALL", "QRY", "REL"))
     documents = [Document(r["I"], r.get("T", ""), r.get("W", "")) for r in _records(corpus)]
     questions = {r["I"]: r.get("W", "") for r in _records(asked)}
-    gains: dict[str, dict[str, float]] = {}
+    gains: Grades = {}
     for line in judged.read_text(encoding="utf-8", errors="replace").splitlines():
         if parts := line.split():
-            gains.setdefault(parts[0], {})[parts[1]] = 1.0
+            gains.setdefault(parts[0], {})[parts[1]] = 1
     return _judged(folder.name, documents, questions, gains)
 
 
@@ -106,15 +98,3 @@ def _records(file: Path) -> Iterator[Field]:
         number, *parts = re.split(r"^\.([A-Z])[ \t]*$", record, flags=re.MULTILINE)
         fields = dict(zip(parts[::2], (" ".join(p.split()) for p in parts[1::2]), strict=True))
         yield fields | {"I": number.strip()}
-
-
-def ndcg(found: list[str], gains: dict[str, float], k: int = 10) -> float:
-    """Normalised discounted cumulative gain of the first k, as trec_eval counts it: gain over log2(1 + rank)."""
-    got = sum(gains.get(d, 0) / math.log2(n + 2) for n, d in enumerate(found[:k]))
-    best = sum(g / math.log2(n + 2) for n, g in enumerate(sorted(gains.values(), reverse=True)[:k]))
-    return got / best
-
-
-def recall(found: list[str], gains: dict[str, float], k: int = DEPTH) -> float:
-    """The share of the right answers that are among the first k."""
-    return sum(d in gains for d in found[:k]) / len(gains)

@@ -87,15 +87,21 @@ def test_what_loads_print(cli: Cli, lake: Lake, tmp_path: Path) -> None:
     check(cli, "doctor", *source, "--skip-model")
 
 
-def test_what_embeddings_print(ready: Cli, database: Database) -> None:  # noqa: F811 - a fixture
+def test_what_embeddings_print(ready: Cli, database: Database, tmp_path: Path) -> None:  # noqa: F811 - a fixture
     """Lists, drift, reconcile and failed jobs, with numbers as numbers, times as ISO 8601 and durations in seconds."""
     with database.connect(autocommit=True) as conn:
         conn.execute("update doc set title = 'x' where id < 3")
+        conn.execute("select pgpipe.enable_search('doc', '{title=>A, body=>B}')")
         conn.execute(
             "update pgpipe.job set attempts = 9, last_error = 'no', dead_at = now(), visible_at = 'infinity'"
             " where key = '{\"id\": 1}'"
         )
 
+    judged = [f"title {n}\t{n}\t1" for n in range(3, 15)]
+    (tmp_path / "judged.tsv").write_text("\n".join(judged), encoding="utf-8")
+    measured = check(ready, "evaluate", "judged.tsv", "--compare", "default", "default")
+    assert [each["mode"] for each in measured["modes"]] == ["vector", "vector", "hybrid", "hybrid"]
+    assert check(ready, "evaluate", "judged.tsv", "--tune")["tuned"]["fitted"] == 6
     assert check(ready, "jobs list")[0]["key"] == {"id": 1}
     assert check(ready, "embedding list")[0]["jobs"] == 2
     assert check(ready, "embedding drift", "doc")[0]["rows"] == 30

@@ -1,31 +1,13 @@
-"""The eval's own arithmetic and the forms of collections that it reads."""
+"""The forms of collections that the bench of answers reads."""
 
 import json
-import math
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from pgpipe.demo import lake
-from tests.bench.judged import Document, docstrings, ndcg, read, recall
-
-
-def test_ndcg_by_hand() -> None:
-    """Gains are discounted by log2(1 + rank), and compared with the best order; what stands behind k does not count."""
-    gains = {"a": 2.0, "b": 1.0}
-    best = 2 + 1 / math.log2(3)
-
-    assert ndcg(["a", "b"], gains) == pytest.approx(1)
-    assert ndcg(["b", "x", "a"], gains) == pytest.approx((1 + 2 / 2) / best)
-    assert ndcg(["x"] * 10 + ["a", "b"], gains) == 0
-    assert ndcg([], gains) == 0
-
-
-def test_recall_by_hand() -> None:
-    """The share of right answers among the first k."""
-    assert recall(["x", "a"], {"a": 1.0, "b": 1.0}) == 0.5
-    assert recall(["x", "a"], {"a": 1.0}, k=1) == 0
+from tests.bench.judged import Document, docstrings, read
 
 
 def test_smart(tmp_path: Path) -> None:
@@ -38,7 +20,7 @@ def test_smart(tmp_path: Path) -> None:
 
     assert judged.documents == [Document("1", "A title", "Two lines"), Document("2", "", "Other")]
     assert judged.questions == {"1": "what is asked"}
-    assert judged.gains == {"1": {"1": 1.0}}
+    assert judged.gains == {"1": {"1": 1}}
 
 
 def test_beir(tmp_path: Path) -> None:
@@ -52,7 +34,7 @@ def test_beir(tmp_path: Path) -> None:
     judged = read(tmp_path)
 
     assert judged.documents == [Document("d1", "T", "one"), Document("d2", "", "two")]
-    assert (judged.questions, judged.gains) == ({"q1": "which"}, {"q1": {"d1": 2.0}})
+    assert (judged.questions, judged.gains) == ({"q1": "which"}, {"q1": {"d1": 2}})
 
 
 def test_neither(tmp_path: Path) -> None:
