@@ -23,9 +23,9 @@ begin
                    when cardinality(word.positions) = 1
                    then word.lexeme || single[69 - ascii(word.weights[1])]
                    else word.lexeme || chr(31) || chr(96 + width_bucket((
-                            0.5 * cardinality(word.positions)
-                            + 0.25 * cardinality(array_positions(word.weights, 'C'))
-                            + 0.5 * cardinality(array_positions(word.weights, 'B'))
+                            0.5::float8 * cardinality(word.positions)
+                            + 0.25::float8 * cardinality(array_positions(word.weights, 'C'))
+                            + 0.5::float8 * cardinality(array_positions(word.weights, 'B'))
                             + cardinality(array_positions(word.weights, 'A'))) / norm, steps))
                    end))
           from unnest(document) word

@@ -234,7 +234,8 @@ as $$
 begin
     if known.keep is not null then
         execute pgpipe_internal.render('merge_history_prune', jsonb_build_object(
-            'history', known.history)) using moment - known.keep;
+            'history', known.history, 'history_name', quote_literal(known.history)))
+            using moment - known.keep;
     end if;
     update pgpipe.history held
        set written_at = moment, since = greatest(held.since, moment - held.keep)

@@ -122,7 +122,9 @@ begin
             pgpipe_to_date    date,
             pgpipe_ended      text check (pgpipe_ended in ('update', 'delete')),
             check ((pgpipe_valid_to is null) = (pgpipe_ended is null))) $sql$, name);
-    execute format('create index on %s (pgpipe_valid_to) where pgpipe_valid_to is not null', name);
+    -- What ends together lies together. A B-tree took 2 µs for each version that ends.
+    execute format('create index on %s using brin (pgpipe_valid_to) '
+                   'where pgpipe_valid_to is not null', name);
     -- A right that is taken away counts at once; those who have the owner's rights read always.
     execute format('alter table %s enable row level security', name);
     execute format('create policy pgpipe_reader on %s for select '
