@@ -2,6 +2,8 @@
 
 # ruff: noqa: F401 - pytest finds fixtures where they are imported, and tests import the types from here
 
+import os
+
 from tests.fixtures.command import Cli, Configure, Result, cli, configure, logged, make_cli, plain_cli
 from tests.fixtures.lakes import DocsLake, Lake, docs_lake, lake, s3, s3_environment
 from tests.fixtures.servers import (
@@ -22,3 +24,6 @@ from tests.fixtures.servers import (
     start_debian,
     start_wheel,
 )
+
+# The workers keep each core busy: a model's threads would wait for each other in loops, for a fifth of its time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")

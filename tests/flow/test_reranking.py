@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import mcp
 import pytest
 
 import pgpipe
@@ -16,7 +15,6 @@ from pgpipe import errors
 from pgpipe.api import reranking
 from pgpipe.api.vectors import Loader
 from pgpipe.db import Database
-from pgpipe.mcp_server import create_server
 from pgpipe.searching.ask import Reranked
 from pgpipe.settings.model import Settings
 from pgpipe.web.asking import Models, ask, parse_question
@@ -228,6 +226,10 @@ def test_the_command(cli: Cli, service: Service, tmp_path: Path, monkeypatch: py
 
 def test_the_page_and_mcp(shop: Database) -> None:
     """Both follow the entity; a request may say no, and names no model; a page waits for no model to load."""
+    import mcp
+
+    from pgpipe.mcp_server import create_server
+
     known = settings(shop, candidates=3)
     models = Models(known.embedding, known=known)
 

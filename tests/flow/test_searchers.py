@@ -1,6 +1,7 @@
 """Searchers, as an application uses them: threads, event loops, pools, forks, and a server that cuts connections."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -234,7 +235,8 @@ assert ("torch" in sys.modules) == (sys.argv[1:] == ["torch"])
 def test_eight_threads_and_a_forked_child(backend: str) -> None:
     """V10, V11: eight threads ask a real model at once and first; a child forked after that answers the same."""
     command = [sys.executable, "-W", "ignore", "-c", FORKED, *backend.split()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with_threads = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=with_threads)
 
     assert done.returncode == 0, done.stderr
 
