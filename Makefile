@@ -20,9 +20,8 @@ help:  ## list the targets
 
 # pip would compile on one core, and the tests of each package too. A module that does not compile is nobody's trouble yet.
 COMPILE = $(BIN)/python -W ignore -m compileall -qq -j 0 -x 'site-packages/($(UNUSED)|.*/tests/)' $(abspath $(VENV))/lib || true
-# Of these large packages the demo imports little: what is imported is compiled then.
+# Of these large packages, and of those that only tests need, little is imported: that is compiled then.
 $(VENV)/.demo: UNUSED = transformers/|sympy/|moto/|networkx/|pip/|setuptools/|scipy/|sklearn/
-$(VENV)/.installed: UNUSED = -
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,7 +32,6 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.installed: $(VENV)/.demo
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
-	@$(COMPILE)
 	@touch $@
 
 install: $(VENV)/.installed  ## a virtual environment with pgpipe and all that tests and checks need, pinned by constraints.txt
