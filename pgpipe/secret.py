@@ -12,6 +12,7 @@ USER_ALONE = re.compile(r"((?:https?|davs?)://)[^\s/@:?#]+@", re.IGNORECASE)  # 
 HEADER = re.compile(
     r"""(\bauthorization["']?\s*[=:]\s*["']?(?:(?:bearer|basic|token)\s+)?|\bbearer\s+)[^\s"',;&]+""", re.IGNORECASE
 )
+OURS = re.compile(r"\b(pgpipe_[a-z0-9]{8}_)[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])", re.ASCII)  # tokens of the search API
 DSN = re.compile(r"postgres(?:ql)?://\S*")
 # Settings of libpq, variables of AWS, parameters of signed URLs (S3, Google, Azure) and of services.
 NAME = re.compile(
@@ -38,6 +39,7 @@ def mask(text: str, *, alone: bool = False) -> str:
         alone: the whole text is one URL or connection string, in which a secret may hold blanks.
     """
     text = _without_passwords(text, alone=alone)
+    text = OURS.sub(rf"\1{HIDDEN}", text)
     text = HEADER.sub(rf"\1{HIDDEN}", USER_ALONE.sub(rf"\1{HIDDEN}@", text))
     parts, done = [], 0
     for given in GIVEN.finditer(text):

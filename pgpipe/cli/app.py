@@ -55,6 +55,7 @@ MODULES = {
     "status": "status",
     "synonyms": "synonyms",
     "systemd": "systemd",
+    "tokens": "tokens",
 }
 
 

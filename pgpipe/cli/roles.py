@@ -18,11 +18,12 @@ PATIENCE = "select set_config('lock_timeout', '5s', true)"
 @click.option("--dry-run", is_flag=True, help="Print what would be done and change hands, and take it back.")
 @click.pass_obj
 def roles(app: App, *, dry_run: bool) -> None:
-    """Create the roles pgpipe_owner, pgpipe_loader, pgpipe_embedder and pgpipe_reader, and grant each what it needs.
+    """Create the roles of pgpipe, and grant each what it needs.
 
-    Needs CREATEROLE and the ownership of what pgpipe made. If that is missing, it says what a superuser should run.
-    Twice is a no-op. The three that log in have no password until you set one. Tables of other owners stay theirs; what
-    an embedder needs on these is printed. --dry-run waits up to 5 seconds for each table that is locked.
+    These are pgpipe_owner, pgpipe_loader, pgpipe_embedder, pgpipe_reader and pgpipe_api. It needs CREATEROLE and the
+    ownership of what pgpipe made. If that is missing, it says what a superuser should run. Twice is a no-op. Those that
+    log in have no password until you set one. Tables of other owners stay theirs; what an embedder needs on these is
+    printed. --dry-run waits up to 5 seconds for each table that is locked.
     """
     with app.database.connect() as conn, translated():
         if dry_run:

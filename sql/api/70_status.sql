@@ -212,3 +212,13 @@ select seen.entity, seen.schema, cardinality(missing.dates) as behind, missing.d
 comment on view pgpipe.date_status is
     'Per entity, the dates that the source had when a load last looked (`seen_at`) and that are '
     'not loaded. A load looks at the newest 31 dates and at those since the newest one loaded.';
+
+create or replace view pgpipe.token_status with (security_invoker = true) as
+select t.token_id, t.name, t.role,
+       case when t.revoked_at is not null then 'revoked' when t.expires_at <= now() then 'expired'
+            else 'active' end as state,
+       t.entities, t.per_minute, t.burst, t.created_at, t.expires_at, t.revoked_at, t.used_on
+  from pgpipe.token t;
+comment on view pgpipe.token_status is
+    'Tokens of the search API: whose, for what and until when. `used_on` is the last day of use. '
+    'Only the owner and pgpipe_api read it.';

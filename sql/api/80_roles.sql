@@ -19,6 +19,10 @@ begin
             return next format('granted %s to %s', wanted, current_user);
         end if;
     end loop;
+    if not pg_has_role('pgpipe_api', 'pgpipe_reader', 'member') then
+        grant pgpipe_reader to pgpipe_api;
+        return next 'granted pgpipe_reader to pgpipe_api';
+    end if;
     if not pgpipe_internal.roles_in_use() then
         foreach schema in array '{pgpipe,pgpipe_internal,pgpipe_staging}'::name[] loop
             execute format('alter schema %I owner to pgpipe_owner', schema);
@@ -29,7 +33,7 @@ begin
 end
 $$;
 comment on function pgpipe.create_roles(name) is
-    'Creates pgpipe_owner (no login), pgpipe_loader, pgpipe_embedder and pgpipe_reader. Hands the '
-    'schema to the first and the targets to the second. Grants each what its part needs. Twice is '
-    'a no-op. Raises PP020 for a caller who may not, with what to run instead. '
+    'Creates pgpipe_owner (no login), pgpipe_loader, pgpipe_embedder, pgpipe_reader and '
+    'pgpipe_api. Hands the schema to the first and the targets to the second. Grants each what its '
+    'part needs. Twice is a no-op. Raises PP020 for a caller who may not, with what to run instead. '
     'Example: select pgpipe.create_roles(targets => ''public'')';

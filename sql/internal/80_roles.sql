@@ -16,7 +16,7 @@ create or replace function pgpipe_internal.missing_roles()
     returns name[]  stable  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select array(select wanted from unnest('{pgpipe_owner,pgpipe_loader,pgpipe_embedder,
-                                             pgpipe_reader}'::name[]) wanted
+                                             pgpipe_reader,pgpipe_api}'::name[]) wanted
                   where to_regrole(wanted::text) is null)
 $$;
 comment on function pgpipe_internal.missing_roles() is
@@ -24,7 +24,10 @@ comment on function pgpipe_internal.missing_roles() is
 
 create or replace function pgpipe_internal.role_login(role name)
     returns text  immutable strict  set search_path = pg_catalog, pg_temp  language sql
-as $$ select case role when 'pgpipe_owner' then 'nologin' else 'login' end $$;
+as $$
+    select case role when 'pgpipe_owner' then 'nologin'
+                     when 'pgpipe_api' then 'login noinherit' else 'login' end
+$$;
 comment on function pgpipe_internal.role_login(name) is
     'SQL text: whether a role of pgpipe.create_roles may log in.';
 
@@ -44,8 +47,8 @@ begin
             (select string_agg(format('create role %I %s; ', role,
                                       pgpipe_internal.role_login(role)), '')
                from unnest(missing) role),
-            format('grant pgpipe_owner, pgpipe_loader to %I; then `pgpipe roles` again.',
-                   current_user));
+            format('grant pgpipe_owner, pgpipe_loader to %I; grant pgpipe_reader to pgpipe_api; '
+                   'then `pgpipe roles` again.', current_user));
 end
 $$;
 comment on function pgpipe_internal.require_role_rights(name[]) is

@@ -140,6 +140,10 @@ declare
     name name;
     only_read boolean;
 begin
+    if relation::text ~ '^pgpipe\.token(_|$)' then
+        perform pgpipe_internal.grant_tokens(relation);
+        return;
+    end if;
     select class.relname, class.relkind = 'v' or class.relname in ('sql_file', 'template')
       into name, only_read from pg_catalog.pg_class class where class.oid = relation;
     execute format('grant %s on %s to pgpipe_loader',
@@ -160,6 +164,23 @@ end
 $$;
 comment on function pgpipe_internal.grant_relation(regclass) is
     'Grants the loader, the embedder and the reader their part of a table or view of pgpipe.';
+
+create or replace function pgpipe_internal.grant_tokens(relation regclass)
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    rights text := case relation when 'pgpipe.token'::regclass then 'select, update (used_on)'
+                                 when 'pgpipe.token_bucket'::regclass
+                                 then 'select, insert, update' else 'select' end;
+begin
+    execute format('revoke all on %s from pgpipe_loader, pgpipe_embedder, pgpipe_reader', relation);
+    if to_regrole('pgpipe_api') is not null then  -- a database of before has four roles
+        execute format('grant %s on %s to pgpipe_api', rights, relation);
+    end if;
+end
+$$;
+comment on function pgpipe_internal.grant_tokens(regclass) is
+    'Grants pgpipe_api its part of what the search API keeps of its tokens, and nobody else.';
 
 create or replace function pgpipe_internal.grant_roles(targets name default 'public')
     returns setof text  volatile  set search_path = pg_catalog, pg_temp  language plpgsql

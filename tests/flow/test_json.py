@@ -83,6 +83,9 @@ def test_what_loads_print(cli: Cli, lake: Lake, tmp_path: Path) -> None:
     twice = check(cli, "search", "title", "--entity", "doc", "--entity", "public.doc", "--mode", "text")
     assert {hit["entity"] for hit in twice} == {"doc"}
     assert {hit["key"]["id"] for hit in check(cli, "similar", '{"id": 1}', "--entity", "doc")} == {0, 2, 3, 4, 5}
+    assert cli("roles").code == 0
+    assert check(cli, "tokens create", "shop", "--entity", "doc")["token"].startswith("pgpipe_")
+    assert check(cli, "tokens list")[0]["entities"] == ["public.doc"]
     assert check(cli, "status")["loads"][0]["date"] == "2026-01-01"
     check(cli, "doctor", *source, "--skip-model")
 

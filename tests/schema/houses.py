@@ -17,7 +17,7 @@ from pgpipe.settings.sources import load_settings
 from tests.conftest import Lake, Server
 from tests.sql.support import value
 
-ROLES = ("pgpipe_owner", "pgpipe_loader", "pgpipe_embedder", "pgpipe_reader")
+ROLES = ("pgpipe_owner", "pgpipe_loader", "pgpipe_embedder", "pgpipe_reader", "pgpipe_api")
 
 
 EMBED = "select pgpipe.enable_embedding('product', '{text}', 'fake', 3)"

@@ -137,6 +137,7 @@ def test_no_view_runs_declared_sql(conn: Connection) -> None:
 
 WRITES = {  # what the roles may write, by column where not the whole table
     "pgpipe_reader": {},
+    "pgpipe_api": {"token": {"UPDATE": {"used_on"}}, "token_bucket": {"INSERT": None, "UPDATE": None}},
     "pgpipe_queue": {
         "embedding": {"UPDATE": {"fingerprint", "filter_error"}},
         "job": {"INSERT": None, "UPDATE": None, "DELETE": None},
