@@ -32,6 +32,10 @@ QUALIFIED = re.compile(rf'{PART}(?:\.(?:"((?:[^"]|"")+)"|([^"]+)))?')  # name, "
 T = TypeVar("T", bound="Target")
 
 
+class UnknownName(UsageError):
+    """No table has the name."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A table."""
@@ -132,7 +136,8 @@ def only(name: str, tables: Sequence[T], home: str, unknown: str) -> T:
         unknown: what is said if it means none; `{}` stands for the tables.
 
     Raises:
-        UsageError: it means none, or several.
+        UnknownName: it means none.
+        UsageError: it means several.
     """
     meant = matching(name, tables, home)
     if len(meant) == 1:
@@ -140,7 +145,7 @@ def only(name: str, tables: Sequence[T], home: str, unknown: str) -> T:
     if meant:
         names = " or ".join(table.qualified for table in meant)
         raise UsageError(f"the name {name!r} is ambiguous: write {names}")
-    raise UsageError(unknown.replace("{}", ", ".join(table.label(home) for table in tables) or "none"))
+    raise UnknownName(unknown.replace("{}", ", ".join(table.label(home) for table in tables) or "none"))
 
 
 def _quoted(part: str) -> str:

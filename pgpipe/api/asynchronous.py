@@ -154,16 +154,15 @@ class AsyncSearcher(Common):
         """As `Searcher._fetch`."""
         pool = await self._pool()
         try:
-            return self._learn(asked, await _fetch(pool, asked))
+            return self._learn(asked, await self._ask(pool, asked))
         except errors.Unreachable as exc:
             if isinstance(exc.__cause__, PoolTimeout):
                 raise (await asyncio.to_thread(self._no_free)) from exc
         await asyncio.to_thread(self._require_server)
         await pool.check()
-        return await _fetch(pool, asked)
+        return await self._ask(pool, asked)
 
-
-async def _fetch(pool: AsyncConnectionPool[Any], asked: Statement[Any]) -> list[Any]:
-    with translated():
-        async with pool.connection() as conn:
-            return await fetch(conn, asked.sql, asked.parameters(conn), asked.row)
+    async def _ask(self, pool: AsyncConnectionPool[Any], asked: Statement[Any]) -> list[Any]:
+        with translated():
+            async with pool.connection() as conn:
+                return await fetch(conn, asked.sql, asked.parameters(conn), asked.row)

@@ -13,6 +13,11 @@ from pgpipe.db.errors import translated
 
 T = TypeVar("T")
 SETTINGS = {**pins.MEANING, **pins.WAITS}  # timeouts of the role hold: somebody may want to bound questions
+# `set local` with parameters, for the transaction alone.
+ACT = """
+    select pg_catalog.set_config('role', %(role)s, true), pg_catalog.set_config('statement_timeout', %(limit)s, true)
+"""
+BEGIN, COMMIT = "begin read only", "commit"
 WAIT = 30.0  # seconds for a connection that becomes free
 
 
@@ -88,6 +93,33 @@ async def fetch(conn: psycopg.AsyncConnection[Any], sql: str, values: dict[str, 
                     await cursor.execute(sql.encode(), values)
                     return await cursor.fetchall()
             await cursor.execute(sql.encode(), values)
+            return await cursor.fetchall()
+
+
+async def fetch_as(
+    conn: psycopg.AsyncConnection[Any], role: str, seconds: float, sql: str, values: dict[str, Any], row: type[T]
+) -> list[T]:
+    """As `fetch`, with the rights of a role, in a read-only transaction that ends with the answer.
+
+    All statements are sent at once. If one of them fails, none of those after it runs.
+
+    Args:
+        conn: that commits each statement; its login is a member of the role.
+        role: that asks.
+        seconds: after which a statement is cancelled.
+        sql: what is asked.
+        values: of it.
+        row: what a row becomes.
+    """
+    with translated():
+        async with conn.cursor(row_factory=class_row(row)) as cursor:
+            async with conn.pipeline():
+                await conn.execute(BEGIN)
+                if isinstance(conn, AsyncPinned) and conn.pooled:
+                    await conn.pin_transaction()
+                await conn.execute(ACT, {"role": role, "limit": f"{round(seconds * 1000)}ms"})
+                await cursor.execute(sql.encode(), values)
+                await conn.execute(COMMIT)
             return await cursor.fetchall()
 
 

@@ -15,7 +15,7 @@ from pgpipe import errors
 from pgpipe.db import Connection, translated
 from pgpipe.db.encoding import LEFT_OUT, storable
 from pgpipe.searching.passage import as_html, without_marks
-from pgpipe.target import Target, only
+from pgpipe.target import Target, UnknownName, only
 
 SearchMode = Literal["text", "vector", "hybrid"]
 Filter = dict[str, Any]
@@ -195,7 +195,7 @@ def pick(tables: list[Searchable], name: str | None, home: str) -> Searchable:
         UsageError: none of that name can be searched, or several fit; the message names those that exist.
     """
     if not tables:
-        raise errors.UsageError("nothing is searchable yet; load something first: `pgpipe load --source …`")
+        raise UnknownName("nothing is searchable yet; load something first: `pgpipe load --source …`")
     if name is not None:
         return only(name, tables, home, f"unknown entity {name!r}; searchable are {{}}")
     if len(tables) > 1:

@@ -13,6 +13,7 @@ from pgpipe.settings.backend import ModelSettings, RerankSettings
 from pgpipe.settings.entity import EntitySettings, Section, own_components
 from pgpipe.settings.gates import CHECK_TIMEOUT, MAX_DELETED, Amount, Level, checked_limit
 from pgpipe.settings.notify import NotifySettings
+from pgpipe.settings.serve import ServeSettings
 from pgpipe.settings.source import Sources
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -170,21 +171,6 @@ class LoadSettings(Section):
     _own_components = field_validator("skip")(own_components)
 
 
-class ServeSettings(Section):
-    """The page of `pgpipe serve`."""
-
-    url: str | None = Field(
-        None,
-        description="connection string of a role that may only read; database.read_url or database.url if left out",
-        examples=["postgresql://pgpipe_reader@db.example.com/shop?sslmode=verify-full"],
-    )
-    host: Literal["127.0.0.1", "::1", "localhost"] = Field("127.0.0.1", description="loopback address to listen on")
-    port: int = Field(8425, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    hostnames: list[str] = Field(
-        [], description="names by which a proxy before it calls it", examples=[["pgpipe.example.com"]]
-    )
-
-
 class Settings(Section):
     """All settings of pgpipe."""
 
@@ -201,7 +187,7 @@ class Settings(Section):
         default_factory=RerankSettings.model_construct, description="The model that reads the best answers again."
     )
     serve: ServeSettings = Field(
-        default_factory=ServeSettings.model_construct, description="The page of `pgpipe serve`."
+        default_factory=ServeSettings.model_construct, description="The page of `pgpipe serve`, and the search API."
     )
     notify: NotifySettings = Field(
         default_factory=NotifySettings.model_construct, description="Who is notified of a load's end."

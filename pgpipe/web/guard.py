@@ -32,8 +32,9 @@ class Guard:
     A page elsewhere whose name is made to resolve to 127.0.0.1 reaches this server, but its Host gives it away.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str], open_paths: Collection[str] = ()) -> None:
         self._app = app
+        self._open_paths = open_paths
         self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +48,8 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if hostname(Headers(scope=scope).get("host", "")) in self._hosts:
+        is_ours = hostname(Headers(scope=scope).get("host", "")) in self._hosts
+        if is_ours or scope["path"] in self._open_paths:
             try:
                 await self._app(scope, receive, dressed)
             except Exception as exc:  # noqa: BLE001 - it has been answered; the server would log it with what it quotes

@@ -15,6 +15,7 @@ from pgpipe.embed.daemon.metrics import Exporter
 from pgpipe.embed.totals import Hooks
 from pgpipe.embed.worker import Worker
 from pgpipe.settings.model import EmbeddingSettings
+from pgpipe.web.api.shield import Meters
 from tests.sql.fake_model import Fake
 from tests.sql.support import embed, make_docs, value
 from tests.sql.test_metrics import LOADED
@@ -63,7 +64,11 @@ def exposed(any_database: Database, conn: Connection, monkeypatch: pytest.Monkey
     worker.drain()
     while not value(conn, "select (pgpipe_internal.reconcile_rows(embedding_id, 9)).finished from pgpipe.embedding"):
         pass
-    return {sample.name: family.type for family in exporter.registry.collect() for sample in family.samples}
+    meters = Meters()
+    meters.requests.labels("/v1/search", "200").inc()
+    meters.seconds.labels("/v1/search").observe(0.1)
+    collected = [*exporter.registry.collect(), *meters.registry.collect()]
+    return {sample.name: family.type for family in collected for sample in family.samples}
 
 
 @pytest.mark.parametrize("expression", expressions())
