@@ -21,7 +21,7 @@ from pgpipe.embed.model.bert import load_for_questions
 from pgpipe.embed.worker import Worker
 from pgpipe.schema import migrate
 from pgpipe.settings.model import DEFAULT_MODEL, DatabaseSettings, EmbeddingSettings, Settings
-from tests.bench import lakes, machine
+from tests.bench import api, lakes, machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +171,8 @@ def main() -> None:
         settings = Settings.model_validate({"database": {"url": server.url}})
         with pgpipe.Searcher(settings=settings) as searcher, psycopg.connect(server.url, autocommit=True) as conn:
             lines = ["Milliseconds of a call, medians:", "", *overhead(searcher, conn, settings), ""]
-            lines += [*throughput(searcher, server.url), "", *cold(server)]
+            lines += [*throughput(searcher, server.url), "", *cold(server), ""]
+            lines += api.measure(server, SQL["text"], QUESTIONS, SECONDS, RUNS)
     what = (
         f"The vector is given. {COPIES} copies of the standard library's docstrings by words, {SMALL} with vectors."
         f" Measured {datetime.now(UTC):%Y-%m-%d} on {machine.name()}, PostgreSQL 18 on the same machine, all in turns;"
