@@ -34,6 +34,6 @@ end
 $$;
 comment on function pgpipe.create_roles(name) is
     'Creates pgpipe_owner (no login), pgpipe_loader, pgpipe_embedder, pgpipe_reader and '
-    'pgpipe_api. Hands the schema to the first and the targets to the second. Grants each what its '
-    'part needs. Twice is a no-op. Raises PP020 for a caller who may not, with what to run instead. '
-    'Example: select pgpipe.create_roles(targets => ''public'')';
+    'pgpipe_api. Hands the schema to the first and the targets to the second. Grants each what '
+    'its part needs. Twice is a no-op. Raises PP020 for a caller who may not, with what to run '
+    'instead. Example: select pgpipe.create_roles(targets => ''public'')';
