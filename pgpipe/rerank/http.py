@@ -33,7 +33,8 @@ class HttpReranker:
         self.name = settings.model
         self._url = service.address(settings, "/rerank", "https://api.jina.ai/v1")
         self._room = settings.max_tokens * CHARACTERS
-        self._client = httpx.Client(headers=service.authorization(settings))  # which follows no redirects
+        # It follows no redirects. What is not compressed cannot grow while it is read.
+        self._client = httpx.Client(headers=service.authorization(settings) | {"Accept-Encoding": "identity"})
         weakref.finalize(self, self._client.close)
         self._lost = httpx.TransportError
         self._response = httpx.Response
@@ -58,7 +59,7 @@ class HttpReranker:
         until = time.monotonic() + seconds
         content = b""
         with self._client.stream("POST", self._url, json=body, timeout=seconds) as response:
-            for part in response.iter_bytes():
+            for part in response.iter_raw():
                 content += part
                 if len(content) > MOST:
                     raise ModelError(f"{self._url} answers with more than {MOST >> 20} MiB")

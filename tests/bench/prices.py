@@ -157,7 +157,7 @@ def write(lines: list[str]) -> None:
 
 
 def main() -> None:
-    """Only the prices, of the tables that ROWS, DIMS and BENCH_DIR name."""
+    """Only the prices, of the tables that ROWS, DIMS and BENCH_DIR name; RERANK=0 leaves out what a model costs."""
     from tests.bench import articles, search
 
     folder = search.folder()
@@ -167,7 +167,8 @@ def main() -> None:
             database = articles.ensure(url, folder, rows, int(os.environ.get("DIMS", "384")))
             with database.connect(autocommit=True) as conn:
                 texts = search.questions(conn, articles.sentences(folder))["ordinary"]
-            for line in report(database, rows, texts[: int(os.environ.get("QUESTIONS", "100"))]):
+            asked = texts[: int(os.environ.get("QUESTIONS", "100"))]
+            for line in report(database, rows, asked, rerank=os.environ.get("RERANK", "1") != "0"):
                 sys.stdout.write(f"{line}\n")
                 sys.stdout.flush()
                 lines.append(line)

@@ -52,11 +52,11 @@ def test_a_service_that_misbehaves(service: Service) -> None:
         ((200, {}, {"results": [{"index": 1, "relevance_score": 1}]}), "scores of 1 texts, not of the 2"),
         ((200, {}, {"results": [{"index": n, "relevance_score": 1} for n in (0, 7)]}), "scores of 2 texts, not"),
         ((200, {}, b" " * (5 << 20)), "more than 4 MiB"),
-        ((200, {"Content-Length": "99"}, b"{"), "does not answer"),
+        ((200, {"Content-Length": "99", "Connection": "close"}, b"{"), "does not answer"),
     ):  # fmt: skip
         service.answers = [answer]
         with pytest.raises(errors.ModelError, match=line) as raised:
-            reranker.scores("q", ["a", "b"], 1.0)
+            reranker.scores("q", ["a", "b"], SECONDS)
         assert "\n" not in str(raised.value)
     assert len(service.requests) == 11
 
