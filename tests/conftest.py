@@ -31,16 +31,27 @@ from tests.fixtures.servers import (
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests together that need the same costly thing: a worker takes neighbours, so that few workers make it.
+def _on_16(item: pytest.Item) -> bool:
+    return getattr(item, "callspec", None) is not None and item.callspec.params.get("server") == 16
 
-    First those that import torch, which are the longest too, and at the end those of the older servers.
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the further cases of a test on PostgreSQL 16 to `make test-long`, and put together what shares a cost.
+
+    A worker takes neighbours. So few of them import torch, which the first tests do, and which are the longest too; and
+    few start an older server, which the last tests use.
     """
+    seen = set()
+    for item in filter(_on_16, items):
+        name = item.nodeid.partition("[")[0]
+        if name in seen:
+            item.add_marker(pytest.mark.long)
+        seen.add(name)
 
     def place(item: pytest.Item) -> int:
         if item.get_closest_marker("model"):
             return 0
-        on_16 = getattr(item, "callspec", None) and item.callspec.params.get("server") == 16
-        return 2 if on_16 else 3 if "server15" in getattr(item, "fixturenames", ()) else 1
+        return 2 if _on_16(item) else 3 if "server15" in getattr(item, "fixturenames", ()) else 1
 
     items.sort(key=place)
