@@ -65,10 +65,7 @@ FAULTS = {
     "slow": {"slow": 0.005},
 }
 CASES = one_in(2, [(fault, OLDER) for fault in FAULTS]) + [
-    pytest.param(
-        fault, NEWER, id=f"{fault}-merge", marks=() if fault == "every other body breaks off" else pytest.mark.long
-    )
-    for fault in FAULTS
+    pytest.param(fault, NEWER, id=f"{fault}-merge", marks=pytest.mark.long) for fault in FAULTS
 ]
 ONCE = [pytest.param(OLDER, id="first load", marks=pytest.mark.long), pytest.param(NEWER, id="merge")]
 
