@@ -1,4 +1,4 @@
-"""What every test may ask for: see fixtures/servers.py, fixtures/lakes.py and fixtures/command.py."""
+"""What every test may ask for: see fixtures/servers.py, lakes.py, command.py and citus.py."""
 
 # ruff: noqa: F401 - pytest finds fixtures where they are imported, and tests import the types from here
 
@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.fixtures.citus import pretend, pretending
 from tests.fixtures.command import Cli, Configure, Result, cli, configure, logged, make_cli, plain_cli
 from tests.fixtures.lakes import DocsLake, Lake, docs_lake, lake, s3, s3_environment
 from tests.fixtures.servers import (

@@ -16,14 +16,15 @@ BY_SQLSTATE: dict[str, type[errors.PgpipeError]] = {
     "PP013": errors.GateFailed,
     "PP014": errors.DataError,
     "PP020": errors.UsageError,
+    "PP022": errors.UsageError,
 }
 PART_OF_URL = re.compile(
     r"""(["'])[^"']*@[^"']*\1"""
 )  # libpq takes what follows the first @ of a password for the host's name
 LONGEST_KEY = 200  # characters of a key that a message quotes
 OF_ROWS = ("22", "23", "54000")  # SQLSTATEs: a value, a rule of the table, a row or a key that is too large
-# SQLSTATEs: a lost connection, a server that restarts, a deadlock, no free connection.
-TRANSIENT = ("08", "57P01", "57P02", "57P03", "40P01", "40001", "53300")
+# SQLSTATEs: a lost connection, a server that restarts, a deadlock, no free connection, another server that was lost.
+TRANSIENT = ("08", "57P01", "57P02", "57P03", "40P01", "40001", "53300", "58030")
 NO_SCHEMA = re.compile(r"(?<![\w.])pgpipe(_internal)?(?!\w)")  # the schema, or what is in it, in whatever language
 
 

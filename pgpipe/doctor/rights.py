@@ -15,8 +15,10 @@ RIGHTS = """
            has_table_privilege('pgpipe.search', 'select') as searches
 """
 NOT_OWNED = """
-    select c.oid::regclass::text from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid
-     where g.tgname = 'pgpipe_ledger' and not pg_has_role(c.relowner, 'usage') order by 1
+    select c.oid::regclass::text from pg_catalog.pg_class c
+     where (c.oid in (select g.tgrelid from pg_catalog.pg_trigger g where g.tgname = 'pgpipe_ledger')
+            or c.oid in (select r.conrelid from pg_catalog.pg_constraint r where r.conname = 'pgpipe_ledger'))
+       and not pg_has_role(c.relowner, 'usage') order by 1
 """
 # Tables that a load would make its own, and those that are searched or embedded.
 NO_TRIGGERS = """

@@ -11,6 +11,7 @@ PRESENT = """
         select unnest(array[e.target, e.store, e.filter_table]) as oid from pgpipe.embedding e
         union select search.target from pgpipe.search search
         union select keeper.tgrelid from pg_catalog.pg_trigger keeper where keeper.tgname = 'pgpipe_ledger'
+        union select marker.conrelid from pg_catalog.pg_constraint marker where marker.conname = 'pgpipe_ledger'
         union select class.oid from pg_catalog.pg_class class where class.relnamespace = 'pgpipe'::regnamespace
     ), part as (
         select routine.oid, 0 as place, routine.proowner as owner, routine.proacl as rights

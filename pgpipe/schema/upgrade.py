@@ -40,6 +40,7 @@ MAY_CREATE_VECTOR = """
            or exists (select from pg_available_extension_versions where name = 'vector' and trusted and not installed)
 """
 CREATE_VECTOR = "create extension if not exists vector"
+RAISE_FENCE = "select pgpipe_internal.raise_fence()"
 CREATE_SCHEMA = "create schema if not exists pgpipe"
 
 
@@ -78,6 +79,7 @@ def migrate(database: Database, folder: Path | None = None) -> Migrated:
         done.migrations = apply_migrations(database, files.migrations())
         with conn.transaction():  # what is new has the rights of a new object until they are granted: none, or too many
             done.files, done.missing = apply_files(conn, found)
+            conn.execute(RAISE_FENCE)
             assert_rights(conn, database.schema)
         if folder is not None:
             _refuse_our_names(folder)

@@ -110,6 +110,11 @@ class EntitySettings(Section):
     """One entity. Every part may be left out; `search = false` and `embed = false` switch a part off."""
 
     key: list[str] = Field([], description="columns that identify a row", examples=[["id"]])
+    distribute: str | None = Field(
+        None,
+        description="column of the key by which Citus spreads the rows over servers, if pgpipe makes the table",
+        examples=["id"],
+    )
     mode: Mode | None = Field(
         None, description="append | upsert | snapshot; upsert with a key, append without one", examples=["upsert"]
     )

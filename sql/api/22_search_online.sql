@@ -33,8 +33,7 @@ begin
     if (serving.weights, serving.language, serving.language_column, serving.version)
        is distinct from
        (wanted.weights, wanted.language, wanted.language_column, wanted.version) then
-        perform pgpipe_internal.check_search(wanted);
-        perform pgpipe_internal.start_fill(wanted);
+        perform pgpipe_internal.replace_search(wanted);
     end if;
 end
 $$;

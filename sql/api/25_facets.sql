@@ -54,7 +54,7 @@ as $$
 declare
     most constant int := pgpipe_internal.most_counted();
 begin
-    execute format('select count(*) from (select from %s row where %s limit %s) matching', target,
+    execute format('select count(*) from (select 1 from %s row where %s limit %s) matching', target,
                    pgpipe_internal.matching_condition(target, query, filter, prefix, fuzzy),
                    most + 1) into rows;
     exact := rows <= most;

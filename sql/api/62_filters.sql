@@ -8,6 +8,8 @@ as $$
 declare
     declared pgpipe.embedding := pgpipe_internal.require_embedding(target, embedding);
 begin
+    perform pgpipe_internal.refuse_distributed(
+        target, 'a filter table', 'Leave `filters` out: searches are filtered without it.');
     if declared.filters @> columns and declared.filters <@ columns
        and declared.filter_error is null then
         return;

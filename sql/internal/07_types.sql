@@ -187,9 +187,12 @@ create or replace function pgpipe_internal.differ(target regclass, columns name[
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     -- As `changed`, but a numeric by its value: a file gives all values of a column one scale, and
-    -- if the next file has another, a whole table would be written for nothing.
-    select format('row(%s)::pg_catalog.record operator(pg_catalog.*<>) '
-                  'row(%s)::pg_catalog.record',
+    -- if the next file has another, a whole table would be written for nothing. Citus loses the
+    -- cast of a row, which the operator needs and its function does not.
+    select format(case when pgpipe_internal.is_distributed(target)
+                  then 'pg_catalog.record_image_ne(row(%s), row(%s))'
+                  else 'row(%s)::pg_catalog.record operator(pg_catalog.*<>) '
+                       'row(%s)::pg_catalog.record' end,
                   string_agg(format(value.form, a, part.name), ', ' order by part.place),
                   string_agg(format(value.form, b, part.name), ', ' order by part.place))
       from unnest(columns) with ordinality part (name, place)

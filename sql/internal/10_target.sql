@@ -53,13 +53,17 @@ as $$
         select child.inhrelid
           from tree join pg_catalog.pg_inherits child on child.inhparent = tree.oid
     )
-    select coalesce(sum(greatest(class.reltuples, 0)), 0)
-      from tree join pg_catalog.pg_class class on class.oid = tree.oid
-     where class.relkind <> 'p'
+    select case when pgpipe_internal.is_distributed(known_rows.target)
+           -- Here nothing is known of its parts but what was counted for a search.
+           then coalesce((select serving.documents from pgpipe.search serving
+                           where serving.target = known_rows.target), 0)
+           else (select coalesce(sum(greatest(class.reltuples, 0)), 0)
+                   from tree join pg_catalog.pg_class class on class.oid = tree.oid
+                  where class.relkind <> 'p') end
 $$;
 comment on function pgpipe_internal.known_rows(regclass) is
     'How many rows the last VACUUM or ANALYZE counted, partitions and child tables included; 0 '
-    'before the first.';
+    'before the first. Of a distributed table, how many its search counted.';
 
 create or replace function pgpipe_internal.require_page(k int, skip int)
     returns void  immutable  set search_path = pg_catalog, pg_temp  language plpgsql

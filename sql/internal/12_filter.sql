@@ -185,6 +185,22 @@ comment on function pgpipe_internal.comparable_column(regclass, text, text) is
     'SQL text: a column of the row `alias`, of a type that can be compared, and that type. JSON '
     'becomes jsonb, an array of a domain one of the type below it.';
 
+create or replace function pgpipe_internal.planned(plan json,
+    out rows double precision, out cost double precision)
+    immutable strict  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Of a distributed table one part is shown, and how many parts there are.
+    select (shown.plan ->> 'Plan Rows')::double precision * shown.parts,
+           (shown.plan ->> 'Total Cost')::double precision * shown.parts
+      from (select coalesce(plan #> '{0,Plan,Distributed Query,Job,Tasks,0,Remote Plan,0,0,Plan}',
+                            plan #> '{0,Plan}') as plan,
+                   coalesce((plan #>> '{0,Plan,Distributed Query,Job,Task Count}')::int, 1)
+                   as parts) shown
+$$;
+comment on function pgpipe_internal.planned(json) is
+    'How many rows a plan of EXPLAIN leaves, and what it costs. Of a distributed table it is the '
+    'part that EXPLAIN shows, times the number of parts.';
+
 create or replace function pgpipe_internal.estimate(target regclass, condition text,
     out rows double precision, out cost double precision)
     volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -194,8 +210,8 @@ declare
 begin
     execute format('explain (format json) select from %s row where %s', target, condition)
        into plan;
-    rows := plan #>> '{0,Plan,Plan Rows}';
-    cost := plan #>> '{0,Plan,Total Cost}';
+    select planned.rows, planned.cost into rows, cost
+      from pgpipe_internal.planned(plan) planned;
 end
 $$;
 comment on function pgpipe_internal.estimate(regclass, text) is

@@ -140,8 +140,11 @@ begin
     -- are stored apart.
     execute pgpipe_internal.fill(
         'alter table {target} add column {search} tsvector generated always as ({expression}) '
-        'stored, alter column {search} set storage main', jsonb_build_object(
+        'stored{storage}', jsonb_build_object(
             'target', wanted.target, 'search', quote_ident(wanted.column_name),
+            -- Citus refuses it; on a table that is distributed later it stays as it is.
+            'storage', case when not pgpipe_internal.is_distributed(wanted.target)
+                then format(', alter column %I set storage main', wanted.column_name) end,
             'expression', pgpipe_internal.search_expression(
                 wanted.target, wanted.weights,
                 pgpipe_internal.declared_language(wanted.target, wanted.language),

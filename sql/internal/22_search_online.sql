@@ -31,6 +31,9 @@ create or replace function pgpipe_internal.start_fill(wanted pgpipe.search_fill)
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
+    perform pgpipe_internal.refuse_distributed(
+        wanted.target, 'a search column that is filled online',
+        'Leave `online` out: the table is rewritten.');
     perform pgpipe_internal.require_last_keeper(wanted.target);
     if exists (select from pg_catalog.pg_inherits child
                  join pg_catalog.pg_class class on class.oid = child.inhrelid
@@ -57,6 +60,39 @@ end
 $$;
 comment on function pgpipe_internal.start_fill(pgpipe.search_fill) is
     'Adds the column that a fill will fill, and the trigger that keeps it from now on.';
+
+create or replace function pgpipe_internal.rewrite_search(wanted pgpipe.search_fill)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+declare
+    chosen name := (select serving.title from pgpipe.search serving
+                     where serving.target = wanted.target);
+begin
+    perform pgpipe.disable_search(wanted.target);
+    perform pgpipe_internal.generate_search(wanted);
+    update pgpipe.search serving set title = chosen
+     where serving.target = wanted.target;
+    perform pgpipe_internal.index_search(wanted.target), pgpipe.refresh_search(wanted.target);
+end
+$$;
+comment on function pgpipe_internal.rewrite_search(pgpipe.search_fill) is
+    'Puts another search column in the place of the one that serves, in this transaction: the '
+    'table is rewritten, and waits for it.';
+
+create or replace function pgpipe_internal.replace_search(wanted pgpipe.search_fill)
+    returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    perform pgpipe_internal.check_search(wanted);
+    if pgpipe_internal.is_distributed(wanted.target) then
+        perform pgpipe_internal.rewrite_search(wanted);
+    else
+        perform pgpipe_internal.start_fill(wanted);
+    end if;
+end
+$$;
+comment on function pgpipe_internal.replace_search(pgpipe.search_fill) is
+    'Begins the change to another search column; of a distributed table it is done at once.';
 
 create or replace function pgpipe_internal.ensure_search(
     target regclass, columns text, language regconfig, column_name name default 'search',

@@ -29,7 +29,7 @@ begin
                 where known.target = declared.target and known.lexeme = any (parsed.lexemes))
     loop
         -- The counts come from a sample, and rows were written since.
-        execute format('select exists (select from %s row where row.%I @@ %L and %s)',
+        execute format('select exists (select 1 from %s row where row.%I @@ %L and %s)',
                        declared.target, declared.column_name, (
                            select string_agg(pgpipe_internal.word_query(
                                                  lexeme, asked.is_open)::text, ' | ')

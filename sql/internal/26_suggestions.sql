@@ -74,7 +74,7 @@ declare
     last constant text := pgpipe_internal.last_beginning(first);
     titles text[];
 begin
-    if title is null or length(beginning) > 99
+    if title is null or length(beginning) > 99 or pgpipe_internal.is_distributed(target)
        or not pgpipe_internal.is_trusted_type(pgpipe_internal.column_type_of(target, title)) then
         return '{}';  -- a cast of the owner's would run
     elsif (pgpipe_internal.estimate(target, format(
@@ -88,4 +88,4 @@ end
 $$;
 comment on function pgpipe_internal.suggest_titles(regclass, text, int) is
     'At most k titles of a target that begin so, in small letters or capitals. None if the caller '
-    'may not read the title, or if there are many rows and no index.';
+    'may not read the title, if there are many rows and no index, or if the target is distributed.';

@@ -68,6 +68,7 @@ begin
     execute format('alter table %s owner to %s', store,
                    (select class.relowner::regrole from pg_catalog.pg_class class
                      where class.oid = create_store.target));
+    perform pgpipe_internal.distribute_beside(store::regclass, target);
     return store::regclass;
 end
 $$;

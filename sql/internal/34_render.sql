@@ -182,6 +182,7 @@ create or replace function pgpipe_internal.render_triggers(embedding_id int)
     -- How a session reads a backslash must not change what is plain, nor what a template becomes.
     set standard_conforming_strings = on set quote_all_identifiers = off
     set check_function_bodies = off  -- a declaration that was forged must not stop a migrate
+    set citus.enable_ddl_propagation = off  -- no other server calls them
     language plpgsql
 as $$
 declare
@@ -196,7 +197,8 @@ begin
                              where not pgpipe_internal.has_column(e.target, needed.name)) then
         return;  -- what stands notes that it cannot read
     end if;
-    foreach event in array '{insert,update,delete}'::text[] loop
+    foreach event in array case when pgpipe_internal.is_distributed(e.target) then '{}'
+                                else '{insert,update,delete}' end::text[] loop
         perform pgpipe_internal.render_trigger(
             format('pgpipe_target.%s_%s()', event, e.embedding_id),
             pgpipe_internal.render(event, pgpipe_internal.trigger_parts(e, event)),

@@ -112,7 +112,7 @@ as $$
     select format('pgpipe_%s_%s', happening.event, e.embedding_id)::name, happening.event,
            format('pgpipe_target.%s_%s()', happening.event, e.embedding_id), e.embedding_id
       from pgpipe.embedding e cross join unnest('{insert,update,delete}'::text[]) happening (event)
-     where e.target = wanted_triggers.target
+     where e.target = wanted_triggers.target and not pgpipe_internal.is_distributed(e.target)
     union all
     select format('pgpipe_filters_%s', e.embedding_id), 'update', copy.routine, e.embedding_id
       from pgpipe.embedding e
@@ -122,9 +122,11 @@ as $$
     union all
     select 'pgpipe_truncate', 'truncate', 'pgpipe_internal.forget_target()', null
      where exists (select from pgpipe.embedding e where e.target = wanted_triggers.target)
+       and not pgpipe_internal.is_distributed(wanted_triggers.target)
 $$;
 comment on function pgpipe_internal.wanted_triggers(regclass) is
-    'The statement triggers that the embeddings of a target need.';
+    'The statement triggers that the embeddings of a target need. A distributed one has none: '
+    'loads enqueue what they change.';
 
 create or replace function pgpipe_internal.watchers(target regclass)
     returns table (name name, enabled boolean, wanted boolean)

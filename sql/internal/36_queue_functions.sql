@@ -85,6 +85,7 @@ create or replace function pgpipe_internal.render_queue(embedding_id int)
     -- How a session reads a backslash must not change what a template becomes.
     set standard_conforming_strings = on set quote_all_identifiers = off
     set check_function_bodies = off  -- a declaration that was forged must not stop a migrate
+    set citus.enable_ddl_propagation = off  -- no other server calls them
     language plpgsql
 as $$
 declare
@@ -98,11 +99,9 @@ begin
         return;  -- what stands says why when it is called
     end if;
     perform pgpipe_internal.require_computable(e);
-    parts := pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e);
-    for template in select known.name, format('%s_%s', known.name, e.embedding_id) as routine,
-                           substring(known.body from '^-- (.*?)\n') as purpose
-                      from pgpipe.template known
-                     where known.body ~ 'function pgpipe_target\.\w+_\{embedding\}' loop
+    parts := pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e)
+             || pgpipe_internal.distributed_parts(e);
+    for template in select * from pgpipe_internal.queue_templates(e) loop
         wanted := pgpipe_internal.queue_function(template.name, parts);
         note := format('%s Rendered by pgpipe, %s.', template.purpose, md5(wanted));
         if not exists (select from pg_catalog.pg_proc made

@@ -177,7 +177,8 @@ as $$
             format('%s is a virtual generated column, whose values no trigger sees: name the '
                    'columns that it is computed from, or generate it STORED',
                    quote_ident(computed.name))
-        when pgpipe_internal.enabled_triggers(e) < 4 then
+        when pgpipe_internal.enabled_triggers(e) < 4
+             and not pgpipe_internal.is_distributed(e.target) then
             'triggers of its table are missing or disabled: `pgpipe reconcile` brings them back'
         when missed is not null then pgpipe_internal.missed_doubt(missed)
         when swept is null then

@@ -33,7 +33,7 @@ as $$
 declare
     found boolean;
 begin
-    execute format('select exists (select from %s held where not held.%I is null)',
+    execute format('select exists (select 1 from %s held where not held.%I is null)',
                    relation, column_name) into found;
     return found;
 end

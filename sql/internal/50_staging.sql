@@ -31,6 +31,9 @@ begin
     if not unlogged and key = '{}' then
         execute format('alter table %s add column pgpipe_row '
                        'bigint generated always as identity', stage);
+    elsif unlogged then
+        perform pgpipe_internal.distribute_beside(
+            stage::regclass, to_regclass(format('%I.%I', schema, entity)));
     end if;
     return stage::regclass;
 end
@@ -38,7 +41,8 @@ $$;
 comment on function pgpipe_internal.create_staging(name, name, jsonb, name[], boolean) is
     'Makes the staging table of an entity from [{"name", "type", "untyped"}], replacing what an '
     'earlier load left there. It is unlogged for rows that will be merged, logged for a target '
-    'that will be published. Without a key the latter gets a generated pgpipe_row.';
+    'that will be published. Without a key the latter gets a generated pgpipe_row. The former '
+    'lies with the rows of a target that is distributed.';
 
 create or replace function pgpipe_internal.drop_staging(stage regclass)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
@@ -98,6 +102,7 @@ as $$
       join pg_catalog.pg_attribute item
         on item.attrelid = stage and item.attnum = required.conkey[1]
      where required.conrelid = stage and required.contype = 'n'
+       and not pgpipe_internal.is_distributed(stage)  -- Citus renames none
 $$;
 comment on function pgpipe_internal.staging_parts(regclass) is
     'The indexes, sequences and NOT NULL constraints of a staging table, and the ends of the names '

@@ -138,7 +138,7 @@ as $$
 declare
     filled boolean;
 begin
-    execute format('select exists (select from %s)', target) into filled;
+    execute format('select exists (select 1 from %s)', target) into filled;
     if filled then
         raise exception '% has no column %, which is in the key', target, quote_ident(missing)
             using errcode = 'PP010', hint = 'Name columns that identify the rows that are there.';

@@ -4,6 +4,7 @@ create or replace function pgpipe_internal.why_generated_key_stays(target regcla
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
     select coalesce(
+        (select 'it is distributed' where pgpipe_internal.is_distributed(target)),
         (select format('only its owner may change that: load once as %I, or as a member of it',
                        pg_catalog.pg_get_userbyid(class.relowner))
           where not pg_has_role(class.relowner, 'usage')),

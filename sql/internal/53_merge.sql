@@ -180,7 +180,8 @@ begin
         deletes := wanted.absent + wanted.deletes;
         wanted.held := pgpipe_internal.held_by(target, wanted.deletes, limits, gone);
     end if;
-    perform pgpipe_internal.check_limits(target, difference, key, limits, wanted);
+    perform pgpipe_internal.check_limits(target, difference, key, limits, wanted),
+            pgpipe_internal.enqueue_difference(target, stage, columns, key);
     deleted := case when not deletes_last then
                     pgpipe_internal.delete_difference(target, stage, key, path, wanted.deletes) end;
     select written.* into inserted, updated
@@ -237,6 +238,7 @@ create or replace function pgpipe_internal.append_staged(
     path text default pg_catalog.current_setting('search_path'))
     returns bigint  volatile strict  set search_path = pg_catalog, pg_temp  language sql
 as $$
+    select pgpipe_internal.enqueue_staged(target, stage);
     select pgpipe_internal.execute_in(path, pgpipe_internal.render(
                'merge_append', jsonb_build_object(
                    'target', target, 'stage', stage,

@@ -17,9 +17,13 @@ create or replace function pgpipe_internal.has_ledger(target regclass)
 as $$
     select exists (select from pg_catalog.pg_trigger keeper
                     where keeper.tgrelid = target and keeper.tgname = 'pgpipe_ledger')
+           -- No trigger stands on a distributed table: a CHECK that is always true marks it.
+        or exists (select from pg_catalog.pg_constraint marker
+                    where marker.conrelid = target and marker.conname = 'pgpipe_ledger'
+                      and marker.contype = 'c')
 $$;
 comment on function pgpipe_internal.has_ledger(regclass) is
-    'Whether pgpipe made this table or has loaded it. The trigger goes with the table and comes '
+    'Whether pgpipe made this table or has loaded it. What marks it goes with the table and comes '
     'back with a restore.';
 
 create or replace function pgpipe_internal.record_files(load_id bigint, files jsonb)
@@ -44,6 +48,9 @@ begin
           join unnest(known) held on (held.schema, held.entity, held.file, held.etag)
                                    = (reject.schema, reject.entity, reject.file, reject.etag));
     perform pgpipe_internal.forget_replaced(of_load, files);
+    perform pgpipe_internal.commit_together()
+      where pgpipe_internal.is_distributed(
+                to_regclass(format('%I.%I', of_load.schema, of_load.entity)));
     insert into pgpipe.load_file
            (schema, entity, file, etag, date, bytes, read, rejected, load_id)
     select of_load.schema, of_load.entity, file.file, file.etag, of_load.date, file.bytes,

@@ -33,7 +33,8 @@ as $$
                           (3, 'update', mode <> 'append'),
                           (4, 'delete', mode = 'snapshot'  -- or rows are marked
                                         and pgpipe_internal.deleted_column(target) is null),
-                          (5, 'trigger', not pgpipe_internal.has_ledger(target)))
+                          (5, 'trigger', not pgpipe_internal.has_ledger(target)
+                                         and not pgpipe_internal.is_distributed(target)))
                   wanted (place, name, is_needed)
             where wanted.is_needed
               and case when wanted.name in ('delete', 'trigger')

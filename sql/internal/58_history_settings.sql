@@ -249,6 +249,7 @@ begin
     if obstacle is not null then
         raise exception '%', obstacle using errcode = 'PP014';
     elsif wanted then
+        perform pgpipe_internal.refuse_distributed(target, 'a history', 'Leave `history` out.');
         perform pgpipe_internal.start_history(target, keep);
     elsif not wanted then
         perform pgpipe_internal.stop_history(target);

@@ -72,6 +72,8 @@ begin
     elsif wanted is null or wanted = coalesce(known, '') then
         return;
     end if;
+    perform pgpipe_internal.refuse_distributed(target, 'soft_delete', 'Leave `soft_delete` out.')
+      where wanted <> '';
     delete from pgpipe.soft_delete held  -- also of tables that were dropped
      where held.target = set_soft_delete.target
         or not exists (select from pg_catalog.pg_class class where class.oid = held.target);

@@ -54,7 +54,7 @@ begin
                where job.embedding_id = e.embedding_id and job.visible_at <= now()) then
         return;
     end if;
-    execute format('select count(*) from (select from %s limit $1) held', e.store)
+    execute format('select count(*) from (select 1 from %s limit $1) held', e.store)
         into rows using min_rows;
     if rows < min_rows then
         return;

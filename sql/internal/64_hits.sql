@@ -121,15 +121,20 @@ as $$
 declare
     key_columns constant name[] := coalesce(
         declared.key_columns, pgpipe_internal.require_key(target));
+    is_distributed constant boolean := pgpipe_internal.is_distributed(target);
 begin
     return query execute pgpipe_internal.fill($sql$
-        with hit as materialized (select * from unnest($1) with ordinality)
+        with hit as materialized (select * from unnest($1) with ordinality){found}
         select hit.key, hit.score, hit.text_rank, hit.vector_rank, {title},
                case when hit.text_rank is not null then {headline} else {passage} end, {row},
                {details}
-          from hit join {target} t on {same_row} order by hit.ordinality
+          from hit join {rows} t on {same_row} order by hit.ordinality
         $sql$, jsonb_build_object(
-            'target', target,
+            'rows', case when is_distributed then 'found' else target::text end,
+            -- They are fetched first: what is shown of them is more than other servers compute.
+            'found', case when is_distributed then format(
+                ', found as materialized (select t.* from %s t join hit on %s)', target,
+                pgpipe_internal.key_match(target, key_columns, 't', 'hit.key')) end,
             'title', pgpipe_internal.title_expression(target, 't'),
             'headline', pgpipe_internal.headline_expression(target, 't', '$2'),
             'passage', case when declared.target is null then 'null'

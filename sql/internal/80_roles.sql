@@ -242,6 +242,9 @@ begin
         with loaded as (
             select keeper.tgrelid as target from pg_catalog.pg_trigger keeper
              where keeper.tgfoid = 'pgpipe_internal.forget_files'::regproc
+            union
+            select marker.conrelid from pg_catalog.pg_constraint marker  -- of a distributed table
+             where marker.conname = 'pgpipe_ledger' and marker.contype = 'c'
         )
         select class.oid::regclass as relation, home.nspname as schema
           from pg_catalog.pg_class class

@@ -17,7 +17,8 @@ begin
          where declared.target = grant_target.target
            and pgpipe_internal.is_store(declared.store, declared)
     loop
-        perform pgpipe_internal.grant_locks(target, e.key_columns[1]);
+        perform pgpipe_internal.grant_locks(target, e.key_columns[1])
+          where not pgpipe_internal.is_distributed(target);  -- there nobody locks a row
         if roles then
             perform pgpipe_internal.grant_store(e, class.relrowsecurity);
         end if;
@@ -90,7 +91,10 @@ begin
                              select e.target from pgpipe.embedding e
                              union all
                              select keeper.tgrelid from pg_catalog.pg_trigger keeper
-                              where keeper.tgfoid = 'pgpipe_internal.forget_files'::regproc)
+                              where keeper.tgfoid = 'pgpipe_internal.forget_files'::regproc
+                             union all
+                             select marker.conrelid from pg_catalog.pg_constraint marker
+                              where marker.conname = 'pgpipe_ledger' and marker.contype = 'c')
     loop
         begin
             if pg_has_role(part.owner, 'usage') then  -- of an earlier version
@@ -154,6 +158,8 @@ begin
         execute format('grant select on %s to pgpipe_embedder', relation);
     elsif name in ('job', 'finished', 'sweep', 'reconciliation', 'missed', 'trouble') then
         execute format('grant select, insert, update, delete on %s to pgpipe_embedder', relation);
+    elsif name = 'fence' then
+        execute format('grant select, delete on %s to pgpipe_embedder', relation);
     end if;
     if name in ('job', 'rejected_row', 'reconciliation', 'tombstone') then  -- what rows hold
         execute format('revoke all on %s from pgpipe_reader', relation);

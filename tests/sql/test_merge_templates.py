@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pgpipe import schema
 from pgpipe.db import Connection, Database
+from tests.conftest import pretend
 
 GOLDEN = Path(__file__).with_name("golden")
 TEMPLATES = {file.stem for file in schema.ROOT.glob("sql/templates/merge_*.sql")}
@@ -69,16 +70,33 @@ CHANGES = """
 """
 
 
+SPREAD = """
+    create table spread (shop int, "Item no" text, title text, primary key (shop, "Item no"));
+    select pgpipe_internal.after_create('spread', 'shop');
+    select pgpipe.enable_embedding('spread', '{title}', 'fake', 3);
+    create table pgpipe_staging.spread (like spread);
+"""
+ENQUEUE = """
+    select pgpipe_internal.merge('spread', 'pgpipe_staging.spread', '{shop,"Item no",title}', '{shop,"Item no"}',
+                                 'upsert', '[]', '{}');
+    select pgpipe_internal.append_staged('spread', 'pgpipe_staging.spread', '{shop,"Item no",title}')
+"""
+
+
 def test_golden_files(database: Database) -> None:
     """What the templates become is what tests/sql/golden/ shows; `make golden` writes it."""
     with database.connect(autocommit=True) as conn:
+        pretend(conn)
         conn.execute(SAMPLE.encode())
+        conn.execute(SPREAD.encode())
         conn.execute(SHOW.encode())
         rendered = _rendered(conn, MERGE)
         conn.execute("drop table pgpipe_staging.item; create table pgpipe_staging.made (like item)")
         of_changes = _rendered(conn, CHANGES)
+        enqueued = _rendered(conn, ENQUEUE)
     rendered["merge_changes_difference"] = of_changes["merge_difference"]
     rendered |= {template: text for template, text in of_changes.items() if template.startswith("merge_changes_")}
+    rendered |= {template: text for template, text in enqueued.items() if template.startswith("merge_enqueue")}
     if os.environ.get("GOLDEN") == "write":
         for template, text in rendered.items():
             (GOLDEN / f"{template}.sql").write_text(text, encoding="utf-8")
@@ -88,14 +106,16 @@ def test_golden_files(database: Database) -> None:
 
 
 def _rendered(conn: Connection, statements: str) -> dict[str, str]:
-    """What each template becomes in these statements; the oid of the staging table is always the same number."""
+    """What each template becomes in these statements; oids and times are always the same."""
     notices: list[str] = []
     conn.add_notice_handler(note := lambda notice: notices.append(notice.message_primary or ""))
     for statement in statements.split(";\n"):
         conn.execute(statement.encode())
     conn.remove_notice_handler(note)
-    return {
-        k: v
-        for text in notices
-        for k, v in json.loads(re.sub(r"(pgpipe_(?:difference|history)_)\d+", r"\g<1>16384", text)).items()
-    }
+    found = dict[str, str]()
+    for text in notices:
+        (template, made), *_ = json.loads(text).items()
+        if template.startswith("merge_enqueue"):
+            made = re.sub(r"'20\d\d-[^']*'", "'2026-01-01T00:01:00+00:00'", made)
+        found[template] = re.sub(r"(pgpipe_(?:difference|history)_)\d+", r"\g<1>16384", made)
+    return found

@@ -8,28 +8,31 @@ import pytest
 
 from pgpipe import schema
 from pgpipe.db import Connection, Database
-from tests.conftest import also_on_16
+from tests.conftest import also_on_16, pretend
 from tests.sql.support import column, drain, embed, embedded_docs, jobs, make_docs, sqlstate, value
 
 GOLDEN = Path(__file__).with_name("golden")
 FRAGMENTS = {"enqueue_added", "enqueue_again", "update_changes"}  # of the triggers' templates
 LOADS = "merge_"  # templates of loads: test_merge_templates.py
+DISTRIBUTED = "distributed_"  # templates of a distributed target, which take the place of others
 TEMPLATES = sorted(
     file.stem
     for file in (schema.ROOT / "sql" / "templates").glob("*.sql")
-    if file.stem not in FRAGMENTS and not file.stem.startswith(LOADS)
+    if file.stem not in FRAGMENTS and not file.stem.startswith((LOADS, DISTRIBUTED))
 )
 SAMPLE = """
     create table item (shop int, "Item no" text, title text, body text, sold boolean, primary key (shop, "Item no"));
     select pgpipe.enable_embedding('item', '{title,body}', 'fake', 3, condition => 'not sold')
 """
+SPREAD = sorted(file.stem for file in (schema.ROOT / "sql" / "templates").glob(f"{DISTRIBUTED}*.sql"))
 TRIGGERS = {"delete", "insert", "update"}
 COPIES = {"copy_filters", "copy_vectors"}  # triggers that an embedding with a filter table has
 ALWAYS = [template for template in TEMPLATES if template not in COPIES]
 COPY = "select pgpipe_internal.copy_function(e, %s) from pgpipe.embedding e"
 QUEUE = """
     select pgpipe_internal.queue_function(
-        %s, pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e)) from pgpipe.embedding e
+        %s, pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e) || pgpipe_internal.distributed_parts(e))
+      from pgpipe.embedding e
 """
 PARTS = "select pgpipe_internal.render(%s, pgpipe_internal.trigger_parts(e, %s)) from pgpipe.embedding e"
 RENDERED = """
@@ -37,10 +40,14 @@ RENDERED = """
 """
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", TEMPLATES + SPREAD)
 def test_golden_files(conn: Connection, template: str) -> None:
     """What a template becomes for one table is what tests/sql/golden/ shows; `make golden` writes it."""
-    conn.execute(SAMPLE)
+    if template.startswith(DISTRIBUTED):
+        pretend(conn)
+        conn.execute(SAMPLE.replace(";", "; select pgpipe_internal.after_create('item', 'shop');").encode())
+    else:
+        conn.execute(SAMPLE)
     if template in COPIES:
         conn.execute("select pgpipe.enable_filters('item', '{sold,title}')")
         text = value(conn, COPY, template)
@@ -51,13 +58,14 @@ def test_golden_files(conn: Connection, template: str) -> None:
         file.write_text(text, encoding="utf-8")
 
     assert text == file.read_text(encoding="utf-8")
-    body = value(conn, f"select prosrc from pg_proc where oid = 'pgpipe_target.{template}_1'::regproc")
+    name = template.removeprefix(DISTRIBUTED)
+    body = value(conn, f"select prosrc from pg_proc where oid = 'pgpipe_target.{name}_1'::regproc")
     assert body in text
 
 
 def test_lines_of_templates() -> None:
     """A template has no line over 100 characters."""
-    for name in TEMPLATES:
+    for name in TEMPLATES + SPREAD:
         lines = (schema.ROOT / "sql" / "templates" / f"{name}.sql").read_text(encoding="utf-8").splitlines()
         assert max(map(len, lines)) <= 100, name
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pgpipe import errors
 from pgpipe.load.plan import contract
 from pgpipe.load.plan.changes import check_order
+from pgpipe.load.plan.distribution import require_same_key
 from pgpipe.load.plan.facts import Details, Facts
 from pgpipe.load.plan.files import folder_remarks
 from pgpipe.load.plan.found import Found, find_columns
@@ -51,7 +52,7 @@ def decide(plan: Plan, parts: list[Part], facts: Facts, details: Details, settin
     )
     evolution, columns = contract.settle(found, terms)
     if facts.table:
-        _check_owned(entity, facts, evolution)
+        _check_shape(plan, facts, evolution)
         if settings.contract == "freeze":
             contract.require_same(parts, facts.columns, evolution, entity)
     columns = contract.with_policies(columns, settings, plan.key, entity)
@@ -95,9 +96,11 @@ def _decide_empty(plan: Plan, facts: Facts, details: Details) -> Plan:
     return replace(plan, columns=columns)
 
 
-def _check_owned(entity: str, facts: Facts, evolution: Evolution) -> None:
-    """Only the owner of a table may change its shape."""
+def _check_shape(plan: Plan, facts: Facts, evolution: Evolution) -> None:
+    """Only the owner of a table may change its shape, and nobody may widen the key of a distributed one."""
     assert facts.table is not None
+    entity = plan.files.entity
+    require_same_key(entity, plan.distributed_by, plan.key, evolution)
     actions = [f'add column "{c.name}" {c.sql}' for c in evolution.add]
     actions += [f'alter column "{c.name}" type {c.sql}' for c in evolution.widen]
     if actions and not facts.access.owned:

@@ -47,6 +47,7 @@ class Facts:
     access: Access = field(default_factory=Access)
     partitioned_by: str = ""  # the column, if it is one alone
     soft_delete: str | None = None  # the column in which it marks rows that are gone
+    distributed_by: str | None = None  # the column by which its rows are spread over servers
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Literal
 from pgpipe import errors
 from pgpipe.load.ledger import Ledger
 from pgpipe.load.plan.changes import Changes, changes_of
+from pgpipe.load.plan.distribution import distribution_of, not_distributed
 from pgpipe.load.plan.facts import Facts
 from pgpipe.load.plan.gates import find_gates
 from pgpipe.load.plan.history import NO_WISH, History, history_of
@@ -70,7 +71,13 @@ class Plan:
     soft_delete: SoftDelete = DELETED
     repeatable: bool = True  # another date may follow: there is a key, or the user wrote `append`
     proposal: Proposal | None = None  # what may be the key, if there is none
+    distributed_by: str | None = None  # the column by which the rows are, or will be, spread over servers
     adopts_key: bool = False  # the key takes the place of the one that was generated
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether rows that are appended are looked at together first."""
+        return self.gates.of_whole_date or self.distributed_by is not None
 
     @property
     def rows(self) -> int:
@@ -133,7 +140,8 @@ def _begin(files: EntityFiles, facts: Facts, settings: EntitySettings, consent: 
         "nothing",
         skipped=tuple(f for f in files.files if facts.ledger.holds(f)),
         max_rejected=settings.max_rejected,
-        remarks=(sentence(files.ignored),) if files.ignored else (),
+        remarks=(*([sentence(files.ignored)] if files.ignored else []), *not_distributed(facts, settings)),
+        distributed_by=distribution_of(files.entity, settings, mode, key, facts),
         gates=find_gates(settings, consent.accept),
         history=history_of(files.entity, settings, mode),
         soft_delete=soft_delete_of(files.entity, settings, mode, facts),

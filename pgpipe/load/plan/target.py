@@ -16,10 +16,15 @@ COLUMNS = """
            name, filled, required, defaulted, identity, untyped
       from pgpipe_internal.target_columns(%s::oid::regclass)
 """
-PRIMARY_KEY = "select pgpipe_internal.key_columns(%s::oid::regclass)"
+PRIMARY_KEY = """
+    select pgpipe_internal.key_columns(target), pgpipe_internal.distribution_column(target)
+      from cast(%s::oid as regclass) target
+"""
 PARTITIONED_BY = "select pgpipe_internal.partition_column(%s::oid::regclass)"
 SOFT_DELETE = "select max(column_name) from pgpipe.soft_delete where target = %s::oid"
-OURS = "select pgpipe_internal.has_ledger(%s::oid::regclass)"
+OURS = """
+    select pgpipe_internal.has_ledger(target), pgpipe_internal.is_emptied(target) from cast(%s::oid as regclass) target
+"""
 ACCESS = """
     select pgpipe_internal.wrong_kind(target.oid), coalesce(pg_catalog.pg_has_role(class.relowner, 'usage'), true),
            pgpipe_internal.load_obstacle(%(schema)s, target.oid, 'append'),
@@ -27,7 +32,7 @@ ACCESS = """
            pgpipe_internal.load_obstacle(%(schema)s, target.oid, 'snapshot')
       from (select %(oid)s::oid::regclass as oid) target left join pg_catalog.pg_class class on class.oid = target.oid
 """
-HAS_ROWS = sql.SQL("select exists (select from {})")
+HAS_ROWS = sql.SQL("select exists (select 1 from {})")
 
 
 def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
@@ -38,13 +43,13 @@ def read_facts(conn: Connection, schema: str, entity: str) -> Facts:
         return Facts(schema, table, access=access)
     with translated():
         rows = conn.execute(COLUMNS, (table.oid,)).fetchall()
-        primary_key = one(conn, PRIMARY_KEY, (table.oid,)) or ()
-        ours = bool(one(conn, OURS, (table.oid,)))
+        primary_key, distributed_by = conn.execute(PRIMARY_KEY, (table.oid,)).fetchone() or (None, None)
         partitioned_by = one(conn, PARTITIONED_BY, (table.oid,)) or ""
         soft_delete = one(conn, SOFT_DELETE, (table.oid,))
     columns = tuple(TargetColumn(row[5], as_kind(row[:5]), *row[6:]) for row in rows)
-    ledger = read_ledger(conn, table) if ours else Ledger()
-    return Facts(schema, table, columns, tuple(primary_key), ours, ledger, access, partitioned_by, soft_delete)
+    ours, ledger = _read_ours(conn, table)
+    keys = tuple(primary_key or ()), ours, ledger, access, partitioned_by, soft_delete, distributed_by
+    return Facts(schema, table, columns, *keys)
 
 
 def ledger_at(conn: Connection, schema: str, entity: str) -> Ledger:
@@ -52,9 +57,15 @@ def ledger_at(conn: Connection, schema: str, entity: str) -> Ledger:
     table = at(conn, schema, entity)
     if table is None:
         return Ledger()
+    _, ledger = _read_ours(conn, table)
+    return ledger
+
+
+def _read_ours(conn: Connection, table: Target) -> tuple[bool, Ledger]:
+    """Whether the table is pgpipe's, and what it holds. No trigger sees it if a distributed one is truncated."""
     with translated():
-        ours = bool(one(conn, OURS, (table.oid,)))
-    return read_ledger(conn, table) if ours else Ledger()
+        ours, emptied = conn.execute(OURS, (table.oid,)).fetchone() or (False, False)
+    return ours, read_ledger(conn, table) if ours and not emptied else Ledger()
 
 
 def _read_access(conn: Connection, schema: str, table: Target | None) -> Access:

@@ -16,7 +16,7 @@ from pgpipe.load.rows import read
 from pgpipe.load.write import copy
 from pgpipe.load.write.diagnose import Diagnosis
 from pgpipe.load.write.gates import check_staged
-from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, enter, entry, evolve, inserted, record
+from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, enter, entry, evolve, inserted, record, reveal
 from pgpipe.load.write.stage import Staged, stage
 
 ADD_ROWS = """
@@ -67,6 +67,7 @@ def append_date(run: Run, lesson: Lesson) -> Counts:
         counts = append_staged(run, staged)
         record(run, counts)
         run.conn.execute(DROP_STAGING, (staged.table.oid,))
+    reveal(run)
     return counts
 
 

@@ -23,6 +23,7 @@ from pgpipe.load.write.stage import stage
 from pgpipe.target import Target
 
 INDEX_STAGING = "select pgpipe_internal.index_staging(%s::oid::regclass, %s)"
+DISTRIBUTE = "select pgpipe_internal.after_create(%s::oid::regclass, %s)"
 PUBLISH = "select pgpipe_internal.publish(%s::oid::regclass, %s, %s)"
 NO_KEY = "PP010"  # SQLSTATE of a key that is NULL or occurs twice
 FILL = "select inserted, deletes from pgpipe_internal.fill_changes(%s::oid::regclass, %s::oid::regclass, %s)"
@@ -36,6 +37,8 @@ def create(run: Run, lesson: Lesson) -> Counts:
     with translated(), conn.transaction():
         staging = create_staging(conn, run, run.plan.columns, unlogged=False)
         run.prepare(conn, staging)
+        if run.plan.distributed_by:
+            conn.execute(DISTRIBUTE, (staging.oid, run.plan.distributed_by))
     rows = copy.copy_parallel(run, staging, lesson)
     with translated():
         if run.plan.changes and not _indexed_at_once(run, staging):

@@ -18,7 +18,7 @@ from pgpipe.load.write.diagnose import Diagnosis
 from pgpipe.load.write.key import key_indexes
 from pgpipe.load.write.merge import delete_rest, merge_staged
 from pgpipe.load.write.rivals import among_rivals
-from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, blamed, record
+from pgpipe.load.write.run import DROP_STAGING, Counts, Lesson, Run, blamed, record, reveal
 from pgpipe.load.write.stage import Staged, stage
 
 DEFER = sql.SQL("set constraints {} deferred")
@@ -55,7 +55,7 @@ def write_linked(runs: Sequence[Run], deferrable: Sequence[str]) -> dict[str, Co
 def _attempt(runs: Sequence[Run], lessons: Lessons, deferrable: Sequence[str]) -> dict[str, Counts]:
     conn, staged = runs[0].conn, dict[str, Staged]()
     for run in runs:
-        if run.plan.action == "merge" or (run.plan.action == "append" and run.plan.gates.of_whole_date):
+        if run.plan.action == "merge" or (run.plan.action == "append" and run.plan.is_staged):
             with blamed(run.entity):
                 staged[run.entity] = stage(run, lessons[run.entity])
 
@@ -72,6 +72,8 @@ def _attempt(runs: Sequence[Run], lessons: Lessons, deferrable: Sequence[str]) -
             _check(conn, {run.entity for run in runs})
             for run in runs:
                 _end(run, staged, counts[run.entity])
+        for run in runs:
+            reveal(run)
         return counts
 
     return among_rivals(write, f"the merge of {', '.join(run.entity for run in runs)}", runs[0].patience.tell)

@@ -16,6 +16,7 @@ from pgpipe.load.write.run import (
     as_json,
     evolve,
     record,
+    reveal,
     set_versions,
 )
 from pgpipe.load.write.stage import Staged, stage
@@ -39,6 +40,7 @@ def merge(run: Run, lesson: Lesson) -> Counts:
             counts = merge_staged(run, staged)
             record(run, counts)
             run.conn.execute(DROP_STAGING, (staged.table.oid,))
+        reveal(run)
         return counts
 
     return among_rivals(write, f"the merge of {run.entity}", run.tell)

@@ -28,6 +28,7 @@ DROP_STAGING = "select pgpipe_internal.drop_staging(%s::oid::regclass)"
 EVOLVE = "select pgpipe_internal.evolve(%s::oid::regclass, %s, %s)"
 SET_SOFT_DELETE = "select pgpipe_internal.set_soft_delete(%s::oid::regclass, %s)"
 SET_HISTORY = "select pgpipe_internal.set_history(%s::oid::regclass, %s, %s, %s::interval)"
+REVEAL = "select pgpipe_internal.reveal_jobs(%s::oid::regclass)"
 RECORD_FILES = "select pgpipe_internal.record_files(%s, %s)"
 REJECT_ROWS = "select pgpipe_internal.reject_rows(%s, %s::jsonb)"
 REJECTED_AT_ONCE = 500
@@ -164,6 +165,13 @@ def set_versions(run: Run, target: int) -> None:
     plan = run.plan
     run.conn.execute(SET_SOFT_DELETE, (target, plan.soft_delete.wanted))
     run.conn.execute(SET_HISTORY, (target, list(plan.key), plan.history.wanted, plan.history.keep))
+
+
+def reveal(run: Run) -> None:
+    """Let workers see the jobs of a distributed target's rows, which are hidden until the rows are committed."""
+    if run.plan.distributed_by and run.plan.target:
+        with translated():
+            run.conn.execute(REVEAL, (run.plan.target.oid,))
 
 
 def inserted(rows: int, rejects: "Rejects") -> Counts:

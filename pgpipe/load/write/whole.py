@@ -17,7 +17,7 @@ def write(run: Run) -> Counts:
             record(run, Counts())
         return Counts()
     diagnosis = Diagnosis(run)
-    if plan.action == "append" and not plan.gates.of_whole_date:
+    if plan.action == "append" and not plan.is_staged:
         return append(run, diagnosis)
     way = {"create": create, "append": append_date, "merge": merge}[plan.action]
     with key_indexes([run]):

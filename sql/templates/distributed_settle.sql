@@ -1,0 +1,39 @@
+-- Says what became of each row of a batch since it was read, and acknowledges its jobs.
+create or replace function pgpipe_target.settle_{embedding}(
+    token uuid, worker text, batch pgpipe_internal.batch_row[])
+    returns pgpipe_internal.batch_row[]
+    volatile  set search_path = pg_catalog, pg_temp
+    set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres'
+    set bytea_output = 'hex' set extra_float_digits = 1
+    language plpgsql
+as $body$
+#variable_conflict use_column
+declare
+    {keys_of_batch}
+    hashes jsonb;
+begin
+    perform pgpipe_internal.commit_together();
+    -- Job first, then row: a load enqueues a row before it writes it. One that comes later waits
+    -- for the job, and asks for another vector. So no row has to be locked.
+    perform pgpipe_internal.held_jobs(
+        {embedding}, token, array(select job.key from unnest(batch) job));
+    with found as materialized (
+        select {key_of_target} as key, pgpipe_internal.content_hash({input}) as content_hash
+          from {target} target where {target_is_of_batch}
+    )
+    select coalesce(jsonb_object_agg(found.key::text,
+                                     coalesce(encode(found.content_hash, 'hex'), '')), '{}')
+      into hashes from found;
+    return pgpipe_internal.acknowledge_jobs({embedding}, token, worker, array(
+        select row(job.key, job.gen, job.attempts, job.content_hash, job.fresh, job.twin,
+                   job.source, case
+                   when job.outcome is not null then job.outcome
+                   when found.content_hash is null then 'gone'
+                   when found.content_hash = coalesce(encode(job.content_hash, 'hex'), '')
+                   then 'done'
+                   else 'changed' end)::pgpipe_internal.batch_row
+          from unnest(batch) with ordinality job
+         cross join lateral (select hashes ->> job.key::text as content_hash) found
+         order by job.ordinality));
+end
+$body$
