@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from pgpipe.db import Connection, Database, translated
-from pgpipe.doctor import declared, rights, server, tables
+from pgpipe.doctor import declared, distributed, rights, server, tables
 from pgpipe.doctor.finding import Finding, failure, ok
 from pgpipe.errors import DatabaseError, SchemaMissing
 from pgpipe.schema import VERSION, require_version
@@ -11,7 +11,7 @@ from pgpipe.settings.model import Settings
 
 Check = Callable[[Connection, Settings], Iterator[Finding]]
 ANYWHERE: tuple[Check, ...] = server.CHECKS
-MIGRATED: tuple[Check, ...] = (*rights.CHECKS, *declared.CHECKS, *tables.CHECKS)
+MIGRATED: tuple[Check, ...] = (*rights.CHECKS, *declared.CHECKS, *tables.CHECKS, *distributed.CHECKS)
 
 
 def examine(settings: Settings, database: Database) -> Iterator[Finding]:

@@ -66,6 +66,26 @@ comment on function pgpipe_internal.differing_nodes() is
     'The servers that would write a text otherwise than pgpipe does, and the settings that make '
     'them. Needs Citus.';
 
+create or replace function pgpipe_internal.unfinished_nodes()
+    returns table (node text, transactions bigint)
+    volatile  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    return query execute
+        'select format(''%s:%s'', reply.nodename, reply.nodeport), reply.result::bigint '
+        'from pg_catalog.run_command_on_workers($1) reply '
+        'where reply.success and reply.result::bigint > 0'
+        using $sql$
+            select count(*) from pg_catalog.pg_prepared_xacts held
+             where held.database = current_database()
+               and held.prepared < now() - interval '1 minute'
+        $sql$;
+end
+$$;
+comment on function pgpipe_internal.unfinished_nodes() is
+    'The servers on which transactions of this database wait, prepared, for more than a minute: '
+    'the server that began them has not said how they end. Needs Citus.';
+
 create or replace function pgpipe_internal.require_nodes()
     returns void  volatile  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$

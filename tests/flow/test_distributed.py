@@ -124,4 +124,5 @@ def test_servers_that_do_not_fit(
     if setting:
         conn = request.getfixturevalue("pretending")
         conn.execute("insert into pretended.setting values ('worker', %s, 'Asia/Tokyo')", (setting,))
+        assert words in cli("doctor", "--source", lake.url, "--skip-model").out
     fails(cli("load", "--source", lake.url), 2, words)
