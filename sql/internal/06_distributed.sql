@@ -25,6 +25,19 @@ as $$ select pgpipe_internal.distribution_column(target) is not null $$;
 comment on function pgpipe_internal.is_distributed(regclass) is
     'Whether a table is spread over servers.';
 
+create or replace function pgpipe_internal.propagate(target regclass, wanted boolean)
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
+as $$
+begin
+    if pgpipe_internal.is_distributed(target) then
+        perform set_config('citus.enable_ddl_propagation', wanted::text, true);
+    end if;
+end
+$$;
+comment on function pgpipe_internal.propagate(regclass, boolean) is
+    'Whether functions that are made from here on, in this transaction, are made on the other '
+    'servers of a distributed table too.';
+
 create or replace function pgpipe_internal.refuse_distributed(target regclass, what text, hint text)
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$

@@ -182,7 +182,6 @@ create or replace function pgpipe_internal.render_triggers(embedding_id int)
     -- How a session reads a backslash must not change what is plain, nor what a template becomes.
     set standard_conforming_strings = on set quote_all_identifiers = off
     set check_function_bodies = off  -- a declaration that was forged must not stop a migrate
-    set citus.enable_ddl_propagation = off  -- no other server calls them
     language plpgsql
 as $$
 declare

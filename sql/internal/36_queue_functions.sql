@@ -85,7 +85,6 @@ create or replace function pgpipe_internal.render_queue(embedding_id int)
     -- How a session reads a backslash must not change what a template becomes.
     set standard_conforming_strings = on set quote_all_identifiers = off
     set check_function_bodies = off  -- a declaration that was forged must not stop a migrate
-    set citus.enable_ddl_propagation = off  -- no other server calls them
     language plpgsql
 as $$
 declare
@@ -101,6 +100,7 @@ begin
     perform pgpipe_internal.require_computable(e);
     parts := pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e)
              || pgpipe_internal.distributed_parts(e);
+    perform pgpipe_internal.propagate(e.target, false);  -- no other server calls them
     for template in select * from pgpipe_internal.queue_templates(e) loop
         wanted := pgpipe_internal.queue_function(template.name, parts);
         note := format('%s Rendered by pgpipe, %s.', template.purpose, md5(wanted));
@@ -114,6 +114,7 @@ begin
                 format('pgpipe_target.%I', template.routine)::regproc);
         end if;
     end loop;
+    perform pgpipe_internal.propagate(e.target, true);
 exception when sqlstate 'PP003' then  -- a key that cannot be read: what stands says so
     if to_regproc(format('pgpipe_target.claim_%s', embedding_id)) is null then raise; end if;
 end
