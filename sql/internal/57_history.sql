@@ -190,9 +190,7 @@ comment on function pgpipe_internal.find_versions(regclass, regclass, name[]) is
 
 create or replace function pgpipe_internal.write_versions(
     known pgpipe.history, difference regclass, key name[], changes text[], moment timestamptz)
-    returns void
-    volatile strict  set search_path = pg_catalog, pg_temp  set work_mem = '1MB'
-    language plpgsql
+    returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
     parts jsonb := jsonb_build_object('history', known.history, 'difference', difference,
@@ -204,10 +202,6 @@ declare
          where (load.schema, load.entity) = (home.nspname, class.relname)
            and load.finished_at is null);
 begin
-    -- Enough to hash the keys, and too little for the rows of a target. Of equal numbers a join
-    -- may hash either; to look up wide rows misses the caches.
-    perform set_config('work_mem', format('%skB', least(greatest(
-                           pg_table_size(difference) / 1024, 1024), 131072)), true);
     execute pgpipe_internal.render('merge_history_close', parts || jsonb_build_object(
         'same_key', pgpipe_internal.same_numbered(known.target, key, 'difference', 'history')))
         using moment, of_files;

@@ -122,7 +122,7 @@ begin
             pgpipe_to_date    date,
             pgpipe_ended      text check (pgpipe_ended in ('update', 'delete')),
             check ((pgpipe_valid_to is null) = (pgpipe_ended is null))) $sql$, name);
-    -- What ends together lies together. A B-tree took 2 µs for each version that ends.
+    -- What ends together lies together. A B-tree took 1 µs more a version.
     execute format('create index on %s using brin (pgpipe_valid_to) '
                    'where pgpipe_valid_to is not null', name);
     -- A right that is taken away counts at once; those who have the owner's rights read always.
