@@ -8,7 +8,7 @@ create or replace function pgpipe_internal.ranking(
 as $$
     select
         5000,    -- Words that stand in at most so many rows together are read whole.
-        2500,    -- Of up to three common words so many rows are read, about, of more twice as many.
+        2500,    -- So many rows are read, about, of two or three common words.
         20000,   -- So many rows are looked at in any case, as of a small table or a narrow filter.
         500,     -- So many of them, the best by a rough score, get the exact one.
         50000,   -- A filter that costs less, in the planner's units, is followed to its end.

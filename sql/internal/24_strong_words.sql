@@ -156,7 +156,7 @@ begin
             impacts, common.lexemes, common.idf, pgpipe_internal.score_of_rows(
                 common.idf, pgpipe_internal.known_steps(
                     declared.target, common.lexemes, common.held), asked.total,
-                rows * case when cardinality(common.idf) > 3 then 2 else 1 end));
+                rows * ('{0.4,1,1,2}'::float8[])[least(cardinality(common.idf), 4)]));
     end if;
     return concat_ws(' or ', case when cardinality(rare) > 0 then format(
         'row.%I @@ %L', declared.column_name, pgpipe_internal.any_word(rare)) end, condition);
@@ -164,7 +164,8 @@ end
 $$;
 comment on function pgpipe_internal.strongest_rows(pgpipe.search, record, float8) is
     'SQL text: the rows with a rare word of a question, and about so many `rows` in which its '
-    'common words are strongest, twice as many for more than three. `asked` is of weigh_words.';
+    'common words are strongest: 0.4 of that for one word, whose steps are its ranking, and twice '
+    'as many for more than three. `asked` is of weigh_words.';
 
 create or replace function pgpipe_internal.rows_to_rank(
     declared pgpipe.search, condition text, asked record,
