@@ -18,6 +18,7 @@ from pgpipe.web.api.app import create_api
 from pgpipe.web.api.server import make_server
 from pgpipe.web.asking import Models
 from tests.sql.fake_model import Fake
+from tests.sql.support import eventually
 
 
 def settings(database: Database, **serve: Any) -> Settings:
@@ -56,12 +57,15 @@ def token(database: Database, *targets: str, role: str = "pgpipe_reader", **give
 class Client:
     """Asks as an application does."""
 
-    def __init__(self, url: str, held: str | None, **given: Any) -> None:
+    def __init__(self, url: str, held: str | None, *, waits: bool = True, **given: Any) -> None:
+        self._waits = waits and held is not None
         self.base = url
         headers = {"authorization": f"Bearer {held}"} if held else {}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=30, **given)
 
     def __enter__(self) -> Self:
+        if self._waits:  # a server looks for tokens that it does not know once a second
+            eventually(lambda: self.raw("GET", "/v1/entities").status_code != 401)
         return self
 
     def __exit__(self, *_: object) -> None:
