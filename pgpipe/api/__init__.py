@@ -9,6 +9,7 @@ from pgpipe.api.vectors import question_vector
 from pgpipe.db import Database
 from pgpipe.searching import asking, merged
 from pgpipe.searching.ask import Filter, Hit, Options, Question, Searchable, SearchMode, fetch
+from pgpipe.searching.asked import recorded
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.rerank import declared
 from pgpipe.searching.suggest import Suggestion, suggestions
@@ -53,7 +54,11 @@ def search(
         Unreachable, DatabaseError: from the server.
     """
     question, known = Question(query, k, filter, **options), settings or load_settings()
-    return _take(lambda home: asking.hits(question, entity, mode, declared(known, home), vector), known, database)
+
+    def steps(home: str) -> asking.Steps[list[Hit]]:
+        return recorded(asking.hits(question, entity, mode, declared(known, home), vector), question, known)
+
+    return _take(steps, known, database)
 
 
 def similar(

@@ -13,6 +13,7 @@ from pgpipe.db import translated
 from pgpipe.db.pool import async_pool, fetch
 from pgpipe.searching import asking, merged
 from pgpipe.searching.ask import SEARCHABLE, Filter, Hit, Options, Question, Searchable, SearchMode, Statement
+from pgpipe.searching.asked import recorded
 from pgpipe.searching.describe import Described, describe
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.suggest import Suggestion, suggestions
@@ -43,7 +44,9 @@ class AsyncSearcher(Common):
     ) -> list[Hit]:
         """Answer a question: arguments and errors are those of `pgpipe.search`."""
         question = Question(query, k, filter, **options)
-        return await self._take(lambda: asking.hits(question, entity, mode, self._declared, vector))
+        return await self._take(
+            lambda: recorded(asking.hits(question, entity, mode, self._declared, vector), question, self.settings)
+        )
 
     async def facets(
         self,

@@ -17,6 +17,7 @@ from pgpipe.db import Database, translated
 from pgpipe.db.pool import open_pool
 from pgpipe.searching import asking, merged
 from pgpipe.searching.ask import SEARCHABLE, Filter, Hit, Options, Question, Searchable, SearchMode, Statement, fetch
+from pgpipe.searching.asked import recorded
 from pgpipe.searching.describe import Described, describe
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.rerank import declared
@@ -124,7 +125,9 @@ class Searcher(Common):
     ) -> list[Hit]:
         """Answer a question: arguments and errors are those of `pgpipe.search`."""
         question = Question(query, k, filter, **options)
-        return self._take(lambda: asking.hits(question, entity, mode, self._declared, vector))
+        return self._take(
+            lambda: recorded(asking.hits(question, entity, mode, self._declared, vector), question, self.settings)
+        )
 
     def facets(
         self,

@@ -14,6 +14,7 @@ from pgpipe.embed import declare, queue
 from pgpipe.embed import reconcile as reconciling
 from pgpipe.embed.model.base import dimensions, load_model
 from pgpipe.embed.model.cache import Models
+from pgpipe.embed.model.prompts import lacking
 from pgpipe.errors import UsageError
 from pgpipe.settings.entity import EmbedDeclaration
 from pgpipe.settings.sources import load_settings
@@ -94,6 +95,10 @@ def add(
         with app.bar(f"{entity}: enqueue", reconciling.rows(conn, new)) as advance:
             found = reconciling.reconcile(conn, new, advance)
     click.echo(f"{entity} has the embedding {name}: {found.enqueued:,} rows wait for `pgpipe embedder`.")
+    if missing := lacking(settings):
+        app.tell(
+            f"the model {settings.model!r} is made for prompts and has none; before `pgpipe embedder` set {missing}"
+        )
     if not load_settings(app.file).embedding.allows(settings.model):
         app.tell(f"add {settings.model!r} to embedding.models on every machine that embeds or searches {entity}")
 

@@ -8,6 +8,7 @@ from psycopg.rows import dict_row
 
 from pgpipe.cli.app import App, cli, json_option
 from pgpipe.db import translated
+from pgpipe.searching import asked
 from pgpipe.target import labelled
 
 LOADS = """
@@ -81,13 +82,14 @@ def status(app: App, as_json: bool) -> None:
         searches = labelled(cursor.execute(SEARCHES).fetchall(), app.home)
         dates = labelled(cursor.execute(DATES).fetchall(), app.home)
         queue = cursor.execute(QUEUE).fetchall()
+        unanswered = labelled(asked.unanswered(cursor, 10), app.home)
         builds = labelled(cursor.execute(BUILDS).fetchall(), app.home)
     for row in embeddings:
         row["allowed_here"] = app.settings.embedding.allows(row["model"])
     if as_json:
         speeds = {"load_rows_per_second": load_speed, "embedding_jobs_per_minute": embedding_speed}
         found = {"loads": loads, "dates": dates, "embeddings": embeddings, "searches": searches, "queue": queue[0]}
-        app.print_json(found | {"index_builds": builds, **speeds})
+        app.print_json(found | {"index_builds": builds, "unanswered": unanswered, **speeds})
         return
     for title, rows in (("Last loads", loads), ("Embeddings", embeddings), ("Queue", queue if embeddings else [])):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
@@ -107,7 +109,14 @@ def status(app: App, as_json: bool) -> None:
     if builds:
         app.out.print("[bold]Vector indexes being built[/]")
         app.print_rows(builds)
+    _print_unanswered(app, unanswered)
     _print_speeds(app, load_speed, embedding_speed)
+
+
+def _print_unanswered(app: App, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        app.out.print("[bold]Questions without an answer[/]")
+        app.print_rows(rows)
 
 
 def _print_missing(app: App, dates: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from pgpipe.db.embedded import default_dir
 from pgpipe.doctor.finding import Finding, ok, warning
 from pgpipe.embed import queue
 from pgpipe.embed.model.base import dimensions, load_model
+from pgpipe.embed.model.prompts import lacking
 from pgpipe.errors import PgpipeError
 from pgpipe.settings.model import EmbeddingSettings, Settings
 
@@ -38,6 +39,9 @@ def examine_model(settings: EmbeddingSettings, database: Database) -> Iterator[F
     yield ok(
         "model", f"{settings.model}: {vectors.shape[1]} dimensions by {settings.backend} on {device}, {took:.1f} s"
     )
+    if missing := lacking(settings):
+        told = f"{settings.model} is made for prompts and has none: answers are worse without them"
+        yield warning("prompts", told, f"set {missing}, then embed all rows again under another name")
     try:
         with database.connect(autocommit=True) as conn:
             declared = [e for e in queue.embeddings(conn) if e.model == settings.model and e.dims != dims]

@@ -164,10 +164,13 @@ class EmbeddingsGenerator(Component):
                 embedding.keep_filters(conn, target, declared, known.name)
                 return True
             from pgpipe.embed.model.base import dimensions
+            from pgpipe.embed.model.prompts import lacking
 
             dims = dimensions(context.settings.embedding)
             name = known.name if known else "default"
             model, wanted = context.settings.embedding.model, declared
+            if missing := lacking(context.settings.embedding):
+                context.tell(f"the model {model!r} is made for prompts and has none; set {missing}")
             patience, table = context.patience, target.held
             briefly(conn, table, patience, lambda: embedding.enable(conn, target, wanted, model, dims, name))
             return True

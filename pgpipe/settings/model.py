@@ -171,6 +171,15 @@ class LoadSettings(Section):
     _own_components = field_validator("skip")(own_components)
 
 
+class AskedSettings(Section):
+    """The log of questions."""
+
+    question: Literal["off", "hash", "words"] = Field(
+        "off", description="what pgpipe.asked keeps of a question: off (no log) | hash | words"
+    )
+    days: int = Field(30, ge=1, le=3650, description="days that a question is kept")
+
+
 class Settings(Section):
     """All settings of pgpipe."""
 
@@ -189,6 +198,7 @@ class Settings(Section):
     serve: ServeSettings = Field(
         default_factory=ServeSettings.model_construct, description="The page of `pgpipe serve`, and the search API."
     )
+    asked: AskedSettings = Field(default_factory=AskedSettings.model_construct, description="The log of questions.")
     notify: NotifySettings = Field(
         default_factory=NotifySettings.model_construct, description="Who is notified of a load's end."
     )

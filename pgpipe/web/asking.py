@@ -16,6 +16,7 @@ from pgpipe.embed.model.base import Model
 from pgpipe.searching import ask as search
 from pgpipe.searching import asking
 from pgpipe.searching.ask import Filter, Hit, Question, Searchable, SearchMode
+from pgpipe.searching.asked import recorded
 from pgpipe.searching.facets import Columns, Facets, facets_of
 from pgpipe.searching.rerank import Declared, declared
 from pgpipe.settings.model import EmbeddingSettings, Settings
@@ -104,7 +105,7 @@ def _answer(
     error: errors.PgpipeError | None = None
     try:
         with translated(), conn.transaction():  # a savepoint: the next mode is asked on the same connection
-            steps = asking.hits_of(target, mode, question, known)
+            steps = recorded(asking.hits_of(target, mode, question, known), question, models.known)
             hits = asking.take(steps, partial(search.fetch, conn), vector, models.rerank)
     except errors.PgpipeError as exc:
         # Nothing else can cause it.

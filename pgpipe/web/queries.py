@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from pgpipe.db import Connection, Database, translated
 from pgpipe.errors import PgpipeError
+from pgpipe.searching import asked
 from pgpipe.secret import mask
 from pgpipe.target import labelled
 
@@ -112,6 +113,7 @@ class Overview:
     entities: dict[str, Entity]
     dead: list[Row]
     note: str = ""  # why something is missing
+    unanswered: list[Row] = field(default_factory=list)  # questions of the log
 
 
 class Overviews:
@@ -159,7 +161,7 @@ def reading(database: Database, patience: int = 30_000) -> Iterator[Connection]:
 
 
 def overview(conn: Connection, home: str) -> Overview:
-    """Everything but search, in seven queries; what takes too long is left out, and a note says so.
+    """Everything but search, in eight queries; what takes too long is left out, and a note says so.
 
     Args:
         conn: to read on.
@@ -167,6 +169,7 @@ def overview(conn: Connection, home: str) -> Overview:
     """
     entities: dict[str, Entity] = {}
     dead: list[Row] = []
+    unanswered: list[Row] = []
     note = ""
     with conn.cursor(row_factory=dict_row) as cursor:
         try:
@@ -174,9 +177,10 @@ def overview(conn: Connection, home: str) -> Overview:
             _read_embeddings(cursor, entities, home)
             if (granted := cursor.execute(MAY_SEE_JOBS).fetchone()) and granted["granted"]:  # pgpipe_reader sees counts
                 dead = _masked(labelled(cursor.execute(FAILING).fetchall(), home), "last_error")
+            unanswered = labelled(asked.unanswered(cursor, 20), home)
         except QueryCanceled:
             note = SLOW
-    return Overview(dict(sorted(entities.items())), dead, note)
+    return Overview(dict(sorted(entities.items())), dead, note, unanswered)
 
 
 def _read_targets(cursor: Cursor[Row], entities: dict[str, Entity], home: str) -> None:

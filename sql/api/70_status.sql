@@ -222,3 +222,19 @@ select t.token_id, t.name, t.role,
 comment on view pgpipe.token_status is
     'Tokens of the search API: whose, for what and until when. `used_on` is the last day of use. '
     'Only the owner and pgpipe_api read it.';
+
+drop view if exists pgpipe.unanswered;
+
+-- With its reader's rights: who may read whose questions, the policies of the table say.
+create view pgpipe.unanswered with (security_invoker = true) as
+select home.nspname as schema, class.relname as entity,
+       coalesce(min(asked.question), encode(asked.hash, 'hex')) as question,
+       count(*) as times, max(asked.asked_at) as last_at
+  from pgpipe.asked asked
+  join pg_catalog.pg_class class on class.oid = asked.target
+  join pg_catalog.pg_namespace home on home.oid = class.relnamespace
+ group by asked.target, asked.hash, home.nspname, class.relname
+having max(asked.hits) = 0;
+comment on view pgpipe.unanswered is
+    'Questions of the log that never had a hit, or their hashes if words are not kept. It shows '
+    'what the reader may see of pgpipe.asked.';

@@ -154,7 +154,7 @@ begin
         case when only_read then 'select'
              when name in ('search', 'embedding') then 'select, insert, delete'
              else 'select, insert, update, delete' end, relation);
-    if only_read or name = 'embedding' then
+    if only_read or name in ('embedding', 'asked') then  -- of the log only what it asked itself
         execute format('grant select on %s to pgpipe_embedder', relation);
     elsif name in ('job', 'finished', 'sweep', 'reconciliation', 'missed', 'trouble') then
         execute format('grant select, insert, update, delete on %s to pgpipe_embedder', relation);
