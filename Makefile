@@ -12,7 +12,7 @@ WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 > 4 ? $$1 : 4) 
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test test-long lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers bench-freshness bench-history bench-applications soak nights
+.PHONY: help install migrate demo test test-long test-citus lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers bench-freshness bench-history bench-applications soak nights
 .PHONY: collect system-packages docs golden screenshots freeze dist constraints clean
 
 help:  ## list the targets
@@ -47,6 +47,9 @@ test: install  ## all tests, on real PostgreSQL and a real S3 server; WORKERS=, 
 
 test-long: install  ## the tests that take longer: more seeds, larger data, more examples of a property
 	PGPIPE_TESTS_THOROUGH=1 $(PYTEST) -m 'long or hypothesis'
+
+test-citus: install  ## what a real cluster does; PGPIPE_CITUS=ADDRESS of a database of its coordinator
+	$(PYTEST) -n 0 tests/citus
 
 soak: install  ## embedders, loads, writers and every kind of trouble at once, then the invariants; MINUTES=15 SEED= (tests/chaos/soak)
 	$(BIN)/python -W ignore -m tests.chaos.soak

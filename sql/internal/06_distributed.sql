@@ -25,18 +25,18 @@ as $$ select pgpipe_internal.distribution_column(target) is not null $$;
 comment on function pgpipe_internal.is_distributed(regclass) is
     'Whether a table is spread over servers.';
 
-create or replace function pgpipe_internal.propagate(target regclass, wanted boolean)
+create or replace function pgpipe_internal.propagate(wanted boolean)
     returns void  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
-    if pgpipe_internal.is_distributed(target) then
+    if to_regclass('pg_catalog.pg_dist_partition') is not null then
         perform set_config('citus.enable_ddl_propagation', wanted::text, true);
     end if;
 end
 $$;
-comment on function pgpipe_internal.propagate(regclass, boolean) is
-    'Whether functions that are made from here on, in this transaction, are made on the other '
-    'servers of a distributed table too.';
+comment on function pgpipe_internal.propagate(boolean) is
+    'Whether Citus makes functions, from here on in this transaction, on its other servers too. '
+    'Nobody calls rendered ones there, and the role of the queue may not log in there.';
 
 create or replace function pgpipe_internal.refuse_distributed(target regclass, what text, hint text)
     returns void  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql

@@ -167,9 +167,11 @@ declare
     note constant text := format('%s Rendered by pgpipe, %s.', about, md5(wanted));
 begin
     if note is distinct from obj_description(to_regprocedure(routine), 'pg_proc') then
+        perform pgpipe_internal.propagate(false);
         execute wanted;
         execute format('comment on function %s is %L', routine, note);
         execute format('revoke all on function %s from public', routine);
+        perform pgpipe_internal.propagate(true);
     end if;
 end
 $$;

@@ -100,7 +100,7 @@ begin
     perform pgpipe_internal.require_computable(e);
     parts := pgpipe_internal.queue_parts(e) || pgpipe_internal.range_parts(e)
              || pgpipe_internal.distributed_parts(e);
-    perform pgpipe_internal.propagate(e.target, false);  -- no other server calls them
+    perform pgpipe_internal.propagate(false);
     for template in select * from pgpipe_internal.queue_templates(e) loop
         wanted := pgpipe_internal.queue_function(template.name, parts);
         note := format('%s Rendered by pgpipe, %s.', template.purpose, md5(wanted));
@@ -114,7 +114,7 @@ begin
                 format('pgpipe_target.%I', template.routine)::regproc);
         end if;
     end loop;
-    perform pgpipe_internal.propagate(e.target, true);
+    perform pgpipe_internal.propagate(true);
 exception when sqlstate 'PP003' then  -- a key that cannot be read: what stands says so
     if to_regproc(format('pgpipe_target.claim_%s', embedding_id)) is null then raise; end if;
 end
