@@ -47,7 +47,7 @@ DATES = """
 ENTITY = ("schema", "entity")
 EMBEDDING = (*ENTITY, "embedding")
 ROWS = ("read", "inserted", "updated", "deleted", "unchanged", "left_out")
-SETTINGS = "select set_config('statement_timeout', '10s', true), set_config('jit', 'off', true)"
+SETTINGS = "select set_config('statement_timeout', '10s', true)"
 log = get_logger(__name__)
 
 

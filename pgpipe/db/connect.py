@@ -66,7 +66,7 @@ class Database:
             UsageError: the connection string cannot be read, or a pooler gives each transaction another session.
             Unreachable: no server answers there, or it refused the login.
         """
-        pinned = {**pins.MEANING, **pins.WAITS, **({} if keep_timeouts else pins.WORK), **settings}
+        pinned = {**pins.MEANING, **pins.COST, **pins.WAITS, **({} if keep_timeouts else pins.WORK), **settings}
         with translated():
             conn = self._open()
             try:

@@ -42,6 +42,7 @@ MEANING = {  # what a statement, a text or a value means
     "client_min_messages": "notice",
     "exit_on_error": "off",
 }
+COST = {"jit": "off"}  # a statement of pgpipe's is short: to compile it takes longer than to run it
 WAITS = {  # a connection may wait for its turn: for a model, for other connections of its load
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",

@@ -78,7 +78,7 @@ RHYTHMS = """
      group by schema, entity
 """
 HISTORY = 30  # loads of an entity that are plotted
-SETTINGS = "select set_config('statement_timeout', %s, true), set_config('jit', 'off', true)"
+SETTINGS = "select set_config('statement_timeout', %s, true)"
 LATE = 1.5  # rhythms since its newest date, after which an entity is late
 KEPT = 3  # seconds that an overview is shown before the database is asked again
 PATIENCE = 3000  # milliseconds that a query of it may take

@@ -236,7 +236,7 @@ def test_one_setting(server18: Server, nights: Nights, ordinary: dict[str, objec
 def test_what_is_pinned_is_written_down() -> None:
     """L2: docs/operating.md names every setting that is pinned, and libpq's."""
     written = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
-    for name in [*pins.MEANING, *pins.WAITS, *pins.WORK, *DEFAULTS, "client_encoding"]:
+    for name in [*pins.MEANING, *pins.COST, *pins.WAITS, *pins.WORK, *DEFAULTS, "client_encoding"]:
         assert f"`{name}`" in written, name
 
 
