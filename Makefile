@@ -12,7 +12,7 @@ WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 > 4 ? $$1 : 4) 
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate demo test test-long test-citus lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers bench-freshness bench-history bench-applications soak nights
+.PHONY: help install migrate demo test test-long test-citus lint types check eval bench-search bench-load bench-bad-values bench-embed bench-queue bench-triggers bench-vectors bench-growth bench-freshness bench-history bench-applications soak nights
 .PHONY: collect system-packages docs golden screenshots freeze dist constraints clean
 
 help:  ## list the targets
@@ -93,6 +93,12 @@ bench-queue: install  ## the queue with a model that does nothing; PENDING=, LAR
 
 bench-triggers: install  ## what row-by-row writers pay; STATEMENTS=, RUNS=, ROWS=, BENCH_DIR= (tests/bench/triggers.py)
 	$(BIN)/python -W ignore -m tests.bench.triggers
+
+bench-vectors: install  ## bytes, build and searches of the vector index in each precision; ROWS=, REAL=, LAKE=, RUNS=, BENCH_DIR= (tests/bench/vectors.py)
+	$(BIN)/python -W ignore -m tests.bench.vectors
+
+bench-growth: install  ## what each kind of work costs as a table grows; ROWS=100000,1000000 DIMS=, BENCH_DIR= (tests/bench/growth.py)
+	$(BIN)/python -W ignore -m tests.bench.growth
 
 bench-freshness: install  ## how soon a change is found by meaning, and what NOTIFY would cost; SECONDS=, RUNS=, WRITERS=, RATE= (tests/bench/freshness.py)
 	$(BIN)/python -W ignore -m tests.bench.freshness

@@ -15,7 +15,8 @@ from pgpipe.log import get_logger
 QUEUES = """
     select s.schema, s.entity, s.name, s.waiting, s.leased, s.dead, s.coverage::float,
            coalesce(extract(epoch from s.oldest_age), 0)::float as oldest,
-           extract(epoch from s.swept_at)::float as swept,
+           extract(epoch from s.swept_at)::float as swept, s.index_recall, s.index_dead,
+           extract(epoch from s.index_measured_at)::float as measured,
            coalesce((select sum(f.jobs) from pgpipe.finished f where f.embedding_id = s.embedding_id
                         and f.finished_at > now() - interval '5 minutes'), 0) / 300.0 as finished
       from pgpipe.embedding_status s order by s.schema, s.entity, s.name
@@ -103,8 +104,19 @@ def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
     swept = GaugeMetricFamily(
         "pgpipe_swept_timestamp_seconds", "When all rows were last compared with their vectors.", labels=EMBEDDING
     )
+    recall = GaugeMetricFamily(
+        "pgpipe_index_recall_ratio", "Share of the nearest that the vector index finds.", labels=EMBEDDING
+    )
+    dead = GaugeMetricFamily("pgpipe_index_dead_ratio", "Share of dead bytes of the vector index.", labels=EMBEDDING)
+    measured = GaugeMetricFamily(
+        "pgpipe_index_measured_timestamp_seconds", "When both were last measured.", labels=EMBEDDING
+    )
     for row in rows:
         names = [row["schema"], row["entity"], row["name"]]
+        if row["measured"] is not None:
+            recall.add_metric(names, row["index_recall"])
+            dead.add_metric(names, row["index_dead"])
+            measured.add_metric(names, row["measured"])
         if row["coverage"] is not None:
             share.add_metric(names, row["coverage"])
         if row["swept"] is not None:
@@ -113,7 +125,7 @@ def _queues(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:
             jobs.add_metric([*names, state], row[state])
         oldest.add_metric(names, row["oldest"])
         rate.add_metric(names, float(row["finished"]))
-    yield from (jobs, oldest, rate, share, swept)
+    yield from (jobs, oldest, rate, share, swept, recall, dead, measured)
 
 
 def _dates(rows: list[dict[str, Any]]) -> Iterator[GaugeMetricFamily]:

@@ -18,7 +18,8 @@ LOADS = """
 """
 EMBEDDINGS = """
     select schema, entity, name, model, active, paused, rows, coverage, waiting, leased, dead, oldest_age, rate, eta,
-           estimated, swept_at, reason
+           estimated, swept_at, reason, index_precision, round(index_recall::numeric, 3)::float8 as index_recall,
+           round(index_dead::numeric, 3)::float8 as index_dead, index_measured_at
       from pgpipe.embedding_status order by entity, schema, active desc, name
 """
 QUEUE = """
@@ -65,6 +66,7 @@ SEARCHES = """
           join pg_catalog.pg_namespace n on n.oid = c.relnamespace) d
      where reason <> '' order by entity, schema
 """
+SAID_BELOW = {"reason", "index_precision", "index_recall", "index_dead", "index_measured_at"}
 POINTS = 30  # loads, and minutes of embedding, that a line of bars shows
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -94,7 +96,7 @@ def status(app: App, as_json: bool) -> None:
     for title, rows in (("Last loads", loads), ("Embeddings", embeddings), ("Queue", queue if embeddings else [])):
         app.out.print(f"[bold]{title}[/]" if rows else f"[bold]{title}[/]: none")
         if rows:
-            app.print_rows([{k: v for k, v in approximate(row).items() if k != "reason"} for row in rows])
+            app.print_rows([{k: v for k, v in approximate(row).items() if k not in SAID_BELOW} for row in rows])
     _print_missing(app, dates)
     for row in searches:
         app.out.print(f"{row['entity']} {row['reason']}", markup=False, soft_wrap=True)
@@ -106,6 +108,7 @@ def status(app: App, as_json: bool) -> None:
                 f"{row['entity']}: the embedding {row['name']} is left alone by this machine, because its model"
                 f" {row['model']!r} is not in embedding.models"
             )
+    _print_indexes(app, embeddings)
     if builds:
         app.out.print("[bold]Vector indexes being built[/]")
         app.print_rows(builds)
@@ -117,6 +120,17 @@ def _print_unanswered(app: App, rows: list[dict[str, Any]]) -> None:
     if rows:
         app.out.print("[bold]Questions without an answer[/]")
         app.print_rows(rows)
+
+
+def _print_indexes(app: App, embeddings: list[dict[str, Any]]) -> None:
+    for row in embeddings:
+        if row["index_measured_at"]:
+            measured = (
+                f"{row['entity']} ({row['name']}): the vector index ({row['index_precision']}) finds"
+                f" {row['index_recall']:.3f} of the nearest, {row['index_dead']:.0%} of it is dead; measured"
+                f" {row['index_measured_at']:%Y-%m-%d %H:%M}"
+            )
+            app.out.print(measured, markup=False, soft_wrap=True)
 
 
 def _print_missing(app: App, dates: list[dict[str, Any]]) -> None:

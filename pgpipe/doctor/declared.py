@@ -9,7 +9,12 @@ from pgpipe.settings.model import Settings
 SAMPLE = 1000  # vectors of each embedding whose rows are looked for
 WIDE = """
     select c.oid::regclass::text, e.dims from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
-     where e.dims > 4000
+     where e.dims > 4000 and e.index_precision <> 'bit'
+"""
+DECAYED = """
+    select c.oid::regclass::text, h.recall, h.fresh_recall, h.dead from pgpipe.index_health h
+      join pgpipe.embedding e using (embedding_id) join pg_catalog.pg_class c on c.oid = e.target
+     where h.dead > %s or h.fresh_recall - h.recall > %s
 """
 SUSPENDED = """
     select c.oid::regclass::text, e.filter_error from pgpipe.embedding e join pg_catalog.pg_class c on c.oid = e.target
@@ -77,10 +82,14 @@ def _orphans(conn: Connection, _settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _indexes(conn: Connection, _settings: Settings) -> Iterator[Finding]:
+def _indexes(conn: Connection, settings: Settings) -> Iterator[Finding]:
     for entity, dims in conn.execute(WIDE).fetchall():
-        todo = "a model of at most 4000 dimensions can be indexed (HNSW, halfvec)"
+        todo = 'a model of at most 4000 dimensions can be indexed; so can any with precision = "bit"'
         yield warning("vector index", f"{entity} has vectors of {dims} dimensions: every search reads them all", todo)
+    index = settings.embedding.index
+    for entity, recall, fresh, dead in conn.execute(DECAYED, (index.max_dead, index.max_loss)).fetchall():
+        what = f"that of {entity} finds {recall:.3f} of the nearest, {fresh:.3f} once built; {dead:.0%} of it is dead"
+        yield warning("vector index", what, "it is built again by an embedder or a load of the owner of its store")
     for entity, reason in conn.execute(SUSPENDED).fetchall():
         todo = "run `pgpipe reconcile`, or pgpipe.enable_filters with columns that can be kept"
         yield warning("filter table", f"that of {entity} is out of service: {reason}", todo)

@@ -34,6 +34,7 @@ class Encoder:
 
     model: Model
     tokens: int = TOKENS
+    half: bool = False  # the store keeps half the precision
     failed_calls: int = field(default=0, init=False)
 
     def encode(self, texts: Sequence[str], between: Callable[[float], None]) -> tuple[Vectors, dict[int, Failure]]:
@@ -115,7 +116,7 @@ class Encoder:
                 f"the model {self.model.name!r} made vectors of shape {vectors.shape} for {len(texts)} texts,"
                 f" not of {self.model.dims} dimensions"
             )
-        return vectors, {n: Failure(reason, charge=True) for n, reason in faults(vectors).items()}
+        return vectors, {n: Failure(reason, charge=True) for n, reason in faults(vectors, self.half).items()}
 
     def _probe(self, failure: Failure) -> None:
         """Tell bad texts from a bad machine, where every text of a batch failed: try one that any model takes."""
@@ -124,13 +125,13 @@ class Encoder:
             raise errors.ModelError(f"the model {self.model.name!r} fails on any text: {failure.reason}")
 
 
-def faults(vectors: Vectors) -> dict[int, str]:
+def faults(vectors: Vectors, half: bool = False) -> dict[int, str]:
     """Which vectors no search could find, and why: those without a direction, as the store would keep them.
 
     pgvector adds up squares in single precision: where their sum is 0 or infinite, every cosine is not a number.
     """
     finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(vectors), axis=1)
-    half = vectors.shape[1] > HALF
+    half = half or vectors.shape[1] > HALF
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         kept = vectors.astype(np.float16).astype(np.float32) if half else vectors
         lengths = np.einsum("ij,ij->i", kept, kept)

@@ -1,21 +1,24 @@
 """Declaring the embedding of a target."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from psycopg.rows import class_row
 
 from pgpipe.choose import Choice
 from pgpipe.db import Connection, translated
-from pgpipe.settings.entity import EmbedDeclaration, EntitySettings
+from pgpipe.settings.entity import EmbedDeclaration, EmbedIndex, EntitySettings
 from pgpipe.target import Target
 
 ENABLE = """
     select pgpipe.enable_embedding(%s::oid::regclass, %s, %s, %s, template => %s, name => %s, condition => %s,
-                                   chunk_size => %s, chunk_overlap => %s, enqueue => %s)
+                                   chunk_size => %s, chunk_overlap => %s, enqueue => %s, store_precision => %s)
 """
+PRECISION = "select pgpipe.set_index_precision(%s::oid::regclass, %s, %s)"
 FILTERS = "select pgpipe.enable_filters(%s::oid::regclass, %s, %s)"
 FIND = """
-    select name, columns, template, condition, chunk_size, chunk_overlap, model, filters from pgpipe.embedding
+    select name, columns, template, condition, chunk_size, chunk_overlap, model, filters, store_precision,
+           index_precision from pgpipe.embedding
      where target = %s::oid and (%s::text is null and active or name = %s)
 """
 DISABLE = "select pgpipe.disable_embedding(%s::oid::regclass, %s)"
@@ -37,12 +40,15 @@ class Declared:
     chunk_overlap: int
     model: str
     filters: list[str]
+    store_precision: Literal["half", "full"]
+    index_precision: Literal["half", "bit", "full"]
 
     def serves(self, wanted: EmbedDeclaration, model: str) -> bool:
         """Whether it is surely what is wanted; a condition may be written in many ways, which the server compares."""
         template = wanted.template or "\n".join(map(_brace, wanted.columns))
-        mine = (self.columns, self.template, self.chunk_size, self.chunk_overlap, self.model)
-        theirs = (wanted.columns, template, wanted.chunk_size, wanted.chunk_overlap, model)
+        stored = wanted.store_precision or self.store_precision
+        mine = (self.columns, self.template, self.chunk_size, self.chunk_overlap, self.model, self.store_precision)
+        theirs = (wanted.columns, template, wanted.chunk_size, wanted.chunk_overlap, model, stored)
         return mine == theirs and self.condition is None and wanted.where is None
 
     def as_declaration(self) -> EmbedDeclaration:
@@ -54,6 +60,8 @@ class Declared:
             chunk_size=self.chunk_size,
             chunk_overlap=self.chunk_overlap,
             filters=self.filters,
+            store_precision=self.store_precision,
+            index=EmbedIndex(precision=self.index_precision),
         )
 
 
@@ -90,9 +98,32 @@ def enable(
         DatabaseError: another one is declared under this name, or a column or the condition is not right.
     """
     d = declaration
-    parts = (d.columns, model, dims, d.template, name, d.where, d.chunk_size, d.chunk_overlap, enqueue)
+    parts = (
+        d.columns,
+        model,
+        dims,
+        d.template,
+        name,
+        d.where,
+        d.chunk_size,
+        d.chunk_overlap,
+        enqueue,
+        d.store_precision,
+    )
     with translated():
         conn.execute(ENABLE, (target.oid, *parts))
+    keep(conn, target, declaration, name)
+
+
+def keep(conn: Connection, target: Target, declaration: EmbedDeclaration, name: str) -> None:
+    """Set what may change while vectors are served: the filters, and the precision of the index.
+
+    Raises:
+        DatabaseError: as keep_filters.
+    """
+    if declaration.index.precision:
+        with translated():
+            conn.execute(PRECISION, (target.oid, declaration.index.precision, name))
     keep_filters(conn, target, declaration, name)
 
 

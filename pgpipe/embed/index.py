@@ -1,9 +1,13 @@
-"""The vector index of a store: built while work goes on, once the backlog is gone, because it makes inserts slower."""
+"""The vector index of a store: built while work goes on, once the backlog is gone, because it makes inserts slower.
+
+It is built again where its declared precision changed, or where it was measured to have decayed (pgpipe/embed/care.py).
+"""
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -12,7 +16,7 @@ import psycopg
 
 from pgpipe import errors
 from pgpipe.db import Connection, Database, translated
-from pgpipe.embed import queue
+from pgpipe.embed import care, queue
 from pgpipe.embed.backoff import Backoff
 from pgpipe.embed.halt import END
 from pgpipe.embed.queue import Embedding
@@ -26,10 +30,14 @@ LOOK = 15.0  # seconds between looks for an index that is due
 WATCH = (0.02, 1.0)  # seconds between looks at a build: at first, because a small one is done soon, and at most
 # A lock of the transaction, not of the session: it holds through PgBouncer as well, and goes with the connection.
 TRY_LOCK = "select pg_try_advisory_xact_lock(hashtext('pgpipe index'), %s)"
+# One rebuild at a time, of all indexes: each takes memory, and disk for a second index.
+TRY_REBUILD = "select pg_try_advisory_xact_lock(hashtext('pgpipe index rebuild'), 0)"
 DUE = """
-    select v.rows, v.memory, v.statement, pg_has_role(c.relowner, 'usage')
-      from pgpipe_internal.vector_index(%(id)s, %(min_rows)s, %(max_wait)s) v
+    select v.rows, v.memory, v.statement, v.step, pgpipe_internal.index_memory(v.rows, e.dims, 'bit'),
+           pg_has_role(c.relowner, 'usage')
+      from pgpipe_internal.vector_index(%(id)s, %(min_rows)s, %(max_wait)s, %(max_dead)s, %(max_loss)s) v
       join pgpipe.embedding e on e.embedding_id = %(id)s join pg_catalog.pg_class c on c.oid = e.store
+     where v.statement <> ''
 """
 DROP_INVALID = "select pgpipe_internal.drop_invalid_index(%s)"
 PROGRESS = "select phase, percent::float from pgpipe.index_progress where embedding_id = %s limit 1"
@@ -66,17 +74,24 @@ def build(
     with database.connect() as holder, database.connect(autocommit=True) as builder, translated():
         if holder.execute(TRY_LOCK, (embedding.embedding_id,)).fetchone() != (True,):
             return False
+        found = due(builder, embedding, settings)
+        if found and found.step == "rebuild" and holder.execute(TRY_REBUILD).fetchone() != (True,):
+            return False
         # This lets go of the snapshot, for which the build would wait: the transaction that has the lock does no more.
         holder.execute("set local idle_in_transaction_session_timeout = 0")
-        found = due(builder, embedding, settings)
         if found is None or builder.execute(DROP_INVALID, (embedding.embedding_id,)).fetchone() != (True,):
             return False
-        rows, memory, statement = found
-        _raise_memory(builder, embedding, memory, settings.memory_mb)
-        log.info("building vector index", entity=embedding.entity, embedding=embedding.name, rows=rows)
+        _raise_memory(builder, embedding, found, settings.memory_mb)
+        log.info(
+            "vector index due", entity=embedding.entity, embedding=embedding.name, step=found.step, rows=found.rows
+        )
         try:
             with database.connect(autocommit=True) as watch:
-                _run(watch, builder, embedding, statement, stop or threading.Event(), progress)
+                stop = stop or threading.Event()
+                _run(watch, builder, embedding, found.statement, stop, progress)
+                old = due(builder, embedding, settings)
+                if old and old.step == "drop":  # of another precision, which served until now
+                    _run(watch, builder, embedding, old.statement, stop, progress)
         except psycopg.errors.QueryCanceled:
             if stop is None or not stop.is_set():
                 raise  # by somebody else
@@ -90,17 +105,39 @@ def build(
     return True
 
 
-def due(conn: Connection, embedding: Embedding, settings: IndexSettings) -> tuple[int, int, str] | None:
-    """Rows, bytes of memory and statement of the index that a store lacks; None where none is due, or not from us."""
+@dataclass(frozen=True)
+class Due:
+    """What the index of a store needs next."""
+
+    rows: int
+    memory: int  # bytes that a build works in
+    statement: str
+    step: str  # build, rebuild, or drop: of one that another has replaced
+    memory_of_bits: int  # that the index would need if it held a bit of each dimension
+
+
+def due(conn: Connection, embedding: Embedding, settings: IndexSettings) -> Due | None:
+    """What is to be done for the index of a store; None where nothing is, or not from us."""
     if settings.kind == "none":
         return None
-    wait = timedelta(seconds=settings.max_wait)
-    asked = {"id": embedding.embedding_id, "min_rows": settings.min_rows, "max_wait": wait}
+    rebuilds = settings.open_now()
+    asked = {
+        "id": embedding.embedding_id,
+        "min_rows": settings.min_rows,
+        "max_wait": timedelta(seconds=settings.max_wait),
+        "max_dead": settings.max_dead if rebuilds else None,
+        "max_loss": settings.max_loss if rebuilds else None,
+    }
     with translated():
-        rows, memory, statement, owned = conn.execute(DUE, asked).fetchone() or (0, 0, None, False)
-    if statement is not None and not owned:  # only who owns a table may index it: the next load does
+        row = conn.execute(DUE, asked).fetchone()
+    if row is None:
+        return None
+    *parts, bits, owned = row
+    if not owned:  # only who owns a table may index it: the next load does
         _tell_once(embedding)
-    return (rows, memory, statement) if statement is not None and owned else None
+        return None
+    rows, memory, statement, step = parts
+    return Due(rows or 0, memory or 0, statement, step, bits or 0)
 
 
 @cache
@@ -108,20 +145,24 @@ def _tell_once(embedding: Embedding) -> None:
     log.warning("the vector index waits for the next load: this role does not own the store", entity=embedding.entity)
 
 
-def _raise_memory(builder: Connection, embedding: Embedding, memory: int, limit: int) -> None:
-    """Give the build what it needs, at most `limit` MB; it is slower with less, so that is said."""
+def _raise_memory(builder: Connection, embedding: Embedding, found: Due, limit: int) -> None:
+    """Give the build the memory that it needs. With less it would leave memory and take many times as long.
+
+    Raises:
+        DatabaseError: it needs more than `limit` MB and than the server gives by itself.
+    """
     row = builder.execute(GIVEN).fetchone()
     given = row[0] if row else 0
-    needed = (memory >> 20) + 1
+    needed, bits = (found.memory >> 20) + 1, (found.memory_of_bits >> 20) + 1
     if needed > max(given, limit):
-        log.warning(
-            "vector index needs more memory than it may have and will take longer; raise embedding.index.memory_mb",
-            entity=embedding.entity,
-            needed_mb=needed,
-            given_mb=max(given, limit),
+        smaller = f'; with index = {{ precision = "bit" }} for the entity it needs {bits:,} MB' if bits < needed else ""
+        raise errors.DatabaseError(
+            f"{embedding.entity}: the vector index of {found.rows:,} vectors needs {needed:,} MB of"
+            f" maintenance_work_mem and may have {max(given, limit):,} MB; set embedding.index.memory_mb = {needed} if"
+            f" the server has as much{smaller}"
         )
     if needed > given:
-        builder.execute(RAISE, (f"{max(given, min(needed, limit))}MB",))
+        builder.execute(RAISE, (f"{needed}MB",))
 
 
 def _run(
@@ -182,6 +223,7 @@ class Indexer:
                 with self._database.connect(autocommit=True) as conn:
                     known = queue.embeddings(conn)
                 self.build(known)
+                self._measure(known)
             except END:
                 raise
             except errors.Unreachable as exc:
@@ -220,6 +262,11 @@ class Indexer:
         if lacking and build(self._database, embedding, self._settings, self._stop):
             self._backoff.end(embedding.embedding_id)
             self._note(embedding, None)
+
+    def _measure(self, embeddings: Sequence[Embedding]) -> None:
+        for embedding in embeddings:
+            if not self._stop.is_set():
+                care.measure(self._database, embedding, self._settings)
 
     def _note(self, embedding: Embedding, error: str | None) -> None:
         with suppress(errors.PgpipeError), step(BUILDING), self._database.connect(autocommit=True) as conn:

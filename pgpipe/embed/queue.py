@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # who only asks what is declared does without
     from pgpipe.embed.model.base import Vectors
 
 EMBEDDINGS = """
-    select c.oid::bigint, n.nspname, c.relname, e.embedding_id, e.name, e.model, e.dims, e.chunk_size, e.chunk_overlap
+    select c.oid::bigint, n.nspname, c.relname, e.embedding_id, e.name, e.model, e.dims, e.chunk_size, e.chunk_overlap,
+           e.store_precision = 'half'
       from pgpipe.embedding e
       join pg_catalog.pg_class c on c.oid = e.target
       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -58,6 +59,7 @@ class Embedding:
     dims: int
     chunk_size: int | None = None  # tokens; None: as many as the model reads
     chunk_overlap: int = 0
+    half: bool = False  # the store keeps half the precision
 
     @property
     def entity(self) -> str:

@@ -161,7 +161,7 @@ class EmbeddingsGenerator(Component):
             if declared is None:
                 return False
             if known and known.serves(declared, context.settings.embedding.model):
-                embedding.keep_filters(conn, target, declared, known.name)
+                embedding.keep(conn, target, declared, known.name)
                 return True
             from pgpipe.embed.model.base import dimensions
             from pgpipe.embed.model.prompts import lacking

@@ -66,6 +66,14 @@ class RankingSettings(Section):
     )
 
 
+class EmbedIndex(Section):
+    """The vector index of an embedding."""
+
+    precision: Literal["half", "bit", "full"] | None = Field(
+        None, description="half | bit | full, of what it holds; half, or what it is, if left out", examples=["bit"]
+    )
+
+
 class EmbedDeclaration(Section):
     """The embedding of an entity."""
 
@@ -87,6 +95,12 @@ class EmbedDeclaration(Section):
     filters: list[str] = Field(
         [], description="columns that searches are often filtered by, kept with the vectors", examples=[["brand"]]
     )
+    store_precision: Literal["half", "full"] | None = Field(
+        None,
+        description="half | full, of stored vectors; full, or what it is, if left out",
+        examples=["half"],
+    )
+    index: EmbedIndex = Field(default_factory=EmbedIndex.model_construct, description="The vector index.")
 
 
 class RerankDeclaration(Section):

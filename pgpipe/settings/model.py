@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from pgpipe.settings.source import Sources
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 # Settings of an entity whose defaults are those of `load`:
 DEFAULTED = ("max_deleted", "max_changed", "min_rows", "checks", "check_timeout", "hash_key")
+WINDOW = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -53,7 +55,30 @@ class IndexSettings(Section):
     kind: Literal["hnsw", "none"] = Field("hnsw", description="hnsw | none")
     min_rows: int = Field(5000, ge=1, description="fewer are read in a few milliseconds without an index")
     max_wait: float = Field(3600, ge=0, description="seconds after which it is built though jobs still wait")
-    memory_mb: int = Field(1024, ge=1, description="at most so much maintenance_work_mem for a build")
+    memory_mb: int = Field(
+        2048, ge=1, description="at most so much maintenance_work_mem for a build, which is refused if it needs more"
+    )
+    check_every: float = Field(
+        86400, ge=0, description="seconds after which an embedder measures it again; 0: it never does"
+    )
+    max_dead: float = Field(0.3, gt=0, le=1, description="share of dead bytes above which it is built again")
+    max_loss: float = Field(
+        0.03, gt=0, le=1, description="built again if it finds so much less of the nearest than after its build"
+    )
+    window: str | None = Field(
+        None,
+        pattern=WINDOW,
+        description="hours in UTC in which it may be measured and built again; at any time if left out",
+        examples=["01:00-05:00"],
+    )
+
+    def open_now(self) -> bool:
+        """Whether its window is open."""
+        if self.window is None:
+            return True
+        first, last = self.window.split("-")
+        now = f"{datetime.now(UTC):%H:%M}"
+        return first <= now < last if first <= last else now >= first or now < last
 
 
 class EmbeddingSettings(ModelSettings):

@@ -64,12 +64,15 @@ select e.embedding_id, class.relname as entity, e.name, e.model, e.dims, e.activ
                         case when sweep.lacking > 0
                              then format('jobs of %s rows were dropped', sweep.lacking) end,
                         trouble.met),
-              '') as reason
+              '') as reason,
+       e.index_precision, health.recall as index_recall, health.dead as index_dead,
+       health.measured_at as index_measured_at
   from pgpipe.embedding_jobs jobs
   join pgpipe.embedding e using (embedding_id)
   join pg_catalog.pg_class class on class.oid = e.target
   join pg_catalog.pg_namespace home on home.oid = class.relnamespace
   left join pgpipe.sweep sweep using (embedding_id)
+  left join pgpipe.index_health health using (embedding_id)
  cross join lateral (
        select pgpipe_internal.coverage_doubt(e, sweep.definition, (
                   select min(missed.sqlstate) from pgpipe.missed missed
@@ -108,6 +111,8 @@ comment on view pgpipe.embedding_status is
     'date. It is 1 if every row that should have a vector has one of its present text. That holds '
     'as far as triggers see what is written, and as of `swept_at` for all else. If it is unknown, '
     'it is null with a `reason`, which also says what errors an embedder met with it as a whole. '
+    '`index_precision` is what the vector index holds, or will once it is built. `index_recall` '
+    'and `index_dead` are what pgpipe.index_health says of it. '
     '`oldest_age` is the age of the oldest job, the lag. `rate` is '
     'jobs per second over the last minute, and `eta` when the queue is empty at that rate. '
     '`stale` are results dropped within a week because their job had passed to another worker. '

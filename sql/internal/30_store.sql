@@ -34,8 +34,20 @@ $$;
 comment on function pgpipe_internal.require_free_name(regclass, text) is
     'Raises PP004 if a table, an index or a type has the name of a store already.';
 
+create or replace function pgpipe_internal.stored_precision(
+    known pgpipe.embedding, dims int, wanted text)
+    returns text  immutable  set search_path = pg_catalog, pg_temp  language sql
+as $$
+    -- Full precision of more dimensions cannot be indexed.
+    select case when dims > 2000 then 'half'
+                else coalesce(wanted, known.store_precision, 'full') end
+$$;
+comment on function pgpipe_internal.stored_precision(pgpipe.embedding, int, text) is
+    'In which precision the store of an embedding is, or is to be: as wanted, else as it is.';
+
+drop function if exists pgpipe_internal.create_store(regclass, text, name[], int);
 create or replace function pgpipe_internal.create_store(
-    target regclass, store text, key_columns name[], dims int)
+    target regclass, store text, key_columns name[], dims int, store_precision text)
     returns regclass  volatile strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 begin
@@ -59,7 +71,7 @@ begin
            join pg_catalog.pg_attribute item
              on item.attrelid = create_store.target and item.attname = key.name),
         format('%I.%s(%s)', pgpipe_internal.vector_schema(),
-               case when dims > 2000 then 'halfvec' else 'vector' end, dims),
+               case store_precision when 'half' then 'halfvec' else 'vector' end, dims),
         pgpipe_internal.column_list(key_columns));
     -- Inline: a scan reads it faster.
     execute format('alter table %s alter column vector set storage main', store);
@@ -72,7 +84,7 @@ begin
     return store::regclass;
 end
 $$;
-comment on function pgpipe_internal.create_store(regclass, text, name[], int) is
+comment on function pgpipe_internal.create_store(regclass, text, name[], int, text) is
     'Creates the table of an embedding''s vectors. No foreign key ties it to the target: nothing '
     'that is done to the target is refused for its sake.';
 

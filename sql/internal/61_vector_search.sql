@@ -21,8 +21,7 @@ declare
                                   where class.oid = declared.store);
     rows double precision := greatest(pgpipe_internal.known_rows(declared.target), 1);
 begin
-    -- 0.1.0 could build IVFFlat: it serves until there is HNSW.
-    if not pgpipe_internal.has_vector_index(declared.store, '{hnsw,ivfflat}') then
+    if pgpipe_internal.served_precision(declared) is null then
         return true;
     elsif condition is null then
         return false;
@@ -50,6 +49,8 @@ create or replace function pgpipe_internal.nearest_statement(
     returns text  stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
 declare
+    holds constant text := case when not exact then pgpipe_internal.served_precision(declared) end;
+    question constant text := pgpipe_internal.asked_vector(declared);
     source text := format('%s store', declared.store);
 begin
     if exact and kept is not null then
@@ -63,28 +64,31 @@ begin
                              declared.target, declared.key_columns, 'row', 'store'),
                          pgpipe_internal.search_condition(declared.target, filter));
     end if;
+    if holds <> declared.store_precision then  -- what the index finds is compared in full
+        source := pgpipe_internal.candidate_rows(declared, holds, source, question);
+    end if;
     return pgpipe_internal.fill($sql$
         select {key_columns}, store.char_start, store.char_end, store.content_hash,
-               (store.vector operator({schema}.<=>) $1::{schema}.{type}){passed_over} as distance
+               (store.vector operator({schema}.<=>) {question}){passed_over} as distance
           from {source}
          order by distance{tie} limit $2
         $sql$, jsonb_build_object(
             'key_columns', pgpipe_internal.numbered_list(declared.key_columns, 'store'),
-            'schema', quote_ident(pgpipe_internal.vector_schema()),
-            'type', case when declared.dims > 2000 then 'halfvec' else 'vector' end,
+            'schema', quote_ident(pgpipe_internal.vector_schema()), 'question', question,
             -- Any index on the vectors is passed over by a sum, in whose order none is.
-            'passed_over', case when exact then ' + 0' end,
+            'passed_over', case when exact or holds <> declared.store_precision then ' + 0' end,
             'source', source,
             -- Equal vectors: the same ones every time.
-            'tie', ', ' || case when exact
+            'tie', ', ' || case when exact or holds <> declared.store_precision
                            then pgpipe_internal.column_list(declared.key_columns, 'store') end));
 end
 $$;
 comment on function pgpipe_internal.nearest_statement(
     pgpipe.embedding, jsonb, boolean, boolean, jsonb) is
     'SQL text: the $2 chunks nearest to the vector $1 of the rows that pass. It goes by the index '
-    'of the store. With `exact` all that pass are compared, in the filter table if that answers a '
-    'part of the filter (`kept`).';
+    'of the store. If that holds less than the store does, it gives $3 candidates, which are '
+    'compared in full. With `exact` all that pass are compared, in the filter table if that '
+    'answers a part of the filter (`kept`).';
 
 create or replace function pgpipe_internal.require_question(
     declared pgpipe.embedding, question real[])
@@ -98,7 +102,7 @@ begin
             dims, declared.target, declared.dims using errcode = 'PP009',
             hint = format('They are of the model %s: compute the question''s vector with it.',
                           declared.model);
-    elsif not pgpipe_internal.has_direction(question, declared.dims > 2000) then
+    elsif not pgpipe_internal.has_direction(question, declared.store_precision = 'half') then
         raise exception 'the question''s vector is zero or out of range, so no row is nearer to it '
                         'than another' using errcode = 'PP009',
             hint = format('The model %s makes nothing of the question: ask in other words, or '
@@ -115,8 +119,11 @@ create or replace function pgpipe_internal.look_near(
     out ends int[], out hashes bytea[])
     stable  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+declare
+    candidates constant int := pgpipe_internal.index_candidates(
+        pgpipe_internal.served_precision(declared), chunks);
 begin
-    perform set_config('hnsw.ef_search', least(greatest(400, chunks), 1000)::text, true);
+    perform set_config('hnsw.ef_search', least(greatest(400, candidates), 1000)::text, true);
     execute pgpipe_internal.fill($sql$
         with nearest as materialized ({statement}), best as (
             select distinct on ({key_columns}) nearest.* from nearest
@@ -136,7 +143,7 @@ begin
             'target', declared.target::text, 'condition', coalesce(condition, 'true'),
             'is_same', pgpipe_internal.same_numbered(
                 declared.target, declared.key_columns, 'best', 'row')))
-       into seen, keys, distances, starts, ends, hashes using query, chunks;
+       into seen, keys, distances, starts, ends, hashes using query, chunks, candidates;
 end
 $$;
 comment on function pgpipe_internal.look_near(pgpipe.embedding, text, text, vector, int) is
@@ -155,7 +162,9 @@ declare
     -- So many to begin with: a row may have several. Behind a filter each costs the walk of all
     -- that does not pass.
     chunks int := case when filtered then ceil(1.25 * k) + 12 else 2 * k + 10 end;
-    exact boolean := pgpipe_internal.scan_is_exact(declared, condition, chunks, kept);
+    exact boolean := pgpipe_internal.scan_is_exact(
+        declared, condition, pgpipe_internal.index_candidates(
+            pgpipe_internal.served_precision(declared), chunks), kept);
     seen int;
 begin
     loop  -- look further until there are k rows, or no more chunks

@@ -14,7 +14,8 @@ begin
             'schema', quote_ident(pgpipe_internal.vector_schema()), 'store', declared.store,
             'same_row', pgpipe_internal.key_match(
                 declared.target, declared.key_columns, 'store', '$1'))) into mean using key;
-    return case when pgpipe_internal.has_direction(mean, declared.dims > 2000) then mean end;
+    return case when pgpipe_internal.has_direction(mean, declared.store_precision = 'half')
+                then mean end;
 end
 $$;
 comment on function pgpipe_internal.own_vector(pgpipe.embedding, jsonb) is

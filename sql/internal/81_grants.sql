@@ -156,7 +156,8 @@ begin
              else 'select, insert, update, delete' end, relation);
     if only_read or name in ('embedding', 'asked') then  -- of the log only what it asked itself
         execute format('grant select on %s to pgpipe_embedder', relation);
-    elsif name in ('job', 'finished', 'sweep', 'reconciliation', 'missed', 'trouble') then
+    elsif name in ('job', 'finished', 'sweep', 'reconciliation', 'missed', 'trouble',
+                  'index_health') then
         execute format('grant select, insert, update, delete on %s to pgpipe_embedder', relation);
     elsif name = 'fence' then
         execute format('grant select, delete on %s to pgpipe_embedder', relation);
@@ -204,7 +205,8 @@ begin
         and class.relname !~ '^_?yoyo';
     -- By column: where vectors lie, and of what, is written once.
     revoke update on pgpipe.embedding, pgpipe.search from pgpipe_loader;
-    grant update (active, paused_at, max_attempts, filters, filter_table, filter_error)
+    grant update (active, paused_at, max_attempts, filters, filter_table, filter_error,
+                  index_precision)
        on pgpipe.embedding to pgpipe_loader;
     grant update (documents, mean_length, refreshed_at)
        on pgpipe.search to pgpipe_loader, pgpipe_embedder;

@@ -150,6 +150,7 @@ WRITES = {  # what the roles may write, by column where not the whole table
         "job": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "missed": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "trouble": {"INSERT": None, "UPDATE": None, "DELETE": None},
+        "index_health": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "finished": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "sweep": {"INSERT": None, "UPDATE": None, "DELETE": None},
         "reconciliation": {"INSERT": None, "UPDATE": None, "DELETE": None},
@@ -184,7 +185,8 @@ def test_who_may_write_what(conn: Connection) -> None:
         " and a.attnum > 0 and has_column_privilege('pgpipe_loader', a.attrelid, a.attnum, 'update')"
     )
     (columns,) = column(conn, updates)
-    assert set(columns) == {"active", "paused_at", "max_attempts", "filters", "filter_table", "filter_error"}
+    changed = {"active", "paused_at", "max_attempts", "filters", "filter_table", "filter_error", "index_precision"}
+    assert set(columns) == changed
 
 
 @also_on_16

@@ -19,7 +19,7 @@ STORY = """
     text_search escape_passage similar search_all facets total suggest
     alter_search fill_search
     enable_embedding pause_embedding resume_embedding retry_jobs drop_jobs
-    vector_search hybrid_search hybrid_facets enable_filters embedding_drift switch_embedding
+    vector_search hybrid_search hybrid_facets set_index_precision enable_filters embedding_drift switch_embedding
     disable_filters disable_embedding disable_search
 """
 ARTICLES = """

@@ -93,8 +93,8 @@ def test_through_pgbouncer(database: Database) -> None:
             conn.execute("drop index doc_embedding_hnsw")
 
 
-def test_memory_within_the_limit(any_database: Database, conn: Connection, logged: list[dict]) -> None:
-    """The build's session gets what it needs up to the limit; more is asked for in the log."""
+def test_memory_within_the_limit(any_database: Database, conn: Connection) -> None:
+    """The build's session gets what it needs up to the limit; more is refused, and the error says what to set."""
     embedding = filled(conn, rows=1500)
     given: list[int] = []
     real = index._run
@@ -105,17 +105,21 @@ def test_memory_within_the_limit(any_database: Database, conn: Connection, logge
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "_run", look)
-        for limit, setting in ((2, "1MB"), (1000, "1MB"), (1, "64MB")):
+        for limit, setting in ((1000, "1MB"), (1, "64MB"), (2, "1MB")):
             conn.execute("drop index if exists doc_embedding_hnsw")
             name = value(conn, "select quote_ident(current_database())")
             conn.execute(f"alter database {name} set maintenance_work_mem = '{setting}'")
-            assert index.build(any_database, embedding, IndexSettings(min_rows=1000, memory_mb=limit))
+            settings = IndexSettings(min_rows=1000, memory_mb=limit)
+            if limit == 2:
+                with pytest.raises(errors.DatabaseError, match=r"needs 6 MB.*may have 2 MB; set .*memory_mb = 6") as no:
+                    index.build(any_database, embedding, settings)
+                assert "1,500 vectors" in str(no.value)
+            else:
+                assert index.build(any_database, embedding, settings)
 
-    needed = 1500 * (8 * 4 + 720) // 2**20 + 4 + 1
-    assert given == [2, needed, 64]
-    warnings = [e for e in logged if e["level"] == "WARNING"]
-    assert [(w["needed_mb"], w["given_mb"]) for w in warnings] == [(needed, 2)]
-    assert "embedding.index.memory_mb" in warnings[0]["event"]
+    needed = 1500 * (8 * 2 + 720) // 2**20 + 4 + 1
+    assert given == [needed, 64]
+    assert conn.execute(INDEXES).fetchall() == []
 
 
 @contextmanager

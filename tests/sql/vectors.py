@@ -14,10 +14,10 @@ FEW = 500  # rows of a store where their number does not matter: its index is bu
 FEW_DO = IndexSettings(min_rows=FEW)  # for an index
 
 
-def filled(conn: Connection, rows: int = 5000, dims: int = 8) -> Embedding:
+def filled(conn: Connection, rows: int = 5000, dims: int = 8, **declared: str) -> Embedding:
     """A store of vectors in all directions, no near twins (HNSW may answer either of two), as a drain leaves it."""
     make_docs(conn, rows)
-    embed(conn, dims=dims)
+    embed(conn, dims=dims, **declared)
     spread = """
         insert into doc_embedding
         select id, 0, 0, 5, pgpipe_internal.content_hash(concat_ws(chr(10), title, body)), 'fake',

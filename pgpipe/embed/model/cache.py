@@ -24,7 +24,7 @@ class Models:
         self._load = load
         self._lock = threading.Lock()
         self._models: dict[str, Model] = {}
-        self._encoders: dict[tuple[str, int], Encoder] = {}  # by model and dimensions
+        self._encoders: dict[tuple[str, int, bool], Encoder] = {}  # by model and dimensions
         self._identified: set[int] = set()  # embeddings whose vectors are of the model at hand
 
     @contextmanager
@@ -45,13 +45,13 @@ class Models:
             ModelError: it cannot be loaded, or its dimensions are not the store's.
             Transient: the service that makes the vectors does not answer.
         """
-        key = (embedding.model, embedding.dims)
+        key = (embedding.model, embedding.dims, embedding.half)
         if key not in self._encoders:
             if embedding.model not in self._models:
                 self._models[embedding.model] = self._loaded(embedding.model)
             loaded, store = self._models[embedding.model], embedding.target.qualified
             model = fit(loaded, embedding.dims, store, self._settings.truncate_dim)
-            self._encoders[key] = Encoder(model)
+            self._encoders[key] = Encoder(model, half=embedding.half)
         return self._encoders[key]
 
     def _loaded(self, name: str) -> Model:
