@@ -74,8 +74,10 @@ def serving(url: str) -> Iterator[tuple[int, int]]:
             assert process.stdout
             found = re.search(r":(\d+)/", process.stdout.readline())
             assert found, "the server did not start"
-            yield int(found[1]), process.pid
-            process.terminate()
+            try:
+                yield int(found[1]), process.pid
+            finally:
+                process.terminate()
 
 
 def asked(kind: str, where: str, given: str, seconds: float, questions: tuple[str, ...]) -> tuple[list[float], float]:
@@ -88,7 +90,8 @@ def asked(kind: str, where: str, given: str, seconds: float, questions: tuple[st
     for client in clients:
         assert client.stdout
         assert client.stdout.readline() == "ready\n"
-    found = [json.loads(client.communicate("go\n")[0]) for client in clients]
+    machine.start(clients)
+    found = [json.loads(client.communicate()[0]) for client in clients]
     return sorted(each / 1000 for one in found for each in one["took"]), sum(one["cpu"] for one in found)
 
 

@@ -122,7 +122,8 @@ def throughput(searcher: pgpipe.Searcher, url: str) -> list[str]:
         for client in clients:
             assert client.stdout
             assert client.stdout.readline() == "ready\n"
-        asked = [client.communicate("go\n")[0] for client in clients]
+        machine.start(clients)
+        asked = [client.communicate()[0] for client in clients]
         return sum(map(int, asked)) / SECONDS
 
     def threads() -> float:

@@ -113,6 +113,14 @@ class Peak:
         return self._bytes
 
 
+def start(clients: Sequence[subprocess.Popen[str]]) -> None:
+    """Let all clients that wait for a line begin at once: `communicate` would let each end before the next begins."""
+    for client in clients:
+        assert client.stdin
+        client.stdin.write("go\n")
+        client.stdin.flush()
+
+
 def timed(server: Server, command: Sequence[str], environment: dict[str, str]) -> Cost:
     """Run a command to its end; one that fails ends the measurement with what it said."""
     # An installed package's modules are compiled once, and not in each of its processes.
