@@ -26,6 +26,7 @@ SEARCHES = """
       from pgpipe.search s join pg_catalog.pg_class c on c.oid = s.target
      where pgpipe_internal.search_doubt(s.target) is not null order by 1
 """
+MAY_SEE_FILLS = "select pg_catalog.has_table_privilege('pgpipe.search_fill', 'select')"
 UNINDEXED = """
     select s.target::text, string_agg(missing.key, ', ' order by missing.method, missing.key)
       from pgpipe.search s
@@ -58,6 +59,8 @@ def _searches(conn: Connection, _settings: Settings) -> Iterator[Finding]:
             yield failure("language", f"{table} {what}", todo)
         else:
             yield warning("search", f"{table} {what}", todo)
+    if conn.execute(MAY_SEE_FILLS).fetchone() != (True,):
+        return
     for table, keys in conn.execute(UNINDEXED).fetchall():
         todo = f"run `pgpipe fill-search --entity {table}`, which stops no writer"
         yield warning("search index", f"{table} lacks an index of {keys}: its searches take longer", todo)

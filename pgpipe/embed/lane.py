@@ -164,10 +164,9 @@ class Lane:
         with self._call("looking for work") as conn:
             shared.owed.give_back(conn)
             wanted = [e for e in queue.embeddings(conn) if self._policy.wants(e)]
-            ready = queue.ready(conn) if wanted else set()
-        for embedding in [e for e in wanted if e.embedding_id not in ready]:
-            wanted.remove(embedding)
-            self._policy.empty(embedding)
+            if self._policy.endless:  # it looks often; a drain calls each claim, which says what may not be served
+                ready = queue.ready(conn)
+                wanted = [e for e in wanted if e.embedding_id in ready]
         while wanted:
             self._halt.check()
             embedding = shared.turns.take(wanted)

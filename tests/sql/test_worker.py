@@ -1,6 +1,7 @@
 """The worker's loop: drain, daemon, stop, long texts, several workers."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,30 +71,6 @@ def test_only_fresh_jobs_load_no_model(any_database: Database, conn: Connection)
 
     assert never.drain().fresh == 3
     assert jobs(conn, embedding) == {}
-
-
-def test_embeddings_without_ready_jobs_are_not_claimed(
-    any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A look for work is one statement for all embeddings; only those with ready jobs are claimed."""
-    make_docs(conn, 3)
-    for name in ("default", "empty", "resting"):
-        embed(conn, name=name)
-    conn.execute(
-        "delete from pgpipe.job j using pgpipe.embedding e where e.name = 'empty' and j.embedding_id = e.embedding_id"
-    )
-    conn.execute(
-        "update pgpipe.job j set visible_at = now() + '1 hour' from pgpipe.embedding e"
-        " where e.name = 'resting' and j.embedding_id = e.embedding_id"
-    )
-    claimed: list[str] = []
-    claim = queue.claim
-    monkeypatch.setattr(queue, "claim", lambda conn, e, *rest: (claimed.append(e.name), claim(conn, e, *rest))[1])
-
-    make_worker(any_database, Fake()).drain()
-
-    assert set(claimed) == {"default"}
-    assert stored(conn) == [1, 2, 3]
 
 
 def test_one_model_for_stores_of_different_dimensions(any_database: Database, conn: Connection) -> None:
@@ -252,6 +229,36 @@ def test_a_daemon_serves_until_it_is_stopped(any_database: Database, conn: Conne
 
     assert not thread.is_alive()
     assert stored(conn) == [1, 2]
+
+
+def test_a_daemon_claims_from_embeddings_with_ready_jobs(
+    any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon looks for work with one statement, however many embeddings are declared."""
+    make_docs(conn, 3)
+    for name in ("default", "empty", "resting"):
+        embed(conn, name=name)
+    of = "pgpipe.embedding e where e.name = %s and j.embedding_id = e.embedding_id"
+    conn.execute(f"delete from pgpipe.job j using {of}", ("empty",))
+    conn.execute(f"update pgpipe.job j set visible_at = now() + '1 hour' from {of}", ("resting",))
+    claimed: list[str] = []
+    claim = queue.claim
+
+    def noted(conn: Connection, embedding: queue.Embedding, *rest: Any) -> queue.Lease:
+        claimed.append(embedding.name)
+        return claim(conn, embedding, *rest)
+
+    monkeypatch.setattr(queue, "claim", noted)
+    worker = make_worker(any_database, Fake())
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        eventually(lambda: stored(conn) == [1, 2, 3])
+    finally:
+        worker.stop.set()
+        thread.join(120)
+
+    assert set(claimed) == {"default"}
 
 
 def test_pgvector_in_a_schema_of_its_own(any_database: Database, conn: Connection) -> None:
