@@ -57,6 +57,7 @@ def exposed(any_database: Database, conn: Connection, monkeypatch: pytest.Monkey
     conn.execute(
         "insert into pgpipe.source_date (schema, entity, dates, seen_at) values ('public', 'doc', '{}', now())"
     )
+    conn.execute("select pgpipe_internal.note_health(embedding_id, 'doc_pkey', 2, 1) from pgpipe.embedding")
     monkeypatch.setattr(metrics, "load_model", lambda _settings: Fake())
     exporter = Exporter(any_database, EmbeddingSettings(model="fake"))
     worker = Worker(any_database, EmbeddingSettings(model="fake"), Hooks(timed=exporter.timed), exporter.load)
