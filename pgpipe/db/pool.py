@@ -17,7 +17,8 @@ SETTINGS = {**pins.MEANING, **pins.WAITS}  # timeouts of the role hold: somebody
 ACT = """
     select pg_catalog.set_config('role', %(role)s, true), pg_catalog.set_config('statement_timeout', %(limit)s, true)
 """
-BEGIN, COMMIT = "begin read only", "commit"
+# It wrote nothing. A rollback also takes back settings that code of a table made for the session, in a policy say.
+BEGIN, END = "begin read only", "rollback"
 WAIT = 30.0  # seconds for a connection that becomes free
 
 
@@ -119,7 +120,7 @@ async def fetch_as(
                     await conn.pin_transaction()
                 await conn.execute(ACT, {"role": role, "limit": f"{round(seconds * 1000)}ms"})
                 await cursor.execute(sql.encode(), values)
-                await conn.execute(COMMIT)
+                await conn.execute(END)
             return await cursor.fetchall()
 
 

@@ -15,7 +15,9 @@ begin
         raise exception 'a token may not act as %, which no policy of rows restricts',
             quote_ident(role) using errcode = 'PP020',
             hint = 'Name a role that may read what the token is for, and no more.';
-    elsif pg_has_role(role, 'pgpipe_owner', 'member') then
+    elsif pg_has_role(role, 'pgpipe_api', 'member')
+          or pg_has_role(role, (select class.relowner from pg_catalog.pg_class class
+                                 where class.oid = 'pgpipe.token'::regclass), 'member') then
         raise exception 'a token may not act as %, which may read the tokens', quote_ident(role)
             using errcode = 'PP020',
             hint = 'Name a role that may read what the token is for, and no more.';

@@ -60,14 +60,16 @@ def test_a_dump_holds_no_token(owner: Connection) -> None:
 
 @also_on_16
 def test_roles_that_a_token_may_not_act_as(owner: Connection) -> None:
-    """A superuser, one that no policy restricts, the owner of the tokens, one that pgpipe_api is no member of."""
-    free, other = (f"{name}_{owner.info.dbname}" for name in ("free", "other"))
-    owner.execute(f"create role {free} bypassrls; create role {other}")
+    """A superuser, one that no policy restricts, who may read tokens, one that pgpipe_api is no member of."""
+    free, other, server = (f"{name}_{owner.info.dbname}" for name in ("free", "other", "server"))
+    owner.execute(f"create role {free} bypassrls; create role {other}; create role {server} in role pgpipe_api")
     try:
         for role, line in (
             ("postgres", "no policy of rows"),
             (free, "no policy of rows"),
             ("pgpipe_owner", "may read the tokens"),
+            ("pgpipe_api", "may read the tokens"),
+            (server, "may read the tokens"),
             (other, f"Run: grant {other} to pgpipe_api"),
             ("nobody'; --", "there is no role"),
         ):
@@ -76,7 +78,7 @@ def test_roles_that_a_token_may_not_act_as(owner: Connection) -> None:
         owner.execute(f"grant {other} to pgpipe_api")
         assert make(owner, role=other)
     finally:
-        owner.execute(f"drop role {free}; drop role {other}")
+        owner.execute(f"drop role {free}; drop role {other}; drop role {server}")
 
 
 @also_on_16

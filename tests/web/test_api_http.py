@@ -206,10 +206,49 @@ def test_a_search_is_cancelled_and_overload_is_refused(shop: Database) -> None:
         client.post("search", **QUESTION, mode="text")
 
 
-def _waiting(database: Database) -> bool:
-    sql = "select exists (select from pg_locks where not granted and relation = 'doc'::regclass)"
+def test_one_token_leaves_room_for_others(shop: Database) -> None:
+    """Slow searches of one token take neither all places nor all connections: another token is answered meanwhile."""
+    known = settings(shop, connections=4, max_requests=4)
+    busy, other = token(shop, "doc"), token(shop, "secret")
+    with (
+        serving(known) as url,
+        Client(url, busy) as slow,
+        Client(url, other) as quick,
+        ThreadPoolExecutor(3) as threads,
+    ):
+        quick.post("search", query="hidden", mode="text")
+        with shop.connect() as conn:
+            conn.execute("lock table doc in access exclusive mode")
+            asked = [threads.submit(slow.raw, "POST", "/v1/search", json=QUESTION | {"mode": "text"}) for _ in range(3)]
+            eventually(lambda: _waiting(shop) == 3)
+            refused = slow.raw("POST", "/v1/search", json=QUESTION)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert quick.post("search", query="hidden", mode="text")["hits"]
+        assert [each.result().status_code for each in asked] == [200] * 3
+        slow.post("search", **QUESTION, mode="text")
+
+
+def test_settings_of_a_table_end_with_the_request(shop: Database) -> None:
+    """What a policy's function sets for the session, its search_path say, is gone when another token asks."""
+    with shop.connect(autocommit=True) as conn:
+        conn.execute(
+            "create function leave() returns boolean language sql volatile as"
+            " $$ select set_config('shop.tenant', 'a', false) = 'a' $$;"
+            "create function left_by() returns text stable language sql as"
+            " $$ select current_setting('shop.tenant', true) $$;"
+            "alter table secret enable row level security; create policy leave on secret using (leave());"
+            "alter policy all_rows on doc using (coalesce(left_by(), '') = '')"
+        )
+    held = token(shop, "secret"), token(shop, "doc")
+    with serving(settings(shop, connections=1)) as url, Client(url, held[0]) as one, Client(url, held[1]) as other:
+        assert one.post("search", query="hidden", mode="text")["hits"]
+        assert other.post("search", **QUESTION, mode="text")["hits"]
+
+
+def _waiting(database: Database) -> int:
+    sql = "select count(*) from pg_locks where not granted and relation = 'doc'::regclass"
     with database.connect() as conn:
-        return bool((conn.execute(sql).fetchone() or (False,))[0])
+        return int((conn.execute(sql).fetchone() or (0,))[0])
 
 
 def test_a_database_that_is_away(shop: Database) -> None:
@@ -281,6 +320,27 @@ def test_slow_and_large_requests(shop: Database, monkeypatch: pytest.MonkeyPatch
         assert client.raw("POST", "/v1/search", content=b"x" * 70_000).status_code == 413
         assert client.raw("POST", "/v1/search", content=iter([b"x" * 1000] * 70)).status_code == 413
         client.post("search", **QUESTION, mode="text")
+
+
+def test_a_client_that_reads_nothing(shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks, without a token, and never reads the answers, holds no connection."""
+    monkeypatch.setattr(api_server, "SILENT", 0.2)
+    with serving(settings(shop)) as url, socket.socket() as conn:
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        conn.settimeout(20)
+        with pytest.raises(ConnectionError):  # the server cut it while it waited for room
+            conn.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100_000)
+
+
+def test_probes_cost_one_look_a_second(shop: Database) -> None:
+    """A stranger who asks /ready without end takes no connection from searches: one look answers all."""
+    asked = "select count(*) from pg_stat_activity where usename = 'pgpipe_api'"
+    with serving(settings(shop)) as url, Client(url, token(shop, "doc")) as client, ThreadPoolExecutor(16) as threads:
+        found = threads.map(lambda _: client.raw("GET", "/ready").status_code, range(200))
+        assert set(found) == {200}
+        with shop.connect() as conn:
+            assert (conn.execute(asked).fetchone() or (0,))[0] <= 3
 
 
 def test_addresses_are_tested_on_the_parsed_value(cli: Cli) -> None:

@@ -1,5 +1,6 @@
 """Searches that act as the role of a token: its rights and row policies hold, in a read-only transaction of its own."""
 
+import asyncio
 from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
@@ -9,6 +10,7 @@ from pgpipe.db import translated
 from pgpipe.db.pool import fetch_as
 from pgpipe.searching.ask import SEARCHABLE, TARGETS, Searchable, Statement
 from pgpipe.settings.model import Settings
+from pgpipe.web.api.shield import OTHERS
 from pgpipe.web.api.tokens import Known
 from pgpipe.web.asking import Models
 
@@ -30,11 +32,13 @@ class ActingSearcher(AsyncSearcher):
         self._vectors = models.vector
         self._token = token
         self._limit = settings.serve.timeout
+        connections = settings.serve.connections
+        self._room = asyncio.Semaphore(connections - connections // OTHERS)  # the rest is for other tokens
 
     async def _ask(self, pool: AsyncConnectionPool[Any], asked: Statement[Any]) -> list[Any]:
         if asked is SEARCHABLE:
             asked = Statement(READABLE, Searchable, {"entities": self._token.entities})
         with translated():
-            async with pool.connection(self._limit) as conn:
+            async with self._room, pool.connection(self._limit) as conn:
                 values = asked.parameters(conn)
                 return await fetch_as(conn, self._token.role, self._limit, asked.sql, values, asked.row)

@@ -1,5 +1,7 @@
 """The application of the API: its endpoints, and what is around them."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +23,7 @@ from pgpipe.web.api import shapes
 from pgpipe.web.api.acting import ActingSearcher
 from pgpipe.web.api.answers import answer, error, failed, hit
 from pgpipe.web.api.shield import Meters, Shield
-from pgpipe.web.api.tokens import Known, Tokens
+from pgpipe.web.api.tokens import SOONEST, Known, Tokens
 from pgpipe.web.asking import Models
 from pgpipe.web.guard import LOOPBACK, Guard
 
@@ -43,6 +45,9 @@ class Api:
         self.pool = async_pool(serving(settings), serve.connections, read_only=True)
         self.lookups = async_pool(keeping(settings), LOOKUPS)
         self.tokens = Tokens(self.lookups)
+        self._looking = asyncio.Lock()
+        self._looked: PgpipeError | None = None
+        self._looked_until = 0.0
         self._searchers: dict[str, tuple[Known, ActingSearcher]] = {}
 
     @asynccontextmanager
@@ -65,14 +70,21 @@ class Api:
 
     async def ready(self) -> Response:
         """Whether tokens can be checked and questions answered."""
+        async with self._looking:  # who comes meanwhile has that answer too: anybody may ask
+            if time.monotonic() >= self._looked_until:
+                self._looked = await self._look()
+                self._looked_until = time.monotonic() + SOONEST
+            return failed(self._looked) if self._looked else answer({"status": "ok"})
+
+    async def _look(self) -> PgpipeError | None:
         try:
             await self.tokens.look()
             with translated():
                 async with self.pool.connection(1) as conn:
                     await conn.execute("select")
         except PgpipeError as exc:
-            return failed(exc)
-        return answer({"status": "ok"})
+            return exc
+        return None
 
 
 def serving(settings: Settings) -> Database:

@@ -23,7 +23,7 @@ CONNECTIONS = 1000  # open at once; a further one is closed
 
 
 class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # which class it is depends on what is installed
-    """Closes a connection that does not get a request done: uvicorn waits for headers for ever."""
+    """Closes a connection that does not get a request done, or does not read: uvicorn waits for both for ever."""
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's
         """Take it, unless there are too many."""
@@ -43,11 +43,13 @@ class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # which cla
 
     def _look(self) -> None:
         cycle = self.cycle
+        unread = self.flow.write_paused or self.transport.is_closing()  # the client does not take what is sent
         idle = cycle is None or cycle.response_complete
-        if idle and cycle is self._seen:  # no request since the last look
+        seen = self.flow if unread else cycle if idle else self
+        if seen is self._seen and seen is not self:  # nothing since the last look
             self.transport.abort()
             return
-        self._seen = cycle if idle else self
+        self._seen = seen
         self._tick = self.loop.call_later(SILENT, self._look)
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter as Counts
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -13,11 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pgpipe.errors import PgpipeError
 from pgpipe.log import get_logger
 from pgpipe.web.api import answers
-from pgpipe.web.api.tokens import Known
+from pgpipe.web.api.tokens import Known, TooMany
 
 PREFIX = "/v1/"  # what needs a token
 LARGEST = 65_536  # bytes of a request
 SLOWEST = 10.0  # seconds that a request may take to arrive, and that its answer may take to be taken
+OTHERS = 4  # of so many requests at work, one is for other tokens
 MARGIN = 1.0  # seconds: the database cancels first, and says so
 PATHS = frozenset(f"/v1/{name}" for name in ("search", "similar", "suggest", "facets", "entities"))
 Admit = Callable[[str], Awaitable[Known]]
@@ -52,7 +55,7 @@ class Shield:
         self._most = most
         self._limit = limit
         self._meters = meters
-        self._at_work = 0
+        self._at_work: Counts[str] = Counts()  # by token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse in a line."""
@@ -88,20 +91,28 @@ class Shield:
         body = await _read(scope, receive)
         if isinstance(body, Response):
             return body
-        if self._at_work >= self._most:
+        if self._at_work.total() >= self._most:
             return answers.error(503, "overloaded", "too many requests are at work; try again in a second", 1)
-        self._at_work += 1
-        self._meters.at_work.set(self._at_work)
+        if self._at_work[token.token_id] >= self._most - self._most // OTHERS:
+            return answers.failed(TooMany(1))
         try:
-            messages = await self._work(scope, body)
+            with self._working(token.token_id):
+                messages = await self._work(scope, body)
         except TimeoutError:
             return answers.timeout()
-        finally:
-            self._at_work -= 1
-            self._meters.at_work.set(self._at_work)
         for message in messages:
             await send(message)
         return None
+
+    @contextmanager
+    def _working(self, token_id: str) -> Iterator[None]:
+        self._at_work[token_id] += 1
+        self._meters.at_work.inc()
+        try:
+            yield
+        finally:
+            self._at_work -= Counts([token_id])  # which drops a token that has none left
+            self._meters.at_work.dec()
 
     async def _work(self, scope: Scope, body: bytes) -> list[Message]:
         """The answer. It is short, and sent after the work: a client that reads it slowly takes no room."""

@@ -18,6 +18,7 @@ LIVE = """
            token.per_minute, token.burst
       from pgpipe.token
       join pg_catalog.pg_roles role on role.rolname = token.role and not role.rolsuper and not role.rolbypassrls
+       and pg_catalog.pg_has_role(role.oid, pg_catalog.to_regrole('pgpipe_api')::oid, 'member') is not true
      where token.revoked_at is null and (token.expires_at > pg_catalog.now()) is not false
 """
 TAKE = "select granted, wait from pgpipe_internal.take_requests(%(token)s, %(wanted)s, %(unspent)s)"
