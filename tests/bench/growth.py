@@ -93,7 +93,7 @@ def work(server: Server, run: Callable[[], Any]) -> float:
 def loads(server: Server, folder: Path) -> dict[str, float]:
     """The first load of all rows, and one of a date on which nothing changed."""
     (folder / "pgpipe.toml").write_text(CONFIGURATION)
-    environment = {"PGPIPE_SOURCE__URL": f"{folder / 'lake'}", "PGPIPE_DATABASE__URL": server.url}
+    environment = {"PGPIPE_SOURCE__URL": f"file://{folder / 'lake'}", "PGPIPE_DATABASE__URL": server.url}
     command = [sys.executable, "-m", "pgpipe", "--config", str(folder / "pgpipe.toml"), "load", "--date"]
     spent = {}
     for name, date in zip(("load, s", "unchanged load, s"), DATES, strict=True):
