@@ -14,6 +14,7 @@ from pgpipe.searching.steps import Scored
 FIRST = 4  # texts that are read at once, until it is known how long one takes
 MOST = 32  # more is slower on a processor, whose cache is small
 THREADS = 4  # of a reranker that answers several at once
+ROOM = 64  # lists that may wait for a thread; a service that hangs would fill memory with them
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Scorer:
     def __call__(self, query: str, texts: list[str], budget: float) -> Scored:
         """The scores of the first texts, as many as are made within so many seconds."""
         began = time.monotonic()
+        if self._runs.qsize() >= ROOM:
+            return Scored([], "the reranker is busy: too many lists wait for it")
         run = Run(query, texts, began + budget)
         self._runs.put(run)
         run.over.wait(budget)

@@ -10,9 +10,10 @@ import pytest
 
 from pgpipe import errors
 from pgpipe.rerank.base import load_reranker
-from pgpipe.rerank.within import FIRST, Scorer
+from pgpipe.rerank.within import FIRST, ROOM, Scorer
 from pgpipe.settings.backend import RerankSettings
 from tests.fixtures.rerankers import LENGTH, Service, make_cross_encoder, serving
+from tests.sql.support import eventually
 
 SECONDS = 60.0  # a budget that no test waits for
 
@@ -92,12 +93,15 @@ def test_a_budget() -> None:
 
     in_part = scorer("q", texts, 0.5)
     stuck = scorer("q", texts, 0.05)
-    for _ in range(50):
+    many = [scorer("q", texts, 0).fault or "" for _ in range(ROOM + 2)]
+    for _ in range(60):
         slow.may.release()
+    eventually(lambda: scorer("q", texts[:1], SECONDS).scores)
     again = scorer("q", texts, SECONDS)
 
     assert (in_part.scores, in_part.fault) == ([0, 1, 2, 3], None)
     assert (stuck.scores, stuck.fault) == ([], "no score came within 50 ms")
+    assert "busy" in many[-1]  # what waits does not fill memory
     assert (again.scores, again.fault) == (list(range(50)), None)
     assert len(slow.read[0]) == FIRST  # later batches are as large as there is time for
 

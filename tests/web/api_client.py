@@ -21,12 +21,11 @@ from tests.sql.fake_model import Fake
 from tests.sql.support import eventually
 
 
-def settings(database: Database, **serve: Any) -> Settings:
-    """The server logs in as pgpipe_api."""
+def settings(database: Database, more: dict[str, Any] | None = None, **serve: Any) -> Settings:
+    """The server logs in as pgpipe_api; `more` are other sections."""
     url = make_conninfo(database.url, user="pgpipe_api")
-    return Settings.model_validate(
-        {"database": {"url": database.url}, "embedding": {"model": "fake"}, "serve": {"api": True, "url": url} | serve}
-    )
+    known = {"database": {"url": database.url}, "embedding": {"model": "fake"}}
+    return Settings.model_validate(known | {"serve": {"api": True, "url": url} | serve} | (more or {}))
 
 
 @contextmanager

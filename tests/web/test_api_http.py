@@ -17,6 +17,7 @@ from pgpipe.settings.model import Settings
 from pgpipe.web.api import server as api_server
 from pgpipe.web.api import shield
 from tests.conftest import Cli
+from tests.fixtures import rerankers
 from tests.flow.support import fails
 from tests.sql.support import eventually
 from tests.web.api_client import Client, serving, settings, token
@@ -258,6 +259,21 @@ def test_a_database_that_is_away(shop: Database) -> None:
         with shop.connect(autocommit=True) as conn:
             conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'pgpipe_api'")
         eventually(lambda: client.raw("POST", "/v1/search", json=QUESTION | {"mode": "text"}).status_code == 200)
+
+
+def test_a_reranker_that_fails(shop: Database, logged: list[dict[str, Any]]) -> None:
+    """Its address and its words are in the log of the server, and not in an answer; the order is that of the search."""
+    with rerankers.serving(len) as service:
+        service.answers = [(500, {}, "ask 10.0.0.7")]
+        declared = {"entity": {"doc": {"rerank": {"model": "m", "budget": "60s"}}}}
+        known = settings(shop, declared | {"rerank": {"backend": "http", "url": service.url}})
+        with serving(known) as url, Client(url, token(shop, "doc")) as client:
+            failed, read = (client.raw("POST", "/v1/search", json=QUESTION | {"mode": "text"}) for _ in range(2))
+    assert [hit["reranked"]["rows"] for hit in failed.json()["hits"]] == [0] * 3
+    assert [hit["reranked"]["rows"] for hit in read.json()["hits"]] == [3] * 3
+    assert "10.0.0.7" not in failed.text
+    assert service.url not in failed.text
+    assert "10.0.0.7" in str(logged)
 
 
 def test_hosts_and_origins(shop: Database) -> None:

@@ -25,9 +25,17 @@ def answer(value: Any, code: int = 200, headers: dict[str, str] | None = None) -
     return Response(text, code, media_type="application/json", headers=headers)
 
 
-def hit(found: Hit) -> dict[str, Any]:
+def hits(found: list[Hit]) -> list[dict[str, Any]]:
+    """Hits. Why a reranker read none is for the log: it names addresses, and quotes a service."""
+    if found and (read := found[0].reranked) and read.fault:
+        log.warning("answers are not reranked", error=read.fault)
+    return [_hit(each) for each in found]
+
+
+def _hit(found: Hit) -> dict[str, Any]:
     """A hit without what it does not have."""
-    return {name: value for name, value in vars(found).items() if value is not None}
+    known = {name: value for name, value in vars(found).items() if value is not None}
+    return known | {"reranked": {"rows": read.rows, "of": read.of}} if (read := found.reranked) else known
 
 
 def error(code: int, name: str, message: str, wait: float | None = None) -> Response:

@@ -21,7 +21,7 @@ from pgpipe.errors import PgpipeError, UsageError
 from pgpipe.settings.model import Settings
 from pgpipe.web.api import shapes
 from pgpipe.web.api.acting import ActingSearcher
-from pgpipe.web.api.answers import answer, error, failed, hit
+from pgpipe.web.api.answers import answer, error, failed, hits
 from pgpipe.web.api.shield import Meters, Shield
 from pgpipe.web.api.tokens import SOONEST, Known, Tokens
 from pgpipe.web.asking import Models
@@ -147,7 +147,7 @@ def _add_searches(app: FastAPI, api: Api) -> None:
         options: dict[str, Any] = asked.model_dump(include=set(shapes.OPTIONS))
         entity = asked.entity
         found = await searcher.search(asked.query, entity, asked.mode, asked.k, asked.filter, **options)
-        body: dict[str, Any] = {"hits": [hit(each) for each in found]}
+        body: dict[str, Any] = {"hits": hits(found)}
         if asked.facets or asked.total:
             body |= await _counted(searcher, asked)
         return answer(body)
@@ -156,7 +156,7 @@ def _add_searches(app: FastAPI, api: Api) -> None:
     async def similar(asked: shapes.Similar, searcher: Asking) -> Response:
         """Find the rows that are most like one."""
         found = await searcher.similar(asked.key, asked.entity, asked.k, asked.filter, row=asked.row)
-        return answer({"hits": [hit(each) for each in found]})
+        return answer({"hits": hits(found)})
 
     @app.post("/v1/facets", dependencies=secured)
     async def facets(asked: shapes.Facets, searcher: Asking) -> Response:
