@@ -10,9 +10,9 @@ from typing import Any
 from pgpipe.errors import UsageError
 
 Grades = dict[str, dict[str, int]]  # question → row → grade, 0 if it does not answer
-TOPIC = re.compile(r"<top>(.*?)</top>", re.DOTALL | re.IGNORECASE)
-NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*(\S+)", re.IGNORECASE)
-TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]+)", re.IGNORECASE)
+TOPIC, END = re.compile("<top>", re.IGNORECASE), re.compile("</top>", re.IGNORECASE)
+NUMBER = re.compile(r"<num> ?(?:Number:)? ?(\S+)", re.IGNORECASE)
+TITLE = re.compile(r"<title> ?(?:Topic:)? ?([^<]+)", re.IGNORECASE)
 FORMS = "a judgement is `question TAB key TAB grade`, or with --questions a line of BEIR's qrels or of TREC's"
 OWN, BEIR, TREC = 3, 3, 4  # fields of a line
 
@@ -83,16 +83,17 @@ def read_questions(path: Path) -> dict[str, str]:
         UsageError: a line cannot be read.
     """
     whole = "\n".join(line for _place, line in _lines(path))
-    if topics := TOPIC.findall(whole):
+    if topics := [END.split(part, 1)[0] for part in TOPIC.split(whole)[1:] if END.search(part)]:
         return dict(_topic(path, topic) for topic in topics)
     return dict(_question(path, place, line) for place, line in _lines(path))
 
 
 def _topic(path: Path, topic: str) -> tuple[str, str]:
+    topic = " ".join(topic.split())
     number, title = NUMBER.search(topic), TITLE.search(topic)
     if number is None or title is None:
         raise UsageError(f"{path}: a topic lacks <num> or <title>")
-    return number[1], " ".join(title[1].split())
+    return number[1], title[1].strip()
 
 
 def _question(path: Path, place: int, line: str) -> tuple[str, str]:
@@ -100,7 +101,7 @@ def _question(path: Path, place: int, line: str) -> tuple[str, str]:
         try:
             asked: dict[str, Any] = json.loads(line)
             return str(asked["_id"]), str(asked["text"])
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, RecursionError):
             raise UsageError(f"{path}, line {place}: it is not a JSON object with _id and text") from None
     name, tab, text = line.partition("\t")
     if not (tab and name.strip() and text.strip()):

@@ -79,7 +79,7 @@ def _as_json(row: str) -> str:
     """A key as it may be written: an object, or the value of a key of one column."""
     try:
         return row if isinstance(json.loads(row), dict) else json.dumps(row)
-    except ValueError:
+    except (ValueError, RecursionError):
         return json.dumps(row)
 
 

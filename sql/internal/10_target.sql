@@ -90,16 +90,19 @@ begin
      where not pgpipe_internal.has_column(target, wanted.name) limit 1;
     if found then
         raise exception '% has no column %', target, quote_ident(missing) using errcode = 'PP002',
-            hint = (select format('It has %s.', string_agg(quote_ident(item.attname), ', '
-                                                           order by item.attnum))
+            hint = (select coalesce('It has ' || string_agg(quote_ident(item.attname), ', '
+                                                            order by item.attnum) || '.',
+                                    'You may read none of its columns.')
                       from pg_catalog.pg_attribute item
                      where item.attrelid = require_columns.target
-                       and item.attnum > 0 and not item.attisdropped);
+                       and item.attnum > 0 and not item.attisdropped
+                       and has_column_privilege(item.attrelid, item.attnum, 'select'));
     end if;
 end
 $$;
 comment on function pgpipe_internal.require_columns(regclass, name[]) is
-    'Raises PP002, naming the first column that the target lacks.';
+    'Raises PP002, naming the first column that the target lacks, and those that the caller may '
+    'read.';
 
 create or replace function pgpipe_internal.key_json(target regclass, columns name[], alias text)
     returns text  stable strict  set search_path = pg_catalog, pg_temp  language sql

@@ -74,9 +74,22 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, said: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("line", ["{}", '{"_id": 1', "a question", "\tno name", "<top><num> 1</top>"])
+DEEP, OPEN, BLANK = '{"_id": ' + "[" * 100_000, "<top>" * 100_000, f"<top><num>{' ' * 100_000}</top>"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}",
+        '{"_id": 1',
+        "a question",
+        "\tno name",
+        "<top><num> 1</top>",
+        *(pytest.param(x, id="long") for x in (DEEP, OPEN, BLANK)),
+    ],
+)
 def test_questions_that_cannot_be_read(tmp_path: Path, line: str) -> None:
-    """As for judgements."""
+    """As for judgements. A file that is made to be hard to read takes a moment, not hours."""
     files = written(tmp_path, qrels="1 0 d 1\n", questions=line)
 
     with pytest.raises(UsageError, match="questions"):

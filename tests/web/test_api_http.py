@@ -1,5 +1,6 @@
 """The search API over real HTTP: what it answers, to whom, as which role, how often and how long."""
 
+import asyncio
 import socket
 import ssl
 import time
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 import trustme
+from psycopg_pool import AsyncConnectionPool
 
-from pgpipe import tokens
+from pgpipe import errors, tokens
 from pgpipe.db import Database
 from pgpipe.settings.model import Settings
 from pgpipe.web.api import server as api_server
 from pgpipe.web.api import shield
+from pgpipe.web.api import tokens as api_tokens
 from tests.conftest import Cli
 from tests.fixtures import rerankers
 from tests.flow.support import fails
@@ -162,6 +165,8 @@ def test_requests_act_as_the_role(client: Client, shop: Database) -> None:
             for (_, ids), answer in zip(asked, found, strict=True):
                 assert {hit["key"]["id"] for hit in answer["hits"]} == ids
             assert other.post("search", 403, **wanted, filter={"size": 10})["error"]["code"] == "forbidden"
+            misnamed = other.post("search", 400, **wanted, filter={"nope": 10})["error"]["message"]
+            assert ("body" in misnamed, "size" in misnamed) == (True, False)  # it names what the role may read
             assert (
                 other.post("search", 403, query="jacket", entity="doc", mode="vector")["error"]["code"] == "forbidden"
             )
@@ -274,6 +279,37 @@ def test_a_reranker_that_fails(shop: Database, logged: list[dict[str, Any]]) -> 
     assert "10.0.0.7" not in failed.text
     assert service.url not in failed.text
     assert "10.0.0.7" in str(logged)
+
+
+def test_a_database_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers whose tokens are unknown wait for one attempt together, so that nobody waits behind all of theirs."""
+    monkeypatch.setattr(api_tokens, "PATIENCE", 0.3)
+
+    async def attempts() -> int:
+        async with (
+            Silent() as port,
+            AsyncConnectionPool(f"host=127.0.0.1 port={port}", min_size=0, max_size=2, open=False) as pool,
+        ):
+            known = api_tokens.Tokens(pool)
+            found = await asyncio.gather(*(known.admit(tokens.make()) for _ in range(20)), return_exceptions=True)
+            assert {type(each) for each in found} == {errors.Unreachable}
+            return pool.get_stats()["requests_num"]
+
+    assert asyncio.run(attempts()) == 1
+
+
+class Silent:
+    """A server that takes connections and says nothing."""
+
+    async def __aenter__(self) -> int:
+        self._taken: list[asyncio.StreamWriter] = []
+        self._server = await asyncio.start_server(lambda _, writer: self._taken.append(writer), "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def __aexit__(self, *_: object) -> None:
+        for each in self._taken:
+            each.close()
+        self._server.close()
 
 
 def test_hosts_and_origins(shop: Database) -> None:

@@ -90,6 +90,7 @@ class Tokens:
         self._shares: dict[str, Share] = {}
         self._read_at = -KEPT
         self._reading = asyncio.Lock()
+        self._fault: tuple[PgpipeError, float] | None = None
 
     async def admit(self, presented: str) -> Known:
         """Whose request this is; it is counted.
@@ -124,11 +125,21 @@ class Tokens:
         self._shares = {name: share for name, share in self._shares.items() if name in self._known}
         self._read_at = time.monotonic()
 
+    async def _read_once(self) -> None:
+        """Read, unless that failed a moment ago: who waited for it hears of that failure, and tries no other time."""
+        if self._fault and time.monotonic() < self._fault[1]:
+            raise self._fault[0].with_traceback(None)
+        try:
+            await self._read()
+        except PgpipeError as exc:
+            self._fault = exc, time.monotonic() + SOONEST
+            raise
+
     async def _refresh(self, most: float) -> None:
         if time.monotonic() - self._read_at >= most:
             async with self._reading:  # who comes meanwhile has that answer too
                 if time.monotonic() - self._read_at >= most:
-                    await self._read()
+                    await self._read_once()
 
     async def _count(self, known: Known) -> None:
         share = self._shares.setdefault(known.token_id, Share())
