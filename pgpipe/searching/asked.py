@@ -17,6 +17,7 @@ from typing import Any
 from psycopg import Cursor
 
 from pgpipe.db import Connection, Database
+from pgpipe.db.encoding import storable
 from pgpipe.log import get_logger
 from pgpipe.mask import said
 from pgpipe.searching.ask import STATEMENTS, Hit, Question, Statement
@@ -98,7 +99,7 @@ class Log:
         """Write them; the connection to go on with, or none after a failure."""
         try:
             conn = conn or self._database.connect(autocommit=True)
-            conn.execute(RECORD, (json.dumps(list(map(asdict, batch))), self._days))
+            conn.execute(RECORD, (json.dumps([_held(conn, each) for each in batch]), self._days))
         except Exception as exc:  # noqa: BLE001 - whatever it is, searches go on
             log.warning("questions are not recorded", questions=len(batch), error=said(exc))
             return self._close(conn)
@@ -108,6 +109,12 @@ class Log:
     def _close(conn: Connection | None) -> None:
         if conn is not None:
             conn.close()
+
+
+def _held(conn: Connection, each: Asked) -> dict[str, Any]:
+    """As the database can hold it: one character that it lacks would lose the questions of others as well."""
+    texts = {"question": each.question, "corrected": each.corrected}
+    return asdict(each) | {name: text and storable(conn, text) for name, text in texts.items()}
 
 
 def unanswered(cursor: Cursor[dict[str, Any]], most: int) -> list[dict[str, Any]]:

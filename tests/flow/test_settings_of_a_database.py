@@ -17,6 +17,7 @@ from pgpipe.embed.queue import embeddings
 from pgpipe.embed.reconcile import reconcile
 from pgpipe.metrics import DatabaseMetrics
 from pgpipe.schema import ROOT
+from pgpipe.searching import asked
 from pgpipe.settings.model import DatabaseSettings, Settings
 from tests.conftest import Cli, Lake, Server, make_cli
 from tests.flow.support import REJECTED, fails, load, rows, table
@@ -82,7 +83,10 @@ def test_everything_that_it_can_hold(narrow: Database, narrow_cli: Cli, lake: La
     assert len(near) == len(held)
     hits = search("naïve\u2019 日本", mode="text", settings=Settings(), database=narrow)
     assert {hit.key["id"] for hit in hits} == {1, 4}
-    assert search("日本", mode="text", settings=Settings(), database=narrow) == []
+    recording = {"database": {"url": narrow.url}, "asked": {"question": "words"}}
+    assert search("日本", mode="text", settings=Settings.model_validate(recording)) == []
+    asked.flush(60)
+    assert rows(narrow, "select question from pgpipe.asked") == [("<U+65E5><U+672C>",)]
     assert json.loads(narrow_cli("status", "--json").out)
     assert {f.name: f for f in DatabaseMetrics(narrow).collect()}["pgpipe_up"].samples[0].value == 1
 

@@ -332,8 +332,9 @@ def test_hosts_and_origins(shop: Database) -> None:
                 assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_tls_by_files(shop: Database, tmp_path: Path) -> None:
-    """The certificate of the files is shown; a key that does not fit is refused before anything listens."""
+def test_tls_by_files(shop: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate of the files is shown; a key that does not fit is refused; who shakes no hand is cut."""
+    monkeypatch.setattr(api_server, "SILENT", 0.5)
     authority = trustme.CA()
     issued, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
     cert, key, wrong = (tmp_path / name for name in ("cert.pem", "key.pem", "wrong.pem"))
@@ -344,6 +345,8 @@ def test_tls_by_files(shop: Database, tmp_path: Path) -> None:
     authority.configure_trust(context)
     with serving(settings(shop, tls_cert=cert, tls_key=key)) as url, Client(url, token(shop), verify=context) as client:
         assert client.raw("GET", "/v1/entities").status_code == 200
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as silent:
+            assert silent.recv(1) == b""
     with pytest.raises(Exception, match="tls_key cannot be used"):
         api_server.make_server(None, settings(shop, tls_cert=cert, tls_key=wrong).serve)  # type: ignore[arg-type]
 

@@ -1,9 +1,12 @@
 """The server of the API: where it listens, TLS, and no patience for connections that ask nothing."""
 
+import asyncio
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import uvicorn
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -14,9 +17,6 @@ from pgpipe.embed.daemon.metrics_server import Answer, MetricsServer
 from pgpipe.errors import Unreachable, UsageError
 from pgpipe.settings.serve import ServeSettings
 from pgpipe.web.api.shield import Meters
-
-if TYPE_CHECKING:
-    import asyncio
 
 SILENT = 10.0  # seconds after which a connection without a whole request is closed, at the latest after twice as many
 CONNECTIONS = 1000  # open at once; a further one is closed
@@ -53,6 +53,17 @@ class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # which cla
         self._tick = self.loop.call_later(SILENT, self._look)
 
 
+class Server(uvicorn.Server):
+    """Gives a TLS handshake no more time than a request has: asyncio waits for a minute."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        loop = asyncio.get_running_loop()
+        if self.config.is_ssl:
+            loop.create_server = partial(loop.create_server, ssl_handshake_timeout=SILENT)  # type: ignore[method-assign]
+        await super().startup(sockets)
+
+
 def make_server(app: ASGIApp, serve: ServeSettings) -> uvicorn.Server:
     """The server, which does not listen yet.
 
@@ -77,7 +88,7 @@ def make_server(app: ASGIApp, serve: ServeSettings) -> uvicorn.Server:
     except (OSError, ssl.SSLError) as exc:
         reason = getattr(exc, "strerror", None) or "they do not fit, or are not PEM"
         raise UsageError(f"serve.tls_cert and serve.tls_key cannot be used: {reason}") from exc
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 @contextmanager
