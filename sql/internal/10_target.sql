@@ -43,23 +43,28 @@ comment on function pgpipe_internal.has_column(regclass, name) is
 
 create or replace function pgpipe_internal.known_rows(target regclass)
     returns double precision
-    stable strict  set search_path = pg_catalog, pg_temp  language sql
+    stable strict  set search_path = pg_catalog, pg_temp  language plpgsql
 as $$
+begin
+    -- Of the parts of a distributed table nothing is known here but what was counted for a
+    -- search. Callers that search an ordinary one by vectors may lack the right to read that.
+    if pgpipe_internal.is_distributed(known_rows.target) then
+        return coalesce((select serving.documents from pgpipe.search serving
+                          where serving.target = known_rows.target), 0);
+    end if;
     -- Partitions and child tables, and theirs. A partitioned table is analyzed by hand only, so
     -- its own figure says nothing.
-    with recursive tree as (
-        select known_rows.target::oid as oid
-        union
-        select child.inhrelid
-          from tree join pg_catalog.pg_inherits child on child.inhparent = tree.oid
-    )
-    select case when pgpipe_internal.is_distributed(known_rows.target)
-           -- Here nothing is known of its parts but what was counted for a search.
-           then coalesce((select serving.documents from pgpipe.search serving
-                           where serving.target = known_rows.target), 0)
-           else (select coalesce(sum(greatest(class.reltuples, 0)), 0)
-                   from tree join pg_catalog.pg_class class on class.oid = tree.oid
-                  where class.relkind <> 'p') end
+    return (
+        with recursive tree as (
+            select known_rows.target::oid as oid
+            union
+            select child.inhrelid
+              from tree join pg_catalog.pg_inherits child on child.inhparent = tree.oid
+        )
+        select coalesce(sum(greatest(class.reltuples, 0)), 0)
+          from tree join pg_catalog.pg_class class on class.oid = tree.oid
+         where class.relkind <> 'p');
+end
 $$;
 comment on function pgpipe_internal.known_rows(regclass) is
     'How many rows the last VACUUM or ANALYZE counted, partitions and child tables included; 0 '
