@@ -116,6 +116,8 @@ def _value(field: FieldInfo) -> Any:  # noqa: ANN401 - a setting is of any type
     if field.examples:
         return field.examples[0]
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, Section):
+        return _example(type(value))
     assert value not in {None, PydanticUndefined}, field  # a setting without a default shows an example
     return value
 

@@ -240,6 +240,7 @@ def test_the_watchdog_is_fed_by_progress_only(light: Connection, manager: Callab
 
     (claim,) = light.execute("select pg_get_functiondef('pgpipe_target.claim_1'::regproc)").fetchone() or ("",)
     light.execute(claim.replace("\nbegin\n", "\nbegin\nperform pg_sleep(3600);\n", 1))
+    light.execute("update doc set title = 'another' where id = 1")
     wait_for(light, f"select exists ({SLEEPERS})")  # its next look at the queue
     daemon.listen(0.5)  # what it had said before
     assert daemon.listen(3) == []  # the manager would end it after 1

@@ -39,6 +39,7 @@ COMPOSING = {  # how many statements each composes
     "search_languages": 1,
     "fill_blocks": 1,  # a batch of an online search column
     "is_filled": 1,
+    "distribution_column": 1,  # a catalogue of Citus, which other databases lack
 }
 
 
