@@ -12,7 +12,8 @@ from pgpipe.db.connect import Database
 from pgpipe.db.errors import translated
 
 T = TypeVar("T")
-SETTINGS = {**pins.MEANING, **pins.COST, **pins.WAITS}  # timeouts of the role hold: somebody may want to bound questions
+# Timeouts of the role hold: somebody may want to bound questions.
+SETTINGS = {**pins.MEANING, **pins.COST, **pins.WAITS}
 # `set local` with parameters, for the transaction alone.
 ACT = """
     select pg_catalog.set_config('role', %(role)s, true), pg_catalog.set_config('statement_timeout', %(limit)s, true)
