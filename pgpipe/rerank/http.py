@@ -1,9 +1,12 @@
 """The backend http: a service that reranks (POST …/rerank), in the form of Cohere, Jina and those that follow them."""
 
 import json
+import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pgpipe.embed.model import service
@@ -14,6 +17,7 @@ from pgpipe.settings.backend import RerankSettings
 CHARACTERS = 4  # of a token, where nobody counts them: English prose
 MOST = 4 << 20  # bytes of an answer; some services send the texts back
 OK = 200
+PARTS, SPARE = 3, 1.0  # to connect, to send and to begin to answer may take the time each; seconds more
 
 
 class HttpReranker:
@@ -34,8 +38,11 @@ class HttpReranker:
         self._url = service.address(settings, "/rerank", "https://api.jina.ai/v1")
         self._room = settings.max_tokens * CHARACTERS
         # It follows no redirects. What is not compressed cannot grow while it is read.
-        self._client = httpx.Client(headers=service.authorization(settings) | {"Accept-Encoding": "identity"})
-        weakref.finalize(self, self._client.close)
+        headers = service.authorization(settings) | {"Accept-Encoding": "identity"}
+        self._make = partial(httpx.Client, headers=headers)
+        self._clients = [self._make()]  # the last one serves
+        self._turn = threading.Lock()
+        weakref.finalize(self, _close, self._clients)
         self._lost = httpx.TransportError
         self._response = httpx.Response
 
@@ -58,7 +65,10 @@ class HttpReranker:
     def _ask(self, body: dict[str, Any], seconds: float) -> Any:  # noqa: ANN401 - of httpx, which is optional
         until = time.monotonic() + seconds
         content = b""
-        with self._client.stream("POST", self._url, json=body, timeout=seconds) as response:
+        with (
+            self._client(PARTS * seconds + SPARE) as client,
+            client.stream("POST", self._url, json=body, timeout=seconds) as response,
+        ):
             for part in response.iter_raw():
                 content += part
                 if len(content) > MOST:
@@ -66,6 +76,26 @@ class HttpReranker:
                 if time.monotonic() > until:
                     raise ModelError(f"{self._url} does not answer in time")
         return self._response(response.status_code, content=content)
+
+    @contextmanager
+    def _client(self, seconds: float) -> Iterator[Any]:
+        """A client that is closed under a service that sends a little again and again: a timeout is of each read."""
+        with self._turn:
+            if self._clients[-1].is_closed:
+                self._clients[:] = [self._make()]
+            client = self._clients[-1]
+        late = threading.Timer(seconds, client.close)
+        late.daemon = True
+        late.start()
+        try:
+            yield client
+        finally:
+            late.cancel()
+
+
+def _close(clients: list[Any]) -> None:
+    for client in clients:
+        client.close()
 
 
 def _scores(content: bytes, wanted: int, url: str) -> list[float]:

@@ -1,14 +1,17 @@
 """Rerankers: a service that misbehaves on order, a budget that a slow one meets, and a cross-encoder made here."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pgpipe import errors
+from pgpipe.rerank import http
 from pgpipe.rerank.base import load_reranker
 from pgpipe.rerank.within import FIRST, ROOM, Scorer
 from pgpipe.settings.backend import RerankSettings
@@ -96,7 +99,7 @@ def test_a_budget() -> None:
     many = [scorer("q", texts, 0).fault or "" for _ in range(ROOM + 2)]
     for _ in range(60):
         slow.may.release()
-    eventually(lambda: scorer("q", texts[:1], SECONDS).scores)
+    eventually(lambda: bool(scorer("q", texts[:1], SECONDS).scores))
     again = scorer("q", texts, SECONDS)
 
     assert (in_part.scores, in_part.fault) == ([0, 1, 2, 3], None)
@@ -104,6 +107,30 @@ def test_a_budget() -> None:
     assert "busy" in many[-1]  # what waits does not fill memory
     assert (again.scores, again.fault) == (list(range(50)), None)
     assert len(slow.read[0]) == FIRST  # later batches are as large as there is time for
+
+
+def test_a_service_that_trickles(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers that come byte by byte, each in time, hold no thread for ever; the next question is asked as usual."""
+    monkeypatch.setattr(http, "SPARE", 0.1)
+    cut = threading.Event()
+
+    def trickle(listening: socket.socket) -> None:
+        with listening, suppress(OSError), listening.accept()[0] as conn:
+            conn.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not cut.wait(0.05):
+                conn.sendall(b"x")
+        cut.set()
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    reranker = load_reranker(
+        settings(service).model_copy(update={"url": f"http://127.0.0.1:{listening.getsockname()[1]}"})
+    )
+    threading.Thread(target=trickle, args=(listening,), daemon=True).start()
+    asking = threading.Thread(target=Scorer(reranker), args=("q", ["a"], 0.2), daemon=True)
+    asking.start()
+    assert cut.wait(30)
+    reranker._url = f"{service.url}/rerank"  # type: ignore[attr-defined]
+    assert reranker.scores("q", ["aa"], SECONDS) == [2]
 
 
 def test_a_cross_encoder(tmp_path: Path) -> None:
