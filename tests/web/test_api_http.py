@@ -281,35 +281,21 @@ def test_a_reranker_that_fails(shop: Database, logged: list[dict[str, Any]]) -> 
     assert "10.0.0.7" in str(logged)
 
 
-def test_a_database_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strangers whose tokens are unknown wait for one attempt together, so that nobody waits behind all of theirs."""
     monkeypatch.setattr(api_tokens, "PATIENCE", 0.3)
 
     async def attempts() -> int:
-        async with (
-            Silent() as port,
-            AsyncConnectionPool(f"host=127.0.0.1 port={port}", min_size=0, max_size=2, open=False) as pool,
-        ):
+        nowhere = f"host=127.0.0.1 port={closed.getsockname()[1]}"
+        async with AsyncConnectionPool(nowhere, min_size=0, max_size=2, open=False) as pool:
             known = api_tokens.Tokens(pool)
             found = await asyncio.gather(*(known.admit(tokens.make()) for _ in range(20)), return_exceptions=True)
             assert {type(each) for each in found} == {errors.Unreachable}
             return pool.get_stats()["requests_num"]
 
-    assert asyncio.run(attempts()) == 1
-
-
-class Silent:
-    """A server that takes connections and says nothing."""
-
-    async def __aenter__(self) -> int:
-        self._taken: list[asyncio.StreamWriter] = []
-        self._server = await asyncio.start_server(lambda _, writer: self._taken.append(writer), "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def __aexit__(self, *_: object) -> None:
-        for each in self._taken:
-            each.close()
-        self._server.close()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen
+        assert asyncio.run(attempts()) == 1
 
 
 def test_hosts_and_origins(shop: Database) -> None:
@@ -377,22 +363,34 @@ def test_slow_and_large_requests(shop: Database, monkeypatch: pytest.MonkeyPatch
         client.post("search", **QUESTION, mode="text")
 
 
-def test_a_client_that_reads_nothing(shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks, without a token, and never reads the answers, holds no connection."""
+def test_a_client_that_reads_nothing(
+    shop: Database, monkeypatch: pytest.MonkeyPatch, logged: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Who asks, without a token, and never reads the answers, holds no connection, and writes no log."""
     monkeypatch.setattr(api_server, "SILENT", 0.2)
-    with serving(settings(shop)) as url, socket.socket() as conn:
-        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        conn.connect(("127.0.0.1", int(url.rpartition(":")[2])))
-        conn.settimeout(20)
-        with pytest.raises(ConnectionError):  # the server cut it while it waited for room
-            conn.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100_000)
+    monkeypatch.setattr(shield, "SLOWEST", 0.1)
+    with serving(settings(shop)) as url:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        asked = "".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n" for path in ("/openapi.json", "/v1/entities"))
+        with socket.socket() as conn:
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            conn.connect(address)
+            conn.settimeout(20)
+            with pytest.raises(ConnectionError):  # the server cut it while it waited for room
+                conn.sendall(asked.encode() * 100_000)
+        for sent in (b"\0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"):
+            with socket.create_connection(address, 20) as conn:
+                conn.sendall(sent)
+                assert conn.recv(100)
+    assert [entry for entry in logged if entry["level"] != "DEBUG"] == []
+    assert capfd.readouterr().err == ""
 
 
 def test_probes_cost_one_look_a_second(shop: Database) -> None:
     """A stranger who asks /ready without end takes no connection from searches: one look answers all."""
     asked = "select count(*) from pg_stat_activity where usename = 'pgpipe_api'"
     with serving(settings(shop)) as url, Client(url, token(shop, "doc")) as client, ThreadPoolExecutor(16) as threads:
-        found = threads.map(lambda _: client.raw("GET", "/ready").status_code, range(200))
+        found = threads.map(lambda _: client.raw("GET", "/ready").status_code, range(60))
         assert set(found) == {200}
         with shop.connect() as conn:
             assert (conn.execute(asked).fetchone() or (0,))[0] <= 3

@@ -74,7 +74,7 @@ def make_server(app: ASGIApp, serve: ServeSettings) -> uvicorn.Server:
         app,
         http=Impatient,
         ws="none",
-        log_level="warning",
+        log_level="error",  # it warns of requests that are none, and anybody could fill the log
         access_log=False,
         server_header=False,
         proxy_headers=False,
