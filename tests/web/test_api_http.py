@@ -202,7 +202,7 @@ def test_a_search_is_cancelled_and_overload_is_refused(shop: Database) -> None:
         with shop.connect() as conn:
             conn.execute("lock table doc in access exclusive mode")
             waits = thread.submit(client.raw, "POST", "/v1/search", json=QUESTION | {"mode": "text"})
-            eventually(lambda: _waiting(shop))
+            eventually(lambda: bool(_waiting(shop)))
             refused = client.raw("POST", "/v1/search", json=QUESTION)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert refused.json()["error"]["code"] == "overloaded"
