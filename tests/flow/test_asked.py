@@ -1,6 +1,5 @@
 """The log of questions: off unless configured, written after the answer, and shown to those who may see it."""
 
-import asyncio
 import json
 import logging
 import re
@@ -14,7 +13,7 @@ from pgpipe.db import Database
 from pgpipe.searching import asked
 from pgpipe.settings.model import AskedSettings, DatabaseSettings, Settings
 from tests.conftest import Cli
-from tests.sql.support import column, make_docs, value
+from tests.sql.support import column, in_a_loop, make_docs, value
 
 PAGE = Path(__file__).parents[2] / "docs/tuning.md"
 FOUND = "select question, mode, hits, milliseconds ? 'search' from pgpipe.asked order by asked_id"
@@ -41,7 +40,7 @@ def test_what_is_recorded(database: Database, cli: Cli, tmp_path: Path, logged: 
             async with AsyncSearcher(settings=settings) as searcher:
                 assert len(await searcher.search("body", k=2)) == 2
 
-        asyncio.run(ask())
+        in_a_loop(ask())
         asked.flush(60)
         rows = [
             ("title", "text", 3, True),
