@@ -20,6 +20,8 @@ from pgpipe.web.asking import Models
 from tests.sql.fake_model import Fake
 from tests.sql.support import eventually
 
+QUESTION = {"query": "waterproof jacket", "entity": "doc"}
+
 
 def settings(database: Database, more: dict[str, Any] | None = None, **serve: Any) -> Settings:
     """The server logs in as pgpipe_api; `more` are other sections."""

@@ -30,6 +30,15 @@ MADE = """
     insert into pgpipe.load (entity, date, mode, started_at, finished_at, read, inserted)
         values ('doc', '2026-01-02', 'upsert', now() - interval '2 hours', now() - interval '1 hour', 3, 3);
 """
+APPLICATION = """
+    create table secret (id int primary key, title text);
+    insert into secret values (1, 'hidden jacket');
+    select pgpipe.enable_search('secret', '{title=>A}');
+    select pgpipe.refresh_search('secret');
+    select pgpipe.create_roles();
+    alter table doc enable row level security;
+    create policy all_rows on doc to pgpipe_reader using (true);
+"""
 
 
 @contextmanager
@@ -99,3 +108,11 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def shop(filled: Database) -> Database:
+    """Three docs in all modes, another table, and the roles."""
+    with filled.connect(autocommit=True) as conn:
+        conn.execute(APPLICATION)
+    return filled

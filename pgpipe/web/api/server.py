@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pgpipe.embed.daemon.metrics_server import Answer, MetricsServer
 from pgpipe.errors import Unreachable, UsageError
@@ -22,7 +22,7 @@ SILENT = 10.0  # seconds after which a connection without a whole request is clo
 CONNECTIONS = 1000  # open at once; a further one is closed
 
 
-class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # which class it is depends on what is installed
+class Impatient(H11Protocol):  # whatever else is installed: it bounds the size of headers
     """Closes a connection that does not get a request done, or does not read: uvicorn waits for both for ever."""
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's
