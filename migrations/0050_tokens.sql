@@ -5,7 +5,8 @@ create table pgpipe.token (
     hash       bytea not null check (octet_length(hash) = 32),
     name       text not null check (name ~ '\S' and length(name) <= 100),
     role       name not null,
-    entities   regclass[] check (cardinality(entities) > 0 and array_position(entities, null) is null),
+    entities   regclass[] check (
+        cardinality(entities) > 0 and array_position(entities, null) is null),
     per_minute int not null check (per_minute between 1 and 1000000),
     burst      int not null check (burst between 1 and 1000000),
     created_at timestamptz not null default now(),

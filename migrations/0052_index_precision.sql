@@ -28,7 +28,8 @@ create table pgpipe.index_health (
     fresh_recall double precision not null check (fresh_recall between 0 and 1),
     dead         double precision not null generated always as (
         case when bytes > 0 and fresh_rows > 0
-             then greatest(0, 1 - rows::float8 * fresh_bytes / fresh_rows / bytes) else 0 end) stored
+             then greatest(0, 1 - rows::float8 * fresh_bytes / fresh_rows / bytes)
+             else 0 end) stored
 );
 comment on table pgpipe.index_health is
     'What was last measured of the vector index of an embedding. `recall` is the share of the ten '

@@ -2,4 +2,5 @@
 
 create table pgpipe.fence (no_row int primary key check (false));
 comment on table pgpipe.fence is
-    'Always empty. Citus knows this table, so a transaction that deletes from it commits on all servers or on none.';
+    'Always empty. Citus knows this table, so a transaction that deletes from it commits on all '
+    'servers or on none.';

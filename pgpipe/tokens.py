@@ -55,7 +55,7 @@ def make() -> str:
 
 
 def id_of(token: str) -> str | None:
-    """The part that may be shown; None if this is no token of ours."""
+    """The part that may be shown; None if it does not have the form of one."""
     found = FORM.fullmatch(token)
     return found[1] if found else None
 

@@ -26,6 +26,7 @@ from pgpipe.mask import said
 from pgpipe.settings.model import IndexSettings
 
 BUILDING = "building a vector index"
+MEASURING = "measuring a vector index"
 LOOK = 15.0  # seconds between looks for an index that is due
 WATCH = (0.02, 1.0)  # seconds between looks at a build: at first, because a small one is done soon, and at most
 # A lock of the transaction, not of the session: it holds through PgBouncer as well, and goes with the connection.
@@ -205,7 +206,7 @@ class Indexer:
     def __init__(self, database: Database, settings: IndexSettings, stop: threading.Event, worker: str) -> None:
         self._database, self._settings = database, settings
         self._stop, self._worker = stop, worker
-        self._backoff = Backoff()
+        self._backoff, self._unmeasured = Backoff(), Backoff()
         self._thread = threading.Thread(target=self._loop, name="indexer", daemon=True)
 
     def start(self) -> None:
@@ -264,9 +265,20 @@ class Indexer:
             self._note(embedding, None)
 
     def _measure(self, embeddings: Sequence[Embedding]) -> None:
+        """Measure those that are due. One that cannot be measured is tried again later; the others are measured."""
         for embedding in embeddings:
-            if not self._stop.is_set():
-                care.measure(self._database, embedding, self._settings)
+            if self._stop.is_set() or self._unmeasured.left(embedding.embedding_id):
+                continue
+            try:
+                with step(MEASURING):
+                    care.measure(self._database, embedding, self._settings)
+            except errors.Unreachable:
+                raise
+            except errors.PgpipeError as exc:
+                seconds = self._unmeasured.begin(embedding.embedding_id)
+                log.warning("vector index not measured", entity=embedding.entity, error=str(exc), retry_in=seconds)
+            else:
+                self._unmeasured.end(embedding.embedding_id)
 
     def _note(self, embedding: Embedding, error: str | None) -> None:
         with suppress(errors.PgpipeError), step(BUILDING), self._database.connect(autocommit=True) as conn:

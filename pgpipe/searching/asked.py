@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -141,7 +141,10 @@ def _timed(steps: Steps[list[Hit]], question: Question, settings: Settings) -> S
         try:
             step = steps.send(answer)
         except StopIteration as end:
-            _note(end.value, last, question, taken, settings)
+            try:
+                _note(end.value, last, question, taken, settings)
+            except Exception as exc:  # noqa: BLE001 - a thread that cannot be started, say: the answer is there
+                log.warning("a question is not recorded", error=said(exc))
             return end.value  # type: ignore[no-any-return] # what the steps return
 
 
@@ -163,7 +166,7 @@ def _note(
         taken,
     )
     for oid in asked.values.get("oids") or [asked.values["oid"]]:
-        _log(settings).write(Asked(**asdict(record) | {"target": oid}))
+        _log(settings).write(replace(record, target=oid))
 
 
 def _log(settings: Settings) -> Log:

@@ -1,5 +1,5 @@
 -- Distributed tables: those that the extension Citus spreads over servers. The catalogue alone says
--- which they are. Where there is no Citus, nothing of this is asked.
+-- which they are. A database without Citus is asked none of this.
 
 create or replace function pgpipe_internal.distribution_column(target regclass)
     returns name  stable strict  set search_path = pg_catalog, pg_temp  language plpgsql

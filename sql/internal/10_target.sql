@@ -97,7 +97,7 @@ begin
         raise exception '% has no column %', target, quote_ident(missing) using errcode = 'PP002',
             hint = (select coalesce('It has ' || string_agg(quote_ident(item.attname), ', '
                                                             order by item.attnum) || '.',
-                                    'You may read none of its columns.')
+                                    'You may not read any of its columns.')
                       from pg_catalog.pg_attribute item
                      where item.attrelid = require_columns.target
                        and item.attnum > 0 and not item.attisdropped

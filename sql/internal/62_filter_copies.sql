@@ -114,7 +114,7 @@ $$;
 comment on function pgpipe_internal.copied_embedding(int, regclass) is
     'The embedding whose filter table follows what is written to its target or store; null if it '
     'is out of service. Open to all, because a key that changes is changed in the store by its '
-    'owner; the declaration is no secret.';
+    'owner; everybody may read the declaration.';
 
 create or replace function pgpipe_internal.vector_copy_parts(declared pgpipe.embedding)
     returns jsonb  stable  set search_path = pg_catalog, pg_temp  language sql

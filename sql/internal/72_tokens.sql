@@ -8,7 +8,7 @@ declare
 begin
     select * into wanted from pg_catalog.pg_roles known where known.rolname = role;
     if not found then
-        raise exception 'there is no role %', quote_ident(role) using errcode = 'PP020',
+        raise exception 'the role % does not exist', quote_ident(role) using errcode = 'PP020',
             hint = 'Name one that may read what the token is for, or create the roles of pgpipe: '
                    '`pgpipe roles`.';
     elsif wanted.rolsuper or wanted.rolbypassrls then

@@ -1,5 +1,6 @@
--- The triggers of table doc as a person would write them for that one table: definers, the pins and the job rows of pgpipe's own.
--- `make bench-triggers` measures pgpipe's triggers against these; tests/sql/test_static_trigger.py holds that both leave the same jobs.
+-- The triggers of table doc as a person would write them for that one table: definers, the pins
+-- and the job rows of pgpipe's own. `make bench-triggers` measures pgpipe's triggers against these.
+-- tests/sql/test_static_trigger.py holds that both leave the same jobs.
 
 create schema bench;
 
@@ -14,7 +15,8 @@ begin
     select 1, jsonb_build_object('id', added.id) from new_rows added
         on conflict (embedding_id, key) do update
        set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
-           visible_at = case when job.lease_token is null then excluded.visible_at else job.visible_at end;
+           visible_at = case when job.lease_token is null then excluded.visible_at
+                             else job.visible_at end;
     return null;
 end
 $$;
@@ -34,7 +36,8 @@ begin
            is distinct from (before.title collate "C", before.body collate "C")
         on conflict (embedding_id, key) do update
        set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
-           visible_at = case when job.lease_token is null then excluded.visible_at else job.visible_at end;
+           visible_at = case when job.lease_token is null then excluded.visible_at
+                             else job.visible_at end;
     return null;
 end
 $$;
@@ -50,14 +53,16 @@ begin
     select 1, jsonb_build_object('id', removed.id) from old_rows removed
         on conflict (embedding_id, key) do update
        set gen = job.gen + 1, attempts = 0, rescues = 0, dead_at = null,
-           visible_at = case when job.lease_token is null then excluded.visible_at else job.visible_at end;
+           visible_at = case when job.lease_token is null then excluded.visible_at
+                             else job.visible_at end;
     return null;
 end
 $$;
 
 create trigger bench_insert after insert on doc referencing new table as new_rows
     for each statement execute function bench.enqueue_inserted();
-create trigger bench_update after update on doc referencing old table as old_rows new table as new_rows
+create trigger bench_update after update on doc
+    referencing old table as old_rows new table as new_rows
     for each statement execute function bench.enqueue_updated();
 create trigger bench_delete after delete on doc referencing old table as old_rows
     for each statement execute function bench.enqueue_deleted();

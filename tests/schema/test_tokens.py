@@ -71,7 +71,7 @@ def test_roles_that_a_token_may_not_act_as(owner: Connection) -> None:
             ("pgpipe_api", "may read the tokens"),
             (server, "may read the tokens"),
             (other, f"Run: grant {other} to pgpipe_api"),
-            ("nobody'; --", "there is no role"),
+            ("nobody'; --", "does not exist"),
         ):
             with pytest.raises(errors.UsageError, match=line):
                 make(owner, role=role)

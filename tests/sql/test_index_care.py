@@ -1,16 +1,17 @@
 """Care for a vector index: what updates did to it is measured, and it is built again when that is due."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pgpipe.db import Connection, Database
-from pgpipe.embed import care, index
+from pgpipe.embed import care, index, queue
 from pgpipe.metrics import DatabaseMetrics
 from pgpipe.settings.model import IndexSettings
 from tests.conftest import make_cli
-from tests.sql.support import value
+from tests.sql.support import embed, make_docs, value
 from tests.sql.vectors import FEW, INDEXES, filled
 
 HEALTH = "select file, recall, dead, fresh_recall from pgpipe.index_health"
@@ -62,6 +63,28 @@ def test_an_index_that_decayed_is_built_again(
     rebuilt, _, dead, _ = conn.execute(HEALTH).fetchone() or (0, 0, 1, 0)
     assert rebuilt != file
     assert dead == 0
+
+
+def test_one_that_cannot_be_measured(any_database: Database, conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the error of one embedding's index, those of the others are measured."""
+    make_docs(conn, 1)
+    embed(conn)
+    embed(conn, name="other")
+    measured = threading.Event()
+
+    def measure(_database: Database, embedding: queue.Embedding, _settings: IndexSettings) -> bool:
+        if embedding.name == "default":
+            raise ZeroDivisionError
+        measured.set()
+        return True
+
+    monkeypatch.setattr(care, "measure", measure)
+    stop = threading.Event()
+    indexer = index.Indexer(any_database, IndexSettings(), stop, "test")
+    indexer.start()
+    assert measured.wait(60)
+    stop.set()
+    assert indexer.join(60)
 
 
 def test_an_index_that_finds_less(any_database: Database, conn: Connection) -> None:

@@ -13,7 +13,7 @@ from tests.fixtures import rerankers
 from tests.sql.support import eventually
 from tests.web.api_client import QUESTION, Client, serving, settings, token
 
-NOWHERE = {"error": {"code": "not_found", "message": "there is no such entity; /v1/entities lists those of this token"}}
+NOWHERE = {"error": {"code": "not_found", "message": "the entity is unknown; /v1/entities lists those of this token"}}
 
 
 @pytest.fixture

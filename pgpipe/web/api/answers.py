@@ -16,7 +16,7 @@ from pgpipe.web.api.tokens import TooMany, Unauthorized
 
 log = get_logger(__name__)
 MISFIT = ("PP002", "PP003", "22")  # SQLSTATEs: a name, a shape or a value of the request does not fit the table
-UNKNOWN = "there is no such entity; /v1/entities lists those of this token"
+UNKNOWN = "the entity is unknown; /v1/entities lists those of this token"
 
 
 def answer(value: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:  # noqa: ANN401 - any answer

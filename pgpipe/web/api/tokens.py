@@ -96,7 +96,7 @@ class Tokens:
         """Whose request this is; it is counted.
 
         Raises:
-            Unauthorized: this is no token that holds.
+            Unauthorized: the token is unknown, revoked or expired.
             TooMany: it has no request left.
             Unreachable: the database does not answer.
         """
